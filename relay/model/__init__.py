@@ -1,0 +1,56 @@
+"""The words of Relay as frozen records: Event, Dispatch, Attempt, Result, and the states between them."""
+
+from relay.model.chat import Chat, Message
+from relay.model.dispatch import Claim, Dispatch, Doubt, Failure, Move, Recorded, Verdict
+from relay.model.event import Entry, Event, Receipt
+from relay.model.ids import Ids, new_id
+from relay.model.result import About, Due, Result, ResultType, Settled
+from relay.model.state import ENDED, LEGAL, LIVE, EventStatus, ParkReason, State
+from relay.model.view import (
+    AttemptView,
+    DispatchView,
+    EventDetail,
+    EventPage,
+    EventQuery,
+    EventView,
+    Gauges,
+    Rejection,
+    ResultView,
+)
+
+__all__ = [
+    "ENDED",
+    "LEGAL",
+    "LIVE",
+    "About",
+    "AttemptView",
+    "Chat",
+    "Claim",
+    "Dispatch",
+    "DispatchView",
+    "Doubt",
+    "Due",
+    "Entry",
+    "Event",
+    "EventDetail",
+    "EventPage",
+    "EventQuery",
+    "EventStatus",
+    "EventView",
+    "Failure",
+    "Gauges",
+    "Ids",
+    "Message",
+    "Move",
+    "ParkReason",
+    "Receipt",
+    "Recorded",
+    "Rejection",
+    "Result",
+    "ResultType",
+    "ResultView",
+    "Settled",
+    "State",
+    "Verdict",
+    "new_id",
+]

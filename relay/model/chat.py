@@ -1,0 +1,27 @@
+"""What Relay knows of a Cargo chat (cargo-api: `Chat`, `Message`)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat at Cargo. `stamp` is the dispatch id and run found in its `trigger.meta.relay`, if any.
+
+    `created_at` is milliseconds since the epoch by Cargo's clock.
+    """
+
+    uuid: str
+    created_at: int
+    name: str | None = None
+    agent_uuid: str | None = None
+    trigger_type: str | None = None
+    stamp: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message in a chat. `type` is `user` or `assistant`; `status` as in the Cargo reference."""
+
+    uuid: str
+    type: str
+    status: str

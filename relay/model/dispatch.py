@@ -1,0 +1,135 @@
+"""A dispatch (one rule matched by one event), the claim to work on it, and the moves between its states."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from relay.model.chat import Chat
+from relay.model.result import About, Result
+from relay.model.state import ParkReason, State
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something did not work. `code` is one of the codes enumerated in the reference, `status` Cargo's."""
+
+    code: str
+    message: str
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """The chat to be made: the unit of work, of retry and of result.
+
+    `body` is the JSON text for `POST /ai/chats` without the stamp, None when rendering failed (then `failure`).
+    `trigger_type` is the body's `trigger.type`; `on_unknown` is `park` or `retry`. `held` keeps it from being
+    claimed until a window, order, limit or budget of its rule lets it go.
+    """
+
+    id: str
+    event_id: str
+    source: str
+    rule: str
+    body: str | None
+    message: str | None = None
+    trigger_type: str = "connector"
+    name: str | None = None
+    agent_uuid: str | None = None
+    on_unknown: str = "park"
+    failure: Failure | None = None
+    state: State = State.READY
+    run: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A dispatch taken for work, with what its results need of its event.
+
+    `state` is `sending` or `messaging`. `fence` is the fencing token; the lease ends `lease` milliseconds after
+    the claim was asked for. `attempt` is the number of the attempt whose row was committed with the claim (it
+    counts from 1 within a run and a state). `attempts` are those made so far in this run to create the chat,
+    this one included. `waited` is the milliseconds since the run's first attempt, without global pauses.
+    `start_in` is the milliseconds to wait before the call, so that `cargo.rate` is kept over all replicas.
+    In `messaging`, `chat_uuid` is the chat and `doubt` says that an earlier message may have arrived.
+    """
+
+    dispatch: Dispatch
+    state: State
+    fence: int
+    lease: int
+    attempt: int
+    attempts: int
+    waited: int
+    about: About
+    chat_uuid: str | None = None
+    agent_uuid: str | None = None
+    doubt: bool = False
+    start_in: int = 0
+
+
+class Verdict(StrEnum):
+    """How an attempt ended, for the timeline and the metrics."""
+
+    CREATED = "created"
+    SENT = "sent"
+    RETRYABLE = "retryable"
+    DENIED = "denied"
+    PERMANENT = "permanent"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What follows from one attempt or one look: the next state, told and kept in one commit.
+
+    It is applied only while `fence` is still that of the work row (`was` and `run` are checked too); the
+    attempt's outcome (when `verdict` is set) and a chat are kept even when it is not. `due_in` is milliseconds
+    until the next step, None when the state has none. `results` enter the outbox with the same commit.
+    `settled` says that nothing is unknown any more (clears `doubt`); `uncounted` gives the attempt back, because
+    global trouble burns no attempts.
+    """
+
+    dispatch_id: str
+    run: int
+    was: State
+    to: State
+    fence: int
+    attempt: int = 0
+    verdict: Verdict | None = None
+    took: int = 0
+    failure: Failure | None = None
+    chat: Chat | None = None
+    reconciled: bool = False
+    due_in: int | None = None
+    park: ParkReason | None = None
+    results: tuple[Result, ...] = ()
+    doubt: bool = False
+    uncounted: bool = False
+
+
+class Recorded(StrEnum):
+    """What the ledger did with a Move.
+
+    `late`: the lease had been lost and nothing but the attempt was kept. `adopted`: the lease had been lost, the
+    chat's uuid was kept and told all the same. `duplicated`: another chat is already known for this dispatch; this
+    one is recorded as its duplicate.
+    """
+
+    APPLIED = "applied"
+    LATE = "late"
+    ADOPTED = "adopted"
+    DUPLICATED = "duplicated"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A dispatch in `checking`: an attempt to create its chat has an unknown outcome.
+
+    Times in milliseconds: `first_attempt_at` (database clock), `ended_ago` since the last attempt ended or its
+    lease ran out, `waited` since the run's first attempt without global pauses, `looks` taken so far.
+    """
+
+    claim: Claim
+    first_attempt_at: int
+    ended_ago: int
+    looks: int

@@ -1,0 +1,12 @@
+"""Ids of events and dispatches: UUIDv7 (RFC 9562), so that they sort by the time they were made."""
+
+from collections.abc import Callable
+
+import uuid_utils
+
+Ids = Callable[[], str]
+
+
+def new_id() -> str:
+    """A new UUIDv7 in its canonical form, 36 characters."""
+    return str(uuid_utils.uuid7())

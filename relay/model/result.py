@@ -1,0 +1,79 @@
+"""A result: the message that tells what became of a dispatch (DESIGN, "AMQP out")."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class ResultType(StrEnum):
+    """CloudEvents types of the messages that Relay publishes."""
+
+    CREATED = "relay.chat.created"
+    FAILED = "relay.chat.failed"
+    PARKED = "relay.chat.parked"
+    SENT = "relay.message.sent"
+    UNSENT = "relay.message.failed"
+    UNMATCHED = "relay.event.unmatched"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What every result says of the event behind it. `received_at` is milliseconds since the epoch."""
+
+    event_id: str
+    source: str
+    external_id: str | None
+    event_type: str | None
+    correlation_id: str | None
+    reply_to: str | None
+    traceparent: str | None
+    received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One result message. `id` is deterministic, so that a consumer can drop repeats.
+
+    `data` is the CloudEvents `data`, complete; `time` is milliseconds since the epoch. `routing_key` is None for
+    `relay.event.unmatched`, which only a caller with `reply_to` gets.
+    """
+
+    id: str
+    type: ResultType
+    source: str
+    event_id: str
+    time: int
+    routing_key: str | None
+    data: Mapping[str, Any]
+    dispatch_id: str | None = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    traceparent: str | None = None
+    chat_uuid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One delivery that is due: a result and one destination, leased to a publisher.
+
+    `destination` is empty for the result exchange, else the name of the reply queue. `tries` counts from 0.
+    `age` is milliseconds since the result was committed.
+    """
+
+    result: Result
+    destination: str
+    tries: int
+    age: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a Due: confirmed or undeliverable (both end it), else tried again in `retry_in` ms."""
+
+    result_id: str
+    destination: str
+    confirmed: bool
+    undeliverable: bool = False
+    retry_in: int = 0
+    error: str | None = None

@@ -1,0 +1,119 @@
+"""Builds the result messages: ids, routing keys and data of DESIGN's "AMQP out", in one place."""
+
+from typing import Any
+
+from relay.model.chat import Chat
+from relay.model.dispatch import Dispatch, Failure
+from relay.model.event import Event
+from relay.model.result import About, Result, ResultType
+from relay.model.state import ParkReason
+from relay.units import iso
+
+
+def created(about: About, dispatch: Dispatch, chat: Chat, *, attempts: int, reconciled: bool, now: int) -> Result:
+    """`relay.chat.created`: the chat exists. `now` is milliseconds since the epoch."""
+    told = _data(about, dispatch, attempts, chat) | {
+        "reconciled": reconciled,
+        "createdAt": iso(chat.created_at),
+    }
+    return _result(ResultType.CREATED, "chat.created", "", about, dispatch, told, now, chat.uuid)
+
+
+def failed(about: About, dispatch: Dispatch, failure: Failure, *, attempts: int, now: int) -> Result:
+    """`relay.chat.failed`: it ended without a chat; `failure.code` says how."""
+    told = _data(about, dispatch, attempts) | {"error": _error(failure)}
+    return _result(ResultType.FAILED, "chat.failed", "", about, dispatch, told, now)
+
+
+def parked(
+    about: About, dispatch: Dispatch, reason: ParkReason, failure: Failure, *, attempts: int, now: int
+) -> Result:
+    """`relay.chat.parked`: it waits for a person."""
+    told = _data(about, dispatch, attempts) | {"error": _error(failure) | {"code": reason.value}}
+    return _result(ResultType.PARKED, "chat.parked", ".parked", about, dispatch, told, now)
+
+
+def sent(about: About, dispatch: Dispatch, chat_uuid: str, *, attempts: int, now: int) -> Result:
+    """`relay.message.sent`: the rule's first message is in the chat."""
+    told = {"chatUuid": chat_uuid} | _data(about, dispatch, attempts)
+    return _result(ResultType.SENT, "message.sent", ".message", about, dispatch, told, now, chat_uuid)
+
+
+def unsent(about: About, dispatch: Dispatch, chat_uuid: str, failure: Failure, *, attempts: int, now: int) -> Result:
+    """`relay.message.failed`: the chat exists, its first message does not."""
+    told = {"chatUuid": chat_uuid} | _data(about, dispatch, attempts) | {"error": _error(failure)}
+    return _result(ResultType.UNSENT, "message.failed", ".message", about, dispatch, told, now, chat_uuid)
+
+
+def unmatched(event: Event, *, now: int) -> Result:
+    """`relay.event.unmatched`: for a caller with `reply_to`, when no rule wanted its event."""
+    about = event.about()
+    return Result(
+        id=f"{event.id}.unmatched",
+        type=ResultType.UNMATCHED,
+        source=event.source,
+        event_id=event.id,
+        time=now,
+        routing_key=None,
+        data=_event(about),
+        correlation_id=event.correlation_id,
+        reply_to=event.reply_to,
+        traceparent=event.traceparent,
+    )
+
+
+def _event(about: About) -> dict[str, Any]:
+    return {
+        "source": about.source,
+        "eventId": about.event_id,
+        "externalId": about.external_id,
+        "eventType": about.event_type,
+        "correlationId": about.correlation_id,
+        "receivedAt": iso(about.received_at),
+    }
+
+
+def _data(about: About, dispatch: Dispatch, attempts: int, chat: Chat | None = None) -> dict[str, Any]:
+    told: dict[str, Any] = {"chatUuid": chat.uuid} if chat else {}
+    return (
+        told
+        | {
+            "agentUuid": (chat and chat.agent_uuid) or dispatch.agent_uuid,
+            "name": (chat and chat.name) or dispatch.name,
+            "rule": dispatch.rule,
+            "dispatchId": dispatch.id,
+            "run": dispatch.run,
+            "attempts": attempts,
+        }
+        | _event(about)
+    )
+
+
+def _error(failure: Failure) -> dict[str, Any]:
+    return {"code": failure.code, "status": failure.status, "message": failure.message}
+
+
+def _result(
+    kind: ResultType,
+    key: str,
+    suffix: str,
+    about: About,
+    dispatch: Dispatch,
+    data: dict[str, Any],
+    now: int,
+    chat_uuid: str | None = None,
+) -> Result:
+    return Result(
+        id=f"{dispatch.id}.{dispatch.run}{suffix}",
+        type=kind,
+        source=about.source,
+        event_id=about.event_id,
+        time=now,
+        routing_key=f"{key}.{about.source}.{dispatch.rule}",
+        data=data,
+        dispatch_id=dispatch.id,
+        correlation_id=about.correlation_id or about.event_id,
+        reply_to=about.reply_to,
+        traceparent=about.traceparent,
+        chat_uuid=chat_uuid,
+    )

@@ -1,0 +1,194 @@
+"""The ledger, one small Protocol per user of it. Every method is one transaction (or its share of a group commit).
+
+All methods raise `Unavailable` when the ledger is away (nothing is known to be committed). Durations are integers
+of milliseconds; the times in the ledger are the database's.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from relay.model import (
+    Claim,
+    Dispatch,
+    Doubt,
+    Due,
+    Entry,
+    Event,
+    EventDetail,
+    EventPage,
+    EventQuery,
+    Gauges,
+    Move,
+    Receipt,
+    Recorded,
+    Rejection,
+    Result,
+    Settled,
+)
+
+
+class Inbox(Protocol):
+    """What comes in."""
+
+    async def accept(self, delivery: Sequence[Entry]) -> list[Receipt]:
+        """Commit one delivery to disk, all of its entries or none, and give one receipt per entry, in order.
+
+        An event whose identity (source, origin, external_id) is remembered makes nothing new and is answered as
+        a duplicate once the first is committed; so is a later entry of the same delivery. An event without an
+        external id is a duplicate only if `redelivered` and the same source had the same digest in the last hour.
+        Raises `Refused` when the database cannot hold this delivery; others in the same commit are not touched.
+        """
+        ...
+
+    async def reserve(self, slots: int) -> int:
+        """Lease up to `slots` places below the high-water mark for this replica; gives how many were granted.
+
+        A grant replaces the one before and lapses after 30 s.
+        """
+        ...
+
+    async def reject(self, rejection: Rejection) -> None:
+        """Keep the metadata of a refused request; only the newest 1,000 per source are kept."""
+        ...
+
+
+class Work(Protocol):
+    """What is to be done at Cargo."""
+
+    async def claim(self, limit: int) -> list[Claim]:
+        """Take up to `limit` dispatches that are due (`ready` or `waiting` whose time has come, `messaging`).
+
+        Each gets a lease, the next fencing token and the row of its attempt, in this commit. Claims nothing while
+        a global pause is on. With a rate, claims only what may start within a second and says when (`start_in`).
+        """
+        ...
+
+    async def record(self, move: Move) -> Recorded:
+        """Apply a move as its docstring says. A cancel that was asked for meanwhile ends it when it would wait."""
+        ...
+
+    async def sweep(self) -> int:
+        """Turn every `sending` row whose lease has run out into `checking`, `messaging` into doubt; how many."""
+        ...
+
+    async def doubts(self, limit: int) -> list[Doubt]:
+        """Dispatches in `checking` whose next look is due, oldest first."""
+        ...
+
+    async def wake(self) -> int | None:
+        """Milliseconds until the next row can be claimed (0: now), None when there is none."""
+        ...
+
+    async def lease(self, name: str, ttl: int) -> bool:
+        """Take or renew the named lease for this replica; False while another one has it."""
+        ...
+
+    async def release(self, name: str) -> None:
+        """Give a named lease back, if it is ours."""
+        ...
+
+    async def pace(self, calls: int) -> int:
+        """Reserve the starts of `calls` calls to Cargo under the rate; milliseconds until the first may start."""
+        ...
+
+    async def pause(self, reason: str) -> bool:
+        """Pause all sending on all replicas; False when it was paused for that reason already."""
+        ...
+
+    async def resume(self, reason: str) -> bool:
+        """End a pause; False when there was none. The time of pauses does not count as waited."""
+        ...
+
+    async def pauses(self) -> Mapping[str, int]:
+        """The global pauses that are on: reason to start, milliseconds since the epoch."""
+        ...
+
+
+class Outbox(Protocol):
+    """What is to be told."""
+
+    async def due(self, limit: int) -> list[Due]:
+        """Lease up to `limit` deliveries that are due, oldest first, for 60 s."""
+        ...
+
+    async def settle(self, settled: Settled) -> None:
+        """Keep what became of a delivery."""
+        ...
+
+    async def follow(self, after: int, limit: int) -> list[tuple[int, Result]]:
+        """Results with a cursor above `after`, in its order. A late commit gets a later cursor, never a skipped one."""
+        ...
+
+    async def latest(self) -> int:
+        """The cursor of the newest result, 0 when there is none."""
+        ...
+
+
+class Archive(Protocol):
+    """What people ask and do."""
+
+    async def events(self, query: EventQuery) -> EventPage:
+        """A page of events, newest first."""
+        ...
+
+    async def event(self, any_id: str) -> EventDetail:
+        """All about the event with this id, or with this dispatch. Raises `NotFound`."""
+        ...
+
+    async def load(self, event_id: str) -> Event:
+        """The event as it came in. Raises `NotFound`."""
+        ...
+
+    async def dispatch(self, dispatch_id: str) -> tuple[Event, Dispatch]:
+        """A dispatch and its event. Raises `NotFound`."""
+        ...
+
+    async def extend(self, event_id: str, entry: Entry, *, again: bool) -> list[tuple[str, str]]:
+        """Add the dispatches of a replay, less those of rules that made, or may make, a chat (unless `again`).
+
+        Gives the pairs (dispatch id, rule) that were added. Raises `NotFound`.
+        """
+        ...
+
+    async def retry(self, dispatch_id: str, rendered: Dispatch | None) -> Dispatch:
+        """Start the next run of a dispatch that ended without a chat, or is parked.
+
+        `rendered` replaces body and message when given. A parked one that was ever sent goes to `checking`.
+        Raises `NotFound`, `Conflict`.
+        """
+        ...
+
+    async def cancel(self, dispatch_id: str) -> Dispatch:
+        """End a dispatch (told as `cancelled`), or, if its outcome is open, as soon as it is known to have no chat.
+
+        Raises `NotFound`, `Conflict` when it has ended or its chat exists.
+        """
+        ...
+
+    async def rejected(self, source: str | None, limit: int) -> list[Rejection]:
+        """Refused requests, newest first."""
+        ...
+
+    async def paused_sources(self) -> frozenset[str]:
+        """The sources that a person has paused."""
+        ...
+
+    async def pause_source(self, name: str, *, paused: bool) -> None:
+        """Pause or resume a source, on all replicas and over restarts."""
+        ...
+
+    async def gauges(self) -> Gauges:
+        """Ledger-wide numbers."""
+        ...
+
+    async def prune(self) -> int:
+        """Delete up to 500 rows of what is past its time (finished events, seen ids, leases); how many."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the ledger answers."""
+        ...
+
+
+class Ledger(Inbox, Work, Outbox, Archive, Protocol):
+    """All of it: what an adapter implements."""

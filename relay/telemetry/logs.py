@@ -1,0 +1,72 @@
+"""structlog: JSON in production, a readable form on a terminal, one wide line per step.
+
+Levels: a step that went well is `info`, one that a person should look at `warning`, one that needs a person `error`.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import FilteringBoundLogger as Log
+from structlog.typing import Processor
+
+__all__ = ["Log", "configure", "get_log"]
+
+
+def get_log() -> Log:
+    """The logger; call it per module, it configures itself at the first line."""
+    log: Log = structlog.get_logger()
+    return log
+
+
+def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
+    """Set level (`debug`, `info`, `warning`, `error`) and form (`json`, `console`, `auto`: by terminal).
+
+    Lines of libraries that use the standard library's logging come out in the same form, from `warning` up.
+    """
+    out = stream or sys.stderr
+    if form == "auto":
+        form = "console" if out.isatty() else "json"
+    number = logging.getLevelNamesMapping()[level.upper()]
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=out.isatty())
+    )
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _plain_exceptions if form == "json" else _keep,
+    ]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(number, logging.WARNING))
+
+
+def _keep(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return line
+
+
+_format_exception = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
+
+def _plain_exceptions(log: Any, name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return _format_exception(log, name, line) if line.get("exc_info") else line

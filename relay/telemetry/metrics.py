@@ -1,0 +1,73 @@
+"""Prometheus metrics, in a registry of their own."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_MOST_RULES: Final = 200
+
+
+class Metrics:
+    """Every metric of a relay; names and labels are DESIGN's."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.events = Counter("relay_events", "Events that came in.", ["source", "outcome"], registry=registry)
+        self.rejections = Counter(
+            "relay_rejections", "Requests and messages refused.", ["source", "reason"], registry=registry
+        )
+        self._chats = Counter("relay_chats", "Dispatches that ended or parked.", ["rule", "outcome"], registry=registry)
+        self.cargo_seconds = Histogram(
+            "relay_cargo_request_seconds", "Calls to Cargo.", ["outcome"], buckets=_SECONDS, registry=registry
+        )
+        self.event_seconds = Histogram(
+            "relay_event_to_result_seconds",
+            "From an event's arrival to its confirmed result.",
+            ["source"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.due = Gauge(
+            "relay_due_dispatches",
+            "Dispatches due now, over all replicas, without work that is paused or rate-limited.",
+            registry=registry,
+        )
+        self.oldest_due = Gauge("relay_oldest_due_seconds", "Age of the oldest due dispatch.", registry=registry)
+        self.in_flight = Gauge("relay_in_flight", "Calls to Cargo under way in this replica.", registry=registry)
+        self.parked = Gauge("relay_parked", "Dispatches that wait for a person.", ["reason"], registry=registry)
+        self.unpublished = Gauge(
+            "relay_unpublished_results", "Results not confirmed yet, over all replicas.", registry=registry
+        )
+        self.unroutable = Gauge(
+            "relay_unroutable_results",
+            "Results that the broker returned because no queue is bound.",
+            registry=registry,
+        )
+        self.paused = Gauge(
+            "relay_cargo_paused",
+            "1 while all sending is paused for this reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.last_event = Gauge(
+            "relay_source_last_event_timestamp_seconds",
+            "When a source's last event came in, Unix time.",
+            ["source"],
+            registry=registry,
+        )
+        self.config_info = Gauge("relay_config_info", "The configuration's hash.", ["hash"], registry=registry)
+        self.config_reload = Gauge(
+            "relay_config_reload_success", "1 when the newest configuration is in force.", registry=registry
+        )
+        self.build_info = Gauge("relay_build_info", "The running version.", ["version"], registry=registry)
+        self._rules: set[str] = set()
+
+    def chat(self, rule: str, outcome: str) -> None:
+        """Count the outcome of a dispatch; past 200 rules the label is `_other`, so that series stay bounded."""
+        if rule not in self._rules:
+            if len(self._rules) >= _MOST_RULES:
+                rule = "_other"
+            else:
+                self._rules.add(rule)
+        self._chats.labels(rule, outcome).inc()
