@@ -1,6 +1,6 @@
 """The words of Relay as frozen records: Event, Dispatch, Attempt, Result, and the states between them."""
 
-from relay.model.chat import Chat, Message
+from relay.model.chat import Chat, Message, Page
 from relay.model.dispatch import Claim, Dispatch, Doubt, Failure, Move, Recorded, Verdict
 from relay.model.event import Entry, Event, Receipt
 from relay.model.ids import Ids, new_id
@@ -42,6 +42,7 @@ __all__ = [
     "Ids",
     "Message",
     "Move",
+    "Page",
     "ParkReason",
     "Receipt",
     "Recorded",

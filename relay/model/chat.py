@@ -25,3 +25,11 @@ class Message:
     uuid: str
     type: str
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of Cargo's list. `rows` is how many rows came, those that are no chats included: paging goes by it."""
+
+    chats: tuple[Chat, ...]
+    rows: int

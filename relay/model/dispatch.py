@@ -45,7 +45,7 @@ class Dispatch:
 class Claim:
     """A dispatch taken for work, with what its results need of its event.
 
-    `state` is `sending` or `messaging`. `fence` is the fencing token; the lease ends `lease` milliseconds after
+    `state` is `sending` or `messaging` (`checking` inside a Doubt). `fence` is the fencing token; the lease ends `lease` milliseconds after
     the claim was asked for. `attempt` is the number of the attempt whose row was committed with the claim (it
     counts from 1 within a run and a state). `attempts` are those made so far in this run to create the chat,
     this one included. `waited` is the milliseconds since the run's first attempt, without global pauses.
@@ -123,10 +123,10 @@ class Recorded(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A dispatch in `checking`: an attempt to create its chat has an unknown outcome.
+    """A dispatch in `checking`: an attempt to create its chat has an unknown outcome. The claim's state is `checking`.
 
-    Times in milliseconds: `first_attempt_at` (database clock), `ended_ago` since the last attempt ended or its
-    lease ran out, `waited` since the run's first attempt without global pauses, `looks` taken so far.
+    Times in milliseconds: `first_attempt_at` by the database's clock, of the first attempt of any run; `ended_ago`
+    since the last attempt ended or its lease ran out; `looks` taken so far.
     """
 
     claim: Claim

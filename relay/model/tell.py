@@ -1,13 +1,15 @@
 """Builds the result messages: ids, routing keys and data of DESIGN's "AMQP out", in one place."""
 
-from typing import Any
+from typing import Any, Final
 
 from relay.model.chat import Chat
 from relay.model.dispatch import Dispatch, Failure
 from relay.model.event import Event
 from relay.model.result import About, Result, ResultType
-from relay.model.state import ParkReason
+from relay.model.state import ParkReason, State
 from relay.units import iso
+
+_ENDS: Final = frozenset({State.EXPIRED, State.CANCELLED, State.SUPERSEDED, State.SUPPRESSED})
 
 
 def created(about: About, dispatch: Dispatch, chat: Chat, *, attempts: int, reconciled: bool, now: int) -> Result:
@@ -20,8 +22,13 @@ def created(about: About, dispatch: Dispatch, chat: Chat, *, attempts: int, reco
 
 
 def failed(about: About, dispatch: Dispatch, failure: Failure, *, attempts: int, now: int) -> Result:
-    """`relay.chat.failed`: it ended without a chat; `failure.code` says how."""
-    told = _data(about, dispatch, attempts) | {"error": _error(failure)}
+    """`relay.chat.failed`: it ended without a chat.
+
+    The message's `error.code` is how it ended (`failed` unless `failure.code` is another end), its `error.reason`
+    is `failure.code`.
+    """
+    code = failure.code if failure.code in _ENDS else State.FAILED
+    told = _data(about, dispatch, attempts) | {"error": _error(code, failure)}
     return _result(ResultType.FAILED, "chat.failed", "", about, dispatch, told, now)
 
 
@@ -29,7 +36,7 @@ def parked(
     about: About, dispatch: Dispatch, reason: ParkReason, failure: Failure, *, attempts: int, now: int
 ) -> Result:
     """`relay.chat.parked`: it waits for a person."""
-    told = _data(about, dispatch, attempts) | {"error": _error(failure) | {"code": reason.value}}
+    told = _data(about, dispatch, attempts) | {"error": _error(reason, failure)}
     return _result(ResultType.PARKED, "chat.parked", ".parked", about, dispatch, told, now)
 
 
@@ -41,7 +48,7 @@ def sent(about: About, dispatch: Dispatch, chat_uuid: str, *, attempts: int, now
 
 def unsent(about: About, dispatch: Dispatch, chat_uuid: str, failure: Failure, *, attempts: int, now: int) -> Result:
     """`relay.message.failed`: the chat exists, its first message does not."""
-    told = {"chatUuid": chat_uuid} | _data(about, dispatch, attempts) | {"error": _error(failure)}
+    told = {"chatUuid": chat_uuid} | _data(about, dispatch, attempts) | {"error": _error(State.FAILED, failure)}
     return _result(ResultType.UNSENT, "message.failed", ".message", about, dispatch, told, now, chat_uuid)
 
 
@@ -89,8 +96,8 @@ def _data(about: About, dispatch: Dispatch, attempts: int, chat: Chat | None = N
     )
 
 
-def _error(failure: Failure) -> dict[str, Any]:
-    return {"code": failure.code, "status": failure.status, "message": failure.message}
+def _error(code: str, failure: Failure) -> dict[str, Any]:
+    return {"code": code, "reason": failure.code, "status": failure.status, "message": failure.message}
 
 
 def _result(

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from relay.model import Chat, Message
+from relay.model import Chat, Message, Page
 
 
 class Chats(Protocol):
@@ -24,10 +24,10 @@ class Chats(Protocol):
         """
         ...
 
-    async def chats(self, trigger_type: str, after: int, before: int, offset: int) -> list[Chat]:
+    async def chats(self, trigger_type: str, after: int, before: int, offset: int) -> Page:
         """One page of `GET /ai/chats/list`; `after` and `before` are milliseconds since the epoch.
 
-        Rows that are no chats are skipped only if they cannot carry a stamp; order and page size are Cargo's.
+        Order and page size are Cargo's. Rows that cannot be read are left out of the page's chats, not of its rows.
         """
         ...
 

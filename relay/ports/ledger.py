@@ -40,6 +40,10 @@ class Inbox(Protocol):
         """
         ...
 
+    async def known(self, delivery: Sequence[Entry]) -> list[Receipt] | None:
+        """The receipts of a delivery that `accept` would find wholly known, else None; past high water it decides."""
+        ...
+
     async def reserve(self, slots: int) -> int:
         """Lease up to `slots` places below the high-water mark for this replica; gives how many were granted.
 

@@ -1,0 +1,164 @@
+"""What follows from the outcome of one attempt: pure functions from a claim and an outcome to a Move."""
+
+from dataclasses import replace
+
+from relay.dispatch.policy import LOOKS, Policy
+from relay.dispatch.stamp import STAMPABLE
+from relay.errors import Denied, Permanent, Retryable, Unknown
+from relay.model import Chat, Claim, Failure, Move, ParkReason, State, Verdict, tell
+
+Outcome = Chat | str | Retryable | Permanent | Unknown
+"""A chat was made, a message was said (its uuid), or why not."""
+
+
+def next_move(claim: Claim, outcome: Outcome, policy: Policy, *, took: int, now: int) -> Move:
+    """The move after an attempt. `took` is the call's ms, `now` milliseconds since the epoch."""
+    follow = _after_message if claim.state is State.MESSAGING else _after_create
+    return replace(follow(claim, outcome, policy, now), took=took)
+
+
+def put_back(claim: Claim) -> Move:
+    """Nothing was sent: give the attempt back and let it be claimed again at once."""
+    to = State.MESSAGING if claim.state is State.MESSAGING else State.WAITING
+    return _move(claim, to, verdict=Verdict.RETRYABLE, due_in=0, uncounted=True, doubt=claim.doubt)
+
+
+def hold_back(claim: Claim, error: Denied, due_in: int) -> Move:
+    """Our credentials were refused, which is no fault of this dispatch: give the attempt back."""
+    failure = Failure("denied", str(error), error.status)
+    move = put_back(claim)
+    return replace(move, verdict=Verdict.DENIED, failure=failure, due_in=due_in)
+
+
+def adopt(claim: Claim, chat: Chat, *, now: int, reconciled: bool = False) -> Move:
+    """The chat exists: tell it, then end or go on to the rule's first message."""
+    dispatch = claim.dispatch
+    told = tell.created(claim.about, dispatch, chat, attempts=claim.attempts, reconciled=reconciled, now=now)
+    last = dispatch.message is None
+    return _move(
+        claim,
+        State.DONE if last else State.MESSAGING,
+        verdict=None if reconciled else Verdict.CREATED,
+        chat=chat,
+        reconciled=reconciled,
+        due_in=None if last else 0,
+        results=(told,),
+    )
+
+
+def look_again(claim: Claim, due_in: int) -> Move:
+    """Still not known: look once more in `due_in` ms."""
+    return _move(claim, State.CHECKING, verdict=None, due_in=due_in)
+
+
+def park(claim: Claim, reason: ParkReason, failure: Failure, *, now: int, verdict: Verdict | None = None) -> Move:
+    """It waits for a person, and that is told."""
+    told = tell.parked(claim.about, claim.dispatch, reason, failure, attempts=claim.attempts, now=now)
+    return _move(claim, State.PARKED, verdict=verdict, failure=failure, park=reason, results=(told,))
+
+
+def wait_or_give_up(
+    claim: Claim,
+    failure: Failure,
+    policy: Policy,
+    *,
+    now: int,
+    retry_after: float | None = None,
+    verdict: Verdict | None,
+) -> Move:
+    """It surely was not made: wait for the next try, or park it when its time is up."""
+    if claim.waited >= policy.give_up_after:
+        return park(claim, ParkReason.GAVE_UP, failure, now=now, verdict=verdict)
+    due_in = policy.wait(claim.attempts, retry_after)
+    return _move(claim, State.WAITING, verdict=verdict, failure=failure, due_in=due_in)
+
+
+def _after_create(claim: Claim, outcome: Outcome, policy: Policy, now: int) -> Move:
+    match outcome:
+        case Chat():
+            return adopt(claim, outcome, now=now)
+        case Unknown():
+            return _unknown(claim, outcome, policy, now)
+        case Permanent():
+            return _fail(claim, outcome, now)
+        case Retryable():
+            failure = Failure("retryable", str(outcome), outcome.status)
+            return wait_or_give_up(
+                claim, failure, policy, now=now, retry_after=outcome.retry_after, verdict=Verdict.RETRYABLE
+            )
+    raise TypeError(f"no outcome of a creation: {outcome!r}")
+
+
+def _unknown(claim: Claim, error: Unknown, policy: Policy, now: int) -> Move:
+    failure = Failure("unknown", str(error), error.status)
+    if claim.dispatch.trigger_type in STAMPABLE:
+        return _move(claim, State.CHECKING, verdict=Verdict.UNKNOWN, failure=failure, due_in=LOOKS[0])
+    if claim.dispatch.on_unknown == "retry":
+        return wait_or_give_up(claim, failure, policy, now=now, verdict=Verdict.UNKNOWN)
+    return park(claim, ParkReason.UNKNOWN, failure, now=now, verdict=Verdict.UNKNOWN)
+
+
+def _fail(claim: Claim, error: Permanent, now: int) -> Move:
+    failure = Failure(error.code or "refused", str(error), error.status)
+    told = tell.failed(claim.about, claim.dispatch, failure, attempts=claim.attempts, now=now)
+    return _move(claim, State.FAILED, verdict=Verdict.PERMANENT, failure=failure, results=(told,))
+
+
+def _after_message(claim: Claim, outcome: Outcome, policy: Policy, now: int) -> Move:
+    match outcome:
+        case str():
+            return said(claim, now, verdict=Verdict.SENT)
+        case Unknown() | Permanent(code="lastMessageNotFinished"):
+            return _doubt(claim, outcome, policy, now)
+        case Permanent():
+            failure = Failure(outcome.code or "refused", str(outcome), outcome.status)
+            return _unsaid(claim, failure, now, Verdict.PERMANENT)
+        case Retryable():
+            failure = Failure("retryable", str(outcome), outcome.status)
+            if claim.waited >= policy.give_up_after:
+                return _unsaid(claim, replace(failure, code=ParkReason.GAVE_UP), now, Verdict.RETRYABLE)
+            due_in = policy.wait(claim.attempt, outcome.retry_after)
+            return _move(
+                claim, State.MESSAGING, verdict=Verdict.RETRYABLE, failure=failure, due_in=due_in, doubt=claim.doubt
+            )
+    raise TypeError(f"no outcome of a message: {outcome!r}")
+
+
+def said(claim: Claim, now: int, *, verdict: Verdict | None) -> Move:
+    """The first message is in the chat."""
+    told = tell.sent(claim.about, claim.dispatch, _chat_uuid(claim), attempts=claim.attempt, now=now)
+    return _move(claim, State.DONE, verdict=verdict, results=(told,))
+
+
+def _doubt(claim: Claim, error: Unknown | Permanent, policy: Policy, now: int) -> Move:
+    failure = Failure("unknown", str(error), error.status)
+    if claim.waited >= policy.give_up_after:
+        return _unsaid(claim, failure, now, Verdict.UNKNOWN)
+    return _move(claim, State.MESSAGING, verdict=Verdict.UNKNOWN, failure=failure, due_in=policy.settle, doubt=True)
+
+
+def _unsaid(claim: Claim, failure: Failure, now: int, verdict: Verdict) -> Move:
+    told = tell.unsent(claim.about, claim.dispatch, _chat_uuid(claim), failure, attempts=claim.attempt, now=now)
+    return _move(claim, State.DONE, verdict=verdict, failure=failure, results=(told,))
+
+
+def _chat_uuid(claim: Claim) -> str:
+    if claim.chat_uuid is None:
+        raise ValueError(f"dispatch {claim.dispatch.id} is in messaging without a chat")
+    return claim.chat_uuid
+
+
+def _move(claim: Claim, to: State, *, verdict: Verdict | None, **rest: object) -> Move:
+    dispatch = claim.dispatch
+    return replace(
+        Move(
+            dispatch_id=dispatch.id,
+            run=dispatch.run,
+            was=claim.state,
+            to=to,
+            fence=claim.fence,
+            attempt=claim.attempt,
+            verdict=verdict,
+        ),
+        **rest,  # type: ignore[arg-type] # the fields of Move, named by the callers above
+    )

@@ -1,0 +1,159 @@
+"""After an outcome that is not known: look for the chat, adopt it, or prove that there is none."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import groupby
+
+from relay.dispatch import outcome
+from relay.dispatch.gate import Gate
+from relay.dispatch.policy import Policy
+from relay.dispatch.scan import BEFORE, Scan, scan
+from relay.dispatch.worker import report
+from relay.errors import Denied, Permanent, RelayError, Retryable, Unavailable, Unknown
+from relay.model import Chat, Claim, Doubt, Failure, Move, ParkReason, State
+from relay.ports import Chats, Work
+from relay.telemetry import Metrics, get_log
+
+log = get_log()
+
+_LEASE = 120_000
+_MOST = 1_000
+_TURN = 1.0
+
+
+class Reconciler:
+    """The one scanner of a ledger (leased). One scan serves every dispatch in `checking` of a trigger type.
+
+    `clock` gives milliseconds since the epoch; `told` is called after commits that put results into the outbox,
+    `freed` after those that made something claimable.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        chats: Chats,
+        gate: Gate,
+        policy: Policy,
+        *,
+        clock: Callable[[], int],
+        sleep: Callable[[float], Awaitable[None]],
+        metrics: Metrics,
+        told: Callable[[], None],
+        freed: Callable[[], None],
+    ) -> None:
+        self._work = work
+        self._chats = chats
+        self._gate = gate
+        self._policy = policy
+        self._clock = clock
+        self._sleep = sleep
+        self._metrics = metrics
+        self._told = told
+        self._freed = freed
+
+    async def run(self) -> None:
+        """Sweep ended leases and look for what is due; rests at least as long as a look took."""
+        while True:
+            began = self._clock()
+            try:
+                await self.turn()
+            except Unavailable as error:
+                log.warning("ledger.unavailable", part="reconciler", error=str(error))
+            await self._sleep(max(_TURN, (self._clock() - began) / 1_000))
+
+    async def turn(self) -> None:
+        """One round: ended leases become doubts, doubts that are due are looked for."""
+        if swept := await self._work.sweep():
+            log.warning("lease.ended", count=swept, what="a replica died or hung; what it was sending is looked for")
+            self._freed()
+        if self._gate.paused or not await self._work.lease("scanner", _LEASE):
+            return
+        doubts = sorted(await self._work.doubts(_MOST), key=_trigger_type)
+        for trigger_type, group in groupby(doubts, _trigger_type):
+            await self._look(trigger_type, list(group))
+
+    async def _look(self, trigger_type: str, doubts: Sequence[Doubt]) -> None:
+        try:
+            moves = await self._judge(trigger_type, doubts)
+        except (Retryable, Unknown, Permanent) as error:
+            if isinstance(error, Denied):
+                await self._gate.denied(error)
+            log.warning("scan.failed", trigger_type=trigger_type, doubts=len(doubts), error=str(error))
+            moves = [self._put_off(doubt, error) for doubt in doubts]
+        for claim, move in moves:
+            await self._record(claim, move)
+
+    async def _judge(self, trigger_type: str, doubts: Sequence[Doubt]) -> list[tuple[Claim, Move]]:
+        now = self._clock()
+        since = min(doubt.first_attempt_at for doubt in doubts) - BEFORE
+        wanted = frozenset(doubt.claim.dispatch.id for doubt in doubts)
+        first = await scan(self._chats, trigger_type, since, now, wanted, pace=self._pace)
+        missing = [doubt for doubt in doubts if doubt.claim.dispatch.id not in first.stamped]
+        proof = False
+        if any(doubt.ended_ago >= self._policy.settle for doubt in missing):
+            second = await scan(self._chats, trigger_type, since, now, wanted, pace=self._pace)
+            proof = first.uuids == second.uuids
+            for found in second.stamped.values():
+                for chat in found:
+                    first.add(chat, wanted)
+        log.info("scan.ended", trigger_type=trigger_type, doubts=len(doubts), chats=len(first.uuids), proof=proof)
+        return [move for doubt in doubts for move in self._conclude(doubt, first, proof=proof)]
+
+    def _conclude(self, doubt: Doubt, seen: Scan, *, proof: bool) -> list[tuple[Claim, Move]]:
+        claim = doubt.claim
+        if found := seen.stamped.get(claim.dispatch.id):
+            now = self._clock()
+            return [(claim, outcome.adopt(claim, chat, now=now, reconciled=True)) for chat in found]
+        if not proof or doubt.ended_ago < self._policy.settle:
+            return [self._look_again(doubt)]
+        if lookalikes := [chat.uuid for chat in seen.bare if _resembles(chat, doubt)]:
+            return [self._undecidable(doubt, lookalikes)]
+        absent = Failure("absent", "the outcome of the last attempt was not known; Cargo has no such chat")
+        move = outcome.wait_or_give_up(claim, absent, self._policy, now=self._clock(), verdict=None)
+        return [(claim, move)]
+
+    def _undecidable(self, doubt: Doubt, lookalikes: Sequence[str]) -> tuple[Claim, Move]:
+        """Cargo does not carry stamps back here, so absence cannot be proved."""
+        claim = doubt.claim
+        failure = Failure("unstamped", f"one of these chats may be the one: {', '.join(lookalikes[:5])}")
+        if claim.dispatch.on_unknown == "retry":
+            return claim, outcome.wait_or_give_up(claim, failure, self._policy, now=self._clock(), verdict=None)
+        return claim, outcome.park(claim, ParkReason.UNKNOWN, failure, now=self._clock())
+
+    def _look_again(self, doubt: Doubt) -> tuple[Claim, Move]:
+        if doubt.claim.waited >= self._policy.give_up_after:
+            failure = Failure("unknown", "it could not be told in time whether Cargo made the chat")
+            return doubt.claim, outcome.park(doubt.claim, ParkReason.UNKNOWN, failure, now=self._clock())
+        due_in = self._policy.look_in(doubt.looks + 1, doubt.ended_ago)
+        return doubt.claim, outcome.look_again(doubt.claim, due_in)
+
+    def _put_off(self, doubt: Doubt, error: RelayError) -> tuple[Claim, Move]:
+        if doubt.claim.waited >= self._policy.give_up_after:
+            failure = Failure("unknown", f"Cargo's list could not be read in time: {error}")
+            return doubt.claim, outcome.park(doubt.claim, ParkReason.UNKNOWN, failure, now=self._clock())
+        return doubt.claim, outcome.look_again(doubt.claim, self._policy.wait(doubt.looks + 1))
+
+    async def _pace(self) -> None:
+        await self._work.lease("scanner", _LEASE)
+        if wait := await self._work.pace(1):
+            await self._sleep(wait / 1_000)
+
+    async def _record(self, claim: Claim, move: Move) -> None:
+        recorded = await self._work.record(move)
+        if move.results:
+            self._told()
+        if move.to is not State.CHECKING:
+            report(claim, move, recorded, self._metrics)
+            self._freed()
+
+
+def _trigger_type(doubt: Doubt) -> str:
+    return doubt.claim.dispatch.trigger_type
+
+
+def _resembles(chat: Chat, doubt: Doubt) -> bool:
+    dispatch = doubt.claim.dispatch
+    return (
+        chat.created_at >= doubt.first_attempt_at - BEFORE
+        and chat.name == dispatch.name
+        and chat.agent_uuid == dispatch.agent_uuid
+    )

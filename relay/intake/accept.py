@@ -1,0 +1,118 @@
+"""From a delivery of events to receipts: every rule is matched and rendered, then all is committed at once."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from relay.errors import Overloaded
+from relay.intake.entry import make_entry
+from relay.limits import Places
+from relay.model import Dispatch, Entry, Event, EventStatus, Ids, Receipt
+from relay.ports import Inbox
+from relay.rules import RuleSet
+from relay.telemetry import Metrics, get_log, trace_id
+
+log = get_log()
+
+_BLOCK = 500
+_LIFETIME = 20_000
+_RETRY_AFTER = 5.0
+_LINES = {
+    EventStatus.ACCEPTED: "event.accepted",
+    EventStatus.DUPLICATE: "event.duplicate",
+    EventStatus.UNMATCHED: "event.unmatched",
+}
+
+
+class Intake:
+    """Accepts deliveries (one webhook call or one message; one transaction each).
+
+    `notify` is called after each commit that made work. `clock` gives milliseconds since the epoch. `rules` may be
+    set anew while running; a delivery sees one set.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        rules: RuleSet,
+        *,
+        high_water: int,
+        ids: Ids,
+        clock: Callable[[], int],
+        metrics: Metrics,
+        notify: Callable[[], None],
+    ) -> None:
+        self.rules = rules
+        self._inbox = inbox
+        self._ids = ids
+        self._clock = clock
+        self._metrics = metrics
+        self._notify = notify
+        self._places = Places(max(1, min(_BLOCK, high_water // 20)), _LIFETIME)
+        self._refilling = asyncio.Lock()
+
+    async def accept(self, events: Sequence[Event]) -> list[Receipt]:
+        """Commit the delivery and give one receipt per event, in order.
+
+        Raises `Overloaded` past the high-water mark (unless all of it is known already), `Unavailable` while the
+        ledger is away, `Refused` when the ledger cannot hold it.
+        """
+        delivery = [make_entry(event, self.rules, ids=self._ids, now=self._clock()) for event in events]
+        places = sum(len(entry.dispatches) for entry in delivery)
+        if places and not await self._take(places):
+            receipts = await self._inbox.known(delivery)
+            if receipts is None:
+                raise Overloaded("too many dispatches are unfinished", retry_after=_RETRY_AFTER)
+        else:
+            try:
+                receipts = await self._inbox.accept(delivery)
+            finally:
+                self._places.close(places)
+        if any(receipt.status is not EventStatus.DUPLICATE for receipt in receipts):
+            self._notify()
+        for entry, receipt in zip(delivery, receipts, strict=True):
+            self._report(entry, receipt)
+        return receipts
+
+    async def _take(self, places: int) -> bool:
+        if self._places.take(places, self._clock()):
+            return True
+        async with self._refilling:
+            if self._places.take(places, self._clock()):
+                return True
+            now = self._clock()
+            self._places.refill(await self._inbox.reserve(self._places.wanted(places)), now)
+            return self._places.take(places, now)
+
+    def _report(self, entry: Entry, receipt: Receipt) -> None:
+        event = entry.event
+        self._metrics.events.labels(event.source, receipt.status.value).inc()
+        self._metrics.last_event.labels(event.source).set(event.received_at / 1_000)
+        line = {
+            "event_id": receipt.id,
+            "source": event.source,
+            "type": event.type,
+            "external_id": event.external_id,
+            "trace_id": trace_id(event.traceparent),
+        }
+        if receipt.status is EventStatus.UNREADABLE:
+            log.warning("event.unreadable", reason=event.unreadable, **line)
+        else:
+            log.info(_LINES[receipt.status], **line)
+        if receipt.conflict:
+            log.warning("event.conflict", what="the same id came with another body; the first one counts", **line)
+        if receipt.status is EventStatus.ACCEPTED:
+            for dispatch in entry.dispatches:
+                self._report_dispatch(dispatch, event)
+
+    def _report_dispatch(self, dispatch: Dispatch, event: Event) -> None:
+        line = {
+            "event_id": event.id,
+            "dispatch_id": dispatch.id,
+            "source": event.source,
+            "rule": dispatch.rule,
+            "trace_id": trace_id(event.traceparent),
+        }
+        log.info("rule.matched", **line)
+        if dispatch.failure is not None:
+            self._metrics.chat(dispatch.rule, "failed")
+            log.error("chat.failed", code=dispatch.failure.code, error=dispatch.failure.message, **line)

@@ -1,0 +1,56 @@
+"""What a person asks for a second time: a replay of an event, a retry of a dispatch."""
+
+from collections.abc import Callable
+
+from relay.errors import Conflict
+from relay.intake.entry import make_dispatch, make_entry
+from relay.model import Dispatch, Event, Ids
+from relay.ports import Archive
+from relay.rules import RuleSet
+from relay.telemetry import get_log
+
+log = get_log()
+
+
+async def replay(
+    archive: Archive, rules: RuleSet, event_id: str, *, again: bool, ids: Ids, clock: Callable[[], int]
+) -> list[tuple[str, str]]:
+    """Match an event with today's rules and add what is new; gives pairs (dispatch id, rule).
+
+    Rules that already made, or may have made, a chat are skipped unless `again`. Raises `NotFound`, and
+    `Conflict` when the event could never be read.
+    """
+    event = await archive.load(event_id)
+    if event.unreadable is not None:
+        raise Conflict(f"event {event_id} cannot be replayed: it could not be read ({event.unreadable})")
+    entry = make_entry(event, rules, ids=ids, now=clock())
+    added = await archive.extend(event_id, entry, again=again)
+    log.info("event.replayed", event_id=event_id, source=event.source, dispatches=[made for made, _ in added])
+    return added
+
+
+async def retry(archive: Archive, rules: RuleSet, dispatch_id: str) -> Dispatch:
+    """Start the next run of a dispatch with its kept body; one that never was rendered is rendered anew.
+
+    Raises `NotFound` (also when its rule is gone) and `Conflict` when it cannot be retried or still cannot be
+    rendered.
+    """
+    event, dispatch = await archive.dispatch(dispatch_id)
+    rendered = None if dispatch.body is not None else _render(rules, event, dispatch)
+    started = await archive.retry(dispatch_id, rendered)
+    log.info(
+        "chat.retried",
+        event_id=event.id,
+        dispatch_id=dispatch_id,
+        rule=started.rule,
+        run=started.run,
+        state=started.state,
+    )
+    return started
+
+
+def _render(rules: RuleSet, event: Event, dispatch: Dispatch) -> Dispatch:
+    rendered = make_dispatch(dispatch.id, event, rules.render(dispatch.rule, event), run=dispatch.run)
+    if rendered.failure is not None:
+        raise Conflict(f"dispatch {dispatch.id} still cannot be rendered: {rendered.failure.message}")
+    return rendered

@@ -1,0 +1,42 @@
+"""What the ledger is to commit for one event under today's rules."""
+
+from relay.model import Dispatch, Entry, Event, EventStatus, Failure, Ids, Result, State, tell
+from relay.rules import Rendered, RuleSet
+
+
+def make_entry(event: Event, rules: RuleSet, *, ids: Ids, now: int) -> Entry:
+    """Match and render. A rule that fails on the event fails its own dispatch, told at once, and no other."""
+    if event.unreadable is not None:
+        return Entry(event, EventStatus.UNREADABLE)
+    dispatches = tuple(make_dispatch(ids(), event, rendered) for rendered in rules.match(event))
+    if dispatches:
+        return Entry(event, EventStatus.ACCEPTED, dispatches, _ended(event, dispatches, now))
+    told = (tell.unmatched(event, now=now),) if event.reply_to else ()
+    return Entry(event, EventStatus.UNMATCHED, results=told)
+
+
+def make_dispatch(dispatch_id: str, event: Event, rendered: Rendered, *, run: int = 1) -> Dispatch:
+    """The dispatch of one rendered rule; one that could not be rendered has ended before it began."""
+    return Dispatch(
+        id=dispatch_id,
+        event_id=event.id,
+        source=event.source,
+        rule=rendered.rule,
+        body=rendered.body,
+        message=rendered.message,
+        trigger_type=rendered.trigger_type,
+        name=rendered.name,
+        agent_uuid=rendered.agent_uuid,
+        on_unknown=rendered.on_unknown,
+        failure=rendered.failure,
+        state=State.FAILED if rendered.failure else State.READY,
+        run=run,
+    )
+
+
+def _ended(event: Event, dispatches: tuple[Dispatch, ...], now: int) -> tuple[Result, ...]:
+    return tuple(
+        tell.failed(event.about(), dispatch, dispatch.failure, attempts=0, now=now)
+        for dispatch in dispatches
+        if isinstance(dispatch.failure, Failure)
+    )

@@ -1,0 +1,78 @@
+"""A circuit breaker over distinct dispatches, and the count of free places."""
+
+from enum import StrEnum
+from typing import Final
+
+TROUBLED: Final = 10
+"""So many distinct dispatches in a row that met trouble at Cargo open the circuit."""
+
+
+class Phase(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    TRIAL = "trial"
+
+
+class Circuit:
+    """Opens when `threshold` distinct dispatches in a row met trouble; one bad dispatch cannot open it alone.
+
+    Open, nothing is sent. `allow_trial` lets one dispatch through: its success closes the circuit, its trouble
+    opens it again.
+    """
+
+    def __init__(self, threshold: int = TROUBLED) -> None:
+        self._threshold = threshold
+        self._troubled: set[str] = set()
+        self.phase = Phase.CLOSED
+
+    def succeed(self) -> None:
+        self._troubled.clear()
+        self.phase = Phase.CLOSED
+
+    def trouble(self, dispatch_id: str) -> bool:
+        """Count trouble of this dispatch; True when the circuit has opened by it."""
+        self._troubled.add(dispatch_id)
+        if self.phase is Phase.OPEN or (self.phase is Phase.CLOSED and len(self._troubled) < self._threshold):
+            return False
+        self.phase = Phase.OPEN
+        return True
+
+    def allow_trial(self) -> None:
+        if self.phase is Phase.OPEN:
+            self.phase = Phase.TRIAL
+
+
+class Places:
+    """Places below a mark that is shared with others: a block is leased, taken from, and leased anew.
+
+    `block` is how many are asked for at a time, `lifetime` how long (ms) a block may be used. Places taken whose
+    work is not committed yet (`open`) belong to the block, so they are asked for again with the next one.
+    """
+
+    def __init__(self, block: int, lifetime: int) -> None:
+        self._block = block
+        self._lifetime = lifetime
+        self._free = 0
+        self._open = 0
+        self._until = 0
+
+    def take(self, places: int, now: int) -> bool:
+        """Take places if the block has them and is fresh."""
+        if places and (now >= self._until or self._free < places):
+            return False
+        self._free -= places
+        self._open += places
+        return True
+
+    def wanted(self, places: int) -> int:
+        """How many to lease so that `places` more can be taken."""
+        return self._open + max(places, self._block)
+
+    def refill(self, granted: int, now: int) -> None:
+        """A new block was leased; it replaces the one before."""
+        self._free = max(0, granted - self._open)
+        self._until = now + self._lifetime
+
+    def close(self, places: int) -> None:
+        """The work of these places is committed, or will never be."""
+        self._open -= places
