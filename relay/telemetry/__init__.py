@@ -2,6 +2,19 @@
 
 from relay.telemetry.logs import Log, configure, get_log
 from relay.telemetry.metrics import Metrics
+from relay.telemetry.status import Part, PartState, Phase, Status
 from relay.telemetry.trace import child_of, new_traceparent, trace_id
 
-__all__ = ["Log", "Metrics", "child_of", "configure", "get_log", "new_traceparent", "trace_id"]
+__all__ = [
+    "Log",
+    "Metrics",
+    "Part",
+    "PartState",
+    "Phase",
+    "Status",
+    "child_of",
+    "configure",
+    "get_log",
+    "new_traceparent",
+    "trace_id",
+]
