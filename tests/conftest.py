@@ -1,0 +1,58 @@
+"""Fixtures that every test may ask for: real servers, started when the first test wants them.
+
+| fixture | scope | is |
+| --- | --- | --- |
+| `amqp_url` | test | the URL of a fresh virtual host of a RabbitMQ that the run shares |
+| `postgres_url` | test | the URL of a fresh, empty database of a PostgreSQL that the run shares |
+| `private_rabbitmq`, `private_postgres` | test | a server of the test's own: `.url`, `.kill()`, `.stop()`, `.start()` |
+"""
+
+import pytest
+from tests.services.postgres import run_cluster, run_postgres
+from tests.services.process import Unavailable
+from tests.services.rabbitmq import run_node, run_rabbitmq
+
+
+def lend(server):
+    """What the context manager `server` gives; where it cannot be had, the test fails with what to do about it."""
+    try:
+        with server as resource:
+            yield resource
+    except Unavailable as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server():
+    """The run's RabbitMQ: `.vhost()` gives URLs, `.call()` speaks to its management API."""
+    yield from lend(run_rabbitmq())
+
+
+@pytest.fixture
+def amqp_url(rabbitmq_server):
+    """`amqp://...` of a virtual host in which this test is alone."""
+    yield from lend(rabbitmq_server.vhost())
+
+
+@pytest.fixture
+def private_rabbitmq():
+    """A node of this test's own: `.url`, `.kill()`, `.stop()`, `.start()`, `.freeze()`, `.thaw()`, `.ctl(*args)`."""
+    yield from lend(run_node())
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """The run's PostgreSQL: `.database()` gives URLs, `.run()` executes a statement."""
+    yield from lend(run_postgres())
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """`postgresql://...` of a database in which this test is alone."""
+    yield from lend(postgres_server.database())
+
+
+@pytest.fixture
+def private_postgres():
+    """A server of this test's own: `.url`, `.kill()`, `.stop()`, `.start()`, `.freeze()`, `.thaw()`."""
+    yield from lend(run_cluster())

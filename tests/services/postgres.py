@@ -1,0 +1,184 @@
+"""PostgreSQL for tests: a private cluster, or the ready one that RELAY_TEST_POSTGRES names; a database per test."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+from tests.services.process import Process, Unavailable, find_port, wait_until
+
+MISSING = (
+    "These tests need PostgreSQL: run `apt-get install postgresql` (it is started privately, the system's own is left"
+    " alone) or `pip install pgserver`, or set RELAY_TEST_POSTGRES=postgresql://user:password@host:5432/postgres to a"
+    " ready one where that user may create databases."
+)
+
+
+class Database:
+    """A server that runs already; `url` names a database of it that one may connect to."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a fresh database, dropped at the end whoever is still connected."""
+        name = f"test_{uuid4().hex[:12]}"
+        self.run(f'CREATE DATABASE "{name}"')
+        try:
+            yield urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
+        finally:
+            self.run(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def run(self, statement: str) -> None:
+        """One statement, outside a transaction. Raises OSError or asyncpg.PostgresError."""
+        with ThreadPoolExecutor(1) as thread:  # the test's own event loop is none of its business
+            thread.submit(asyncio.run, _execute(self.url, statement)).result()
+
+
+class Cluster(Database):
+    """A private cluster in a folder of its own; it can be killed and started again.
+
+    Nothing is forced to disk: what survives the death of a process does not depend on it, and tests are faster.
+    """
+
+    def __init__(self) -> None:
+        self._bin = _find_programs()
+        self._user = _find_user()
+        self._folder = Path(tempfile.mkdtemp(prefix="relay-postgres-"))
+        self._port = find_port()
+        super().__init__(f"postgresql://postgres@127.0.0.1:{self._port}/postgres")
+        self._server: Process | None = None
+        try:
+            self._init()
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self) -> None:
+        """Start it (again), with what it kept; returns when it takes connections. About half a second."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self._port),
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "max_connections": "200",
+        }
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        command = [str(self._bin / "postgres"), "-D", str(self._folder / "data"), *options]
+        server = Process(command, log=self._folder / "server.log", user=self._user)
+        self._server = server
+        wait_until(self._ready, seconds=60, alive=server.alive, describe=server.describe)
+
+    def stop(self) -> None:
+        """An orderly end that does not wait for clients ("fast")."""
+        if self._server:
+            self._server.stop(signal.SIGINT)
+
+    def kill(self) -> None:
+        """SIGKILL for the server and every process of a connection."""
+        if self._server:
+            self._server.kill()
+
+    def freeze(self) -> None:
+        """No new connection is answered until `thaw`; those that are open go on."""
+        if self._server:
+            self._server.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self._server:
+            self._server.send(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it and forget everything."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _init(self) -> None:
+        if self._user:
+            shutil.chown(self._folder, self._user)
+        log, data = self._folder / "initdb.log", str(self._folder / "data")
+        options = ["-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
+        setup = Process([str(self._bin / "initdb"), "-D", data, *options], log=log, user=self._user)
+        wait_until(
+            lambda: not setup.alive() and (self._folder / "data" / "PG_VERSION").exists(),
+            seconds=60,
+            alive=setup.alive,
+            describe=setup.describe,
+        )
+
+    def _ready(self) -> bool:
+        try:
+            self.run("SELECT 1")
+        except (OSError, asyncpg.CannotConnectNowError):
+            return False
+        return True
+
+
+@contextmanager
+def run_postgres() -> Iterator[Database]:
+    """The ready server of RELAY_TEST_POSTGRES, or a private cluster for as long as the block lasts."""
+    ready = os.environ.get("RELAY_TEST_POSTGRES")
+    if ready:
+        yield Database(ready)
+        return
+    with run_cluster() as cluster:
+        yield cluster
+
+
+@contextmanager
+def run_cluster() -> Iterator[Cluster]:
+    cluster = Cluster()
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url, timeout=10, ssl=False)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _find_user() -> str:
+    """PostgreSQL refuses to run as root: the account to run it as, or nothing when we are not root."""
+    if os.geteuid() != 0:
+        return ""
+    return "postgres" if any(entry.pw_name == "postgres" for entry in pwd.getpwall()) else "nobody"
+
+
+def _find_programs() -> Path:
+    """Where `initdb` and `postgres` are: Debian's newest, those on the path, those of the package pgserver."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
+    found = [*reversed(debian), *_ask_config(), *_ask_pgserver()]
+    for folder in found:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    raise Unavailable(MISSING)
+
+
+def _ask_config() -> list[Path]:
+    config = shutil.which("pg_config")
+    if config is None:
+        return []
+    return [Path(subprocess.run([config, "--bindir"], check=True, capture_output=True, text=True).stdout.strip())]
+
+
+def _ask_pgserver() -> list[Path]:
+    spec = find_spec("pgserver")
+    return [Path(spec.origin).parent / "pginstall" / "bin"] if spec and spec.origin else []
