@@ -1,0 +1,45 @@
+"""Keeps the parts of a relay running: one that fails is restarted with back-off, and shown."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import random
+
+from relay.errors import RelayError
+from relay.retry import backoff
+from relay.telemetry import Status, get_log
+
+log = get_log()
+
+_FIRST = 500
+_CAP = 30_000
+_HEALTHY = 60.0
+
+
+async def supervise(
+    name: str,
+    run: Callable[[], Awaitable[None]],
+    status: Status,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Run a part until it returns; after a fault start it again, ever later, until it has run well for a minute."""
+    loop = asyncio.get_running_loop()
+    tries = 0
+    while True:
+        began = loop.time()
+        status.set(name, "up")
+        try:
+            await run()
+        except Exception as error:  # noqa: BLE001 - whatever a part dies of, the others must live and it must return
+            tries = 0 if loop.time() - began > _HEALTHY else tries + 1
+            wait = max(_FIRST, backoff(tries, first=_FIRST, cap=_CAP, random=random)) / 1_000
+            status.set(name, "down", f"{type(error).__name__}: {error}")
+            log.error("part.failed", part=name, error=str(error), retry_in_s=wait, exc_info=not _expected(error))
+            await sleep(wait)
+        else:
+            status.set(name, "ended")
+            return
+
+
+def _expected(error: Exception) -> bool:
+    return isinstance(error, RelayError | OSError)

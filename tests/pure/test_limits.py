@@ -1,0 +1,73 @@
+"""The circuit opens on trouble of many, not of one; leased places never go above their grant."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.limits import Circuit, Phase, Places
+
+
+def test_one_bad_dispatch_cannot_open_the_circuit() -> None:
+    circuit = Circuit(3)
+    assert not any(circuit.trouble("same") for _ in range(100))
+    assert circuit.phase is Phase.CLOSED
+
+
+def test_distinct_dispatches_open_it_once() -> None:
+    circuit = Circuit(3)
+    assert [circuit.trouble(name) for name in "abcd"] == [False, False, True, False]
+    assert circuit.phase is Phase.OPEN
+
+
+def test_a_success_between_starts_the_count_anew() -> None:
+    circuit = Circuit(2)
+    circuit.trouble("a")
+    circuit.succeed()
+    assert not circuit.trouble("b")
+
+
+def test_the_trial_decides() -> None:
+    circuit = Circuit(1)
+    circuit.trouble("a")
+    circuit.allow_trial()
+    assert circuit.phase is Phase.TRIAL
+    assert circuit.trouble("b")
+    circuit.allow_trial()
+    circuit.succeed()
+    assert circuit.phase is Phase.CLOSED
+
+
+def test_a_trial_is_only_for_an_open_circuit() -> None:
+    circuit = Circuit(2)
+    circuit.allow_trial()
+    assert circuit.phase is Phase.CLOSED
+
+
+@given(
+    block=st.integers(1, 20),
+    mark=st.integers(0, 50),
+    steps=st.lists(st.tuples(st.sampled_from(["take", "close"]), st.integers(1, 5)), max_size=60),
+)
+def test_places_taken_never_exceed_the_mark(block: int, mark: int, steps: list[tuple[str, int]]) -> None:
+    """The ledger grants at most what is left under the mark; committed work counts there, open work in the block."""
+    places = Places(block, 10)
+    committed, open_places = 0, []
+    for now, (step, count) in enumerate(steps):
+        if step == "take":
+            if not places.take(count, now):
+                places.refill(min(places.wanted(count), mark - committed), now)
+                if not places.take(count, now):
+                    continue
+            open_places.append(count)
+        elif open_places:
+            done = open_places.pop()
+            committed += done
+            places.close(done)
+        assert committed + sum(open_places) <= mark
+
+
+def test_a_block_lapses() -> None:
+    places = Places(10, 1_000)
+    places.refill(10, now=0)
+    assert places.take(1, now=999)
+    assert not places.take(1, now=1_000)
+    assert places.take(0, now=5_000)
