@@ -1,0 +1,1 @@
+"""SQL adapter of the ledger: SQLAlchemy Core, one code for SQLite and PostgreSQL."""

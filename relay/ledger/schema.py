@@ -1,0 +1,246 @@
+"""The tables of the ledger, the same on SQLite and PostgreSQL.
+
+What came in and what is told is wide and insert-mostly: `events`, `dispatches`, `results`, `attempts`. What is under
+way is narrow, and its rows are deleted when it is over, so that the cost of a claim does not grow with history:
+`work` has one row per live dispatch, `outbox` one per result and destination not confirmed yet. `seen` remembers
+identities on its own, so that it outlives pruned events.
+
+- A dispatch is live while it has a row in `work`; its `dispatches.state` is null then, and written once at its end (or
+  while it is parked, which deletes the row of work; a retry by hand puts a new one in, with a `fence` above any before:
+  the time in milliseconds serves).
+- In `work`, exactly the times that matter now are set: `due_at` while the row can be claimed (`ready`, `waiting`,
+  `messaging`), `lease_until` while somebody works on it (`sending`, `messaging`), `look_at` in `checking`. A `held`
+  row has none. `number` counts the rows of `attempts` of its kind, `attempts` the calls that count towards the chat.
+- `counters` has four rows: `position` (the last cursor given to a result), `pace` (the next free start under
+  `cargo.rate`, in microseconds), `paused` (milliseconds of global pauses that are over), `paused_since` (start of the
+  pause that is on, else 0).
+- Places for rules to come (`once`, `debounce`, `order`, `limit`, `budget`) are tables of their own.
+
+Times are integers, milliseconds UTC by the database's clock, unless an outsider gave them (`events.time`,
+`events.received_at`, `results.time`). JSON is kept as text. There are no foreign keys: rows go in together and are
+pruned together, and checks would cost every insert.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, Table, Text, false, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
+
+metadata: Final = MetaData()
+
+Id: Final[TypeEngine[str]] = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+"""Compared byte by byte, as Python sorts: locks are taken in this order."""
+
+_NARROW: Final[dict[str, Any]] = {"sqlite_with_rowid": False}
+
+
+def _failure() -> tuple[Column[Any], ...]:
+    return Column("failure_code", Text), Column("failure_status", Integer), Column("failure_message", Text)
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    condition = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+
+
+events: Final = Table(
+    "events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("origin", Text),
+    Column("external_id", Text),
+    Column("type", Text),
+    Column("subject", Text),
+    Column("time", BigInteger),
+    Column("received_at", BigInteger, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("data", Text, comment="JSON; null when raw is the JSON of it, or unreadable"),
+    Column("digest", LargeBinary, nullable=False),
+    Column("traceparent", Text),
+    Column("correlation_id", Text),
+    Column("reply_to", Text),
+    Column("status", Text, nullable=False),
+    Column("unreadable", Text),
+    Index("events_source", "source", "id"),
+    _partial("events_unmatched", "id", where="status = 'unmatched'"),
+)
+
+seen: Final = Table(
+    "seen",
+    metadata,
+    Column("key", LargeBinary, primary_key=True, comment="SHA-256 of the identity"),
+    Column("event_id", Id, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("seen_expires", "expires_at"),
+    **_NARROW,
+)
+
+dispatches: Final = Table(
+    "dispatches",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("event_id", Id, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("body", Text),
+    Column("message", Text),
+    Column("trigger_type", Text, nullable=False),
+    Column("name", Text),
+    Column("agent_uuid", Text),
+    Column("on_unknown", Text, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("state", Text, comment="null while there is a row of work"),
+    Column("chat_uuid", Text),
+    Column("chat_agent", Text, comment="the agent of the chat, as Cargo told it"),
+    Column("reconciled", Boolean, nullable=False, server_default=false()),
+    Column("duplicates", Text, comment="JSON list of other chats made for it"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("park", Text),
+    *_failure(),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("dispatches_event", "event_id"),
+    _partial("dispatches_trouble", "state", "event_id", where="state <> 'done'"),
+)
+
+work: Final = Table(
+    "work",
+    metadata,
+    Column("dispatch_id", Id, primary_key=True),
+    Column("run", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due_at", BigInteger),
+    Column("look_at", BigInteger),
+    Column("lease_until", BigInteger),
+    Column("owner", Text),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("number", Integer, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("first_attempt_at", BigInteger),
+    Column("paused_before", BigInteger, nullable=False, server_default="0", comment="pause clock at first_attempt_at"),
+    Column("last_ended_at", BigInteger, comment="end of the last attempt, or of its lease"),
+    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("doubt", Boolean, nullable=False, server_default=false()),
+    Column("cancelling", Boolean, nullable=False, server_default=false()),
+    _partial("work_due", "due_at", "dispatch_id", where="due_at IS NOT NULL"),
+    _partial("work_look", "look_at", where="look_at IS NOT NULL"),
+    _partial("work_lease", "lease_until", where="lease_until IS NOT NULL"),
+    **_NARROW,
+)
+
+attempts: Final = Table(
+    "attempts",
+    metadata,
+    Column("dispatch_id", Id, primary_key=True),
+    Column("run", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True, comment="chat or message"),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("verdict", Text),
+    *_failure(),
+    Column("chat_uuid", Text),
+    **_NARROW,
+)
+
+results: Final = Table(
+    "results",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("event_id", Id, nullable=False),
+    Column("dispatch_id", Id),
+    Column("time", BigInteger, nullable=False),
+    Column("routing_key", Text),
+    Column("data", Text, nullable=False),
+    Column("correlation_id", Text),
+    Column("reply_to", Text),
+    Column("traceparent", Text),
+    Column("chat_uuid", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("position", BigInteger, comment="the cursor of the stream; null until it is sequenced"),
+    Column("undeliverable", Text, comment="JSON list of destinations given up"),
+    Index("results_event", "event_id"),
+    _partial("results_position", "position", where="position IS NOT NULL", unique=True),
+    _partial("results_unsequenced", "created_at", "id", where="position IS NULL"),
+)
+
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    Column("result_id", Id, primary_key=True),
+    Column("destination", Text, primary_key=True, comment="empty for the result exchange, else a reply queue"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False, comment="while leased: the end of the lease"),
+    Column("lease_until", BigInteger),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("error", Text),
+    Index("outbox_due", "due_at", "result_id"),
+    _partial("outbox_lease", "lease_until", where="lease_until IS NOT NULL"),
+    **_NARROW,
+)
+
+leases: Final = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    **_NARROW,
+)
+
+slots: Final = Table(
+    "slots",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("free", Integer, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    **_NARROW,
+)
+
+counters: Final = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    **_NARROW,
+)
+COUNTERS: Final = ("pace", "paused", "paused_since", "position")
+
+pauses: Final = Table(
+    "pauses",
+    metadata,
+    Column("reason", Text, primary_key=True),
+    Column("started_at", BigInteger, nullable=False),
+    **_NARROW,
+)
+
+rejections: Final = Table(
+    "rejections",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("remote", Text),
+    Column("headers", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Index("rejections_source", "source", "at", "id"),
+)
+
+paused_sources: Final = Table(
+    "paused_sources",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("paused_at", BigInteger, nullable=False),
+    **_NARROW,
+)
