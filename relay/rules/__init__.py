@@ -1,0 +1,21 @@
+"""Which rules want an event, and the chat that each asks for. Pure: no clock, no network, no environment."""
+
+from relay.rules.check import check_template
+from relay.rules.ruleset import RuleSet, check_rule, compile_rules
+from relay.rules.scope import scope_of
+from relay.rules.spec import Explanation, Fault, Reason, Rendered, RuleSpec
+from relay.rules.template import Template
+
+__all__ = [
+    "Explanation",
+    "Fault",
+    "Reason",
+    "Rendered",
+    "RuleSet",
+    "RuleSpec",
+    "Template",
+    "check_rule",
+    "check_template",
+    "compile_rules",
+    "scope_of",
+]

@@ -1,0 +1,64 @@
+"""From what a template gave to JSON text that Cargo and a database can hold."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from jinja2 import Undefined
+
+from relay.rules.missing import word
+
+LIMIT: Final = 1 << 20
+"""Bytes of a rendered body or message."""
+
+
+def encode(value: Any) -> str:
+    """Compact JSON text; an iterator (of `map`, `select`) becomes a list.
+
+    Raises ValueError or TypeError for what JSON cannot say (NaN, infinity, an object of Python), and what a missing
+    value raises.
+    """
+    return _ENCODER.encode(value)
+
+
+def check_text(text: str) -> None:
+    """Raises ValueError for NUL and lone surrogates, which neither Cargo's JSON nor a text column takes."""
+    if "\x00" in text:
+        raise ValueError("it holds a NUL character; take it out with | replace")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("it holds half of a surrogate pair, which is no character") from None
+
+
+def check_texts(value: Any) -> None:
+    """`check_text` for every key and text inside a JSON value."""
+    if isinstance(value, str):
+        check_text(value)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            check_texts(key)
+            check_texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            check_texts(item)
+
+
+def check_size(text: str) -> None:
+    """Raises ValueError past 1 MiB of UTF-8."""
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > LIMIT:
+        raise ValueError(f"it would be {size} bytes; at most {LIMIT} (1 MiB) are sent")
+
+
+def _unfold(value: Any) -> Any:
+    if isinstance(value, Iterator | range):
+        return list(value)
+    if isinstance(value, Undefined):
+        str(value)  # raises with its path, unless missing is allowed here
+        return None
+    raise TypeError(f"{word(value)} is not a JSON value")
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_unfold)

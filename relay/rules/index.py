@@ -1,0 +1,91 @@
+"""Which rules can want an event, by source and type, at a cost that does not grow with the number of rules."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from fnmatch import translate
+from typing import Final
+
+_KEPT: Final = 4_096
+_SPECIAL: Final = re.compile(r"[*?\[]")
+
+Numbers = AbstractSet[int]
+
+
+class Patterns:
+    """Names and globs, each with the numbers of the rules that gave it.
+
+    A glob is tried only on a value that begins and ends as the glob does, up to its first and from its last special
+    character; `free` are the rules that gave none at all.
+    """
+
+    __slots__ = ("_exact", "_globs", "_heads", "_tails", "free")
+
+    def __init__(self, given: Sequence[Sequence[str]]) -> None:
+        self.free = frozenset(number for number, patterns in enumerate(given) if not patterns)
+        exact: dict[str, set[int]] = {}
+        globs: dict[str, set[int]] = {}
+        for number, patterns in enumerate(given):
+            for pattern in patterns:
+                (globs if _SPECIAL.search(pattern) else exact).setdefault(pattern, set()).add(number)
+        self._exact = {name: frozenset(numbers) for name, numbers in exact.items()}
+        self._globs: dict[tuple[str, str], list[tuple[re.Pattern[str], Numbers]]] = {}
+        for glob, numbers in globs.items():
+            self._globs.setdefault(_ends(glob), []).append((re.compile(translate(glob)), frozenset(numbers)))
+        self._heads = sorted({len(head) for head, _ in self._globs})
+        self._tails = sorted({len(tail) for _, tail in self._globs})
+
+    def find(self, value: str | None) -> Numbers:
+        """The rules with a name or glob that fits; those in `free` are not among them."""
+        if value is None:
+            return frozenset()
+        found = self._exact.get(value, frozenset())
+        fitting = [
+            numbers
+            for head in self._heads
+            for tail in self._tails
+            for glob, numbers in self._globs.get((value[:head], value[len(value) - tail :]), ())
+            if head + tail <= len(value) and glob.match(value)
+        ]
+        return found.union(*fitting) if fitting else found
+
+
+def _ends(glob: str) -> tuple[str, str]:
+    head = _SPECIAL.split(glob, maxsplit=1)[0]
+    tail = "" if "[" in glob else re.split(r"[*?]", glob)[-1]
+    return head, tail
+
+
+class Index:
+    """The numbers of the rules for a source and a type, in order; the last few thousand pairs are remembered."""
+
+    __slots__ = ("_always", "_kept", "_sources", "_types")
+
+    def __init__(self, sources: Sequence[Sequence[str]], types: Sequence[Sequence[str]]) -> None:
+        self._sources = Patterns(sources)
+        self._types = Patterns(types)
+        self._always = self._sources.free & self._types.free
+        self._kept: OrderedDict[tuple[str, str | None], tuple[int, ...]] = OrderedDict()
+
+    def find(self, source: str, kind: str | None) -> tuple[int, ...]:
+        """Numbers of rules whose source and type patterns both fit."""
+        pair = source, kind
+        found = self._kept.get(pair)
+        if found is None:
+            found = self._kept[pair] = tuple(sorted(self._search(source, kind)))
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(pair)
+        return found
+
+    def _search(self, source: str, kind: str | None) -> Numbers:
+        by_source, by_type = self._sources.find(source), self._types.find(kind)
+        return (by_source & by_type) | (by_source & self._types.free) | (self._sources.free & by_type) | self._always
+
+    def has_source(self, number: int, source: str) -> bool:
+        return number in self._sources.free or number in self._sources.find(source)
+
+    def has_type(self, number: int, kind: str | None) -> bool:
+        return number in self._types.free or number in self._types.find(kind)

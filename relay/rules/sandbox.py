@@ -1,0 +1,138 @@
+"""Jinja2 with everything but data taken away.
+
+`a.b` on an object is the key `b`, never a Python attribute or method; on a list, text or number there is nothing
+behind a dot. The only other things with a dot are Jinja's own: `loop.index` and its like, and the pairs of `groupby`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.runtime import Context, LoopContext, Macro, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
+
+from relay.rules.encode import LIMIT, encode
+from relay.rules.filters import FILTERS, TESTS
+from relay.rules.missing import Absent, Missing, join
+
+_LOOP: Final = frozenset(
+    {
+        "changed",
+        "cycle",
+        "depth",
+        "depth0",
+        "first",
+        "index",
+        "index0",
+        "last",
+        "length",
+        "nextitem",
+        "previtem",
+        "revindex",
+        "revindex0",
+    }
+)
+_POWER_BITS: Final = 4_096
+
+
+def path_of(node: nodes.Node) -> str:
+    """An expression as people would write it, for messages: `data.rows[0].name`."""
+    match node:
+        case nodes.Name():
+            return node.name
+        case nodes.Getattr():
+            return join(path_of(node.node), node.attr)
+        case nodes.Getitem(arg=nodes.Const(value=key)):
+            return join(path_of(node.node), key)
+        case nodes.Getitem():
+            return f"{path_of(node.node)}[...]"
+        case nodes.Filter(node=nodes.Node() as inner):
+            return f"({path_of(inner)} | {node.name})"
+        case _:
+            return "(...)"
+
+
+class _Generator(CodeGenerator):
+    """Compiles `a.b` and `a["b"]` to `Sandbox.reach`, which also gets the path of `a` for its messages."""
+
+    def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        self.write("environment.reach(")
+        self.visit(node.node, frame)
+        self.write(f", {node.attr!r}, {path_of(node.node)!r})")
+
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        if isinstance(node.arg, nodes.Slice):
+            super().visit_Getitem(node, frame)
+            return
+        self.write("environment.reach(")
+        self.visit(node.node, frame)
+        self.write(", ")
+        self.visit(node.arg, frame)
+        self.write(f", {path_of(node.node)!r})")
+
+
+def _finalize(value: Any) -> Any:
+    """What a value looks like inside a text: JSON, null as nothing."""
+    if isinstance(value, str | Undefined):
+        return str(value)
+    return "" if value is None else encode(value)
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """The environment of all templates (strict) or of all conditions (lenient)."""
+
+    code_generator_class = _Generator
+    intercepted_binops = frozenset({"*", "**"})
+
+    def __init__(self, undefined: type[Absent]) -> None:
+        super().__init__(undefined=undefined, finalize=_finalize, keep_trailing_newline=True, cache_size=0)
+        self.filters = dict(FILTERS)
+        self.tests = dict(TESTS)
+        self.globals = {"range": safe_range}
+
+    def reach(self, obj: Any, key: Any, holder: str) -> Any:
+        """`obj.key` or `obj[key]`; `holder` is the path of `obj`."""
+        if isinstance(obj, Mapping):
+            try:
+                return obj[key]
+            except (KeyError, TypeError):  # no such key, or nothing that could be one
+                pass
+        elif isinstance(obj, Absent):
+            return obj.reach(key)
+        elif isinstance(key, int) and isinstance(obj, str | list | tuple):
+            if -len(obj) <= key < len(obj):
+                return obj[key]
+        elif isinstance(obj, LoopContext) and key in _LOOP:
+            return getattr(obj, key)
+        elif key in getattr(obj, "_fields", ()):
+            return obj[obj._fields.index(key)]
+        return self.undefined(obj=obj, name=key, holder=holder)  # type: ignore[call-arg]  # always an Absent
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        return self.reach(obj, attribute, "(item)")
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        return self.reach(obj, argument, "(item)")
+
+    def is_safe_callable(self, obj: Any) -> bool:
+        """Only `range`, what Jinja itself makes, and what is missing (its own error is the clearer one)."""
+        return (
+            obj is safe_range
+            or isinstance(obj, LoopContext | Macro | Undefined)
+            or isinstance(getattr(obj, "__self__", None), LoopContext)
+        )
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Bounded, because the numbers may be a stranger's."""
+        if operator == "*":
+            for text, times in ((left, right), (right, left)):
+                if isinstance(text, str | list | tuple) and isinstance(times, int) and len(text) * times > LIMIT:
+                    raise OverflowError("the product would be too large")
+        elif isinstance(left, int) and isinstance(right, int) and left.bit_length() * right > _POWER_BITS:
+            raise OverflowError("the power would be too large")
+        return super().call_binop(context, operator, left, right)
+
+
+STRICT: Final = Sandbox(Missing)
+LENIENT: Final = Sandbox(Absent)

@@ -1,0 +1,163 @@
+"""Templates (strict, and typed where they are one lone expression) and conditions (lenient)."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from jinja2 import Template as Compiled
+from jinja2 import TemplateError, Undefined, nodes
+from jinja2.exceptions import TemplateSyntaxError, UndefinedError
+from jinja2.parser import Parser
+
+from relay.errors import Permanent
+from relay.rules.missing import Absent
+from relay.rules.sandbox import LENIENT, STRICT, Sandbox
+from relay.rules.scope import Scope
+
+_RESULT: Final = "result"
+_LONGEST: Final = 500
+
+
+def is_template(text: str) -> bool:
+    """Whether there is anything of Jinja's in the text."""
+    return "{{" in text or "{%" in text or "{#" in text
+
+
+def parse(text: str) -> nodes.Template:
+    """The tree of a template. Raises jinja2's TemplateSyntaxError with `lineno`."""
+    return STRICT.parse(text)
+
+
+def parse_condition(text: str) -> nodes.Expr:
+    """The tree of a bare expression. Raises jinja2's TemplateSyntaxError with `lineno`."""
+    parser = Parser(LENIENT, text, state="variable")
+    expression = parser.parse_expression()
+    if not parser.stream.eos:
+        parser.fail(f"the expression ends before {parser.stream.current.value!r}", parser.stream.current.lineno)
+    expression.set_environment(LENIENT)
+    return expression
+
+
+def lone(tree: nodes.Template) -> nodes.Expr | None:
+    """The expression, where a template is exactly one `{{ expression }}`."""
+    match tree.body:
+        case [nodes.Output(nodes=[nodes.TemplateData()])]:
+            return None
+        case [nodes.Output(nodes=[expression])]:
+            return expression
+        case _:
+            return None
+
+
+def describe(error: Exception) -> str:
+    """An exception of a template for people, bounded."""
+    text = str(error.message if isinstance(error, TemplateError) else error) or type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def settle(value: Any) -> Any:
+    """What an expression gave, with an iterator (of `map`, `select`) as a list. Raises when it is missing."""
+    if isinstance(value, Undefined):
+        str(value)
+    return list(value) if isinstance(value, Iterator | range) else value
+
+
+class Expression:
+    """A compiled expression whose value keeps its type."""
+
+    __slots__ = ("_template",)
+
+    def __init__(self, sandbox: Sandbox, tree: nodes.Expr) -> None:
+        assign = nodes.Assign(nodes.Name(_RESULT, "store"), tree, lineno=1)
+        self._template: Compiled = sandbox.from_string(nodes.Template([assign], lineno=1))
+
+    def __call__(self, scope: Scope) -> Any:
+        """Its value in `scope`; raises whatever the expression raises."""
+        context = self._template.new_context(scope)  # type: ignore[arg-type]  # only read
+        for _ in self._template.root_render_func(context):
+            pass
+        return context.vars[_RESULT]
+
+
+class Template:
+    """A text with `{{ }}` in it, compiled once.
+
+    Exactly one `{{ expression }}` (white space around it aside) gives the expression's own value; any other text
+    gives text, in which a value stands as JSON and null as nothing. Raises ValueError when the text is no template;
+    the message names the line.
+    """
+
+    __slots__ = ("_constant", "_expression", "_template", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._constant = not is_template(text)
+        self._expression: Expression | None = None
+        self._template: Compiled | None = None
+        if self._constant:
+            return
+        try:
+            expression = lone(parse(text.strip()))
+            if expression is not None:
+                self._expression = Expression(STRICT, expression)
+            else:
+                self._template = STRICT.from_string(text)
+        except TemplateSyntaxError as error:
+            raise ValueError(f"line {error.lineno}: {error.message}") from None
+
+    def render(self, scope: Scope) -> Any:
+        """Its value in `scope`, a JSON value. Raises `Permanent` (code `render`) saying what was missing or wrong."""
+        try:
+            return self._evaluate(scope)
+        except Exception as error:  # noqa: BLE001 - an expression may raise anything; its dispatch fails with the reason
+            raise Permanent(describe(error), code="render") from None
+
+    def find(self, scope: Scope) -> Any:
+        """As `render`, but None where something is missing."""
+        try:
+            return self._evaluate(scope)
+        except UndefinedError:
+            return None
+        except Exception as error:  # noqa: BLE001 - as in render
+            raise Permanent(describe(error), code="render") from None
+
+    def _evaluate(self, scope: Scope) -> Any:
+        if self._constant:
+            return self.text
+        if self._expression is not None:
+            return settle(self._expression(scope))
+        assert self._template is not None  # noqa: S101 - one of the three is set
+        return "".join(self._template.root_render_func(self._template.new_context(scope)))  # type: ignore[arg-type]
+
+
+class Condition:
+    """A bare expression, compiled once. Raises ValueError when the text is none; the message names the line."""
+
+    __slots__ = ("_expression", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        try:
+            self._expression = Expression(LENIENT, parse_condition(text))
+        except TemplateSyntaxError as error:
+            raise ValueError(f"line {error.lineno}: {error.message}") from None
+
+    def holds(self, scope: Scope) -> bool:
+        """Whether it is true in `scope`; what is missing is false. Raises `Permanent` when it cannot be told."""
+        try:
+            return bool(self._expression(scope))
+        except Exception as error:  # noqa: BLE001 - an expression may raise anything; it is told and counts as false
+            raise Permanent(describe(error), code="when") from None
+
+    def gaps(self, scope: Scope) -> list[str]:
+        """The paths it names that are missing in `scope`; slow, for explaining."""
+        found = [Expression(LENIENT, path)(scope) for path in _paths(parse_condition(self.text))]
+        return list(dict.fromkeys(value.path for value in found if isinstance(value, Absent)))
+
+
+def _paths(tree: nodes.Node) -> Iterator[nodes.Expr]:
+    """The outermost paths in an expression, as `data.detail.priority`; keys that are computed end the search."""
+    if isinstance(tree, nodes.Getattr) or (isinstance(tree, nodes.Getitem) and isinstance(tree.arg, nodes.Const)):
+        yield tree
+    else:
+        for child in tree.iter_child_nodes():
+            yield from _paths(child)
