@@ -1,0 +1,85 @@
+"""The health listener: `/livez`, `/readyz`, `/metrics`; nothing of a customer's."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from relay.model import Gauges
+from relay.ops.gauges import Watch, expose
+from relay.telemetry import Metrics, Part, Status
+from relay.units import iso
+
+
+def make_health_app(
+    status: Status,
+    metrics: Metrics,
+    gauges: Callable[[], Awaitable[Gauges]],
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> web.Application:
+    """The application of the health listener. `gauges` may raise `Unavailable`; `monotonic` gives seconds."""
+    health = _Health(status, metrics, Watch(gauges, monotonic))
+    app = web.Application()
+    app.cleanup_ctx.append(health.watching)
+    app.router.add_get("/livez", health.livez)
+    app.router.add_get("/readyz", health.readyz)
+    app.router.add_get("/metrics", health.metrics)
+    return app
+
+
+class _Health:
+    def __init__(self, status: Status, metrics: Metrics, watch: Watch) -> None:
+        self._status = status
+        self._metrics = metrics
+        self._watch = watch
+        self._reasons: set[str] = set()
+
+    async def watching(self, _: web.Application) -> AsyncIterator[None]:
+        yield
+        await self._watch.close()
+
+    async def livez(self, request: web.Request) -> web.Response:
+        """200 unless the event loop is stuck; a broker, a ledger or Cargo being away is no reason to be killed."""
+        age = self._status.stuck()
+        reasons = () if age is None else (f"the event loop has not turned for {age:.0f} s",)
+        return self._answer(request, "live", reasons)
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """200 unless starting, draining, or a vital part is down; `?verbose` lists the parts."""
+        _, reasons = self._status.ready()
+        return self._answer(request, "ready", reasons)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Prometheus text, or OpenMetrics to who asks for it."""
+        gauges = await self._watch.current()
+        if gauges is not None:
+            expose(gauges, self._metrics, self._reasons)
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._metrics.registry), headers={"Content-Type": content_type})
+
+    def _answer(self, request: web.Request, word: str, reasons: tuple[str, ...]) -> web.Response:
+        code = 503 if reasons else 200
+        verdict = f"not {word}" if reasons else word
+        parts = self._status.parts() if "verbose" in request.query else ()
+        if "application/json" in request.headers.get("Accept", ""):
+            told = {"status": verdict, "phase": self._status.phase.value, "reasons": list(reasons)}
+            return web.json_response(
+                told | {"parts": [_part(part) for part in parts]} if parts else told, status=code, dumps=_dumps
+            )
+        lines = [verdict, *(f"- {reason}" for reason in reasons), *(_line(part) for part in parts)]
+        return web.Response(text="\n".join(lines) + "\n", status=code)
+
+
+def _dumps(document: object) -> str:
+    return json.dumps(document, ensure_ascii=False)
+
+
+def _part(part: Part) -> dict[str, str]:
+    return {"name": part.name, "state": part.state.value, "reason": part.reason, "since": iso(part.since)}
+
+
+def _line(part: Part) -> str:
+    return f"{part.name}: {part.state} since {iso(part.since)}" + (f": {part.reason}" if part.reason else "")
