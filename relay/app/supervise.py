@@ -6,7 +6,7 @@ from random import random
 
 from relay.errors import RelayError
 from relay.retry import backoff
-from relay.telemetry import Status, get_log
+from relay.telemetry import PartState, Status, get_log
 
 log = get_log()
 
@@ -27,17 +27,17 @@ async def supervise(
     tries = 0
     while True:
         began = loop.time()
-        status.set(name, "up")
+        status.set(name, PartState.UP)
         try:
             await run()
         except Exception as error:  # noqa: BLE001 - whatever a part dies of, the others must live and it must return
             tries = 0 if loop.time() - began > _HEALTHY else tries + 1
             wait = max(_FIRST, backoff(tries, first=_FIRST, cap=_CAP, random=random)) / 1_000
-            status.set(name, "down", f"{type(error).__name__}: {error}")
+            status.set(name, PartState.DOWN, f"{type(error).__name__}: {error}")
             log.error("part.failed", part=name, error=str(error), retry_in_s=wait, exc_info=not _expected(error))
             await sleep(wait)
         else:
-            status.set(name, "ended")
+            status.drop(name)
             return
 
 

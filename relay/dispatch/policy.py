@@ -28,7 +28,7 @@ class Policy:
     @property
     def margin(self) -> int:
         """What a lease must have left beyond the timeout when a call begins."""
-        return 5_000
+        return max(250, min(5_000, self.timeout // 4))
 
     @property
     def lease(self) -> int:

@@ -1,0 +1,69 @@
+"""What operators may do, on the real parts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from relay.app.dry import dry_run
+from relay.app.sources import Sources
+from relay.config import Settings
+from relay.intake import Intake, replay, retry
+from relay.model import Dispatch, Ids
+from relay.ports import Archive
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Implements `relay.ops.Operations`. `freed` is called when something may be claimed, `told` when published."""
+
+    archive: Archive
+    intake: Intake
+    settings: Settings
+    controls: Sources
+    ids: Ids
+    clock: Callable[[], int]
+    freed: Callable[[], None]
+    told: Callable[[], None]
+
+    async def replay(self, event_id: str, *, again: bool) -> Sequence[tuple[str, str]]:
+        added = await replay(
+            self.archive, self.intake.rules, event_id, again=again, ids=self.ids, clock=self.clock
+        )
+        self.freed()
+        return added
+
+    async def retry(self, dispatch_id: str) -> Dispatch:
+        dispatch = await retry(self.archive, self.intake.rules, dispatch_id)
+        self.freed()
+        return dispatch
+
+    async def cancel(self, dispatch_id: str) -> Dispatch:
+        dispatch = await self.archive.cancel(dispatch_id)
+        self.told()
+        return dispatch
+
+    async def try_event(self, source: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
+        return dry_run(self.settings, source, headers, body, ids=self.ids, now=self.clock())
+
+    def sources(self) -> Sequence[Mapping[str, Any]]:
+        return self.controls.describe()
+
+    def rules(self) -> Sequence[Mapping[str, Any]]:
+        return [
+            {
+                "name": rule.name,
+                "sources": list(rule.sources),
+                "types": list(rule.types),
+                "when": rule.when,
+                "stop": rule.stop,
+                "message": rule.message is not None,
+                "onUnknown": rule.on_unknown,
+            }
+            for rule in self.intake.rules.rules
+        ]
+
+    async def pause_source(self, name: str) -> None:
+        await self.controls.set_paused(name, paused=True)
+
+    async def resume_source(self, name: str) -> None:
+        await self.controls.set_paused(name, paused=False)

@@ -1,0 +1,203 @@
+"""A relay as a process of its own, the Cargo simulator, a sender that repeats like a vendor, and a consumer."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import aio_pika
+import aiohttp
+from relay.schemes import SchemeSpec, build
+from relay.secret import Secret
+from tests.services.process import Process, find_port, wait_until
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+KILLABLE = Path(__file__).with_name("killable.py")
+CONFIG = """
+cargo:
+  base_url: {cargo}
+  token: {token}
+  timeout: 1s
+  settle: 1500ms
+  concurrency: 8
+ledger:
+  url: {ledger}
+{broker}
+http:
+  hooks: 127.0.0.1:{hooks}
+  health: 127.0.0.1:{health}
+  ops: 127.0.0.1:{ops}
+retry: {{first: 50ms, cap: 500ms, give_up_after: 10m}}
+sources:
+  crm: {{type: webhook, scheme: standard-webhooks, secret: {secret}}}
+{sources}
+rules:
+  - name: deal
+    type: "deal.*"
+    chat:
+      name: "Deal {{{{ data.id }}}}"
+      agentUuid: 3c90c3cc-0d44-4b50-8888-8dd25736052a
+      trigger:
+        type: connector
+        connectorUuid: 7b0e0a34-6d1f-4f0e-9a55-0c2f7c1d2e3f
+        meta: {{id: "{{{{ data.id }}}}"}}
+{rules}
+"""
+MESSAGE = '    message: "Deal {{ data.id }} was won"\n'
+TOKEN = "cargo-token-of-the-tests"
+
+
+class Relay:
+    """`relay serve` with a configuration in `folder`; `at` is a kill point and its count."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        cargo: str,
+        ledger: str | None = None,
+        amqp: str | None = None,
+        queue: str = "",
+        message: bool = False,
+        rules: str = "",
+    ) -> None:
+        self.folder = folder
+        self.ports = {name: find_port() for name in ("hooks", "health", "ops")}
+        self.log = folder / "relay.log"
+        self.config = folder / "relay.yaml"
+        self.config.write_text(
+            CONFIG.format(
+                cargo=cargo,
+                token=TOKEN,
+                ledger=ledger or f"sqlite:///{folder}/relay.db",
+                broker=f"broker: {{url: {amqp}}}" if amqp else "",
+                sources=f"  bus: {{type: amqp, queue: {queue}, prefetch: 20, reply: true}}" if queue else "",
+                rules=(MESSAGE if message else "") + rules,
+                secret=SECRET,
+                **self.ports,
+            )
+        )
+        self._process: Process | None = None
+
+    def url(self, listener: str) -> str:
+        return f"http://127.0.0.1:{self.ports[listener]}"
+
+    def start(self, *, at: tuple[str, int] | None = None) -> None:
+        """Start it; returns when it is ready, or when it has died at its kill point."""
+        relay = [str(KILLABLE), at[0], str(at[1])] if at else ["-m", "relay"]
+        options = ["serve", "--config", str(self.config), "--migrate", "--log-format", "json", "--grace", "5s"]
+        self._process = process = Process([sys.executable, *relay, *options], log=self.log)
+        wait_until(
+            lambda: not process.alive() or self._ready(), seconds=60, alive=lambda: True, describe=process.describe
+        )
+
+    def alive(self) -> bool:
+        return self._process is not None and self._process.alive()
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.stop()
+
+    def describe(self) -> str:
+        return self._process.describe() if self._process else "it was never started"
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log so far, JSON lines only."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def _ready(self) -> bool:
+        try:
+            with urlopen(self.url("health") + "/readyz", timeout=2) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+
+class Vendor:
+    """Sends signed events and repeats each until it is answered 2xx, as vendors do."""
+
+    def __init__(self, session: aiohttp.ClientSession, hooks: str) -> None:
+        self._session = session
+        self._url = f"{hooks}/hooks/crm"
+        self._scheme = build(SchemeSpec("standard-webhooks", (Secret(SECRET),)))
+
+    async def post(self, number: int, kind: str = "deal.won") -> tuple[int, Any]:
+        """One request; its status and answer."""
+        body = json.dumps({"type": kind, "id": number}).encode()
+        headers = self._scheme.sign(body, now=time.time_ns() // 1_000_000, id=f"msg_{number}")
+        async with self._session.post(
+            self._url, data=body, headers={"content-type": "application/json", **headers}
+        ) as answer:
+            return answer.status, await answer.json()
+
+    async def insist(self, number: int, kind: str = "deal.won") -> None:
+        """Repeat until it is accepted, over a relay that dies and comes back."""
+        while True:
+            try:
+                status, _ = await self.post(number, kind)
+            except (aiohttp.ClientError, TimeoutError, ConnectionError):
+                status = 0
+            if status in {200, 202}:
+                return
+            await asyncio.sleep(0.05)
+
+
+@dataclass
+class Told:
+    """The results that a consumer has seen, by id; `copies` counts the deliveries of each."""
+
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    copies: dict[str, int] = field(default_factory=dict)
+
+    def add(self, event: dict[str, Any]) -> None:
+        known = self.results.setdefault(event["id"], event)
+        assert known == event, "the same message id was published with another body"
+        self.copies[event["id"]] = self.copies.get(event["id"], 0) + 1
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.results.values() if event["type"] == kind]
+
+
+@asynccontextmanager
+async def consuming(amqp: str, queue: str = "relay.results") -> AsyncIterator[Told]:
+    """Consume the result queue for as long as the block lasts."""
+    told = Told()
+    connection = await aio_pika.connect(amqp)
+    async with connection:
+        channel = await connection.channel()
+        exchange = await channel.declare_exchange("relay.results", aio_pika.ExchangeType.TOPIC, durable=True)
+        results = await channel.declare_queue(queue, durable=True, arguments={"x-queue-type": "quorum"})
+        await results.bind(exchange, "#")
+
+        async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+            async with message.process():
+                event = json.loads(message.body)
+                assert message.message_id == event["id"]
+                told.add(event)
+
+        await results.consume(take)
+        yield told
+
+
+async def eventually(check: Callable[[], Awaitable[bool] | bool], *, seconds: float, what: Callable[[], str]) -> None:
+    """Returns once `check` holds; fails with `what` when it does not in time."""
+    end = time.monotonic() + seconds
+    while True:
+        holds = check()
+        if isinstance(holds, Awaitable):
+            holds = await holds
+        if holds:
+            return
+        if time.monotonic() > end:
+            raise AssertionError(what())
+        await asyncio.sleep(0.05)

@@ -1,0 +1,70 @@
+"""A relay that kills itself with SIGKILL at the n-th time it comes to a named point: `killable.py POINT N serve ...`.
+
+A point is `<method>.before` or `<method>.after`, or `<lane>.commit.before` for the moment between a group commit's
+statements and its COMMIT.
+"""
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import sqlalchemy
+from relay.broker import ResultPublisher
+from relay.cargo import Cargo
+from relay.cli import main
+from relay.ledger import SqlLedger
+from sqlalchemy.engine import Engine
+
+METHODS: dict[str, tuple[type, str]] = {
+    "accept": (SqlLedger, "accept"),
+    "claim": (SqlLedger, "claim"),
+    "record": (SqlLedger, "record"),
+    "due": (SqlLedger, "due"),
+    "settle": (SqlLedger, "settle"),
+    "create": (Cargo, "create"),
+    "say": (Cargo, "say"),
+    "publish": (ResultPublisher, "publish"),
+}
+
+
+class Fuse:
+    """Counts down and kills this process without a trace."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    def burn(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(point: str, count: int) -> None:
+    """Make this process die at its `count`-th arrival at `point`."""
+    fuse = Fuse(count)
+    name, moment = point.split(".")
+    if name == "commit":
+        sqlalchemy.event.listen(Engine, "commit", lambda connection: fuse.burn())
+        return
+    owner, method = METHODS[name]
+    call: Callable[..., Awaitable[Any]] = getattr(owner, method)
+
+    @functools.wraps(call)
+    async def armed(*arguments: Any, **keywords: Any) -> Any:
+        if moment == "before":
+            fuse.burn()
+        result = await call(*arguments, **keywords)
+        if moment == "after" and result != []:
+            fuse.burn()
+        return result
+
+    setattr(owner, method, armed)
+
+
+if __name__ == "__main__":
+    arm(sys.argv[1], int(sys.argv[2]))
+    sys.argv[:3] = ["relay"]
+    main()
