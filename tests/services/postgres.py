@@ -111,13 +111,7 @@ class Cluster(Database):
             shutil.chown(self._folder, self._user)
         log, data = self._folder / "initdb.log", str(self._folder / "data")
         options = ["-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
-        setup = Process([str(self._bin / "initdb"), "-D", data, *options], log=log, user=self._user)
-        wait_until(
-            lambda: not setup.alive() and (self._folder / "data" / "PG_VERSION").exists(),
-            seconds=60,
-            alive=setup.alive,
-            describe=setup.describe,
-        )
+        Process([str(self._bin / "initdb"), "-D", data, *options], log=log, user=self._user).finish(seconds=60)
 
     def _ready(self) -> bool:
         try:

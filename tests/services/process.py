@@ -68,6 +68,15 @@ class Process:
         state = "is running" if self.alive() else f"ended with {self._child.returncode}"
         return f"{' '.join(map(str, self._child.args))} {state}; {self.log} ends:\n{self.log.read_text()[-2000:]}"
 
+    def finish(self, *, seconds: float) -> None:
+        """Wait for its end. Raises Unavailable when it takes longer or ends badly."""
+        try:
+            code = self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            code = None
+        if code != 0:
+            raise Unavailable(self.describe())
+
     def send(self, number: signal.Signals) -> None:
         if self.alive():
             self._child.send_signal(number)

@@ -1,0 +1,37 @@
+# Relay as an image: Python, Relay and the libraries that these load; no shell, no package manager, no root.
+#   docker build -t relay .
+#   docker run --rm relay demo --once
+#   docker run -p 8080:8080 -v ./config:/etc/relay:ro -v relay:/var/lib/relay --env-file relay.env relay
+ARG PYTHON=3.14
+
+FROM python:${PYTHON}-slim AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+# hadolint ignore=DL3008 - strip is a tool of the build, none of it is in the image
+RUN apt-get update && apt-get install -y --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
+RUN python3 -m venv --without-pip /opt/relay
+COPY requirements.lock ./
+RUN python3 -m pip --python /opt/relay/bin/python install --require-hashes -r requirements.lock
+COPY pyproject.toml README.md CHANGELOG.md LICENSE ./
+COPY relay ./relay
+RUN python3 -m pip --python /opt/relay/bin/python install --no-deps .
+COPY .ci/pack.py ./
+RUN /opt/relay/bin/python pack.py /opt/relay /image
+
+FROM scratch
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="Relay" \
+      org.opencontainers.image.description="Turns what happens in a CRM, a helpdesk or a queue into Cargo AI chats: none lost, none twice." \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /image /
+ENV PATH=/opt/relay/bin LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt RELAY_CONFIG=/etc/relay
+USER 10001:10001
+WORKDIR /var/lib/relay
+# hooks and health; the ops listener stays on loopback unless the configuration says otherwise
+EXPOSE 8080 8082
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["relay", "health"]
+ENTRYPOINT ["relay"]
+CMD ["serve"]
