@@ -1,0 +1,44 @@
+"""The ops listener over real HTTP, without a token unless a test says so."""
+
+import json
+
+import pytest
+from relay.ops import make_ops_app
+from relay.telemetry import Phase, Status
+from tests.ops.desk import NOW, Desk, Memory
+
+
+@pytest.fixture
+def memory():
+    return Memory()
+
+
+@pytest.fixture
+def desk(memory):
+    return Desk(memory)
+
+
+@pytest.fixture
+def status():
+    status = Status(lambda: NOW, lambda: 0.0)
+    status.phase = Phase.SERVING
+    return status
+
+
+def encode(result):
+    return json.dumps({"id": result.id, "type": result.type, "data": dict(result.data)}).encode()
+
+
+@pytest.fixture
+def make_app(memory, desk, status):
+    def make(token=None):
+        return make_ops_app(
+            memory, memory, desk, token=token, status=status, version="1.2.3", encode=encode, clock=lambda: NOW
+        )
+
+    return make
+
+
+@pytest.fixture
+async def http(aiohttp_client, make_app):
+    return await aiohttp_client(make_app())

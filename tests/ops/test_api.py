@@ -1,0 +1,196 @@
+"""The API over real HTTP: what is asked, what comes back, and what is refused."""
+
+from io import BytesIO
+
+import pytest
+from relay.model import EventStatus, ParkReason, State
+from tests.ops.desk import NOW, make_dispatch, make_event, make_failed, make_rejection
+
+
+async def get(http, path, status=200):
+    answer = await http.get(path)
+    document = await answer.json(content_type=None)
+    assert answer.status == status, document
+    return document
+
+
+async def post(http, path, status=200, **given):
+    answer = await http.post(path, **given)
+    document = await answer.json(content_type=None)
+    assert answer.status == status, document
+    return document
+
+
+async def test_events_come_newest_first_with_their_dispatches(http, memory):
+    for number in (1, 2):
+        event = make_event(number)
+        memory.add(event, make_dispatch(event, state=State.PARKED, park=ParkReason.UNKNOWN))
+    events = (await get(http, "/api/events"))["events"]
+    assert [event["id"] for event in events] == ["0190-2", "0190-1"]
+    assert events[0]["externalId"] == "t-2"
+    assert events[0]["receivedAt"] == "2026-11-23T02:13:20.002Z"
+    assert (events[0]["dispatches"][0]["state"], events[0]["dispatches"][0]["parked"]) == ("parked", "unknown")
+    assert "request" not in events[0]["dispatches"][0]
+
+
+async def test_a_page_gives_the_cursor_of_the_next(http, memory):
+    for number in range(3):
+        memory.add(make_event(number))
+    document = await get(http, "/api/events?limit=2")
+    assert document["cursor"] == "0190-1"
+    await get(http, f"/api/events?limit=2&cursor={document['cursor']}")
+    assert memory.queries[-1].cursor == "0190-1"
+
+
+async def test_every_filter_reaches_the_ledger(http, memory):
+    await get(http, "/api/events?source=helpdesk&type=t&status=parked&since=1h&until=2026-11-23T00:00:00Z&text=a+b")
+    query = memory.queries[-1]
+    assert (query.source, query.type, query.text, query.limit) == ("helpdesk", "t", "a b", 50)
+    assert (query.status, query.state) == (None, State.PARKED)
+    assert query.since == NOW - 3_600_000
+    assert query.until == 1_795_392_000_000
+    await get(http, "/api/events?status=unmatched")
+    assert (memory.queries[-1].status, memory.queries[-1].state) == (EventStatus.UNMATCHED, None)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("sorce=x", "sorce is not known; known are: source"),
+        ("status=duplicate", "write one of accepted"),
+        ("since=yesterday", "write 2026-11-23T09:00:00Z"),
+        ("limit=0", "query parameter limit"),
+        ("limit=many", "query parameter limit"),
+        ("limit=99999999999999999999999", "query parameter limit"),
+        ("text=%00", "query parameter text"),
+        ("text=", "query parameter text"),
+        ("source=a&source=b", "source is given twice"),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused_by_name(http, query, said):
+    answer = await http.get(f"/api/events?{query}")
+    assert answer.status == 400
+    assert answer.content_type == "application/problem+json"
+    assert said in (await answer.json(content_type=None))["detail"]
+
+
+async def test_an_event_is_shown_with_all_that_happened(http, memory):
+    event, dispatch, attempts, told = make_failed(1)
+    memory.add(event, dispatch, attempts=attempts, results=[told])
+    shown = await get(http, f"/api/events/{event.id}")
+    assert shown == await get(http, f"/api/events/{dispatch.id}")
+    assert shown["data"] == {"subject": "Hello"}
+    assert shown["raw"] == '{"subject": "Hello"}'
+    assert shown["dispatches"][0]["request"] == {"trigger": {"type": "draft"}}
+    assert shown["dispatches"][0]["failure"] == {"code": "agentNotFound", "message": "no such agent", "status": 404}
+    assert [step["what"] for step in shown["timeline"]] == [
+        "event.accepted",
+        "rule.matched",
+        "chat.attempted",
+        "chat.answered",
+        "chat.attempted",
+        "chat.answered",
+        "chat.failed",
+    ]
+    assert shown["timeline"][5]["detail"] == "run 1, attempt 2: permanent after 10ms, no such agent (404)"
+    assert shown["results"][0]["pending"] == {"exchange": "gone"}
+
+
+async def test_a_body_that_is_no_text_is_shown_in_base64(http, memory):
+    event = make_event(1, raw=b"\xff\xfe", data=None, unreadable="not UTF-8")
+    memory.add(event, status=EventStatus.UNREADABLE)
+    shown = await get(http, f"/api/events/{event.id}")
+    assert (shown["raw"], shown["rawBase64"], shown["unreadable"]) == (None, "//4=", "not UTF-8")
+    assert shown["timeline"][0]["detail"] == "not UTF-8"
+
+
+async def test_deep_and_huge_data_is_shown_whole(http, memory):
+    deep = []
+    for _ in range(500):
+        deep = [deep]
+    memory.add(make_event(1, data={"deep": deep, "huge": 10**399}))
+    shown = await get(http, "/api/events/0190-1")
+    assert shown["data"] == {"deep": deep, "huge": 10**399}
+
+
+@pytest.mark.parametrize("path", ["0190-9", "%00", "a%0Ab", "x" * 500, "%ED%A0%80", "..%2F..", "%F0%9F%92%A9"])
+async def test_an_unknown_id_is_not_found(http, path):
+    document = await get(http, f"/api/events/{path}", 404)
+    assert "there is no event" in document["detail"]
+
+
+async def test_replay_retry_and_cancel_reach_the_desk(http, memory):
+    event, dispatch, *_ = make_failed(1)
+    memory.add(event, dispatch)
+    assert await post(http, f"/api/events/{event.id}/replay") == {"dispatches": []}
+    added = await post(http, f"/api/events/{event.id}/replay", json={"again": True})
+    assert added == {"dispatches": [{"id": "d-new", "rule": "urgent"}]}
+    again = await post(http, f"/api/dispatches/{dispatch.id}/retry")
+    assert (again["id"], again["run"], again["state"]) == (dispatch.id, 2, "ready")
+    assert (await post(http, f"/api/dispatches/{dispatch.id}/cancel"))["state"] == "cancelled"
+
+
+async def test_what_the_state_forbids_is_a_conflict(http, memory):
+    event = make_event(1)
+    memory.add(event, make_dispatch(event))
+    document = await post(http, "/api/dispatches/d-0190-1/retry", 409)
+    assert document["detail"] == "dispatch d-0190-1 is done; only one that ended without a chat is retried"
+    assert document["status"] == 409
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'"x"', b'{"again": "perhaps"}', b'{"agian": true}', b"[" * 100_000, b"\xff"]
+)
+async def test_a_body_that_cannot_be_read_is_refused(http, memory, body):
+    memory.add(make_event(1))
+    await post(http, "/api/events/0190-1/replay", 400, data=body)
+
+
+async def test_a_delivery_is_tried(http, desk):
+    given = {"source": "helpdesk", "headers": {"X-A": "b"}, "body": {"a": "ä"}}
+    tried = await post(http, "/api/try", json=given)
+    assert tried["events"][0]["rules"][0]["why"] == "when is false"
+    await post(http, "/api/try", json=given | {"body": "<xml/>"})
+    assert desk.tried == [("helpdesk", {"x-a": "b"}, b'{"a": "\\u00e4"}'), ("helpdesk", {"x-a": "b"}, b"<xml/>")]
+    await post(http, "/api/try", 404, json=given | {"source": "nobody"})
+    await post(http, "/api/try", 400, json={"body": {}})
+    await post(http, "/api/try", 400, data=b'{"source": "helpdesk", "body": NaN}')
+    await post(http, "/api/try", 400, data=b'{"source": "helpdesk", "body": "\\ud800"}')
+
+
+async def test_a_delivery_that_is_too_large_is_refused(http):
+    document = await post(http, "/api/try", 413, data=BytesIO(b" " * ((8 << 20) + 1)))
+    assert document["title"] == "Too large"
+
+
+async def test_sources_are_listed_paused_and_resumed(http, desk):
+    assert [source["name"] for source in (await get(http, "/api/sources"))["sources"]] == ["helpdesk", "crm-bus"]
+    assert await post(http, "/api/sources/helpdesk/pause") == {"name": "helpdesk", "paused": True}
+    assert (await get(http, "/api/sources"))["sources"][0]["paused"] is True
+    assert await post(http, "/api/sources/helpdesk/resume") == {"name": "helpdesk", "paused": False}
+    assert desk.paused == set()
+    await post(http, "/api/sources/nobody/pause", 404)
+
+
+async def test_rules_and_rejections_are_listed(http, memory):
+    assert (await get(http, "/api/rules"))["rules"][0]["name"] == "urgent"
+    memory.refused = [make_rejection(1), make_rejection(2)]
+    refused = (await get(http, "/api/rejected?source=helpdesk&limit=1"))["rejected"]
+    assert [(one["id"], one["reason"], one["at"]) for one in refused] == [
+        ("r-1", "signature_wrong", "2026-11-23T02:13:20.000Z")
+    ]
+    assert (await get(http, "/api/rejected?source=other"))["rejected"] == []
+
+
+async def test_a_ledger_that_is_away_is_said_with_retry_after(http, memory):
+    memory.away = True
+    answer = await http.get("/api/events")
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert (await answer.json(content_type=None))["detail"] == "the database does not answer"
+
+
+async def test_other_paths_and_methods_are_problems_too(http):
+    assert "openapi.json" in (await get(http, "/api/nothing", 404))["detail"]
+    answer = await http.delete("/api/events")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+    assert (await answer.json(content_type=None))["detail"] == "/api/events takes GET"
