@@ -1,0 +1,193 @@
+"""Cargo's paths."""
+
+import asyncio
+import json
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from relay.sandbox.dice import Dice
+from relay.sandbox.render import answer, refuse, show_chat, show_message
+from relay.sandbox.store import Chat, Message, Store
+from relay.sandbox.strike import BEFORE, strike, throttle
+from relay.sandbox.wire import NEW_CHAT, NEW_MESSAGE, ChatQuery, MessageQuery, NewChat, NewMessage, gather, load
+
+CHATS: Final = "/v1/ai/chats"
+
+
+@dataclass(slots=True)
+class Counts:
+    """What came in: requests by path, and the most creations of chats that began within one second."""
+
+    requests: Counter[str] = field(default_factory=Counter)
+    busiest: int = 0
+    _starts: deque[float] = field(default_factory=deque)
+
+    def arrive(self, method: str, path: str, now: float) -> None:
+        """A request comes in at `now` (seconds), before any latency."""
+        self.requests[f"{method} {path}"] += 1
+        if method == "POST" and path == CHATS:
+            self._start(now)
+
+    def _start(self, now: float) -> None:
+        self._starts.append(now)
+        while self._starts[0] <= now - 1:
+            self._starts.popleft()
+        self.busiest = max(self.busiest, len(self._starts))
+
+    def reset(self) -> None:
+        """Count from nothing again."""
+        self.requests.clear()
+        self._starts.clear()
+        self.busiest = 0
+
+
+class Api:
+    """The handlers of Cargo's paths. `pending` and `generating` are how long (ms) an assistant's message is so."""
+
+    def __init__(
+        self,
+        store: Store,
+        dice: Dice,
+        *,
+        clock: Callable[[], float],
+        ids: Callable[[], str],
+        pending: int,
+        generating: int,
+    ) -> None:
+        self.store = store
+        self.dice = dice
+        self.counts = Counts()
+        self.stopping = asyncio.Event()
+        self._clock = clock
+        self._ids = ids
+        self._pending = pending
+        self._generating = generating
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        return int(self._clock() * 1_000)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Under `/v1`, as the reference has them."""
+        return [
+            web.post(CHATS, self.create_chat),
+            web.get("/v1/ai/chats/list", self.list_chats, allow_head=False),
+            web.get("/v1/ai/chats/{uuid}", self.get_chat, allow_head=False),
+            web.post("/v1/ai/messages", self.create_message),
+            web.get("/v1/ai/messages/list", self.list_messages, allow_head=False),
+            web.get("/v1/ai/messages/{uuid}", self.get_message, allow_head=False),
+        ]
+
+    async def create_chat(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        if not self.dice.admits(self._clock()):
+            return throttle(self.dice.faults)
+        fault = self.dice.roll("chats")
+        if fault in BEFORE:
+            return await self._strike(fault, request)
+        body = load(raw)
+        asked = NEW_CHAT.validate_python(body)
+        chat = self._make(asked, body["trigger"], stamped=fault != "no_stamp")
+        if fault is None or fault == "no_stamp":
+            return answer(f'{{"chat": {show_chat(chat, self.now())}}}')
+        if fault == "bad_uuid":
+            return answer(f'{{"chat": {show_chat(chat, self.now(), uuid="not-a-uuid")}}}')
+        return await self._strike(fault, request)
+
+    async def get_chat(self, request: web.Request) -> web.Response:
+        chat = self.store.chat(request.match_info["uuid"].lower())
+        if chat is None:
+            return refuse(404, "Chat not found", "chatNotFound")
+        return answer(f'{{"chat": {show_chat(chat, self.now())}}}')
+
+    async def list_chats(self, request: web.Request) -> web.Response:
+        statuses = [*request.query.getall("messageStatuses", []), *request.query.getall("messageStatuses[]", [])]
+        query = ChatQuery.model_validate(gather(request.query, statuses))
+        if self.dice.fails_list():
+            return refuse(self.dice.faults.status, "Something went wrong on our side", "internalError")
+        now = self.now()
+        page = self.store.page(query, now, int(self.dice.faults.list_lag * 1_000))
+        return answer(f'{{"chats": [{", ".join(show_chat(chat, now) for chat in page)}]}}')
+
+    async def create_message(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        fault = self.dice.roll("messages")
+        if fault in BEFORE:
+            return await self._strike(fault, request)
+        body = load(raw)
+        asked = NEW_MESSAGE.validate_python(body)
+        chat = self._chat_of(asked)
+        now = self.now()
+        if chat is None:
+            return refuse(404, "Chat not found", "chatNotFound")
+        if chat.messages and chat.messages[-1].status(now) != "success":
+            return refuse(409, "The last message in this chat has not finished yet", "lastMessageNotFinished")
+        said = self._say(chat, asked, body["parts"], now)
+        if fault is None or fault in ("no_stamp", "bad_uuid"):
+            pair = zip(("userMessage", "assistantMessage"), said, strict=True)
+            return answer(json.dumps({name: show_message(message, now) for name, message in pair}))
+        return await self._strike(fault, request)
+
+    async def list_messages(self, request: web.Request) -> web.Response:
+        query = MessageQuery.model_validate(dict(request.query))
+        chat = self.store.chat(query.chat_uuid)
+        if chat is None:
+            return refuse(404, "Chat not found", "chatNotFound")
+        now = self.now()
+        return answer(json.dumps({"messages": [show_message(message, now) for message in chat.messages]}))
+
+    async def get_message(self, request: web.Request) -> web.Response:
+        message = self.store.message(request.match_info["uuid"].lower())
+        if message is None:
+            return refuse(404, "Message not found", "messageNotFound")
+        return answer(json.dumps({"message": show_message(message, self.now())}))
+
+    async def _strike(self, fault: str, request: web.Request) -> web.Response:
+        return await strike(fault, request, self.dice.faults, self.stopping)
+
+    def _make(self, asked: NewChat, trigger: dict[str, Any], *, stamped: bool = True) -> Chat:
+        meta = trigger.get("meta")
+        stamp = meta.get("relay") if isinstance(meta, dict) else None
+        if stamp and not stamped:
+            trigger = {**trigger, "meta": {key: value for key, value in trigger["meta"].items() if key != "relay"}}
+        chat = Chat(
+            uuid=self._ids(),
+            trace_uuid=self._ids(),
+            name=asked.name,
+            agent_uuid=asked.agent_uuid,
+            release_uuid=asked.release_uuid,
+            trigger_type=asked.trigger.type,
+            trigger=json.dumps(trigger),
+            dispatch=stamp.get("dispatch") if isinstance(stamp, dict) else None,
+            created_at=self.now(),
+        )
+        self.store.add(chat)
+        return chat
+
+    def _chat_of(self, asked: NewMessage) -> Chat | None:
+        """The chat to speak in; a message without one opens its own, as from Cargo's app."""
+        if asked.chat_uuid is not None:
+            return self.store.chat(asked.chat_uuid)
+        opened = {"trigger": {"type": "app"}, "agentUuid": asked.agent_uuid, "releaseUuid": asked.release_uuid}
+        return self._make(NEW_CHAT.validate_python(opened), {"type": "app"})
+
+    def _say(self, chat: Chat, asked: NewMessage, parts: list[Any], now: int) -> tuple[Message, Message]:
+        agent = asked.agent_uuid or chat.agent_uuid
+        release = asked.release_uuid or chat.release_uuid
+        ready = now + self._pending
+        done = ready + self._generating
+        reply = [{"type": "text", "text": "This is the simulator's answer."}]
+        user = Message(self._ids(), chat.uuid, "user", agent, release, parts, now, now, now)
+        assistant = Message(self._ids(), chat.uuid, "assistant", agent, release, reply, now, ready, done)
+        self.store.say(chat, (user, assistant))
+        return user, assistant
+
+
+def explain(error: ValidationError) -> str:
+    """The faults of a body or query in one line."""
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:10])

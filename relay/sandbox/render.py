@@ -1,0 +1,101 @@
+"""Chats and messages as Cargo's answers show them."""
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+from relay.sandbox.store import USER, WORKSPACE, Chat, Message
+from relay.units import iso
+
+
+def answer(body: str, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    return web.Response(body=body.encode(), status=status, headers=headers, content_type="application/json")
+
+
+def refuse(status: int, message: str, reason: str, headers: dict[str, str] | None = None) -> web.Response:
+    """A refusal in Cargo's form."""
+    return answer(json.dumps({"errorMessage": message, "reason": reason}), status, headers)
+
+
+def show_chat(chat: Chat, now: int, uuid: str | None = None) -> str:
+    """`Chat` as JSON text; `uuid` stands in for its own."""
+    last = chat.messages[-1] if chat.messages else None
+    fields = {
+        "uuid": uuid or chat.uuid,
+        "slug": chat.uuid[:8],
+        "traceUuid": chat.trace_uuid,
+        "workspaceUuid": WORKSPACE,
+        "userUuid": USER,
+        "agentUuid": chat.agent_uuid,
+        "releaseUuid": chat.release_uuid,
+        "name": chat.name,
+        "heartbeat": None,
+        "evaluator": None,
+        "activeStreamUuid": None,
+        "creditsUsedCount": sum(_credits(message, now) for message in chat.messages),
+        "createdAt": iso(chat.created_at),
+        "updatedAt": iso(last.created_at if last else chat.created_at),
+        "deletedAt": None,
+        "lastMessage": last and _outline(last, now),
+    }
+    return f'{json.dumps(fields)[:-1]}, "trigger": {chat.trigger}}}'
+
+
+def show_made(chat: Chat, now: int) -> str:
+    """What `GET /_chats` tells of a chat, as JSON text."""
+    fields = {"uuid": chat.uuid, "name": chat.name, "createdAt": iso(chat.created_at), "dispatch": chat.dispatch}
+    messages = json.dumps([show_message(message, now) for message in chat.messages])
+    return f'{json.dumps(fields)[:-1]}, "trigger": {chat.trigger}, "messages": {messages}}}'
+
+
+def show_message(message: Message, now: int) -> dict[str, Any]:
+    """`Message`."""
+    done = message.type == "assistant" and message.status(now) == "success"
+    return {
+        **_outline(message, now),
+        "parts": message.parts if message.type == "user" or done else [],
+        "actions": [],
+        "resources": [],
+        "capabilities": [],
+        "mcpClients": [],
+        "systemPrompt": None,
+        "withReasoning": None,
+        "temperature": None,
+        "maxSteps": None,
+        "integrationSlug": None,
+        "connectorUuid": None,
+        "languageModelSlug": None,
+        "evaluatedTools": {},
+        "usage": {"creditsUsedCount": _credits(message, now)} if done else None,
+        "output": None,
+        "evaluation": None,
+        "meta": None,
+        "suggestedActions": [],
+        "temporalWorkflowId": None,
+    }
+
+
+def _outline(message: Message, now: int) -> dict[str, Any]:
+    """`lastMessage`: a message without what it says."""
+    status = message.status(now)
+    return {
+        "uuid": message.uuid,
+        "workspaceUuid": WORKSPACE,
+        "agentUuid": message.agent_uuid,
+        "releaseUuid": message.release_uuid,
+        "chatUuid": message.chat_uuid,
+        "userUuid": USER if message.type == "user" else None,
+        "status": status,
+        "errorMessage": None,
+        "type": message.type,
+        "createdAt": iso(message.created_at),
+        "updatedAt": iso(min(now, message.finishes_at)),
+        "finishedAt": iso(message.finishes_at) if status == "success" else None,
+        "deletedAt": None,
+    }
+
+
+def _credits(message: Message, now: int) -> int:
+    return int(message.type == "assistant" and message.status(now) == "success")

@@ -1,0 +1,119 @@
+"""The chats and messages that the simulator made, in memory, the oldest forgotten first."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from relay.sandbox.wire import ChatQuery
+
+
+@dataclass(slots=True)
+class Message:
+    """A message. An assistant's is `pending`, then `generating`, then `success`, by the clock; times are ms."""
+
+    uuid: str
+    chat_uuid: str
+    type: str
+    agent_uuid: str | None
+    release_uuid: str | None
+    parts: list[Any]
+    created_at: int
+    generates_at: int
+    finishes_at: int
+
+    def status(self, now: int) -> str:
+        if now >= self.finishes_at:
+            return "success"
+        return "generating" if now >= self.generates_at else "pending"
+
+
+@dataclass(slots=True)
+class Chat:
+    """A chat. `trigger` is JSON text, kept so as it is only ever sent back; `dispatch` is Relay's stamp, if any."""
+
+    uuid: str
+    trace_uuid: str
+    name: str | None
+    agent_uuid: str | None
+    release_uuid: str | None
+    trigger_type: str
+    trigger: str
+    dispatch: str | None
+    created_at: int
+    messages: list[Message] = field(default_factory=list)
+
+
+class Store:
+    """Chats by uuid in the order of their making, at most `keep` of them.
+
+    A list page is `page` rows unless the query says less or more, and at most `most`; Cargo documents neither.
+    """
+
+    def __init__(self, keep: int, page: int = 50, most: int = 100) -> None:
+        self._keep = keep
+        self._page = page
+        self._most = most
+        self._chats: OrderedDict[str, Chat] = OrderedDict()
+        self._messages: dict[str, Message] = {}
+        self.created = 0
+
+    def add(self, chat: Chat) -> None:
+        self.created += 1
+        self._chats[chat.uuid] = chat
+        if len(self._chats) > self._keep:
+            _, oldest = self._chats.popitem(last=False)
+            for message in oldest.messages:
+                del self._messages[message.uuid]
+
+    def say(self, chat: Chat, messages: Iterable[Message]) -> None:
+        for message in messages:
+            chat.messages.append(message)
+            self._messages[message.uuid] = message
+
+    def forget(self) -> None:
+        """Forget every chat and message, and how many there were."""
+        self._chats.clear()
+        self._messages.clear()
+        self.created = 0
+
+    def chat(self, uuid: str) -> Chat | None:
+        return self._chats.get(uuid)
+
+    def message(self, uuid: str) -> Message | None:
+        return self._messages.get(uuid)
+
+    def made(self, dispatch: str | None) -> list[Chat]:
+        """All chats, oldest first, or those with this stamp."""
+        return [chat for chat in self._chats.values() if dispatch is None or chat.dispatch == dispatch]
+
+    def page(self, query: ChatQuery, now: int, lag: int) -> list[Chat]:
+        """One page, newest first, of the chats that are older than `lag` ms and match."""
+        limit = min(query.limit or self._page, self._most)
+        matching = (chat for chat in self._between(query, now - lag) if _matches(chat, query, now))
+        return list(islice(matching, query.offset, query.offset + limit))
+
+    def _between(self, query: ChatQuery, until: int) -> Iterator[Chat]:
+        for chat in reversed(self._chats.values()):
+            if query.created_after is not None and chat.created_at <= query.created_after:
+                return
+            if chat.created_at <= until and (query.created_before is None or chat.created_at < query.created_before):
+                yield chat
+
+
+def _matches(chat: Chat, query: ChatQuery, now: int) -> bool:
+    last = chat.messages[-1].status(now) if chat.messages else None
+    return (
+        query.trigger_type in (None, chat.trigger_type)
+        and query.agent_uuid in (None, chat.agent_uuid)
+        and query.release_uuid in (None, chat.release_uuid)
+        and query.user_uuid in (None, USER)
+        and (query.name is None or query.name.lower() in (chat.name or "").lower())
+        and (not query.message_statuses or last in query.message_statuses)
+    )
+
+
+WORKSPACE = "5f0c1a7e-3b1d-4c58-9d0a-6a2f4f6f1b10"
+USER = "c8a7f1d2-94be-4e0f-8f3a-2b7d5e6a9c01"
+"""Whose workspace it is, and whose token: one of each, always the same."""
