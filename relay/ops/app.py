@@ -14,7 +14,7 @@ from relay.ops.openapi import describe
 from relay.ops.operations import Operations
 from relay.ops.page import StatusPage
 from relay.ops.problem import problems
-from relay.ops.routes import dumps, list_routes
+from relay.ops.routes import ROUTES, dumps
 from relay.ops.stream import Stream
 from relay.ports import Archive, Outbox
 from relay.secret import Secret
@@ -41,10 +41,10 @@ def make_ops_app(
     Without a `token` the listener must be bound to loopback.
     """
     stream = Stream(outbox, encode, monotonic=monotonic)
-    routes = list_routes(Api(archive, operations, stream, clock))
+    api = Api(archive, operations, stream, clock)
     watch = Watch(archive.gauges, monotonic)
     page = StatusPage(archive, operations, status, watch, version=version, clock=clock)
-    description = dumps(describe(routes, version)).encode()
+    description = dumps(describe(version)).encode()
 
     async def openapi(_: web.Request) -> web.Response:
         return web.Response(body=description, content_type="application/json")
@@ -59,6 +59,6 @@ def make_ops_app(
     app.cleanup_ctx.append(watching)
     app.router.add_get("/", page.show)
     app.router.add_get("/openapi.json", openapi)
-    for route in routes:
-        app.router.add_route(route.method, route.path, route.serve)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.serve(api))
     return app

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from relay.ops.routes import Route
+from relay.ops.routes import ROUTES, Route
 from relay.ops.wire import Problem
 
 _REF: Final = "#/components/schemas/{model}"
@@ -22,11 +22,11 @@ _PROBLEMS: Final = {
 }
 
 
-def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
+def describe(version: str) -> dict[str, Any]:
     """The whole document."""
-    definitions = _define(routes)
+    definitions = _define(ROUTES)
     paths: dict[str, dict[str, Any]] = {}
-    for route in routes:
+    for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, definitions)
     return {
         "openapi": "3.1.0",
