@@ -71,8 +71,8 @@ def show(milliseconds: float) -> str:
 
 def iso(milliseconds: int) -> str:
     """RFC 3339 in UTC with milliseconds: `2026-11-23T09:00:00.000Z`."""
-    moment = datetime.fromtimestamp(milliseconds / 1_000, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds % 1_000:03d}Z"
+    moment = datetime.fromtimestamp(milliseconds // 1_000, UTC)
+    return f"{moment.isoformat()[:19]}.{milliseconds % 1_000:03d}Z"
 
 
 def parse_iso(text: str) -> int:

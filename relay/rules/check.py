@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from jinja2 import nodes
 from jinja2.exceptions import TemplateSyntaxError
@@ -13,18 +14,19 @@ from relay.rules.filters import FILTERS, TESTS
 from relay.rules.sandbox import STRICT, path_of
 from relay.rules.scope import FIELDS, NAMES
 from relay.rules.spec import Fault
-from relay.rules.template import is_template, parse, parse_condition
+from relay.rules.template import compile_condition, compile_template, is_template, parse, parse_condition
 
 Problem = tuple[int, str]
 """A line, from 1 inside the text, and what is wrong there."""
 
-_FOREIGN: Final = (
-    nodes.Include,
-    nodes.Import,
-    nodes.FromImport,
-    nodes.Extends,
-    nodes.Block,
-)
+_FOREIGN: Final[Mapping[type[nodes.Node], str]] = {
+    nodes.Include: "include",
+    nodes.Import: "import",
+    nodes.FromImport: "from",
+    nodes.Extends: "extends",
+    nodes.Block: "block",
+    nodes.ScopedEvalContextModifier: "autoescape",
+}
 _BY_NAME: Final = {"map": FILTERS, "select": TESTS, "reject": TESTS}
 
 
@@ -42,32 +44,65 @@ class Known:
     vars: Mapping[str, Any] | None = None
 
 
-def check_text(text: str, known: Known) -> list[Problem]:
+def inspect_template(text: str, known: Known) -> list[Problem]:
     """Problems of a template, by line."""
-    return _check(text, parse, known) if is_template(text) else []
+    return _inspect_text(text, known, _TEMPLATE) if is_template(text) else []
 
 
 def check_template(text: str, names: frozenset[str] = frozenset({"data", "headers"})) -> list[Fault]:
     """Faults of a template that stands outside the rules, as a source's `event.id`; their path is empty."""
-    return [Fault((), line, message) for line, message in check_text(text, Known(names))]
+    return [Fault((), line, message) for line, message in inspect_template(text, Known(names))]
 
 
-def check_condition(text: str, known: Known) -> list[Problem]:
+def inspect_condition(text: str, known: Known) -> list[Problem]:
     """Problems of a bare expression, by line."""
     if not text.strip():
         return [(1, 'it is empty: write an expression, as data.priority == "high", or leave the key out')]
     if is_template(text):
         return [(1, "it is a bare expression: write it without {{ }} and {% %}")]
-    return _check(text, parse_condition, known)
+    return _inspect_text(text, known, _CONDITION)
 
 
-def _check(text: str, parser: Callable[[str], nodes.Node], known: Known) -> list[Problem]:
+def _inspect_text(text: str, known: Known, reader: "_Reader") -> list[Problem]:
+    survey = _survey(text, known.names, reader)
+    if known.vars is None:
+        return list(survey.problems)
+    absent = [(line, _unknown_var(key, known.vars)) for line, key in survey.vars if key not in known.vars]
+    return sorted({*survey.problems, *absent})
+
+
+class _Reader(NamedTuple):
+    parse: Callable[[str], nodes.Node]
+    compile: Callable[[str], object]
+
+
+_TEMPLATE: Final = _Reader(parse, compile_template)
+_CONDITION: Final = _Reader(parse_condition, compile_condition)
+
+
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """What is wrong with a text whatever the `vars` are, and the keys of `vars` that it uses, by line."""
+
+    problems: tuple[Problem, ...]
+    vars: tuple[tuple[int, str], ...] = ()
+
+
+@lru_cache(maxsize=8_192)
+def _survey(text: str, names: frozenset[str], reader: _Reader) -> _Survey:
+    """Many rules say the same; a survey costs a millisecond."""
     try:
-        tree = parser(text)
+        tree = reader.parse(text)
+        bound = _bound(tree) | names | STRICT.globals.keys()
+        found = {problem for node in _walk(tree) for problem in _inspect(node, bound, names)}
+        used = tuple(pair for node in _walk(tree) for pair in _keys(node, "vars"))
+        if not found:
+            reader.compile(text)
     except TemplateSyntaxError as error:
-        return [(error.lineno, _reword(error.message or "it cannot be read"))]
-    bound = _bound(tree) | known.names | STRICT.globals.keys()
-    return sorted({problem for node in _walk(tree) for problem in _inspect(node, bound, known)})
+        return _Survey(((error.lineno, _reword(error.message or "it cannot be read")),))
+    except RecursionError:
+        return _Survey(((1, "it nests too deeply"),))
+    return _Survey(tuple(sorted(found)), used)
 
 
 def _reword(message: str) -> str:
@@ -93,26 +128,32 @@ def _bound(tree: nodes.Node) -> set[str]:
     return names
 
 
-def _inspect(node: nodes.Node, bound: set[str], known: Known) -> Iterator[Problem]:
+def _inspect(node: nodes.Node, bound: set[str], names: frozenset[str]) -> Iterator[Problem]:
     match node:
         case nodes.Name(ctx="load", name=name) if name not in bound:
-            yield node.lineno, _unknown_name(name, known)
+            near = suggest(name, names) or f"; in scope are {', '.join(sorted(names))}"
+            yield node.lineno, f'there is no "{name}"{near}'
         case nodes.Filter(name=name):
             yield from _inspect_filter(node, name)
         case nodes.Test(name=name) if name not in TESTS:
             yield node.lineno, f'there is no test "{name}"{suggest(name, TESTS)}'
         case nodes.Call(node=nodes.Getattr(attr=attr) as callee) if not _of_loop(callee):
             yield node.lineno, _no_method(path_of(callee), attr)
+        case nodes.NSRef():
+            yield node.lineno, "a template sets names, not what is inside them"
+        case nodes.Stmt() if word := _FOREIGN.get(type(node)):
+            yield node.lineno, f"a template stands alone: there is no {{% {word} %}}"
+    if "event" in names:
+        yield from ((line, _unknown_field(key)) for line, key in _keys(node, "event") if key not in FIELDS)
+
+
+def _keys(node: nodes.Node, holder: str) -> Iterator[tuple[int, str]]:
+    match node:
         case (
             nodes.Getattr(node=nodes.Name(name=name), attr=key)
             | nodes.Getitem(node=nodes.Name(name=name), arg=nodes.Const(value=str() as key))
-        ):
-            yield from ((node.lineno, message) for message in _unknown_key(name, key, known))
-        case nodes.NSRef():
-            yield node.lineno, "a template sets names, not what is inside them"
-        case nodes.Stmt() if isinstance(node, _FOREIGN):
-            word = type(node).__name__.lower().replace("fromimport", "import")
-            yield node.lineno, f"a template stands alone: there is no {{% {word} %}}"
+        ) if name == holder:
+            yield node.lineno, key
 
 
 def _inspect_filter(node: nodes.Filter, name: str) -> Iterator[Problem]:
@@ -140,14 +181,10 @@ def _no_method(path: str, attr: str) -> str:
     return f"{path}() is a method; there are none, only filters{instead}"
 
 
-def _unknown_name(name: str, known: Known) -> str:
-    near = suggest(name, known.names)
-    return f'there is no "{name}"{near or "; in scope are " + ", ".join(sorted(known.names))}'
+def _unknown_var(key: str, known: Mapping[str, Any]) -> str:
+    return f'there is no "{key}" under vars{suggest(key, known) or "; add it there"}'
 
 
-def _unknown_key(name: str, key: str, known: Known) -> Iterator[str]:
-    if name == "vars" and known.vars is not None and key not in known.vars:
-        yield f'there is no "{key}" under vars{suggest(key, known.vars) or "; add it there"}'
-    if name == "event" and "event" in known.names and key not in FIELDS:
-        near = suggest(key, FIELDS) or "; it has " + ", ".join(sorted(FIELDS))
-        yield f'the event has no "{key}"{near} (the body is under data)'
+def _unknown_field(key: str) -> str:
+    near = suggest(key, FIELDS) or f"; it has {', '.join(sorted(FIELDS))}"
+    return f'the event has no "{key}"{near} (the body is under data)'

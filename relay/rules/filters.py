@@ -94,7 +94,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
 """Left out of Jinja's own: `attr` (there are no attributes), `random` (a retry renders the same), and what escapes
 for HTML (a chat is no page)."""
 
-TESTS: Final[Mapping[str, Callable[..., Any]]] = {
+TESTS: Final[Mapping[str, Any]] = {
     **STOCK_TESTS,
     "startswith": _startswith,
     "endswith": _endswith,

@@ -16,8 +16,8 @@ Numbers = AbstractSet[int]
 class Patterns:
     """Names and globs, each with the numbers of the rules that gave it.
 
-    A glob is tried only on a value that begins and ends as the glob does, up to its first and from its last special
-    character; `free` are the rules that gave none at all.
+    A glob is tried only on a value that begins and ends as the glob does (up to its first and from its last special
+    character) and holds the longest of its literal pieces. `free` are the rules that gave no pattern at all.
     """
 
     __slots__ = ("_exact", "_globs", "_heads", "_tails", "free")
@@ -30,9 +30,11 @@ class Patterns:
             for pattern in patterns:
                 (globs if _SPECIAL.search(pattern) else exact).setdefault(pattern, set()).add(number)
         self._exact = {name: frozenset(numbers) for name, numbers in exact.items()}
-        self._globs: dict[tuple[str, str], list[tuple[re.Pattern[str], Numbers]]] = {}
+        self._globs: dict[tuple[str, str], list[tuple[str, re.Pattern[str], Numbers]]] = {}
         for glob, numbers in globs.items():
-            self._globs.setdefault(_ends(glob), []).append((re.compile(translate(glob)), frozenset(numbers)))
+            head, piece, tail = _literals(glob)
+            compiled = re.compile(translate(glob))
+            self._globs.setdefault((head, tail), []).append((piece, compiled, frozenset(numbers)))
         self._heads = sorted({len(head) for head, _ in self._globs})
         self._tails = sorted({len(tail) for _, tail in self._globs})
 
@@ -45,16 +47,19 @@ class Patterns:
             numbers
             for head in self._heads
             for tail in self._tails
-            for glob, numbers in self._globs.get((value[:head], value[len(value) - tail :]), ())
-            if head + tail <= len(value) and glob.match(value)
+            if head + tail <= len(value)
+            for piece, glob, numbers in self._globs.get((value[:head], value[len(value) - tail :]), ())
+            if piece in value and glob.match(value)
         ]
         return found.union(*fitting) if fitting else found
 
 
-def _ends(glob: str) -> tuple[str, str]:
-    head = _SPECIAL.split(glob, maxsplit=1)[0]
-    tail = "" if "[" in glob else re.split(r"[*?]", glob)[-1]
-    return head, tail
+def _literals(glob: str) -> tuple[str, str, str]:
+    """The literal begin, longest piece and end of a glob; behind a `[` it is not looked for any."""
+    pieces = _SPECIAL.split(glob)
+    if "[" in glob:
+        return pieces[0], pieces[0], ""
+    return pieces[0], max(pieces, key=len), pieces[-1]
 
 
 class Index:

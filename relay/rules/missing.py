@@ -33,10 +33,11 @@ def join(holder: str, key: object) -> str:
 class Absent(Undefined):
     """Found missing where that is no fault: false, empty, unequal to all; `| default(...)` takes its place.
 
-    `path` is what was looked for, `gap` the first part of it that is not there, `obj` what should have held `gap`.
+    `path` is what was looked for, `gap` the first part of it that is not there, `holder` the path of what should have
+    held it (`obj`).
     """
 
-    __slots__ = ("gap", "path")
+    __slots__ = ("gap", "holder", "path")
 
     def __init__(
         self,
@@ -46,15 +47,16 @@ class Absent(Undefined):
         exc: type[TemplateRuntimeError] = UndefinedError,
         *,
         holder: str = "",
-        gap: str | None = None,
     ) -> None:
         super().__init__(hint, obj, name, exc)
-        self.path = join(holder, name) if holder else str(name)
-        self.gap = gap or self.path
+        self.holder = holder
+        self.path = self.gap = join(holder, name) if holder else str(name)
 
     def reach(self, key: object) -> "Absent":
         """What lies behind it is missing too, for the same cause."""
-        return type(self)(self._undefined_hint, self._undefined_obj, key, holder=self.path, gap=self.gap)  # type: ignore[arg-type]  # a key of a list is a number
+        further = type(self)(self._undefined_hint, self._undefined_obj, self._undefined_name)
+        further.holder, further.gap, further.path = self.holder, self.gap, join(self.path, key)
+        return further
 
     def __getitem__(self, key: object) -> "Absent":  # type: ignore[override]  # it chains, as a slice of it must
         return self.reach(key)
@@ -65,8 +67,8 @@ class Absent(Undefined):
             return self._undefined_hint
         if self._undefined_obj is missing:
             return f"{self.path} is not set"
-        if not isinstance(self._undefined_obj, Mapping):
-            return f"{self.path} is missing: there is no {self.gap} in {word(self._undefined_obj)}"
+        if isinstance(self._undefined_name, str) and not isinstance(self._undefined_obj, Mapping):
+            return f"{self.path} is missing: {self.holder} is {word(self._undefined_obj)}, not an object"
         return f"{self.path} is missing" + ("" if self.gap == self.path else f": there is no {self.gap}")
 
 

@@ -5,13 +5,13 @@ from typing import Any
 
 from relay.errors import NotFound, Permanent
 from relay.model import Event, Failure
-from relay.rules.body import Body, place_of, render_text
-from relay.rules.check import Known, check_condition, check_text
+from relay.rules.body import Body, is_open, place_of, render_text
+from relay.rules.check import Known, inspect_condition, inspect_template
 from relay.rules.index import Index
 from relay.rules.scope import Scope, scope_of
 from relay.rules.shape import check_constants, check_shape
 from relay.rules.spec import Explanation, Fault, Reason, Rendered, RuleSpec
-from relay.rules.template import Condition, Template, is_template
+from relay.rules.template import Condition, Template
 
 OnWhenError = Callable[[str, str], None]
 """Told the rule and why its `when` could not be evaluated."""
@@ -20,14 +20,14 @@ OnWhenError = Callable[[str, str], None]
 def check_rule(spec: RuleSpec, vars: Mapping[str, Any]) -> list[Fault]:  # noqa: A002 - the word of the configuration
     """Every fault of a rule that can be known without an event."""
     known = Known(vars=vars)
-    faults = [Fault(("chat", *path), 1, message) for path, message in check_shape(spec.chat, _is_open)]
+    faults = [Fault(("chat", *path), 1, message) for path, message in check_shape(spec.chat, is_open)]
     faults += [Fault(("chat", *path), 1, message) for path, message in check_constants(spec.chat)]
     for path, text in _texts(spec.chat, ("chat",)):
-        faults += [Fault(path, line, message) for line, message in check_text(text, known)]
+        faults += [Fault(path, line, message) for line, message in inspect_template(text, known)]
     if spec.when is not None:
-        faults += [Fault(("when",), line, message) for line, message in check_condition(spec.when, known)]
+        faults += [Fault(("when",), line, message) for line, message in inspect_condition(spec.when, known)]
     if spec.message is not None:
-        faults += [Fault(("message",), line, message) for line, message in check_text(spec.message, known)]
+        faults += [Fault(("message",), line, message) for line, message in inspect_template(spec.message, known)]
         if not spec.message.strip():
             faults.append(Fault(("message",), 1, "it is empty: write what to say in the chat, or leave the key out"))
     return faults
@@ -158,14 +158,10 @@ class _Rule:
         )
 
 
-def _is_open(value: Any) -> bool:
-    return isinstance(value, str) and is_template(value)
-
-
 def _constant_type(chat: Mapping[str, Any]) -> str:
     trigger = chat["trigger"]
     kind = trigger["type"] if isinstance(trigger, Mapping) else trigger
-    return "connector" if _is_open(kind) else str(kind)
+    return "connector" if is_open(kind) else str(kind)
 
 
 def _texts(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:

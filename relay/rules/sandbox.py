@@ -74,7 +74,9 @@ class _Generator(CodeGenerator):
 
 def _finalize(value: Any) -> Any:
     """What a value looks like inside a text: JSON, null as nothing."""
-    if isinstance(value, str | Undefined):
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Undefined):
         return str(value)
     return "" if value is None else encode(value)
 
@@ -93,7 +95,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def reach(self, obj: Any, key: Any, holder: str) -> Any:
         """`obj.key` or `obj[key]`; `holder` is the path of `obj`."""
-        if isinstance(obj, Mapping):
+        if type(obj) is dict or isinstance(obj, Mapping):
             try:
                 return obj[key]
             except (KeyError, TypeError):  # no such key, or nothing that could be one

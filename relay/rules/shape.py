@@ -56,13 +56,18 @@ def check_shape(body: Any, is_open: Open = closed) -> Iterator[Finding]:
     for key in ("agentUuid", "releaseUuid"):
         if key in body:
             yield from _check_uuid(body[key], (key,), is_open)
-    name = body.get("name", "")
-    if not isinstance(name, str):
-        yield ("name",), f"it is {word(name)}; a chat's name is text{_cure(name)}"
+    yield from check_name(body)
     if "trigger" not in body:
         yield (), "it has no trigger; add one, as trigger: {type: connector, connectorUuid: ...}"
     elif not is_open(body["trigger"]):
         yield from _check_trigger(body["trigger"], is_open)
+
+
+def check_name(body: Mapping[str, Any]) -> Iterator[Finding]:
+    """The one field whose kind a template can change while all else is constant."""
+    name = body.get("name", "")
+    if not isinstance(name, str):
+        yield ("name",), f"it is {word(name)}; a chat's name is text{_cure(name)}"
 
 
 def _check_trigger(trigger: Any, is_open: Open) -> Iterator[Finding]:

@@ -1,12 +1,13 @@
 """Templates (strict, and typed where they are one lone expression) and conditions (lenient)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
-from jinja2 import Template as Compiled
 from jinja2 import TemplateError, Undefined, nodes
 from jinja2.exceptions import TemplateSyntaxError, UndefinedError
 from jinja2.parser import Parser
+from jinja2.runtime import Context
 
 from relay.errors import Permanent
 from relay.rules.missing import Absent
@@ -15,6 +16,8 @@ from relay.rules.scope import Scope
 
 _RESULT: Final = "result"
 _LONGEST: Final = 500
+_KEPT: Final = 8_192
+_SETTLED: Final = frozenset({str, int, float, bool, type(None), dict, list})
 
 
 def is_template(text: str) -> bool:
@@ -50,32 +53,61 @@ def lone(tree: nodes.Template) -> nodes.Expr | None:
 
 def describe(error: Exception) -> str:
     """An exception of a template for people, bounded."""
+    if isinstance(error, RecursionError):
+        return "it nests too deeply"
     text = str(error.message if isinstance(error, TemplateError) else error) or type(error).__name__
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def settle(value: Any) -> Any:
     """What an expression gave, with an iterator (of `map`, `select`) as a list. Raises when it is missing."""
+    if type(value) in _SETTLED:
+        return value
     if isinstance(value, Undefined):
         str(value)
     return list(value) if isinstance(value, Iterator | range) else value
 
 
+def enter(sandbox: Sandbox, scope: Scope) -> Context:
+    """A fresh context; made by hand, because Jinja's own way costs more than most expressions."""
+    return Context(sandbox, {**sandbox.globals, **scope}, None, {})
+
+
 class Expression:
     """A compiled expression whose value keeps its type."""
 
-    __slots__ = ("_template",)
+    __slots__ = ("_root", "_sandbox")
 
     def __init__(self, sandbox: Sandbox, tree: nodes.Expr) -> None:
+        self._sandbox = sandbox
         assign = nodes.Assign(nodes.Name(_RESULT, "store"), tree, lineno=1)
-        self._template: Compiled = sandbox.from_string(nodes.Template([assign], lineno=1))
+        self._root = sandbox.from_string(nodes.Template([assign], lineno=1)).root_render_func
 
     def __call__(self, scope: Scope) -> Any:
         """Its value in `scope`; raises whatever the expression raises."""
-        context = self._template.new_context(scope)  # type: ignore[arg-type]  # only read
-        for _ in self._template.root_render_func(context):
+        context = enter(self._sandbox, scope)
+        for _ in self._root(context):
             pass
         return context.vars[_RESULT]
+
+
+@lru_cache(maxsize=_KEPT)
+def compile_template(text: str) -> Callable[[Scope], Any]:
+    """What gives the value of a template in a scope. Raises jinja2's TemplateSyntaxError with `lineno`."""
+    if not is_template(text):
+        return lambda _: text
+    expression = lone(parse(text.strip()))
+    if expression is not None:
+        evaluate = Expression(STRICT, expression)
+        return lambda scope: settle(evaluate(scope))
+    root = STRICT.from_string(text).root_render_func
+    return lambda scope: "".join(root(enter(STRICT, scope)))
+
+
+@lru_cache(maxsize=_KEPT)
+def compile_condition(text: str) -> Expression:
+    """A bare expression, in which what is missing is no fault. Raises jinja2's TemplateSyntaxError with `lineno`."""
+    return Expression(LENIENT, parse_condition(text))
 
 
 class Template:
@@ -86,21 +118,12 @@ class Template:
     the message names the line.
     """
 
-    __slots__ = ("_constant", "_expression", "_template", "text")
+    __slots__ = ("_evaluate", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._constant = not is_template(text)
-        self._expression: Expression | None = None
-        self._template: Compiled | None = None
-        if self._constant:
-            return
         try:
-            expression = lone(parse(text.strip()))
-            if expression is not None:
-                self._expression = Expression(STRICT, expression)
-            else:
-                self._template = STRICT.from_string(text)
+            self._evaluate = compile_template(text)
         except TemplateSyntaxError as error:
             raise ValueError(f"line {error.lineno}: {error.message}") from None
 
@@ -120,31 +143,23 @@ class Template:
         except Exception as error:  # noqa: BLE001 - as in render
             raise Permanent(describe(error), code="render") from None
 
-    def _evaluate(self, scope: Scope) -> Any:
-        if self._constant:
-            return self.text
-        if self._expression is not None:
-            return settle(self._expression(scope))
-        assert self._template is not None  # noqa: S101 - one of the three is set
-        return "".join(self._template.root_render_func(self._template.new_context(scope)))  # type: ignore[arg-type]
-
 
 class Condition:
     """A bare expression, compiled once. Raises ValueError when the text is none; the message names the line."""
 
-    __slots__ = ("_expression", "text")
+    __slots__ = ("_evaluate", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         try:
-            self._expression = Expression(LENIENT, parse_condition(text))
+            self._evaluate = compile_condition(text)
         except TemplateSyntaxError as error:
             raise ValueError(f"line {error.lineno}: {error.message}") from None
 
     def holds(self, scope: Scope) -> bool:
         """Whether it is true in `scope`; what is missing is false. Raises `Permanent` when it cannot be told."""
         try:
-            return bool(self._expression(scope))
+            return bool(self._evaluate(scope))
         except Exception as error:  # noqa: BLE001 - an expression may raise anything; it is told and counts as false
             raise Permanent(describe(error), code="when") from None
 
