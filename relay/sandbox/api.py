@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from aiohttp import web
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from relay.sandbox.dice import Dice
 from relay.sandbox.render import answer, refuse, show_chat, show_message
@@ -162,7 +163,7 @@ class Api:
             agent_uuid=asked.agent_uuid,
             release_uuid=asked.release_uuid,
             trigger_type=asked.trigger.type,
-            trigger=json.dumps(trigger),
+            trigger=to_json(trigger).decode(),
             dispatch=stamp.get("dispatch") if isinstance(stamp, dict) else None,
             created_at=self.now(),
         )

@@ -71,9 +71,10 @@ def _guard(api: Api, token: str | None, clock: Callable[[], float]) -> Middlewar
     async def guard(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        if request.path.startswith("/v1/"):
-            resource = request.match_info.route.resource
-            api.counts.arrive(request.method, resource.canonical if resource else "other", clock())
+        resource = request.match_info.route.resource
+        path = resource.canonical if resource else "other"
+        if not path.startswith("/_"):
+            api.counts.arrive(request.method, path, clock())
             if delay := api.dice.delay():
                 await asyncio.sleep(delay)
             if (denied := api.dice.faults.denied) is not None:
@@ -96,7 +97,7 @@ async def _refusing(
         return await handler(request)
     except ValidationError as error:
         return refuse(400, explain(error), "invalidPayload")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return refuse(400, f"The body is not JSON that can be read: {error}", "invalidPayload")
     except web.HTTPException as error:
         return refuse(error.status, error.reason, "notFound" if error.status == 404 else "refused")

@@ -1,11 +1,11 @@
 """What requests to Cargo may look like (https://docs.getcargo.ai/api-reference, and the types of `@cargo-ai/api`)."""
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
+from pydantic_core import from_json
 
 from relay.units import parse_iso
 
@@ -113,12 +113,8 @@ NEW_MESSAGE: Final = TypeAdapter(NewMessage)
 
 
 def load(raw: bytes) -> Any:
-    """JSON as RFC 8259 has it: `NaN` and `Infinity` are refused. Raises ValueError, RecursionError."""
-    return json.loads(raw, parse_constant=_refuse)
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+    """JSON as RFC 8259 has it: `NaN` and lone surrogates are refused, and what nests too deep. Raises ValueError."""
+    return from_json(raw, allow_inf_nan=False)
 
 
 def gather(query: Mapping[str, str], statuses: list[str]) -> dict[str, Any]:
