@@ -1,1 +1,12 @@
-"""SQL adapter of the ledger: SQLAlchemy Core, one code for SQLite and PostgreSQL."""
+"""SQL adapter of the ledger: SQLAlchemy Core, one code for SQLite and PostgreSQL.
+
+Every operation is a plain function of a connection, the time and a batch (`inbox`, `work`, `record`, `outbox`);
+`commit` groups them into transactions; `sqlite` and `postgres` run those.
+"""
+
+from relay.ledger.faults import Unusable
+from relay.ledger.ledger import SqlLedger
+from relay.ledger.opening import is_file, migrate_ledger, open_ledger, pending_steps
+from relay.ledger.terms import Terms
+
+__all__ = ["SqlLedger", "Terms", "Unusable", "is_file", "migrate_ledger", "open_ledger", "pending_steps"]

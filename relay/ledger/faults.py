@@ -1,0 +1,80 @@
+"""What an error of the database means for the caller: away, worth another try at once, or a bad input.
+
+Its text never carries values: drivers quote them, and they are a customer's.
+"""
+
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError, StatementError
+
+from relay.errors import Refused, RelayError, Unavailable
+
+
+class Unusable(RelayError):
+    """The ledger cannot be opened as it is: a person must act first."""
+
+
+_BINDING: Final = (ValueError, TypeError, OverflowError, RecursionError)
+_BAD_INPUT: Final = frozenset({"22", "23", "54"})
+"""PostgreSQL's classes of errors: data exception, integrity violation, program limit exceeded."""
+_AGAIN: Final = frozenset({"40001", "40P01"})
+"""Serialization failure, deadlock."""
+_BAD_NAMES: Final = frozenset({"IntegrityError", "DataError"})
+
+
+def is_again(error: BaseException) -> bool:
+    """The database gave up this transaction for another one's sake: run it again."""
+    return _sqlstate(error) in _AGAIN
+
+
+def is_away(error: BaseException) -> bool:
+    """The database cannot be reached or written now, whatever the input is.
+
+    Errors that nobody foresaw count as such too: an input is refused only for what is surely its own fault.
+    """
+    if isinstance(error, (OSError, TimeoutError)):
+        return True
+    return isinstance(error, SQLAlchemyError) and not _is_bad_input(error)
+
+
+def away(error: BaseException) -> Unavailable:
+    """What the callers get for it."""
+    return Unavailable(f"the ledger's database is away: {describe(error)}")
+
+
+def refusal(error: Exception) -> Exception:
+    """What the caller of the one bad input gets; an error that is no database's is passed on as it is."""
+    if isinstance(error, (SQLAlchemyError, *_BINDING)):
+        origin = _origin(error)
+        return Refused(f"the ledger cannot hold this input ({type(origin).__name__}): correct what it holds")
+    return error
+
+
+def describe(error: BaseException) -> str:
+    """The driver's words, first line only, and its class."""
+    origin = _origin(error)
+    lines = str(origin).strip().splitlines()
+    return f"{lines[0] if lines else 'no reason given'} ({type(origin).__name__})"
+
+
+def _is_bad_input(error: SQLAlchemyError) -> bool:
+    origin = _origin(error)
+    state = _sqlstate(error)
+    if state:
+        return state[:2] in _BAD_INPUT
+    if type(origin).__name__ in _BAD_NAMES or isinstance(origin, _BINDING):
+        return True
+    return "binding parameter" in str(origin)
+
+
+def _origin(error: BaseException) -> BaseException:
+    """The driver's own error under the wrappings of SQLAlchemy and its asyncpg dialect."""
+    inner = error.orig if isinstance(error, StatementError) else None
+    if inner is None:
+        return error
+    return inner.__cause__ or inner
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    state = getattr(_origin(error), "sqlstate", None)
+    return state if isinstance(state, str) else None

@@ -1,0 +1,215 @@
+"""What comes in: identities are remembered, the new is kept, the known is answered with what it was the first time."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
+
+from relay.ledger import outbox
+from relay.ledger.rows import dispatch_row, encode, event_row, work_row
+from relay.ledger.schema import dispatches, events, rejections, seen, work
+from relay.ledger.sql import Row, padded, upsert
+from relay.ledger.terms import Terms
+from relay.model import Entry, Event, EventStatus, Receipt, Rejection, State
+
+REDELIVERY: Final = 3_600_000
+"""Milliseconds for which a content without an id is known."""
+KEPT: Final = 1_000
+"""Refused requests kept per source."""
+
+Delivery = Sequence["Prepared"]
+
+_SEEN: Final = select(seen.c.key, seen.c.event_id, seen.c.digest, seen.c.expires_at).where(
+    seen.c.key.in_(bindparam("keys", expanding=True))
+)
+_RULES: Final = (
+    select(dispatches.c.event_id, dispatches.c.id, dispatches.c.rule)
+    .where(dispatches.c.event_id.in_(bindparam("ids", expanding=True)))
+    .order_by(dispatches.c.id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An entry with its row, made before it shares a commit, so that what cannot be encoded fails alone."""
+
+    entry: Entry
+    row: Row
+    key: bytes
+    named: bool
+
+
+def prepare(entry: Entry) -> Prepared:
+    """Raises ValueError or RecursionError when the event cannot be written as JSON."""
+    return Prepared(entry, event_row(entry), identity(entry.event), entry.event.external_id is not None)
+
+
+def identity(event: Event) -> bytes:
+    """The SHA-256 of what makes an event the same again; lengths keep the parts apart."""
+    parts: tuple[str, ...]
+    if event.external_id is None:
+        parts = ("content", event.source, event.digest.hex())
+    else:
+        parts = ("named", event.source, event.origin or "", event.external_id)
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def accept(conn: Connection, now: int, deliveries: Sequence[Delivery], *, terms: Terms) -> list[list[Receipt]]:
+    """Keep what is new of each delivery; receipts of the first for what is known."""
+    batch = [one for delivery in deliveries for one in delivery]
+    firsts = _remember(conn, now, batch, terms)
+    fresh = [one for one, first in zip(batch, firsts, strict=True) if first is None]
+    _insert(conn, now, fresh, terms)
+    receipts = _receipts(conn, batch, firsts)
+    return [list(islice(receipts, len(delivery))) for delivery in deliveries]
+
+
+def known(conn: Connection, now: int, *, delivery: Delivery) -> list[Receipt] | None:
+    """The receipts of a delivery of which nothing is new, else None."""
+    if not all(one.named or one.entry.event.redelivered for one in delivery):
+        return None
+    found = _look_up(conn, [one.key for one in delivery])
+    firsts = [found.get(one.key) for one in delivery]
+    if not all(first is not None and first["expires_at"] > now for first in firsts):
+        return None
+    return list(_receipts(conn, delivery, firsts))
+
+
+def _remember(conn: Connection, now: int, batch: Delivery, terms: Terms) -> list[RowMapping | None]:
+    """For each entry what was remembered before it, None when it is new.
+
+    Whoever inserts first wins, also among replicas: the insert waits for one that is under way, then the row tells.
+    Keys go in order, so that two replicas never wait for each other.
+    """
+    ordered = sorted(batch, key=lambda one: one.key)
+    _overwrite(conn, now, [one for one in ordered if _is_first(one)])
+    _claim_keys(conn, now, [one for one in ordered if not _is_first(one)], terms)
+    asked = [one.key for one in batch if not _is_first(one)]
+    found = _look_up(conn, asked)
+    return [None if _is_first(one) else _unless_mine(one, found[one.key], now, terms) for one in batch]
+
+
+def _is_first(one: Prepared) -> bool:
+    """An event without an id is new unless the broker says that it may have come before."""
+    return not one.named and not one.entry.event.redelivered
+
+
+def _unless_mine(one: Prepared, row: RowMapping, now: int, terms: Terms) -> RowMapping | None:
+    """The same event again, after a commit whose answer was lost, has its id but not this moment's expiry."""
+    mine = row["event_id"] == one.entry.event.id and row["expires_at"] == _expiry(one, now, terms)
+    return None if mine else row
+
+
+def _expiry(one: Prepared, now: int, terms: Terms) -> int:
+    return now + (terms.remember if one.named else REDELIVERY)
+
+
+def _seen_row(one: Prepared, expires_at: int) -> Row:
+    event = one.entry.event
+    return {"key": one.key, "event_id": event.id, "digest": event.digest, "expires_at": expires_at}
+
+
+def _overwrite(conn: Connection, now: int, batch: Delivery) -> None:
+    if not batch:
+        return
+    put = upsert(conn, seen)
+    newest = {"event_id": put.excluded.event_id, "expires_at": put.excluded.expires_at}
+    conn.execute(
+        put.on_conflict_do_update(index_elements=[seen.c.key], set_=newest),
+        [_seen_row(one, now + REDELIVERY) for one in batch],
+    )
+
+
+def _claim_keys(conn: Connection, now: int, batch: Delivery, terms: Terms) -> None:
+    if not batch:
+        return
+    put = upsert(conn, seen)
+    ours = {name: put.excluded[name] for name in ("event_id", "digest", "expires_at")}
+    conn.execute(
+        put.on_conflict_do_update(index_elements=[seen.c.key], set_=ours, where=seen.c.expires_at <= now),
+        [_seen_row(one, _expiry(one, now, terms)) for one in batch],
+    )
+
+
+def _look_up(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, RowMapping]:
+    if not keys:
+        return {}
+    return {row["key"]: row for row in conn.execute(_SEEN, {"keys": padded(keys)}).mappings()}
+
+
+def _insert(conn: Connection, now: int, fresh: Delivery, terms: Terms) -> None:
+    if not fresh:
+        return
+    conn.execute(insert(events), sorted((one.row for one in fresh), key=_by_id))
+    made = sorted((each for one in fresh for each in one.entry.dispatches), key=lambda each: each.id)
+    if made:
+        conn.execute(insert(dispatches), [dispatch_row(each, now) for each in made])
+    live = [work_row(each, now) for each in made if each.state in {State.READY, State.HELD}]
+    if live:
+        conn.execute(insert(work), live)
+    outbox.enqueue(conn, now, [result for one in fresh for result in one.entry.results], terms)
+
+
+def _by_id(row: Mapping[str, Any]) -> str:
+    return str(row["id"])
+
+
+def _receipts(conn: Connection, batch: Delivery, firsts: Sequence[RowMapping | None]) -> Iterator[Receipt]:
+    rules = _rules(conn, {first["event_id"] for first in firsts if first is not None})
+    for one, first in zip(batch, firsts, strict=True):
+        event = one.entry.event
+        if first is None:
+            made = tuple((each.id, each.rule) for each in one.entry.dispatches)
+            yield Receipt(event.id, event.external_id, one.entry.status, event.type, made)
+        else:
+            yield Receipt(
+                first["event_id"],
+                event.external_id,
+                EventStatus.DUPLICATE,
+                event.type,
+                tuple(rules[first["event_id"]]),
+                conflict=first["digest"] != event.digest,
+            )
+
+
+def _rules(conn: Connection, event_ids: set[str]) -> defaultdict[str, list[tuple[str, str]]]:
+    rules: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    if event_ids:
+        for row in conn.execute(_RULES, {"ids": padded(sorted(event_ids))}):
+            rules[row.event_id].append((row.id, row.rule))
+    return rules
+
+
+def reject(conn: Connection, _now: int, batch: Sequence[Rejection]) -> list[None]:
+    """Keep refused requests, the newest of each source."""
+    rows = [_rejection_row(one) for one in batch]
+    conn.execute(upsert(conn, rejections).on_conflict_do_nothing(), sorted(rows, key=_by_id))
+    for source in sorted({one.source for one in batch}):
+        _trim(conn, source)
+    return [None] * len(batch)
+
+
+def _trim(conn: Connection, source: str) -> None:
+    mine = select(rejections.c.id).where(rejections.c.source == source)
+    surplus = mine.order_by(rejections.c.at.desc(), rejections.c.id.desc()).offset(KEPT)
+    conn.execute(delete(rejections).where(rejections.c.id.in_(surplus)))
+
+
+def _rejection_row(one: Rejection) -> Row:
+    return {
+        "id": one.id,
+        "at": one.at,
+        "source": one.source,
+        "status": one.status,
+        "reason": one.reason,
+        "hint": one.hint,
+        "remote": one.remote,
+        "headers": encode(dict(one.headers)),
+        "size": one.size,
+        "digest": one.digest,
+    }

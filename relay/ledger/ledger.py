@@ -1,0 +1,113 @@
+"""The ledger: every operation a plain function of a connection, grouped into commits."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from relay.ledger import counters, inbox, leases, outbox, record, work
+from relay.ledger.commit import Committer, Lane, Store, Work
+from relay.ledger.faults import refusal
+from relay.ledger.terms import Terms
+from relay.model import Claim, Doubt, Due, Entry, Move, Receipt, Recorded, Rejection, Result, Settled
+
+T = TypeVar("T")
+
+
+class SqlLedger:
+    """Inbox, Work and Outbox on a store; see the ports for what each method promises."""
+
+    def __init__(self, store: Store, terms: Terms) -> None:
+        self.terms = terms
+        self._store = store
+        self._record: Lane[Move, Recorded] = Lane(partial(record.record, terms=terms))
+        self._settle: Lane[Settled, None] = Lane(outbox.settle)
+        self._accept: Lane[inbox.Delivery, list[Receipt]] = Lane(partial(inbox.accept, terms=terms), most=128)
+        self._claim: Lane[int, list[Claim]] = Lane(partial(work.claim, terms=terms))
+        self._due: Lane[int, list[Due]] = Lane(outbox.due)
+        self._reject: Lane[Rejection, None] = Lane(inbox.reject)
+        self._sequence: Lane[None, bool] = Lane(outbox.sequence)
+        first_what_frees = (self._record, self._settle, self._accept, self._claim, self._due, self._reject)
+        self._committer = Committer(store, (*first_what_frees, self._sequence))
+
+    async def write(self, operation: Work[T]) -> T:
+        """One operation in a transaction of its own. Raises as the ports say."""
+        return await self._committer.alone(operation)
+
+    async def read(self, operation: Work[T]) -> T:
+        """One operation on a snapshot, beside the writers."""
+        return await self._store.read(operation)
+
+    async def aclose(self) -> None:
+        """Commit what was asked for, then close."""
+        await self._committer.aclose()
+        await self._store.aclose()
+
+    async def accept(self, delivery: Sequence[Entry]) -> list[Receipt]:
+        return await self._committer.submit(self._accept, _prepare(delivery))
+
+    async def known(self, delivery: Sequence[Entry]) -> list[Receipt] | None:
+        return await self.read(partial(inbox.known, delivery=_prepare(delivery)))
+
+    async def reserve(self, slots: int) -> int:
+        return await self.write(partial(leases.reserve, wanted=slots, terms=self.terms))
+
+    async def reject(self, rejection: Rejection) -> None:
+        await self._committer.submit(self._reject, rejection)
+
+    async def claim(self, limit: int) -> list[Claim]:
+        return await self._committer.submit(self._claim, limit)
+
+    async def record(self, move: Move) -> Recorded:
+        return await self._committer.submit(self._record, move)
+
+    async def sweep(self) -> int:
+        return await self.write(partial(work.sweep, terms=self.terms))
+
+    async def doubts(self, limit: int) -> list[Doubt]:
+        return await self.read(partial(work.doubts, limit=limit))
+
+    async def wake(self) -> int | None:
+        return await self.read(partial(work.wake, terms=self.terms))
+
+    async def lease(self, name: str, ttl: int) -> bool:
+        return await self.write(partial(leases.lease, name=name, ttl=ttl, terms=self.terms))
+
+    async def release(self, name: str) -> None:
+        await self.write(partial(leases.release, name=name, terms=self.terms))
+
+    async def pace(self, calls: int) -> int:
+        if self.terms.spacing is None:
+            return 0
+        return await self.write(partial(counters.pace, calls=calls, terms=self.terms))
+
+    async def pause(self, reason: str) -> bool:
+        return await self.write(partial(counters.pause, reason=reason))
+
+    async def resume(self, reason: str) -> bool:
+        return await self.write(partial(counters.resume, reason=reason))
+
+    async def pauses(self) -> Mapping[str, int]:
+        return await self.read(counters.current)
+
+    async def due(self, limit: int) -> list[Due]:
+        return await self._committer.submit(self._due, limit)
+
+    async def settle(self, settled: Settled) -> None:
+        await self._committer.submit(self._settle, settled)
+
+    async def follow(self, after: int, limit: int) -> list[tuple[int, Result]]:
+        if not self._store.shares:
+            await self._committer.submit(self._sequence, None)
+        return await self.read(partial(outbox.follow, after=after, limit=limit))
+
+    async def latest(self) -> int:
+        while not self._store.shares and await self._committer.submit(self._sequence, None):
+            pass
+        return await self.read(outbox.latest)
+
+
+def _prepare(delivery: Sequence[Entry]) -> list[inbox.Prepared]:
+    try:
+        return [inbox.prepare(entry) for entry in delivery]
+    except (ValueError, RecursionError) as error:
+        raise refusal(error) from None

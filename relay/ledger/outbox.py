@@ -1,0 +1,156 @@
+"""Results and their deliveries: put in with the commit that made them, leased, settled, followed."""
+
+import json
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
+
+from relay.ledger import counters
+from relay.ledger.rows import encode, result_of, result_row
+from relay.ledger.schema import outbox, results
+from relay.ledger.sql import Row, is_alone, padded, upsert
+from relay.ledger.terms import Terms
+from relay.model import Due, Result, Settled
+
+LEASE: Final = 60_000
+"""Milliseconds for which a due delivery is a publisher's."""
+CHUNK: Final = 2_000
+"""Results that get their cursors in one transaction."""
+
+_BY_IDS: Final = select(results).where(results.c.id.in_(bindparam("ids", expanding=True)))
+_RETRY: Final = (
+    update(outbox)
+    .where(outbox.c.result_id == bindparam("of"), outbox.c.destination == bindparam("at"))
+    .values(due_at=bindparam("due"), lease_until=None, tries=outbox.c.tries + 1, error=bindparam("why"))
+)
+_READY: Final = (
+    select(outbox.c.result_id, outbox.c.destination)
+    .where(outbox.c.due_at <= bindparam("now"))
+    .order_by(outbox.c.due_at, outbox.c.result_id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+    .cte("ready")
+)
+_LEASE: Final = (
+    update(outbox)
+    .where(tuple_(outbox.c.result_id, outbox.c.destination).in_(select(_READY.c.result_id, _READY.c.destination)))
+    .values(due_at=bindparam("until"), lease_until=bindparam("until"))
+    .returning(outbox.c.result_id, outbox.c.destination, outbox.c.tries, outbox.c.created_at)
+)
+_AFTER: Final = (
+    select(results).where(results.c.position > bindparam("after")).order_by(results.c.position).limit(bindparam("most"))
+)
+
+
+def enqueue(conn: Connection, now: int, told: Sequence[Result], terms: Terms) -> None:
+    """Keep results and make their deliveries due. One that is there already (same id) is left as it is.
+
+    Where this connection writes alone, the order of inserts is that of commits, so the cursor is given at once.
+    """
+    if not told:
+        return
+    rows = [result_row(result, now) for result in told]
+    if is_alone(conn):
+        top = counters.read(conn, "position")
+        counters.write(conn, "position", top + len(rows))
+        for position, row in enumerate(rows, top + 1):
+            row["position"] = position
+    conn.execute(upsert(conn, results).on_conflict_do_nothing(), sorted(rows, key=_by_id))
+    deliveries = [delivery for result in told for delivery in _deliveries(result, now, terms)]
+    if deliveries:
+        conn.execute(upsert(conn, outbox).on_conflict_do_nothing(), sorted(deliveries, key=_by_delivery))
+
+
+def _deliveries(result: Result, now: int, terms: Terms) -> list[Row]:
+    destinations = [""] if result.routing_key is not None else []
+    if result.reply_to:
+        destinations.append(result.reply_to)
+    return [
+        {"result_id": result.id, "destination": destination, "created_at": now, "due_at": now}
+        for destination in destinations
+        if terms.publish
+    ]
+
+
+def _by_id(row: Row) -> str:
+    return str(row["id"])
+
+
+def _by_delivery(row: Row) -> tuple[str, str]:
+    return row["result_id"], row["destination"]
+
+
+def due(conn: Connection, now: int, asks: Sequence[int]) -> list[list[Due]]:
+    """Lease what is due, oldest first, and share it among those who asked."""
+    rows = conn.execute(_LEASE, {"now": now, "until": now + LEASE, "most": sum(asks)}).all()
+    told = _results(conn, [row.result_id for row in rows])
+    leased = iter(
+        [
+            Due(result=told[row.result_id], destination=row.destination, tries=row.tries, age=now - row.created_at)
+            for row in sorted(rows, key=lambda row: (row.created_at, row.result_id))
+        ]
+    )
+    return [list(islice(leased, ask)) for ask in asks]
+
+
+def _results(conn: Connection, ids: Sequence[str]) -> dict[str, Result]:
+    found = conn.execute(_BY_IDS, {"ids": padded(sorted(set(ids)))}).mappings() if ids else ()
+    return {row["id"]: result_of(row) for row in found}
+
+
+def settle(conn: Connection, now: int, batch: Sequence[Settled]) -> list[None]:
+    """Delete what is confirmed or given up, put off the rest."""
+    over = [(one.result_id, one.destination) for one in batch if one.confirmed or one.undeliverable]
+    if over:
+        conn.execute(delete(outbox).where(tuple_(outbox.c.result_id, outbox.c.destination).in_(padded(sorted(over)))))
+    again = [
+        {"of": one.result_id, "at": one.destination, "due": now + one.retry_in, "why": one.error}
+        for one in batch
+        if not (one.confirmed or one.undeliverable)
+    ]
+    if again:
+        conn.execute(_RETRY, sorted(again, key=lambda row: (row["of"], row["at"])))
+    _give_up(conn, [one for one in batch if one.undeliverable])
+    return [None] * len(batch)
+
+
+def _give_up(conn: Connection, lost: Sequence[Settled]) -> None:
+    for one in lost:
+        mine = results.c.id == one.result_id
+        known = conn.execute(select(results.c.undeliverable).where(mine).with_for_update()).scalar()
+        gone = {*json.loads(known or "[]"), one.destination}
+        conn.execute(update(results).where(mine).values(undeliverable=encode(sorted(gone))))
+
+
+def sequence(conn: Connection, _now: int, asks: Sequence[None]) -> list[bool]:
+    """Give cursors to a chunk of committed results, one transaction after the other; True when more are left."""
+    if is_alone(conn):
+        return [False] * len(asks)
+    unsequenced = results.c.position.is_(None)
+    if conn.execute(select(results.c.id).where(unsequenced).limit(1)).first() is None:
+        return [False] * len(asks)
+    top = counters.lock(conn, "position")
+    order = func.row_number().over(order_by=(results.c.created_at, results.c.id)).label("turn")
+    chunk = (
+        select(results.c.id, order)
+        .where(unsequenced)
+        .order_by(results.c.created_at, results.c.id)
+        .limit(CHUNK)
+        .cte("chunk")
+    )
+    given = conn.execute(update(results).where(results.c.id == chunk.c.id).values(position=top + chunk.c.turn)).rowcount
+    counters.write(conn, "position", top + given)
+    return [given == CHUNK] * len(asks)
+
+
+def follow(conn: Connection, _now: int, *, after: int, limit: int) -> list[tuple[int, Result]]:
+    """Results past a cursor, in order."""
+    rows = conn.execute(_AFTER, {"after": after, "most": limit}).mappings()
+    return [(row["position"], result_of(row)) for row in rows]
+
+
+def latest(conn: Connection, _now: int) -> int:
+    """The cursor given last."""
+    return counters.read(conn, "position")

@@ -1,0 +1,181 @@
+"""What a batch of moves changes, gathered row by row and written table by table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, update
+
+from relay.ledger import outbox
+from relay.ledger.rows import encode, failure_row
+from relay.ledger.schema import attempts, dispatches, work
+from relay.ledger.sql import Row, padded
+from relay.ledger.terms import Terms
+from relay.ledger.work import kind_of
+from relay.model import LIVE, Failure, Move, Result, State
+
+_ATTEMPT: Final = (
+    update(attempts)
+    .where(
+        attempts.c.dispatch_id == bindparam("of"),
+        attempts.c.run == bindparam("in_run"),
+        attempts.c.kind == bindparam("as_kind"),
+        attempts.c.number == bindparam("at"),
+    )
+    .values(
+        ended_at=func.coalesce(attempts.c.ended_at, bindparam("ended")),
+        verdict=func.coalesce(bindparam("said"), attempts.c.verdict),
+        failure_code=bindparam("failure_code"),
+        failure_status=bindparam("failure_status"),
+        failure_message=bindparam("failure_message"),
+        chat_uuid=bindparam("chat_uuid"),
+    )
+)
+_WORK_COLUMNS: Final = (
+    *("state", "due_at", "look_at", "lease_until", "owner", "number", "attempts", "first_attempt_at"),
+    *("paused_before", "last_ended_at", "looks", "doubt"),
+)
+_WORK: Final = (
+    update(work)
+    .where(work.c.dispatch_id == bindparam("of"))
+    .values({name: bindparam(f"to_{name}") for name in _WORK_COLUMNS})
+)
+_DISPATCH: Final = (
+    update(dispatches)
+    .where(dispatches.c.id == bindparam("of"))
+    .values(
+        state=bindparam("to_state"),
+        chat_uuid=func.coalesce(bindparam("to_chat"), dispatches.c.chat_uuid),
+        chat_agent=func.coalesce(bindparam("to_agent"), dispatches.c.chat_agent),
+        reconciled=or_(dispatches.c.reconciled, bindparam("found")),
+        duplicates=func.coalesce(bindparam("others"), dispatches.c.duplicates),
+        attempts=bindparam("made"),
+        park=bindparam("why"),
+        failure_code=bindparam("failure_code"),
+        failure_status=bindparam("failure_status"),
+        failure_message=bindparam("failure_message"),
+        updated_at=bindparam("now"),
+    )
+)
+_DUPLICATES: Final = (
+    update(dispatches)
+    .where(dispatches.c.id == bindparam("of"))
+    .values(duplicates=bindparam("others"), updated_at=bindparam("now"))
+)
+_OVER: Final = delete(work).where(work.c.dispatch_id.in_(bindparam("ids", expanding=True)))
+
+
+@dataclass(slots=True)
+class Plan:
+    """Rows to write at `now`; `write` does it in one statement per kind of change, rows in key order."""
+
+    now: int
+    attempts: list[Row] = field(default_factory=list)
+    work: list[Row] = field(default_factory=list)
+    revived: list[Row] = field(default_factory=list)
+    over: list[str] = field(default_factory=list)
+    dispatches: list[Row] = field(default_factory=list)
+    duplicates: list[Row] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+
+    def keep_attempt(self, move: Move) -> None:
+        """The outcome of an attempt, and a chat, stay in its row whatever becomes of the move."""
+        if move.attempt and (move.verdict is not None or move.chat is not None):
+            self.attempts.append(
+                {
+                    "of": move.dispatch_id,
+                    "in_run": move.run,
+                    "as_kind": kind_of(move.was),
+                    "at": move.attempt,
+                    "ended": self.now,
+                    "said": move.verdict and move.verdict.value,
+                    **failure_row(move.failure),
+                    "chat_uuid": move.chat and move.chat.uuid,
+                }
+            )
+
+    def apply(
+        self, move: Move, row: Mapping[Any, Any], *, duplicates: Sequence[str] = (), revive: bool = False
+    ) -> None:
+        """The move from a row of work; `revive` when that row is gone (it was parked) and is wanted again."""
+        after = _after(move, row, self.now)
+        if move.to in LIVE:
+            (self.revived if revive else self.work).append(after)
+        elif not revive:
+            self.over.append(move.dispatch_id)
+        if move.to not in LIVE or move.chat is not None:
+            self.dispatches.append(_dispatch_row(move, after, duplicates, self.now))
+        self.results.extend(move.results)
+
+    def add_duplicates(self, dispatch_id: str, uuids: Sequence[str]) -> None:
+        """Chats that were made for a dispatch beside the one it has."""
+        self.duplicates.append({"of": dispatch_id, "others": encode(list(uuids)), "now": self.now})
+
+    def write(self, conn: Connection, terms: Terms) -> None:
+        if self.work:
+            conn.execute(_WORK, [_prefixed(row) for row in self.work])
+        if self.revived:
+            conn.execute(insert(work), self.revived)
+        if self.over:
+            conn.execute(_OVER, {"ids": padded(self.over)})
+        if self.attempts:
+            conn.execute(_ATTEMPT, self.attempts)
+        if self.dispatches:
+            conn.execute(_DISPATCH, self.dispatches)
+        if self.duplicates:
+            conn.execute(_DUPLICATES, self.duplicates)
+        outbox.enqueue(conn, self.now, self.results, terms)
+
+
+def _prefixed(row: Row) -> Row:
+    return {"of": row["dispatch_id"]} | {f"to_{name}": row[name] for name in _WORK_COLUMNS}
+
+
+def _after(move: Move, row: Mapping[Any, Any], now: int) -> Row:
+    """The row of work as it is after the move."""
+    after = {
+        **row,
+        "state": move.to.value,
+        "due_at": None,
+        "look_at": None,
+        "lease_until": None,
+        "owner": None,
+        "attempts": row["attempts"] - (move.uncounted and move.was is State.SENDING),
+        "doubt": move.doubt,
+    }
+    if move.uncounted and _is_untried(move, after):
+        after |= {"first_attempt_at": None, "paused_before": 0}
+    when = now + (move.due_in or 0)
+    if move.to is State.CHECKING:
+        again = move.was is State.CHECKING
+        after |= {
+            "look_at": when,
+            "looks": row["looks"] + 1 if again else 0,
+            "last_ended_at": row["last_ended_at"] if again else now,
+        }
+    elif move.to is not State.HELD:
+        after["due_at"] = when
+    if move.to is State.MESSAGING and move.was is not State.MESSAGING:
+        after |= {"number": 0, "first_attempt_at": None, "paused_before": 0}
+    return after
+
+
+def _is_untried(move: Move, after: Row) -> bool:
+    """With this attempt given back, none was made: giving up does not count from it."""
+    return bool(after["number"] == 1 if move.was is State.MESSAGING else after["attempts"] == 0)
+
+
+def _dispatch_row(move: Move, after: Row, duplicates: Sequence[str], now: int) -> Row:
+    failure: Failure | None = move.failure
+    return {
+        "of": move.dispatch_id,
+        "to_state": None if move.to in LIVE else move.to.value,
+        "to_chat": move.chat and move.chat.uuid,
+        "to_agent": move.chat and move.chat.agent_uuid,
+        "found": move.reconciled,
+        "others": encode(list(duplicates)) if duplicates else None,
+        "made": after["attempts"],
+        "why": move.park and move.park.value,
+        **failure_row(failure),
+        "now": now,
+    }

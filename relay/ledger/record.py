@@ -1,0 +1,189 @@
+"""Moves of dispatches: applied under their fence, or, when the lease was lost, kept for what they are worth.
+
+A chat that exists is never dropped. When it comes late it is adopted if the dispatch can still take it, else noted as
+a duplicate; while another replica is just sending, it waits in the row of its attempt, and what that replica records
+then meets it there.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, bindparam, select
+
+from relay.ledger.plan import Plan
+from relay.ledger.rows import about_of, dispatch_of
+from relay.ledger.schema import attempts, dispatches, work
+from relay.ledger.sql import padded
+from relay.ledger.terms import Terms
+from relay.ledger.work import news
+from relay.model import LEGAL, Chat, Failure, Move, ParkReason, Recorded, State, tell
+
+Turn = list[tuple[int, Move]]
+Rows = Mapping[str, RowMapping]
+
+_UNSENT: Final = frozenset({State.READY, State.WAITING, State.CHECKING, State.PARKED})
+"""Where a dispatch that has no chat can still take one that comes late."""
+
+_WORK: Final = (
+    select(work)
+    .where(work.c.dispatch_id.in_(bindparam("ids", expanding=True)))
+    .order_by(work.c.dispatch_id)
+    .with_for_update()
+)
+_PRESENT: Final = (
+    select(dispatches.c.id, dispatches.c.run, dispatches.c.state, dispatches.c.chat_uuid, dispatches.c.duplicates)
+    .add_columns(dispatches.c.attempts)
+    .where(dispatches.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(dispatches.c.id)
+    .with_for_update()
+)
+_KEPT: Final = select(attempts.c.dispatch_id, attempts.c.chat_uuid, attempts.c.ended_at).where(
+    attempts.c.dispatch_id.in_(bindparam("ids", expanding=True)), attempts.c.chat_uuid.is_not(None)
+)
+
+
+def record(conn: Connection, now: int, moves: Sequence[Move], *, terms: Terms) -> list[Recorded]:
+    """Apply moves in their order. Raises ValueError for one that no state allows."""
+    for move in moves:
+        _check(move)
+    answers: dict[int, Recorded] = {}
+    for turn in _turns(moves):
+        answers |= _record(conn, now, turn, terms)
+    return [answers[index] for index in range(len(moves))]
+
+
+def _check(move: Move) -> None:
+    if move.to not in LEGAL[move.was] or move.to in {State.CREATED, State.SENDING}:
+        raise ValueError(f"dispatch {move.dispatch_id}: no move leads from {move.was} to {move.to}")
+
+
+def _turns(moves: Sequence[Move]) -> Iterator[Turn]:
+    """Groups in which no dispatch comes twice, in key order."""
+    left = list(enumerate(moves))
+    while left:
+        first: dict[str, tuple[int, Move]] = {}
+        later: Turn = []
+        for index, move in left:
+            if move.dispatch_id in first:
+                later.append((index, move))
+            else:
+                first[move.dispatch_id] = (index, move)
+        yield [first[dispatch_id] for dispatch_id in sorted(first)]
+        left = later
+
+
+def _record(conn: Connection, now: int, turn: Turn, terms: Terms) -> dict[int, Recorded]:
+    rows = _read(conn, _WORK, [move.dispatch_id for _, move in turn], "dispatch_id")
+    fits = [(index, move) for index, move in turn if _fits(rows.get(move.dispatch_id), move)]
+    late = [(index, move) for index, move in turn if not _fits(rows.get(move.dispatch_id), move)]
+    plan = Plan(now)
+    answers = _record_fitting(conn, plan, fits, rows) | _record_late(conn, plan, late, rows)
+    plan.write(conn, terms)
+    return answers
+
+
+def _read(conn: Connection, statement: Any, ids: Sequence[str], key: str) -> dict[str, RowMapping]:
+    found = conn.execute(statement, {"ids": padded(ids)}).mappings() if ids else ()
+    return {row[key]: row for row in found}
+
+
+def _fits(row: RowMapping | None, move: Move) -> bool:
+    return row is not None and (row["fence"], row["run"], row["state"]) == (move.fence, move.run, move.was)
+
+
+def _record_fitting(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dict[int, Recorded]:
+    kept = _kept(conn, [move.dispatch_id for _, move in turn if _has_past(move, rows[move.dispatch_id])])
+    changed = [move.dispatch_id for _, move in turn if _is_ending(move, rows[move.dispatch_id])]
+    told = news(conn, sorted({*kept, *changed}))
+    answers = {}
+    for index, move in turn:
+        row = rows[move.dispatch_id]
+        chats = [chat for chat in kept[move.dispatch_id] if move.chat is None or chat.uuid != move.chat.uuid]
+        answers[index] = Recorded.DUPLICATED if chats and move.chat else Recorded.APPLIED
+        final, others = move, [chat.uuid for chat in chats]
+        if chats and move.chat is None:
+            final, others = _with_chat(move, chats[0], told[move.dispatch_id], row, plan.now), others[1:]
+            answers[index] = Recorded.ADOPTED
+        elif _is_ending(move, row):
+            final = _cancelled(move, told[move.dispatch_id], row, plan.now)
+        plan.keep_attempt(move)
+        plan.apply(final, row, duplicates=list(dict.fromkeys(others)))
+    return answers
+
+
+def _has_past(move: Move, row: RowMapping) -> bool:
+    """Only after more than one attempt can an earlier one have left a chat."""
+    return move.was in {State.SENDING, State.CHECKING} and (row["number"] > 1 or row["run"] > 1)
+
+
+def _kept(conn: Connection, ids: Sequence[str]) -> defaultdict[str, list[Chat]]:
+    """Chats that came late and wait in the rows of their attempts."""
+    kept: defaultdict[str, list[Chat]] = defaultdict(list)
+    for row in conn.execute(_KEPT, {"ids": padded(ids)}) if ids else ():
+        kept[row.dispatch_id].append(Chat(row.chat_uuid, created_at=row.ended_at))
+    return kept
+
+
+def _is_ending(move: Move, row: RowMapping) -> bool:
+    """A cancel was asked for meanwhile, and there surely is no chat."""
+    unsent = move.to in {State.WAITING, State.READY} or move.park is ParkReason.GAVE_UP
+    return bool(row["cancelling"]) and unsent
+
+
+def _with_chat(move: Move, chat: Chat, told: RowMapping, row: RowMapping, now: int) -> Move:
+    dispatch = dispatch_of(told)
+    result = tell.created(about_of(told), dispatch, chat, attempts=row["attempts"], reconciled=False, now=now)
+    to = State.DONE if dispatch.message is None else State.MESSAGING
+    return replace(move, to=to, chat=chat, failure=None, park=None, due_in=0, uncounted=False, results=(result,))
+
+
+def _cancelled(move: Move, told: RowMapping, row: RowMapping, now: int) -> Move:
+    failure = Failure("cancelled", "cancelled by a person")
+    result = tell.failed(about_of(told), dispatch_of(told), failure, attempts=row["attempts"], now=now)
+    return replace(move, to=State.CANCELLED, failure=failure, park=None, due_in=None, results=(result,))
+
+
+def _record_late(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dict[int, Recorded]:
+    present = _read(conn, _PRESENT, [move.dispatch_id for _, move in turn if move.chat], "id")
+    answers = {}
+    for index, move in turn:
+        plan.keep_attempt(move)
+        found = present.get(move.dispatch_id)
+        row = rows.get(move.dispatch_id)
+        answers[index] = Recorded.LATE if found is None else _take_late(plan, move, found, row)
+    return answers
+
+
+def _take_late(plan: Plan, move: Move, found: RowMapping, row: RowMapping | None) -> Recorded:
+    uuid = move.chat.uuid if move.chat else ""
+    others = json.loads(found["duplicates"] or "[]")
+    if uuid == found["chat_uuid"] or uuid in others:
+        return Recorded.LATE
+    state = found["state"] if row is None else row["state"]
+    if found["chat_uuid"] is None and state in _UNSENT:
+        base = _revived(found, plan.now) if row is None else row
+        plan.apply(move, base, revive=row is None)
+        return Recorded.ADOPTED
+    if found["chat_uuid"] is None and state == State.SENDING:
+        return Recorded.LATE
+    plan.add_duplicates(move.dispatch_id, [*others, uuid])
+    return Recorded.DUPLICATED
+
+
+def _revived(found: RowMapping, now: int) -> Mapping[Any, Any]:
+    """A row of work for a parked dispatch, its fence above any it had."""
+    return {
+        "dispatch_id": found["id"],
+        "run": found["run"],
+        "fence": now,
+        "number": 0,
+        "attempts": found["attempts"],
+        "first_attempt_at": None,
+        "paused_before": 0,
+        "last_ended_at": None,
+        "looks": 0,
+        "cancelling": False,
+    }

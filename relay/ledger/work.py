@@ -1,0 +1,194 @@
+"""What is to be done at Cargo: claims under a lease and a fence, leases that ran out, doubts."""
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, bindparam, case, delete, func, insert, literal, or_, select, update
+
+from relay.ledger import counters
+from relay.ledger.rows import NEWS, claim_of
+from relay.ledger.schema import attempts, dispatches, events, leases, outbox, slots, work
+from relay.ledger.sql import Row, padded
+from relay.ledger.terms import Terms
+from relay.model import Claim, Doubt, State
+
+SOON: Final = 1_000
+"""Milliseconds until the first look for a chat whose lease ran out."""
+
+LONGEST_PUBLISHING: Final = 120_000
+"""Milliseconds past which the lease of a delivery is no honest one."""
+
+_NEWS: Final = (
+    select(*NEWS)
+    .join(events, events.c.id == dispatches.c.event_id)
+    .where(dispatches.c.id.in_(bindparam("ids", expanding=True)))
+)
+_DUE: Final = (
+    select(work.c.dispatch_id)
+    .where(work.c.due_at <= bindparam("now"))
+    .order_by(work.c.due_at, work.c.dispatch_id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+    .cte("due")
+)
+_IS_MESSAGE: Final = work.c.state == literal(State.MESSAGING.value)
+_IS_FIRST: Final = work.c.first_attempt_at.is_(None)
+_CLAIM: Final = (
+    update(work)
+    .where(work.c.dispatch_id.in_(select(_DUE.c.dispatch_id)))
+    .values(
+        state=case((_IS_MESSAGE, work.c.state), else_=State.SENDING.value),
+        due_at=None,
+        lease_until=bindparam("until"),
+        owner=bindparam("by"),
+        fence=work.c.fence + 1,
+        number=work.c.number + 1,
+        attempts=work.c.attempts + case((_IS_MESSAGE, 0), else_=1),
+        first_attempt_at=func.coalesce(work.c.first_attempt_at, bindparam("now")),
+        paused_before=case((_IS_FIRST, bindparam("paused")), else_=work.c.paused_before),
+    )
+    .returning(*(work.c[name] for name in ("dispatch_id", "run", "state", "fence", "number", "attempts")))
+    .returning(work.c.first_attempt_at, work.c.paused_before, work.c.doubt)
+)
+_DOUBTS: Final = (
+    select(work).where(work.c.look_at <= bindparam("now")).order_by(work.c.look_at).limit(bindparam("most"))
+)
+
+
+def claim(conn: Connection, now: int, asks: Sequence[int], *, terms: Terms) -> list[list[Claim]]:
+    """Take what is due, oldest first, each row once over all replicas, and share it among those who asked."""
+    if counters.is_paused(conn):
+        return [[] for _ in asks]
+    most, first = sum(asks), 0
+    if terms.spacing is not None:
+        first = counters.next_start(conn, now, terms.spacing)
+        most = min(most, counters.startable(first, now, terms.spacing))
+    paused = counters.paused_total(conn, now)
+    taken = _take(conn, now, most, paused, terms)
+    starts = [_start(first, turn, now, terms) for turn in range(len(taken))]
+    if terms.spacing is not None and taken:
+        counters.take_starts(conn, first, len(taken), terms.spacing)
+    _open_attempts(conn, now, taken, starts)
+    claims = iter(_claims(conn, now, taken, starts, paused, terms))
+    return [list(islice(claims, ask)) for ask in asks]
+
+
+def _take(conn: Connection, now: int, most: int, paused: int, terms: Terms) -> list[RowMapping]:
+    if most <= 0:
+        return []
+    values = {"now": now, "most": most, "until": now + terms.lease, "by": terms.owner, "paused": paused}
+    return sorted(conn.execute(_CLAIM, values).mappings(), key=lambda row: str(row["dispatch_id"]))
+
+
+def _start(first: int, turn: int, now: int, terms: Terms) -> int:
+    return 0 if terms.spacing is None else counters.start_in(first, turn, now, terms.spacing)
+
+
+def _open_attempts(conn: Connection, now: int, taken: Sequence[RowMapping], starts: Sequence[int]) -> None:
+    if taken:
+        conn.execute(
+            insert(attempts),
+            [
+                {
+                    "dispatch_id": row["dispatch_id"],
+                    "run": row["run"],
+                    "kind": kind_of(row["state"]),
+                    "number": row["number"],
+                    "started_at": now + start,
+                }
+                for row, start in zip(taken, starts, strict=True)
+            ],
+        )
+
+
+def kind_of(state: str) -> str:
+    """The kind of the attempts made in this state."""
+    return "message" if state == State.MESSAGING else "chat"
+
+
+def _claims(
+    conn: Connection, now: int, taken: Sequence[RowMapping], starts: Sequence[int], paused: int, terms: Terms
+) -> list[Claim]:
+    found = news(conn, [row["dispatch_id"] for row in taken])
+    return [
+        claim_of(row, found[row["dispatch_id"]], lease=terms.lease, waited=_waited(row, now, paused), start_in=start)
+        for row, start in zip(taken, starts, strict=True)
+    ]
+
+
+def news(conn: Connection, ids: Sequence[str]) -> dict[str, RowMapping]:
+    """The columns of `NEWS` by dispatch id."""
+    found = conn.execute(_NEWS, {"ids": padded(ids)}).mappings() if ids else ()
+    return {row["id"]: row for row in found}
+
+
+def _waited(row: Mapping[Any, Any], now: int, paused: int) -> int:
+    return max(0, now - int(row["first_attempt_at"]) - (paused - int(row["paused_before"])))
+
+
+def sweep(conn: Connection, now: int, *, terms: Terms) -> int:
+    """End the leases that ran out, and those that a clock set back has made longer than any may be."""
+    stuck = outbox.c.lease_until > now + LONGEST_PUBLISHING
+    conn.execute(update(outbox).where(stuck).values(due_at=now, lease_until=None))
+    over = or_(work.c.lease_until <= now, work.c.lease_until > now + 2 * terms.lease)
+    return _end_leases(conn, now, over)
+
+
+def void(conn: Connection, now: int) -> int:
+    """End every lease and grant: nobody else can be at work on this ledger. Gives how many claims that ended."""
+    conn.execute(delete(leases))
+    conn.execute(delete(slots))
+    conn.execute(update(outbox).where(outbox.c.lease_until.is_not(None)).values(due_at=now, lease_until=None))
+    return _end_leases(conn, now, work.c.lease_until.is_not(None))
+
+
+def _end_leases(conn: Connection, now: int, over: Any) -> int:
+    chosen = select(work.c.dispatch_id).where(over).with_for_update(skip_locked=True).cte("over")
+    sending = work.c.state == State.SENDING.value
+    ended = case((work.c.lease_until < now, work.c.lease_until), else_=now)
+    swept = (
+        update(work)
+        .where(work.c.dispatch_id.in_(select(chosen.c.dispatch_id)))
+        .values(
+            state=case((sending, State.CHECKING.value), else_=work.c.state),
+            look_at=case((sending, now + SOON)),
+            looks=case((sending, 0), else_=work.c.looks),
+            last_ended_at=case((sending, ended), else_=work.c.last_ended_at),
+            due_at=case((sending, None), else_=now),
+            doubt=case((sending, work.c.doubt), else_=True),
+            lease_until=None,
+            owner=None,
+        )
+    )
+    return int(conn.execute(swept).rowcount)
+
+
+def doubts(conn: Connection, now: int, *, limit: int) -> list[Doubt]:
+    """Rows in `checking` whose next look is due."""
+    rows = conn.execute(_DOUBTS, {"now": now, "most": limit}).mappings().all()
+    found = news(conn, [row["dispatch_id"] for row in rows])
+    paused = counters.paused_total(conn, now)
+    return [_doubt(row, found[row["dispatch_id"]], now, paused) for row in rows]
+
+
+def _doubt(row: RowMapping, found: RowMapping, now: int, paused: int) -> Doubt:
+    first = now if row["first_attempt_at"] is None else row["first_attempt_at"]
+    work_of: Row = {**row, "first_attempt_at": first}
+    return Doubt(
+        claim=claim_of(work_of, found, lease=0, waited=_waited(work_of, now, paused)),
+        first_attempt_at=first,
+        ended_ago=max(0, now - (row["last_ended_at"] or now)),
+        looks=row["looks"],
+    )
+
+
+def wake(conn: Connection, now: int, *, terms: Terms) -> int | None:
+    """Milliseconds until the next row can be claimed; None when there is none, or all sending is paused."""
+    first = conn.execute(select(func.min(work.c.due_at))).scalar_one()
+    if first is None or counters.is_paused(conn):
+        return None
+    ready = first - now
+    if terms.spacing is not None:
+        ready = max(ready, counters.read(conn, "pace") // 1_000 - now - counters.AHEAD)
+    return max(0, int(ready))
