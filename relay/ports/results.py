@@ -6,11 +6,15 @@ from relay.model import Due
 
 
 class Publishing(Exception):
-    """A result could not be published now; `unroutable` when the broker had no queue for it."""
+    """A result could not be published now.
 
-    def __init__(self, message: str, *, unroutable: bool = False) -> None:
+    `unroutable`: the broker had no queue for it. `away`: the broker does not answer, so nothing else gets through.
+    """
+
+    def __init__(self, message: str, *, unroutable: bool = False, away: bool = False) -> None:
         super().__init__(message)
         self.unroutable = unroutable
+        self.away = away
 
 
 class Results(Protocol):

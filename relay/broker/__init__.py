@@ -1,0 +1,28 @@
+"""RabbitMQ: two connections kept alive, the entities that Relay declares, results and dead letters out."""
+
+from relay.broker.address import Address
+from relay.broker.connect import Broker
+from relay.broker.dead import DeadLetters
+from relay.broker.delivery import Delivery
+from relay.broker.faults import Away, BrokerFault, Missing, Unroutable, ask
+from relay.broker.link import Link
+from relay.broker.publish import ResultPublisher
+from relay.broker.topology import bind_queue, delivery_limit, ensure_exchange, ensure_queue
+
+__all__ = [
+    "Address",
+    "Away",
+    "Broker",
+    "BrokerFault",
+    "DeadLetters",
+    "Delivery",
+    "Link",
+    "Missing",
+    "ResultPublisher",
+    "Unroutable",
+    "ask",
+    "bind_queue",
+    "delivery_limit",
+    "ensure_exchange",
+    "ensure_queue",
+]

@@ -1,0 +1,72 @@
+"""The client library's errors, translated into what the caller does next; no URL or password gets through."""
+
+import asyncio
+import re
+from collections.abc import Awaitable
+from typing import Final, TypeVar
+
+from aio_pika.exceptions import (
+    CONNECTION_EXCEPTIONS,
+    AMQPChannelError,
+    ChannelNotFoundEntity,
+    DeliveryError,
+    ProbableAuthenticationError,
+    PublishError,
+)
+
+from relay.errors import Retryable
+
+T = TypeVar("T")
+
+_USERINFO: Final = re.compile(r"//[^/\s]*@")
+
+
+class BrokerFault(Retryable):
+    """RabbitMQ refused this."""
+
+
+class Missing(BrokerFault):
+    """The queue or exchange does not exist."""
+
+
+class Unroutable(BrokerFault):
+    """No queue is bound that would take this message."""
+
+
+class Away(BrokerFault):
+    """RabbitMQ cannot be reached, or does not answer, now. Whether a message got through is not known."""
+
+
+async def ask(call: Awaitable[T], seconds: float) -> T:
+    """Await a call of the client library for at most `seconds`. Raises BrokerFault and its kinds, nothing else.
+
+    A connection that ends cancels calls that wait for it; that is no cancellation of ours.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except PublishError as error:
+        raise Unroutable(explain(error)) from None
+    except ChannelNotFoundEntity as error:
+        raise Missing(explain(error)) from None
+    except (AMQPChannelError, DeliveryError) as error:
+        raise BrokerFault(explain(error)) from None
+    except TimeoutError:
+        raise Away(f"RabbitMQ did not answer within {seconds:g} s") from None
+    except CONNECTION_EXCEPTIONS as error:
+        raise Away(explain(error)) from None
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Away("the connection to RabbitMQ was lost") from None
+
+
+def explain(error: BaseException) -> str:
+    """The error in words, without credentials."""
+    if isinstance(error, ProbableAuthenticationError):
+        return "RabbitMQ refused the user name or password: check broker.url and broker.password"
+    if isinstance(error, DeliveryError) and not isinstance(error, PublishError):
+        return "RabbitMQ could not take the message (basic.nack)"
+    parts = [str(part) for part in error.args if isinstance(part, str | int) and part != 0]
+    return _USERINFO.sub("//", " ".join(parts)) or type(error).__name__

@@ -1,0 +1,124 @@
+"""One connection to RabbitMQ, made again whenever it is lost."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import random
+from typing import Final
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
+
+from relay.broker.address import Address
+from relay.broker.faults import Away, BrokerFault, ask
+from relay.retry import backoff
+from relay.telemetry import PartState, get_log
+
+log = get_log()
+
+Report = Callable[[PartState, str], None]
+
+_FIRST: Final = 250
+_LEAST: Final = 100
+_CAP: Final = 10_000
+_HEARTBEAT: Final = 10
+
+
+class Link:
+    """Keeps one connection alive while `run()` runs; gives channels on it.
+
+    There is nothing to restore after a loss: whoever has a channel opens a new one and sets up what it needs on it.
+    (aio-pika's robust connection replays declarations of its own accord, also of what somebody else has deleted or
+    changed since.) `timeout` bounds each call, in seconds.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        name: str,
+        *,
+        report: Report,
+        timeout: float = 10.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random: Callable[[], float] = random,
+    ) -> None:
+        self.name = name
+        self.timeout = timeout
+        self._address = address
+        self._report = report
+        self._sleep = sleep
+        self._random = random
+        self._connection: AbstractConnection | None = None
+        self._up = asyncio.Event()
+        self._reason = ""
+
+    async def run(self) -> None:
+        """Connect, hold, connect again: until cancelled."""
+        tries = 0
+        while True:
+            try:
+                connection = await self._connect()
+            except BrokerFault as fault:
+                self._tell_away(str(fault))
+                wait = max(_LEAST, backoff(tries, first=_FIRST, cap=_CAP, random=self._random))
+                tries += 1
+                await self._sleep(wait / 1_000)
+            else:
+                tries = 0
+                await self._hold(connection)
+
+    async def ready(self) -> None:
+        """Return once it is connected."""
+        await self._up.wait()
+
+    async def channel(self, *, returns: bool = False) -> AbstractChannel:
+        """A new channel with publisher confirms; `returns` makes what is unroutable raise. Raises Away."""
+        if self._connection is None:
+            raise Away(self._reason or f"not connected to {self._address}")
+        return await ask(self._open(self._connection, returns=returns), self.timeout)
+
+    @staticmethod
+    async def _open(connection: AbstractConnection, *, returns: bool) -> AbstractChannel:
+        channel = connection.channel(on_return_raises=returns)
+        await channel.initialize()
+        return channel
+
+    async def _connect(self) -> AbstractConnection:
+        try:
+            trust = self._address.trust()
+        except OSError as error:
+            raise Away(f"broker.ca_file cannot be read: {error.strerror or error}") from None
+        url = self._address.full()
+        url = url.update_query({"heartbeat": str(_HEARTBEAT), **url.query})
+        properties = {"connection_name": f"relay {self.name}", "product": "relay"}
+        call = aio_pika.connect(url, ssl_context=trust, client_properties=properties)  # type: ignore[arg-type] # its FieldTable is invariant
+        return await ask(call, self.timeout)
+
+    async def _hold(self, connection: AbstractConnection) -> None:
+        lost = asyncio.Event()
+        connection.close_callbacks.add(lambda *_: lost.set())
+        self._connection = connection
+        self._up.set()
+        self._reason = ""
+        self._report(PartState.UP, "")
+        log.info("broker.connected", connection=self.name, address=str(self._address))
+        try:
+            if connection.connected.is_set():
+                await lost.wait()
+        finally:
+            self._connection = None
+            self._up.clear()
+            await self._close(connection)
+        self._tell_away("the connection was lost")
+
+    async def _close(self, connection: AbstractConnection) -> None:
+        try:
+            await ask(connection.close(), self.timeout / 2)
+        except BrokerFault as fault:
+            log.debug("broker.unclosed", connection=self.name, error=str(fault))
+
+    def _tell_away(self, reason: str) -> None:
+        reason = f"{self._address}: {reason}"
+        if reason != self._reason:
+            log.warning("broker.away", connection=self.name, error=reason)
+        self._reason = reason
+        self._report(PartState.DOWN, reason)

@@ -1,0 +1,76 @@
+"""Results out: the adapter of the port Results (DESIGN, "AMQP out")."""
+
+from typing import Any
+
+from aio_pika import DeliveryMode, Message
+
+from relay.broker.faults import Away, BrokerFault, Unroutable, ask
+from relay.broker.lane import Lane
+from relay.broker.link import Link
+from relay.broker.topology import QUORUM, bind_queue, ensure_exchange, ensure_queue
+from relay.model import Due, Result, ResultType
+from relay.ports import Publishing
+
+
+class ResultPublisher:
+    """Publishes to the result exchange and to reply queues, each on a channel of its own, with confirms.
+
+    `queue` is the quorum queue that is declared and bound with `#`; None declares none. What exists is used as it is.
+    """
+
+    def __init__(self, link: Link, *, exchange: str, queue: str | None) -> None:
+        self._link = link
+        self._exchange = exchange
+        self._queue = queue
+        self._results = Lane(link, exchange, returns=True, prepare=self._declare)
+        self._replies = Lane(link, "", returns=False, prepare=_nothing)
+
+    async def publish(self, due: Due, body: bytes) -> None:
+        """Returns once RabbitMQ has confirmed it. Raises Publishing; a message may have arrived all the same."""
+        lane, key = self._route(due)
+        try:
+            exchange = await lane.open()
+            call = exchange.publish(_compose(due.result, body), key, mandatory=not due.destination)
+            await ask(call, self._link.timeout)
+        except Unroutable:
+            lane.doubt()
+            hint = f"bind one to exchange {self._exchange!r} with '#'"
+            raise Publishing(f"no queue takes messages with routing key {key!r}: {hint}", unroutable=True) from None
+        except Away as fault:
+            raise Publishing(str(fault), away=True) from None
+        except BrokerFault as fault:
+            lane.doubt()
+            raise Publishing(str(fault)) from None
+
+    def _route(self, due: Due) -> tuple[Lane, str]:
+        if due.destination:
+            return self._replies, due.destination
+        return self._results, due.result.routing_key or ""
+
+    async def _declare(self) -> None:
+        await ensure_exchange(self._link, self._exchange)
+        if self._queue is not None:
+            await ensure_queue(self._link, self._queue, QUORUM)
+            await bind_queue(self._link, self._queue, self._exchange, "#")
+
+
+async def _nothing() -> None:
+    """The default exchange is always there."""
+
+
+def _compose(result: Result, body: bytes) -> Message:
+    headers: dict[str, Any] = {}
+    if result.traceparent:
+        headers["traceparent"] = result.traceparent
+    if result.type is ResultType.CREATED and result.chat_uuid:
+        headers["chat-uuid"] = result.chat_uuid
+    return Message(
+        body,
+        headers=headers,
+        content_type="application/cloudevents+json",
+        delivery_mode=DeliveryMode.PERSISTENT,
+        message_id=result.id,
+        correlation_id=result.correlation_id or result.event_id,
+        timestamp=result.time // 1_000,
+        type=result.type.value,
+    )

@@ -1,0 +1,169 @@
+"""The wire format of results: CloudEvents 1.0 in structured JSON (DESIGN, "AMQP out")."""
+
+import json
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import AwareDatetime, Field
+from pydantic.alias_generators import to_camel
+
+from relay.model import Result
+from relay.units import iso
+
+
+def encode(result: Result) -> bytes:
+    """The CloudEvent of a result as compact JSON, UTF-8."""
+    event: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": result.id,
+        "source": f"/relay/{result.source}",
+        "type": result.type.value,
+        "subject": result.event_id,
+        "time": iso(result.time),
+        "datacontenttype": "application/json",
+    }
+    if result.traceparent:
+        event["traceparent"] = result.traceparent
+    event["data"] = result.data
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+
+
+class EventData(_Strict):
+    """What every result says of the event behind it."""
+
+    source: str
+    event_id: str
+    external_id: str | None
+    event_type: str | None
+    correlation_id: str | None
+    received_at: AwareDatetime
+
+
+class DispatchData(EventData):
+    """What every result of a dispatch says."""
+
+    agent_uuid: str | None
+    name: str | None
+    rule: str
+    dispatch_id: str
+    run: Annotated[int, Field(ge=1)]
+    attempts: Annotated[int, Field(ge=0)]
+
+
+class CreatedData(DispatchData):
+    """The chat exists."""
+
+    chat_uuid: str
+    reconciled: bool
+    created_at: AwareDatetime
+
+
+class SentData(DispatchData):
+    """The rule's first message is in the chat."""
+
+    chat_uuid: str
+
+
+class Fault(_Strict):
+    """`reason` says more than `code`; `status` is Cargo's, if it answered."""
+
+    reason: str
+    status: int | None
+    message: str
+
+
+class FailedFault(Fault):
+    """How it ended."""
+
+    code: Literal["failed", "expired", "cancelled", "superseded", "suppressed"]
+
+
+class ParkedFault(Fault):
+    """Why it waits for a person."""
+
+    code: Literal["unknown", "gave_up", "budget", "limit", "loop"]
+
+
+class FailedData(DispatchData):
+    """It ended without a chat."""
+
+    error: FailedFault
+
+
+class ParkedData(DispatchData):
+    """It waits for a person."""
+
+    error: ParkedFault
+
+
+class UnsentData(SentData):
+    """The chat exists, its first message does not."""
+
+    error: FailedFault
+
+
+class _Envelope(_Strict):
+    specversion: Literal["1.0"]
+    id: str
+    source: Annotated[str, Field(pattern="^/relay/")]
+    subject: str
+    time: AwareDatetime
+    datacontenttype: Literal["application/json"]
+    traceparent: str | None = None
+
+
+class ChatCreated(_Envelope):
+    """`chat.created.<source>.<rule>`; id `<dispatch id>.<run>`."""
+
+    type: Literal["relay.chat.created"]
+    data: CreatedData
+
+
+class ChatFailed(_Envelope):
+    """`chat.failed.<source>.<rule>`; id `<dispatch id>.<run>`."""
+
+    type: Literal["relay.chat.failed"]
+    data: FailedData
+
+
+class ChatParked(_Envelope):
+    """`chat.parked.<source>.<rule>`; id `<dispatch id>.<run>.parked`."""
+
+    type: Literal["relay.chat.parked"]
+    data: ParkedData
+
+
+class MessageSent(_Envelope):
+    """`message.sent.<source>.<rule>`; id `<dispatch id>.<run>.message`."""
+
+    type: Literal["relay.message.sent"]
+    data: SentData
+
+
+class MessageFailed(_Envelope):
+    """`message.failed.<source>.<rule>`; id `<dispatch id>.<run>.message`."""
+
+    type: Literal["relay.message.failed"]
+    data: UnsentData
+
+
+class EventUnmatched(_Envelope):
+    """Only to a caller's reply queue: no rule wanted its event. Id `<event id>.unmatched`."""
+
+    type: Literal["relay.event.unmatched"]
+    data: EventData
+
+
+ResultMessage = Annotated[
+    ChatCreated | ChatFailed | ChatParked | MessageSent | MessageFailed | EventUnmatched, Field(discriminator="type")
+]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of every message that Relay publishes."""
+    schema = pydantic.TypeAdapter(ResultMessage).json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Relay result", **schema}

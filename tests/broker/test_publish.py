@@ -1,0 +1,212 @@
+"""Results and dead letters out, on a real RabbitMQ."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import aio_pika
+import pytest
+from relay.broker import Address, BrokerFault, DeadLetters, Delivery, Link, ResultPublisher
+from relay.model import Due, Result, ResultType
+from relay.outbox import encode
+from relay.ports import Publishing
+from relay.secret import Secret
+
+EVENT = "01939c2e-0000-7000-8000-000000000001"
+
+
+def make_result(number=1, **changes):
+    values = {
+        "id": f"d{number}.1",
+        "type": ResultType.CREATED,
+        "source": "bus",
+        "event_id": EVENT,
+        "time": 1_764_000_000_000,
+        "routing_key": "chat.created.bus.rule",
+        "data": {"chatUuid": "c", "receivedAt": "2026-11-23T09:00:00.000Z"},
+        "chat_uuid": "c",
+        "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-00",
+    }
+    return Result(**(values | changes))
+
+
+def make_due(number=1, destination="", **changes):
+    return Due(make_result(number, **changes), destination, 0, 0)
+
+
+@asynccontextmanager
+async def linked(url, **changes):
+    link = Link(Address(Secret(url)), "test", report=lambda *_: None, **changes)
+    task = asyncio.create_task(link.run())
+    try:
+        async with asyncio.timeout(20):
+            await link.ready()
+        yield link
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def looking(url):
+    connection = await aio_pika.connect(url)
+    try:
+        yield await connection.channel()
+    finally:
+        await connection.close()
+
+
+async def take(channel, name):
+    queue = await channel.get_queue(name)
+    message = await queue.get(timeout=10)
+    await message.ack()
+    return message
+
+
+async def send(publisher, due):
+    await publisher.publish(due, encode(due.result))
+
+
+async def test_a_result_arrives_as_the_contract_says(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        await send(ResultPublisher(link, exchange="relay.results", queue="relay.results"), make_due())
+        message = await take(channel, "relay.results")
+    assert message.content_type == "application/cloudevents+json"
+    assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+    assert (message.message_id, message.correlation_id) == ("d1.1", EVENT)
+    assert (message.type, message.routing_key) == ("relay.chat.created", "chat.created.bus.rule")
+    assert message.timestamp.timestamp() == 1_764_000_000
+    ours = {name: value for name, value in message.headers.items() if name != "x-delivery-count"}
+    assert ours == {"chat-uuid": "c", "traceparent": make_result().traceparent}
+    assert json.loads(message.body)["data"]["chatUuid"] == "c"
+
+
+async def test_a_reply_goes_to_its_queue_with_the_callers_correlation_id(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        await channel.declare_queue("answers", durable=True)
+        due = make_due(destination="answers", type=ResultType.FAILED, correlation_id="theirs", chat_uuid=None)
+        await send(ResultPublisher(link, exchange="x", queue=None), due)
+        message = await take(channel, "answers")
+    assert message.correlation_id == "theirs"
+    assert "chat-uuid" not in message.headers
+
+
+async def test_a_reply_to_a_queue_that_is_gone_counts_as_told(amqp_url):
+    async with linked(amqp_url) as link:
+        await send(ResultPublisher(link, exchange="x", queue=None), make_due(destination="gone"))
+
+
+async def test_unroutable_is_raised_and_ends_when_a_queue_is_bound(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        publisher = ResultPublisher(link, exchange="results", queue=None)
+        with pytest.raises(Publishing, match="no queue takes") as caught:
+            await send(publisher, make_due())
+        assert caught.value.unroutable
+        queue = await channel.declare_queue("late", durable=True)
+        await queue.bind("results", "#")
+        await send(publisher, make_due())
+        assert (await take(channel, "late")).message_id == "d1.1"
+
+
+async def test_a_deleted_queue_is_declared_again(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        publisher = ResultPublisher(link, exchange="results", queue="results")
+        await send(publisher, make_due(1))
+        await channel.queue_delete("results")
+        with pytest.raises(Publishing):
+            await send(publisher, make_due(2))
+        await send(publisher, make_due(2))
+        assert (await take(channel, "results")).message_id == "d2.1"
+
+
+async def test_a_deleted_exchange_is_declared_again_and_spares_replies(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        publisher = ResultPublisher(link, exchange="results", queue="results")
+        await channel.declare_queue("answers", durable=True)
+        await send(publisher, make_due(1))
+        await channel.exchange_delete("results")
+        outcomes = await asyncio.gather(
+            *(send(publisher, make_due(number)) for number in range(2, 12)),
+            send(publisher, make_due(99, destination="answers")),
+            return_exceptions=True,
+        )
+        assert all(isinstance(outcome, Publishing) and not outcome.away for outcome in outcomes[:-1])
+        assert outcomes[-1] is None
+        await asyncio.gather(*(send(publisher, make_due(number)) for number in range(2, 12)))
+
+
+async def test_entities_that_exist_are_used_as_they_are(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        await channel.declare_exchange("results", "fanout", durable=True)
+        await channel.declare_queue("results", durable=False, arguments={"x-max-length": 5})
+        await send(ResultPublisher(link, exchange="results", queue="results"), make_due())
+        assert (await take(channel, "results")).message_id == "d1.1"
+
+
+async def test_without_a_connection_publishing_says_so_at_once():
+    link = Link(Address(Secret("amqp://guest:hunter2@127.0.0.1:1/")), "test", report=lambda *_: None)
+    with pytest.raises(Publishing, match="not connected") as caught:
+        await send(ResultPublisher(link, exchange="x", queue=None), make_due())
+    assert caught.value.away
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_wrong_password_is_named_and_not_shown(amqp_url):
+    told = []
+    address = Address(Secret(amqp_url), password=Secret("hunter2"))
+    link = Link(address, "test", report=lambda state, reason: told.append(reason))
+    task = asyncio.create_task(link.run())
+    async with asyncio.timeout(10):
+        while not told:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert "refused the user name or password" in told[0]
+    assert "hunter2" not in repr(told) + repr(link) + repr(address) + str(address)
+
+
+async def test_a_ca_file_that_is_missing_is_named():
+    told = []
+    address = Address(Secret("amqps://127.0.0.1:1/"), ca_file="/nowhere/ca.pem")
+    task = asyncio.create_task(Link(address, "test", report=lambda _, reason: told.append(reason)).run())
+    async with asyncio.timeout(10):
+        while not told:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert "broker.ca_file cannot be read" in told[0]
+
+
+async def test_a_dead_letter_keeps_what_came_and_says_why(amqp_url):
+    letter = Delivery(
+        7,
+        b"\xff\x00",
+        content_type="application/json",
+        message_id="m1",
+        headers={"CC": ["elsewhere"], "x-n": 5, "x-t": {"deep": [None]}, "x-s": "text"},
+    )
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        await channel.declare_queue("elsewhere")
+        await DeadLetters(link).publish(letter, source="bus", reason="not_json", error="line 1")
+        message = await take(channel, "relay.dead")
+        assert await (await channel.get_queue("elsewhere")).get(fail=False) is None
+    assert (message.body, message.message_id, message.routing_key) == (b"\xff\x00", "m1", "bus")
+    assert message.headers["relay-source"] == "bus"
+    assert message.headers["relay-reason"] == "not_json"
+    assert message.headers["relay-error"] == "line 1"
+    assert message.headers["x-s"] == "text"
+
+
+async def test_dead_letters_with_one_message_id_all_arrive(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        dead = DeadLetters(link)
+        letter = Delivery(1, b"x", message_id="same")
+        await asyncio.gather(*(dead.publish(letter, source="s", reason="r", error="e") for _ in range(20)))
+        queue = await channel.declare_queue("relay.dead", passive=True)
+        assert queue.declaration_result.message_count == 20
+
+
+async def test_a_dead_letter_without_a_connection_is_a_fault():
+    link = Link(Address(Secret("amqp://127.0.0.1:1/")), "test", report=lambda *_: None)
+    with pytest.raises(BrokerFault):
+        await DeadLetters(link).publish(Delivery(1, b""), source="s", reason="r", error="e")
