@@ -1,0 +1,110 @@
+"""Cargo's calls (https://docs.getcargo.ai/api-reference). Each is made once; nothing is retried here."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Final, Self
+
+from relay.cargo.exchange import Exchange
+from relay.cargo.settings import Settings, check_base, check_token, check_url
+from relay.cargo.wire import read_chat, read_messages, read_page, read_said
+from relay.model import Chat, Message, Page
+from relay.secret import Secret
+from relay.units import iso
+
+_MOST: Final = 1 << 20
+_MOST_LISTED: Final = 8 << 20
+_PAGE: Final = 100
+
+
+def _unobserved(_: str, __: float) -> None:
+    """Nobody counts."""
+
+
+class Cargo:
+    """The adapter of `relay.ports.Chats`; use it with `async with`, which owns its connections.
+
+    `base_url` ends in `/v1`. `timeout` is seconds for a whole call, `connections` the most that are open at once,
+    `version` is told in the User-Agent. `ca_file` is trusted besides the system's certificates. `observe` is told
+    each call's outcome (`ok`, `retryable`, `denied`, `permanent`, `unknown`) and its seconds. `clock` gives seconds
+    since the epoch. Raises Misconfigured for what can never work, `ca_file` only when entered.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: Secret,
+        *,
+        timeout: float,
+        connections: int,
+        version: str = "0",
+        workspace_uuid: str | None = None,
+        ca_file: str | None = None,
+        proxy: str | None = None,
+        observe: Callable[[str, float], None] = _unobserved,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        settings = Settings(
+            base=check_base(base_url),
+            token=check_token(token),
+            timeout=timeout,
+            connections=connections,
+            version=version,
+            workspace_uuid=workspace_uuid,
+            ca_file=ca_file,
+            proxy=None if proxy is None else check_url("cargo.proxy", proxy),
+        )
+        self._clock = clock
+        self._exchange = Exchange(settings, observe, clock)
+
+    async def __aenter__(self) -> Self:
+        await self._exchange.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._exchange.__aexit__(*exc)
+
+    async def create(self, body: bytes) -> Chat:
+        """`POST /ai/chats`."""
+        return await self._exchange.call("POST", "ai/chats", self._read_chat, body=body, most=_MOST)
+
+    async def say(self, chat_uuid: str, text: str, agent_uuid: str | None) -> str:
+        """`POST /ai/messages`."""
+        message: dict[str, object] = {"chatUuid": chat_uuid, "parts": [{"type": "text", "text": text}]}
+        if agent_uuid is not None:
+            message["agentUuid"] = agent_uuid
+        body = json.dumps(message).encode()
+        return await self._exchange.call("POST", "ai/messages", read_said, body=body, most=_MOST)
+
+    async def chats(self, trigger_type: str, after: int, before: int, offset: int) -> Page:
+        """`GET /ai/chats/list`."""
+        return await self._list(
+            {
+                "triggerType": trigger_type,
+                "createdAfter": iso(after),
+                "createdBefore": iso(before),
+                "limit": str(_PAGE),
+                "offset": str(offset),
+            }
+        )
+
+    async def messages(self, chat_uuid: str) -> list[Message]:
+        """`GET /ai/messages/list`."""
+        query = {"chatUuid": chat_uuid}
+        return await self._exchange.call("GET", "ai/messages/list", read_messages, query=query, most=_MOST_LISTED)
+
+    async def probe(self) -> None:
+        """`GET /ai/chats/list?limit=1`."""
+        await self._list({"limit": "1"})
+
+    async def _list(self, query: dict[str, str]) -> Page:
+        return await self._exchange.call("GET", "ai/chats/list", self._read_page, query=query, most=_MOST_LISTED)
+
+    def _read_chat(self, raw: bytes) -> Chat:
+        return read_chat(raw, self._now())
+
+    def _read_page(self, raw: bytes) -> Page:
+        return read_page(raw, self._now())
+
+    def _now(self) -> int:
+        return int(self._clock() * 1_000)

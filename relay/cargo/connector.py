@@ -1,0 +1,46 @@
+"""Connections that tell what failed before a byte of the request was sent from what failed after."""
+
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+
+class Unsent(aiohttp.ClientError):
+    """No connection was had, so no byte of the request was sent."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """Raises `Unsent` for whatever goes wrong while connecting: waiting for a place, DNS, TCP, proxy, TLS.
+
+    aiohttp asks its connector for a connection before it writes a request, so it is true by construction, for
+    failures that its exceptions alone do not tell apart too (a proxy that hangs up on CONNECT).
+    """
+
+    async def connect(
+        self,
+        req: "ClientRequest",
+        traces: "list[Trace]",
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the name is aiohttp's
+    ) -> "Connection":
+        try:
+            return await super().connect(req, traces, timeout)
+        except TimeoutError:
+            problem = "connecting took too long"
+        except (aiohttp.ClientError, OSError) as error:
+            problem = describe(error)
+        raise Unsent(problem)
+
+
+def describe(error: Exception) -> str:
+    """What happened, without the headers and addresses that aiohttp keeps in its errors."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered {error.status}"
+    inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    words = inner.strerror if isinstance(inner, OSError) else None
+    kind = type(error).__name__
+    return f"{words} ({kind})" if words else kind

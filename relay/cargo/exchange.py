@@ -1,0 +1,126 @@
+"""One HTTP exchange with Cargo, made once, and what its failure means."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Self, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from relay.cargo.connector import Connector, Unsent, describe
+from relay.cargo.refusal import refusal
+from relay.cargo.settings import Settings
+from relay.errors import Denied, Permanent, RelayError, Retryable, Unknown
+
+_CONNECTING: Final = 10.0
+_WORDS: Final = 64 << 10
+_Read = TypeVar("_Read")
+
+
+class Exchange:
+    """Owns the connections; `observe` is told the outcome of each call and its seconds."""
+
+    def __init__(self, settings: Settings, observe: Callable[[str, float], None], clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._observe = observe
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        total = settings.timeout
+        self._session = aiohttp.ClientSession(
+            connector=Connector(limit=settings.connections, ssl=settings.trust()),
+            timeout=aiohttp.ClientTimeout(total=total, connect=min(_CONNECTING, total / 2)),
+            headers=settings.headers(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=settings.proxy,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[bytes], _Read],
+        *,
+        most: int,
+        body: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> _Read:
+        """What `read` makes of the answer's body, of at most `most` bytes. Raises as the port says."""
+        began = time.monotonic()
+        outcome = "unknown"
+        try:
+            answer = await self._exchange(method, self._settings.base / path, read, most, body, query)
+            outcome = "ok"
+        except RelayError as error:
+            outcome = _outcome(error)
+            raise
+        finally:
+            self._observe(outcome, time.monotonic() - began)
+        return answer
+
+    async def _exchange(
+        self,
+        method: str,
+        url: URL,
+        read: Callable[[bytes], _Read],
+        most: int,
+        body: bytes | None,
+        query: Mapping[str, str] | None,
+    ) -> _Read:
+        if self._session is None:
+            raise RuntimeError("Cargo is called outside of its `async with`")
+        # An error is raised only after its except clause: aiohttp's own, which would be its context, holds our headers.
+        try:
+            async with self._session.request(method, url, data=body, params=query, allow_redirects=False) as response:
+                if 200 <= response.status < 300:
+                    return _understand(read, await _body(response, most), response.status)
+                error = await self._refusal(response)
+        except Unsent as problem:
+            error = Retryable(f"Cargo at {url.host} could not be reached: {problem}; nothing was sent")
+        except TimeoutError:
+            error = Unknown(f"Cargo did not answer within {self._settings.timeout:g}s; it is not known what it did")
+        except (aiohttp.ClientError, OSError) as problem:
+            error = Unknown(f"The connection to Cargo broke: {describe(problem)}; it is not known what it did")
+        raise error
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> RelayError:
+        """What the status says stands, even if the words that should explain it do not come."""
+        try:
+            body = await _body(response, _WORDS)
+        except (aiohttp.ClientError, OSError, Unknown):
+            body = b""
+        secret = self._settings.token.reveal()
+        return refusal(response.status, response.headers, body, secret=secret, now=self._clock())
+
+
+async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The body, inflated. Raises Unknown when it is larger than `most` bytes."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > most:
+            response.close()
+            raise Unknown(f"Cargo's answer is larger than {most} bytes; it was not read", status=response.status)
+    return bytes(body)
+
+
+def _understand(read: Callable[[bytes], _Read], body: bytes, status: int) -> _Read:
+    try:
+        return read(body)
+    except Unknown as error:
+        error.status = status
+        raise
+
+
+def _outcome(error: RelayError) -> str:
+    for kind in (Denied, Retryable, Permanent):
+        if isinstance(error, kind):
+            return kind.__name__.lower()
+    return "unknown"

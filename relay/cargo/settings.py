@@ -1,0 +1,75 @@
+"""What every call to Cargo needs, checked once."""
+
+import ssl
+from dataclasses import dataclass, field
+
+from yarl import URL
+
+from relay.errors import Misconfigured
+from relay.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Plain facts of the connection; `timeout` is seconds, `base` ends in `/v1`."""
+
+    base: URL
+    token: Secret
+    timeout: float
+    connections: int
+    version: str
+    workspace_uuid: str | None
+    ca_file: str | None
+    proxy: URL | None = field(repr=False)
+
+    def headers(self) -> dict[str, str]:
+        """Sent with every call (cargo-api, "authentication", "optional headers")."""
+        headers = {
+            "Authorization": f"Bearer {self.token.reveal()}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": f"relay/{self.version}",
+        }
+        if self.workspace_uuid is not None:
+            headers["selected-workspace-uuid"] = self.workspace_uuid
+        return headers
+
+    def trust(self) -> ssl.SSLContext:
+        """The system's certificates and those of `ca_file`. Raises Misconfigured."""
+        context = ssl.create_default_context()
+        if self.ca_file is None:
+            return context
+        try:
+            context.load_verify_locations(self.ca_file)
+        except OSError as error:
+            raise Misconfigured(
+                [f"cargo.ca_file: {self.ca_file} cannot be used ({error.strerror or error}): name a PEM file"]
+            ) from error
+        return context
+
+
+def check_token(token: Secret) -> Secret:
+    """The token, if a header can hold it. Raises Misconfigured, which does not show it."""
+    text = token.reveal()
+    if not text or not all("!" <= sign <= "~" for sign in text):
+        raise Misconfigured(["cargo.token: is empty or has signs that no token has: copy it from Settings > API anew"])
+    return token
+
+
+def check_url(key: str, text: str) -> URL:
+    """An address, without a final slash. Raises Misconfigured, which does not show it, as it may hold a password."""
+    try:
+        url = URL(text.rstrip("/"))
+    except ValueError:
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Misconfigured([f"{key}: is not an address: write it as https://host or https://host:port/path"])
+    return url
+
+
+def check_base(text: str) -> URL:
+    """The address of Cargo's API. Raises Misconfigured."""
+    url = check_url("cargo.base_url", text)
+    if url.user is not None or url.query or url.fragment:
+        raise Misconfigured(["cargo.base_url: takes no user, query or fragment: write https://api.getcargo.io/v1"])
+    return url

@@ -1,0 +1,159 @@
+"""Cargo's answers, read so that only what Relay cannot do without is asked for.
+
+A chat that exists but cannot be read would be taken for absent and made again, so an answer is refused for its uuid
+alone: any other field that is missing, or not of its kind, counts as null (cargo-api: new fields may appear,
+nullable ones may be absent).
+"""
+
+import json
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WrapValidator
+from pydantic.alias_generators import to_camel
+from pydantic.functional_validators import ModelWrapValidatorHandler
+
+from relay.errors import Unknown
+from relay.model import Chat, Message, Page
+from relay.units import parse_iso
+
+_UUID: Final = r"^(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
+"""Of any version: a uuid that is not v4 is still the only handle of a chat that was made."""
+
+
+def _or_none(value: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
+    try:
+        return handler(value)
+    except ValidationError:
+        return None
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a NUL fits into no ledger")
+    return text
+
+
+Uuid = Annotated[str, Field(pattern=_UUID), AfterValidator(str.lower)]
+Text = Annotated[str, AfterValidator(_storable)]
+Moment = Annotated[int, WrapValidator(lambda value, _: parse_iso(value) if isinstance(value, str) else None)]
+Lenient = WrapValidator(_or_none)
+
+
+class Answer(BaseModel):
+    """camelCase outside; unknown fields are ignored."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, strict=True)
+
+
+class Stamp(Answer):
+    dispatch: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_storable)]
+    run: Annotated[int, Field(ge=1, lt=1 << 31)]
+
+
+class Meta(Answer):
+    relay: Annotated[Stamp | None, Lenient] = None
+
+
+class Trigger(Answer):
+    type: Annotated[Text | None, Lenient] = None
+    meta: Annotated[Meta | None, Lenient] = None
+
+
+class Row(Answer):
+    """A chat."""
+
+    uuid: Uuid
+    created_at: Annotated[Moment | None, Lenient] = None
+    name: Annotated[Text | None, Lenient] = None
+    agent_uuid: Annotated[Uuid | None, Lenient] = None
+    trigger: Annotated[Trigger | None, Lenient] = None
+
+    def chat(self, now: int) -> Chat:
+        """The row in Relay's words; `now` (ms) stands in for a time that cannot be read."""
+        trigger = self.trigger or Trigger()
+        stamp = trigger.meta.relay if trigger.meta else None
+        return Chat(
+            uuid=self.uuid,
+            created_at=now if self.created_at is None else self.created_at,
+            name=self.name,
+            agent_uuid=self.agent_uuid,
+            trigger_type=trigger.type,
+            stamp=None if stamp is None else (stamp.dispatch, stamp.run),
+        )
+
+
+class Line(Answer):
+    """A message."""
+
+    uuid: Uuid
+    type: Text
+    status: Annotated[Text | None, Lenient] = None
+
+    def message(self) -> Message:
+        return Message(self.uuid, self.type, self.status or "")
+
+
+class Made(Answer):
+    """The answer of `POST /ai/chats`."""
+
+    chat: Row
+
+
+class Said(Answer):
+    """The answer of `POST /ai/messages`."""
+
+    user_message: Line
+
+
+class Listed(Answer):
+    """The answer of `GET /ai/chats/list`, its rows still to be read."""
+
+    chats: list[Any]
+
+
+class Lines(Answer):
+    """The answer of `GET /ai/messages/list`; one that cannot be read might be the user's, so all must be."""
+
+    messages: list[Line]
+
+
+_Form = TypeVar("_Form", bound=Answer)
+_ROW: Final = TypeAdapter(Row)
+
+
+def read_chat(raw: bytes, now: int) -> Chat:
+    """The chat that was made. Raises Unknown."""
+    return _read(Made, raw, "`chat` with a uuid").chat.chat(now)
+
+
+def read_said(raw: bytes) -> str:
+    """The user message's uuid. Raises Unknown."""
+    return _read(Said, raw, "`userMessage` with a uuid").user_message.uuid
+
+
+def read_page(raw: bytes, now: int) -> Page:
+    """A page of chats, less the rows that are none. Raises Unknown."""
+    rows = _read(Listed, raw, "a list `chats`").chats
+    read = (_row(row) for row in rows)
+    return Page(tuple(row.chat(now) for row in read if row is not None), len(rows))
+
+
+def read_messages(raw: bytes) -> list[Message]:
+    """The messages of a chat. Raises Unknown."""
+    return [line.message() for line in _read(Lines, raw, "a list `messages`").messages]
+
+
+def _row(row: Any) -> Row | None:
+    try:
+        return _ROW.validate_python(row)
+    except ValidationError:
+        return None
+
+
+def _read(form: type[_Form], raw: bytes, wanted: str) -> _Form:
+    """The answer in its form; pydantic's own errors quote the answer, so they end here."""
+    try:
+        return form.model_validate(json.loads(raw))
+    except (ValueError, RecursionError):
+        problem = "is empty" if not raw.strip() else "is HTML" if raw.lstrip()[:1] == b"<" else f"has no {wanted}"
+    raise Unknown(f"Cargo's answer {problem}: it is not known whether the call was done")
