@@ -1,0 +1,105 @@
+"""URLs of Cargo, of the ledger and of the broker; a password inside one is taken out and held as a secret.
+
+No message quotes a URL: it may hold a password.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from relay.config.block import fault
+from relay.config.fill import Opaque
+from relay.secret import Secret
+
+_WEB: Final = ("http", "https")
+
+
+def web_url(value: Any) -> Any:
+    """An http:// or https:// URL without credentials; a slash at its end is dropped. Raises ValueError."""
+    if not isinstance(value, str) or isinstance(value, Opaque):
+        return value
+    parts = _split(value, _WEB, "https://api.getcargo.io/v1")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("holds credentials: take them out of the URL, they have keys of their own")
+    if parts.query or parts.fragment:
+        raise ValueError("holds a query or a fragment: end it after the path")
+    return str(value).rstrip("/")
+
+
+def proxy_url(value: Any) -> Any:
+    """A proxy's URL as a secret, since it may hold a password. Raises ValueError."""
+    if isinstance(value, Secret) or value is None:
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be text such as http://proxy:3128")  # noqa: TRY004 - pydantic takes ValueError
+    if not isinstance(value, Opaque):
+        _split(value, _WEB, "http://proxy:3128")
+    return Secret(str(value))
+
+
+def ledger_url(value: Any) -> Any:
+    """`sqlite:///file` or `postgresql://user@host:5432/database`. Raises ValueError."""
+    if not isinstance(value, str) or isinstance(value, Opaque):
+        return value
+    scheme, _, rest = value.partition("://")
+    if scheme == "sqlite":
+        if not rest.startswith("/") or len(rest) < 2 or "?" in rest:
+            raise ValueError("names no file: write sqlite:///relay.db, or sqlite:////var/lib/relay/relay.db")
+        return str(value)
+    parts = _split(value, ("postgresql",), "sqlite:///relay.db or postgresql://user@host:5432/relay")
+    if "password" in parse_qs(parts.query, keep_blank_values=True):
+        raise ValueError("has a password in its query: give it as `password:`, a key of its own")
+    if len(parts.path) < 2:
+        raise ValueError("names no database: write postgresql://user@host:5432/relay")
+    return str(value)
+
+
+def broker_url(value: Any) -> Any:
+    """`amqp://user@host:5672/vhost` or `amqps://`. Raises ValueError."""
+    if isinstance(value, str) and not isinstance(value, Opaque):
+        _split(value, ("amqp", "amqps"), "amqp://user@host:5672/vhost")
+        return str(value)
+    return value
+
+
+def part_password(values: Any) -> Any:
+    """The block's values with the password moved from `url` to `password`. Raises when it has both."""
+    url = values.get("url") if isinstance(values, Mapping) else None
+    if not isinstance(url, str) or isinstance(url, Opaque):
+        return values
+    stripped, password = _part(url)
+    if password is None:
+        return values
+    if values.get("password") is not None:
+        raise fault("url", "holds a password, and `password` is given too: keep one of them")
+    return {**values, "url": stripped, "password": password}
+
+
+def _part(url: str) -> tuple[str, Secret | None]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url, None
+    if parts.password is None:
+        return url, None
+    credentials, _, host = parts.netloc.rpartition("@")
+    user = credentials.partition(":")[0]
+    netloc = f"{user}@{host}" if user else host
+    password = Secret(unquote(parts.password)) if parts.password else None
+    return parts._replace(netloc=netloc).geturl(), password
+
+
+def _split(url: str, schemes: tuple[str, ...], example: str) -> SplitResult:
+    wrong = ValueError(f"is no URL that begins with {':// or '.join(schemes)}:// and names a host: write {example}")
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise ValueError(f"holds a blank or a control character: write {example}")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(
+            f"has a host or a port that cannot be read (a password with / # ? or @ in it is %-encoded): write {example}"
+        ) from None
+    if parts.scheme not in schemes or not parts.hostname:
+        raise wrong
+    return parts

@@ -1,0 +1,160 @@
+"""Checks that need more than one key: what belongs together, what contradicts, what would surprise."""
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from relay import rules, schemes
+from relay.config.draft import Draft
+from relay.config.fault import near
+from relay.config.kinds import Listener
+from relay.config.rule import Rule
+from relay.config.source import AmqpSource, WebhookSource
+from relay.config.tree import Branch, Path, find
+
+_LISTENERS: Final = ("hooks", "health", "ops")
+_GLOB: Final = frozenset("*?[")
+
+
+def check(draft: Draft) -> None:
+    """Adds to `draft` every fault and warning that single values do not show."""
+    for look in _CHECKS:
+        look(draft)
+
+
+def _check_listeners(draft: Draft) -> None:
+    http = draft.blocks["http"]
+    if http is None:
+        return
+    if draft.whole("http", "ops") and draft.whole("http", "token") and http.token is None and not http.ops.loopback:
+        told = f"{http.ops} can be reached from elsewhere: set http.token, or bind 127.0.0.1:{http.ops.port}"
+        draft.fault(("http", "ops"), told)
+    for number, key in enumerate(_LISTENERS):
+        for other in _LISTENERS[:number]:
+            same = _clash(getattr(http, key), getattr(http, other))
+            if same and draft.whole("http", key) and draft.whole("http", other):
+                draft.fault(("http", key), f"listens where http.{other} does: give it a port of its own")
+
+
+def _clash(one: Listener, two: Listener) -> bool:
+    same = one.host == two.host or one.wildcard or two.wildcard
+    return one.port != 0 and one.port == two.port and same
+
+
+def _check_durations(draft: Draft) -> None:
+    _check_order(draft, "ledger", "retain", "remember", "a pruned event would come in again")
+    _check_order(draft, "retry", "first", "cap", "no wait is longer than the cap")
+
+
+def _check_order(draft: Draft, block: str, less: str, more: str, why: str) -> None:
+    values = draft.blocks[block]
+    whole = draft.whole(block, less) and draft.whole(block, more)
+    if values is not None and whole and getattr(values, more) < getattr(values, less):
+        given = more if find(draft.root, (block, more)) is not None else less
+        draft.fault(
+            (block, given), f"{block}.{more} is shorter than {block}.{less}, but {why}: make it at least as long"
+        )
+
+
+def _check_broker(draft: Draft) -> None:
+    present = draft.blocks.get("broker") is not None or not draft.whole("broker")
+    queues = [(name, source) for name, source in draft.sources.items() if isinstance(source, AmqpSource)]
+    results = draft.blocks["results"]
+    for name, source in queues:
+        path: Path = ("sources", name)
+        if not present:
+            draft.fault(path, "reads a queue, but there is no broker: add the block `broker` with its url")
+        if results is not None and source.queue == results.queue and draft.whole(*path, "queue"):
+            draft.fault((*path, "queue"), "is where results go (results.queue): Relay would read what it wrote")
+    if not present and isinstance(find(draft.root, ("results",)), Branch):
+        draft.fault(("results",), "has no effect without a broker: results are at GET /api/results", warn=True)
+
+
+def _check_webhooks(draft: Draft) -> None:
+    for name, source in draft.sources.items():
+        if isinstance(source, WebhookSource) and draft.whole("sources", name, "scheme"):
+            _check_webhook(draft, ("sources", name), source)
+
+
+def _check_webhook(draft: Draft, path: Path, source: WebhookSource) -> None:
+    if source.scheme not in schemes.NAMES:
+        if not draft.opaque(*path, "scheme"):
+            draft.fault((*path, "scheme"), f"is no scheme that Relay knows: {near(source.scheme, schemes.NAMES)}")
+        return
+    allowed = schemes.options(source.scheme)
+    foreign = [key for key in source.options() if key not in allowed]
+    for key in foreign:
+        told = f"the keys of its own are {', '.join(sorted(allowed))}" if allowed else "it has no keys of its own"
+        draft.fault((*path, key), f"is no key of scheme {source.scheme}: {told}")
+    if not foreign and draft.whole(*path) and not draft.opaque(*path):
+        _try_scheme(draft, path, source)
+    if source.scheme == "none":
+        draft.fault(path, "has scheme none: anybody who reaches it can post events", warn=True)
+
+
+def _try_scheme(draft: Draft, path: Path, source: WebhookSource) -> None:
+    try:
+        schemes.build(source.spec())
+    except schemes.SchemeFault as fault:
+        key = "secrets" if fault.key == "secret" and source.secrets else fault.key
+        message = fault.message
+        for secret in source.live:
+            message = message.replace(secret.reveal(), "********")
+        draft.fault((*path, key), message)
+
+
+def _check_events(draft: Draft) -> None:
+    for name, source in draft.sources.items():
+        for key, text in source.event.texts().items():
+            _check_template(draft, ("sources", name, "event", key), text)
+        if isinstance(source, AmqpSource) and source.event.id is None:
+            told = "has no event.id: a message without a CloudEvents id or message_id cannot be told from its repeat"
+            draft.fault(("sources", name), told, warn=True)
+
+
+def _check_template(draft: Draft, path: Path, text: str) -> None:
+    if draft.whole(*path) and not draft.opaque(*path):
+        for fault in rules.check_template(text):
+            draft.fault(path, fault.message, line=fault.line)
+
+
+def _check_rules(draft: Draft) -> None:
+    for number, rule in draft.rules.items():
+        path: Path = ("rules", number)
+        for fault in rules.check_rule(rule.spec(), draft.vars):
+            aimed = (*path, *fault.path)
+            if draft.whole(*aimed) and not draft.opaque(*aimed):
+                draft.fault(aimed, fault.message, line=fault.line)
+        _check_rule_sources(draft, path, rule)
+
+
+def _check_rule_sources(draft: Draft, path: Path, rule: Rule) -> None:
+    if not draft.whole("sources") or draft.opaque(*path, "source"):
+        return
+    for number, source in enumerate(rule.source):
+        listed = (*path, "source", number)
+        aimed = listed if find(draft.root, listed) is not None else (*path, "source")
+        if any(fnmatchcase(name, source) for name in draft.sources):
+            continue
+        if _GLOB & set(source):
+            draft.fault(aimed, f"{source!r} fits no source: this rule never matches", warn=True)
+        else:
+            draft.fault(aimed, f"{source!r} names no source: {near(source, draft.sources)}")
+
+
+def _check_presence(draft: Draft) -> None:
+    if draft.whole("sources") and not draft.sources:
+        draft.fault(("sources",), "there are none: nothing can come in; add a webhook or a queue", warn=True)
+    if draft.whole("rules") and not draft.rules:
+        draft.fault(("rules",), "there are none: every event is kept as unmatched; add a rule", warn=True)
+
+
+_CHECKS: Final[tuple[Callable[[Draft], Any], ...]] = (
+    _check_listeners,
+    _check_durations,
+    _check_broker,
+    _check_webhooks,
+    _check_events,
+    _check_rules,
+    _check_presence,
+)

@@ -1,0 +1,228 @@
+"""The kinds of values that the configuration knows, each parsed from what an operator writes.
+
+Every validator raises ValueError with what would be right; none quotes the value of a secret. An `Opaque` value
+(a variable that is not set, under `check`) gives way to the key's default.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticUseDefault
+
+from relay import units
+from relay.config.fill import Loose, Opaque
+from relay.config.parse import meaning
+from relay.secret import Secret
+
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_LISTENER: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]/]+)):(\d{1,5})")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_REFERENCE: Final = {"type": "string", "pattern": r"\$\{"}
+_MASK: Final = "********"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where to listen: a name or an address, and a port; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def wildcard(self) -> bool:
+        """Whether it listens on every address."""
+        return self.host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+
+
+def settle(value: Any) -> Any:
+    """A free value with everything in it typed as YAML would, and plain texts for what could not be filled in."""
+    if isinstance(value, Loose):
+        return meaning(str(value))
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: settle(item) for key, item in value.items()}
+    return [settle(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _typed(value: Any) -> Any:
+    if isinstance(value, Opaque):
+        raise PydanticUseDefault
+    return meaning(str(value)) if isinstance(value, Loose) else value
+
+
+def _parsed(convert: Callable[[str], Any], example: str) -> Callable[[Any], Any]:
+    def parse(value: Any) -> Any:
+        if isinstance(value, Opaque):
+            raise PydanticUseDefault
+        if isinstance(value, bool | None) or not isinstance(value, str | int | float):
+            raise ValueError(f"must be text such as {example}")  # noqa: TRY004 - pydantic takes ValueError
+        return convert(str(value))
+
+    return parse
+
+
+def _duration(text: str) -> int:
+    milliseconds = units.duration(text)
+    if milliseconds > units.duration("3650d"):
+        raise ValueError("is longer than ten years: write less")
+    return milliseconds
+
+
+def _shown(milliseconds: int) -> str:
+    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
+        if milliseconds and milliseconds % length == 0:
+            return f"{milliseconds // length}{unit}"
+    return f"{milliseconds}ms"
+
+
+def _listener(text: str) -> Listener:
+    match = _LISTENER.fullmatch(text.strip())
+    if match is None or int(match[3]) > 65_535:
+        raise ValueError(f'{text!r} is no address to listen on: write host:port, as 127.0.0.1:8081 or "[::]:8080"')
+    if match[1]:
+        try:
+            ipaddress.IPv6Address(match[1])
+        except ValueError:
+            raise ValueError(f'{match[1]!r} is no IPv6 address: write one, as "[::1]:8081"') from None
+    return Listener(match[1] or match[2], int(match[3]))
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        wide = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{text!r} is no network: write one, as 10.0.0.0/8 or fd00::/8") from None
+    if "/" in text and str(ipaddress.ip_interface(text).ip) != str(wide.network_address):
+        raise ValueError(f"{text!r} has bits set beyond its prefix: write {wide}")
+    return wide
+
+
+def label(value: str) -> str:
+    """The name itself when it is an RFC 1123 label. Raises ValueError."""
+    if not _LABEL.fullmatch(value):
+        raise ValueError(f"{value!r} is no name: use at most 63 lower-case letters, digits and dashes")
+    return value
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, str):
+        if not value:
+            raise ValueError("is empty: give it a value or leave the key out")
+        if _CONTROL.search(value):
+            raise ValueError("holds a control character or a line break: take it out")
+        return str(value)
+    return value
+
+
+def _secret(value: Any) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be text: put it in quotes")  # noqa: TRY004 - pydantic takes ValueError
+    if not value.strip():
+        raise ValueError("is empty: an empty secret guards nothing; set its value")
+    return Secret(str(value))
+
+
+def _token(value: Any) -> Secret:
+    secret = _secret(value)
+    if not secret.reveal().isascii() or not secret.reveal().isprintable() or " " in secret.reveal():
+        raise ValueError("holds a character that an HTTP header cannot carry: check for blanks and line breaks")
+    return secret
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _rows(value: Any) -> Any:
+    if isinstance(value, list) and any(isinstance(item, Opaque) for item in value):
+        raise PydanticUseDefault
+    return _listed(value)
+
+
+def _written(pattern: str, *examples: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": rf"^({pattern})$|\$\{{", "examples": list(examples)})
+
+
+_SECRET_SCHEMA: Final = WithJsonSchema({"type": "string", "minLength": 1})
+_masked: Final = PlainSerializer(lambda _: _MASK, return_type=str)
+
+Duration = Annotated[
+    int,
+    BeforeValidator(_parsed(_duration, "30s")),
+    PlainSerializer(_shown, return_type=str),
+    _written(r"\d+(\.\d+)?(ms|s|m|h|d)", "250ms", "30s", "5m", "24h", "30d"),
+]
+"""Milliseconds."""
+
+Size = Annotated[int, BeforeValidator(_parsed(units.size, "1MiB")), _written(r"\d+(B|KiB|MiB|GiB)?", "1MiB")]
+"""Bytes."""
+
+Pace = Annotated[
+    units.Rate,
+    PlainValidator(_parsed(units.rate, "50/s")),
+    PlainSerializer(str, return_type=str),
+    _written(r"\d+/(s|m|h|d)", "20/s", "600/m", "1000/d"),
+]
+Address = Annotated[
+    Listener,
+    PlainValidator(_parsed(_listener, "127.0.0.1:8081")),
+    PlainSerializer(str, return_type=str),
+    _written(r".+:\d{1,5}", "0.0.0.0:8080", "[::]:8080"),
+]
+Network = Annotated[
+    ipaddress.IPv4Network | ipaddress.IPv6Network,
+    PlainValidator(_parsed(_network, "10.0.0.0/8")),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8"]}),
+]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_rows)]
+Count = Annotated[
+    int,
+    BeforeValidator(_typed),
+    Field(strict=True, ge=1, le=1_000_000_000),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _REFERENCE]}),
+]
+Flag = Annotated[
+    bool,
+    BeforeValidator(_typed),
+    Field(strict=True),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, _REFERENCE]}),
+]
+Text = Annotated[str, Field(strict=True, min_length=1), BeforeValidator(_text)]
+Label = Annotated[
+    str, Field(strict=True), AfterValidator(label), WithJsonSchema({"type": "string", "pattern": f"^{_LABEL.pattern}$"})
+]
+"""A name as RFC 1123 has it, so that it fits a URL, a routing key and a Kubernetes label."""
+
+Jinja = Annotated[str, Field(strict=True)]
+"""A template or an expression; line breaks are welcome."""
+
+Texts = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}}]}),
+]
+SecretText = Annotated[Secret, PlainValidator(_secret), _masked, _SECRET_SCHEMA]
+Token = Annotated[Secret, PlainValidator(_token), _masked, _SECRET_SCHEMA]
+Secrets = Annotated[tuple[SecretText, ...], BeforeValidator(_listed)]
+Free = Annotated[dict[str, Any], BeforeValidator(settle)]

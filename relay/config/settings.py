@@ -1,0 +1,145 @@
+"""The whole configuration as pydantic models; durations in milliseconds, sizes in bytes."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
+
+from relay.config.address import broker_url, ledger_url, part_password, proxy_url, web_url
+from relay.config.block import Block, default
+from relay.config.kinds import Address, Count, Duration, Free, Networks, Pace, SecretText, Size, Text, Token
+from relay.config.rule import Rule
+from relay.config.source import Source
+from relay.secret import Secret
+
+Url = Annotated[str, Field(strict=True), BeforeValidator(web_url)]
+Proxy = Annotated[
+    Secret,
+    PlainValidator(proxy_url),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+
+
+class CargoBlock(Block):
+    """Cargo's API."""
+
+    base_url: Url = default("https://api.getcargo.io/v1")
+    """Where the API is, its version included."""
+    token: Token
+    """The API token, made in Cargo under Settings > API."""
+    timeout: Duration = default("30s")
+    """How long one call may take."""
+    concurrency: Count = default(32)
+    """Calls in flight per replica."""
+    rate: Pace | None = default(None)
+    """Starts of calls over all replicas; left out: no limit."""
+    settle: Duration = default("60s")
+    """How long after an unknown outcome absence from Cargo's list becomes proof."""
+    workspace_uuid: Text | None = default(None)
+    """The workspace, when the token sees several."""
+    ca_file: Text | None = default(None)
+    """A file of certificate authorities in place of the system's."""
+    proxy: Proxy | None = default(None)
+    """An HTTP proxy for calls to Cargo; it may hold credentials."""
+
+
+class LedgerBlock(Block):
+    """The database that holds events, dispatches, attempts and results."""
+
+    url: Annotated[str, Field(strict=True), BeforeValidator(ledger_url)] = default("sqlite:///relay.db")
+    """sqlite:///file, or postgresql://user@host:5432/database."""
+    password: SecretText | None = default(None)
+    """PostgreSQL's password."""
+    ca_file: Text | None = default(None)
+    """A file of certificate authorities; PostgreSQL is then asked for TLS and verified."""
+    retain: Duration = default("30d")
+    """Finished events are pruned after this."""
+    remember: Duration = default("90d")
+    """External ids are known this long, so that a repeat makes nothing new."""
+    high_water: Count = default(100_000)
+    """Unfinished dispatches past which intake says 503."""
+    retain_unmatched: Duration = default("7d")
+    """Events that no rule wanted are pruned after this."""
+    max_unmatched: Count = default(100_000)
+    """Events that no rule wanted are kept up to this many."""
+
+    _part = model_validator(mode="before")(part_password)
+
+
+class BrokerBlock(Block):
+    """RabbitMQ. Leave the block out to run without."""
+
+    url: Annotated[str, Field(strict=True), BeforeValidator(broker_url)]
+    """amqp://user@host:5672/vhost, or amqps://."""
+    password: SecretText | None = default(None)
+    """The user's password."""
+    ca_file: Text | None = default(None)
+    """A file of certificate authorities for amqps."""
+
+    _part = model_validator(mode="before")(part_password)
+
+
+class ResultsBlock(Block):
+    """Where results go."""
+
+    exchange: Text = default("relay.results")
+    """The topic exchange, declared durable by the relay."""
+    queue: Text | None = default("relay.results")
+    """A durable quorum queue bound to all of it; null declares none."""
+
+
+class HttpBlock(Block):
+    """The three listeners."""
+
+    hooks: Address = default("0.0.0.0:8080")
+    """The public listener: /hooks/... and nothing else."""
+    health: Address = default("0.0.0.0:8082")
+    """/livez, /readyz and /metrics: nothing of a customer's."""
+    ops: Address = default("127.0.0.1:8081")
+    """API and console."""
+    max_body: Size = default("1MiB")
+    """The largest body of a webhook, inflated."""
+    token: Token | None = default(None)
+    """The bearer token that the ops listener asks for; without one it binds loopback only."""
+    public_url: Url | None = default(None)
+    """The URL under which senders reach the hooks listener, for schemes that sign the URL."""
+    trusted_proxies: Networks = default(())
+    """Networks whose Forwarded and X-Forwarded-* headers are believed."""
+
+
+class RetryBlock(Block):
+    """How long and how often what failed for now is tried again."""
+
+    first: Duration = default("1s")
+    """The first wait; it doubles, with full jitter."""
+    cap: Duration = default("5m")
+    """The longest wait."""
+    give_up_after: Duration = default("24h")
+    """From the first attempt, without global pauses."""
+
+
+class Settings(Block):
+    """The configuration; nothing in it prints a secret."""
+
+    cargo: CargoBlock
+    """Cargo's API."""
+    ledger: LedgerBlock = Field(default_factory=LedgerBlock)
+    """The database."""
+    broker: BrokerBlock | None = default(None)
+    """RabbitMQ; leave the block out to run without."""
+    results: ResultsBlock = Field(default_factory=ResultsBlock)
+    """Where results go."""
+    http: HttpBlock = Field(default_factory=HttpBlock)
+    """The three listeners."""
+    retry: RetryBlock = Field(default_factory=RetryBlock)
+    """Retries of calls to Cargo."""
+    vars: Free = Field(default_factory=dict)
+    """Constants for rules."""
+    sources: dict[str, Source] = Field(default_factory=dict)
+    """The ways in, by name."""
+    rules: tuple[Rule, ...] = default(())
+    """Which events make which chats, in order."""
+
+    def redacted(self) -> dict[str, Any]:
+        """Everything as plain JSON values, durations and sizes as text, secrets masked."""
+        return self.model_dump(mode="json")
