@@ -6,9 +6,10 @@ from typing import Any
 
 from relay.errors import Permanent
 from relay.rules.encode import check_size, check_text, check_texts, encode
+from relay.rules.missing import join
 from relay.rules.scope import Scope
 from relay.rules.shape import check_name, check_shape
-from relay.rules.template import Template, describe, is_template
+from relay.rules.template import Template, clean, describe, is_template
 
 Part = Any
 """A constant, a Template, or a dict or list with a Template somewhere inside."""
@@ -98,7 +99,7 @@ def _compile(value: Any) -> Part:
 def _fill(part: Part, scope: Scope, place: str) -> Any:
     if isinstance(part, Template):
         try:
-            return part.render(scope)
+            return part.fill(scope)
         except Permanent as error:
             raise _error(place, str(error)) from None
     if isinstance(part, dict):
@@ -110,8 +111,9 @@ def _fill(part: Part, scope: Scope, place: str) -> Any:
 
 def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
+        yield place, list(value)
         for key, item in value.items():
-            yield from _leaves(item, f"{place}.{key}")
+            yield from _leaves(item, join(place, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _leaves(item, f"{place}[{index}]")
@@ -129,4 +131,4 @@ def _is_sound(value: Any) -> bool:
 
 
 def _error(place: str, message: str) -> Permanent:
-    return Permanent(f"{place}: {message}", code="render")
+    return Permanent(clean(f"{place}: {message}"), code="render")

@@ -1,5 +1,6 @@
 """Templates (strict, and typed where they are one lone expression) and conditions (lenient)."""
 
+import json
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final
@@ -10,6 +11,7 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 
 from relay.errors import Permanent
+from relay.rules.encode import encode
 from relay.rules.missing import Absent
 from relay.rules.sandbox import LENIENT, STRICT, Sandbox
 from relay.rules.scope import Scope
@@ -52,11 +54,16 @@ def lone(tree: nodes.Template) -> nodes.Expr | None:
 
 
 def describe(error: Exception) -> str:
-    """An exception of a template for people, bounded."""
+    """An exception of a template, for people."""
     if isinstance(error, RecursionError):
         return "it nests too deeply"
-    text = str(error.message if isinstance(error, TemplateError) else error) or type(error).__name__
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return clean(str(error.message if isinstance(error, TemplateError) else error) or type(error).__name__)
+
+
+def clean(text: str) -> str:
+    """A message bounded and without what a database cannot hold: keys of a stranger may stand in it."""
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return short.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
 
 
 def settle(value: Any) -> Any:
@@ -127,21 +134,36 @@ class Template:
         except TemplateSyntaxError as error:
             raise ValueError(f"line {error.lineno}: {error.message}") from None
 
-    def render(self, scope: Scope) -> Any:
-        """Its value in `scope`, a JSON value. Raises `Permanent` (code `render`) saying what was missing or wrong."""
+    def fill(self, scope: Scope) -> Any:
+        """Its value in `scope`, not looked into: for what will be encoded as part of something larger.
+
+        Raises `Permanent` (code `render`) saying what was missing or wrong.
+        """
         try:
             return self._evaluate(scope)
         except Exception as error:  # noqa: BLE001 - an expression may raise anything; its dispatch fails with the reason
             raise Permanent(describe(error), code="render") from None
 
+    def render(self, scope: Scope) -> Any:
+        """Its value in `scope`, a JSON value. Raises as `fill`, also for what is missing inside of it."""
+        try:
+            return _whole(self._evaluate(scope))
+        except Exception as error:  # noqa: BLE001 - as in fill
+            raise Permanent(describe(error), code="render") from None
+
     def find(self, scope: Scope) -> Any:
         """As `render`, but None where something is missing."""
         try:
-            return self._evaluate(scope)
+            return _whole(self._evaluate(scope))
         except UndefinedError:
             return None
-        except Exception as error:  # noqa: BLE001 - as in render
+        except Exception as error:  # noqa: BLE001 - as in fill
             raise Permanent(describe(error), code="render") from None
+
+
+def _whole(value: Any) -> Any:
+    """The value, once it is known that JSON can say all of it."""
+    return value if isinstance(value, str) else json.loads(encode(value))
 
 
 class Condition:
