@@ -7,7 +7,8 @@ ARG PYTHON=3.14
 FROM python:${PYTHON}-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-# hadolint ignore=DL3008 - strip is a tool of the build, none of it is in the image
+# strip is a tool of the build, none of it is in the image: any version will do
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv --without-pip /opt/relay
 COPY requirements.lock ./

@@ -34,11 +34,12 @@ types: $(VENV)/test.stamp ## mypy, strict
 layers: $(VENV)/test.stamp ## which part may import which
 	$(BIN)/lint-imports
 
-bench: $(VENV)/test.stamp services ## throughput and latency against bare loops, a few minutes
-	$(BIN)/python -m bench $(ARGS)
+bench: $(VENV)/test.stamp services ## what Relay costs against bare loops, a few minutes; ARGS='a c' chooses
+	$(BIN)/python -m tests.bench.run $(ARGS)
 
-soak: $(VENV)/test.stamp services ## the same for a long time with things killed and cut; ARGS='--minutes 60'
-	$(BIN)/python -m bench.soak $(ARGS)
+ROUNDS ?= 20
+soak: $(VENV)/test.stamp services ## the end-to-end tests again and again, ROUNDS=20, each with other random kills
+	for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; $(BIN)/pytest -q tests/e2e || exit 1; done
 
 lock: $(VENV)/test.stamp ## both lock files from pyproject.toml; ARGS=--upgrade takes what is newest
 	$(PIP) install uv

@@ -1,0 +1,52 @@
+"""The lock files pin all that pyproject.toml asks for, with hashes, and name no place to get it from."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+RUN = [*PROJECT["dependencies"], *EXTRAS["fast"]]
+LOCKS = {"requirements.lock": RUN, "requirements-dev.lock": [*RUN, *EXTRAS["dev"]]}
+locks = pytest.mark.parametrize("lock", LOCKS)
+
+
+def read_pins(lock):
+    """Version by name; where a package is pinned more than once, for several platforms, all of them."""
+    pins = {}
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", (ROOT / lock).read_text(), re.MULTILINE):
+        pins.setdefault(canonicalize_name(name), []).append(version)
+    return pins
+
+
+@locks
+def test_what_the_project_asks_for_is_pinned_as_it_asks(lock):
+    """Fails when a dependency was added or raised without `make lock`."""
+    pins = read_pins(lock)
+    for wanted in map(Requirement, LOCKS[lock]):
+        versions = pins.get(canonicalize_name(wanted.name), [])
+        assert versions, f"{wanted} is not in {lock}: run make lock"
+        assert all(version in wanted.specifier for version in versions), (
+            f"{lock} has {versions} for {wanted}: make lock"
+        )
+
+
+def test_tests_run_with_the_versions_that_the_image_has():
+    dev = read_pins("requirements-dev.lock")
+    assert {name: dev.get(name) for name in read_pins("requirements.lock")} == read_pins("requirements.lock")
+
+
+@locks
+def test_every_pin_has_a_hash(lock):
+    for block in re.split(r"^(?=[A-Za-z0-9])", (ROOT / lock).read_text(), flags=re.MULTILINE)[1:]:
+        assert "--hash=sha256:" in block, block
+
+
+@locks
+def test_no_place_to_get_packages_from_is_written_down(lock):
+    assert not re.search(r"://|--(extra-)?index|--find-links|\bfile:", (ROOT / lock).read_text())
