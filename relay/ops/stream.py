@@ -56,7 +56,7 @@ class Stream:
     async def _run(
         self, response: web.StreamResponse, cursor: int, batch: list[tuple[int, Result]], *, follow: bool
     ) -> None:
-        await response.write(b"retry: 2000\n\n")
+        await response.write(b"retry: 2000\nid: %d\n\n" % cursor)  # who is cut off before the first result has a cursor
         heard = self._monotonic()
         while True:
             if batch:

@@ -43,7 +43,7 @@ async def test_an_event_is_one_id_and_one_data_line(http, memory):
     memory.tell(make_result(1))
     text = await (await http.get("/api/results?follow=0")).text()
     lines = text.split("\n")
-    assert [line.partition(":")[0] for line in lines] == ["retry", "", "id", "data", "", ""]
+    assert [line.partition(":")[0] for line in lines] == ["retry", "id", "", "id", "data", "", ""]
 
 
 async def test_it_resumes_after_the_last_event_id(http, memory):
@@ -57,6 +57,7 @@ async def test_it_resumes_after_the_last_event_id(http, memory):
 async def test_latest_begins_with_what_comes_next(http, memory):
     memory.tell(make_result(1))
     answer = await http.get("/api/results?after=latest")
+    assert [await answer.content.readline() for _ in range(2)][1] == b"id: 1\n"
     memory.tell(make_result(2))
     assert await read(answer, 1) == [(2, "d-2.1")]
     answer.close()
@@ -66,7 +67,7 @@ async def test_silence_is_filled_with_comments(http):
     answer = await http.get("/api/results")
     async with asyncio.timeout(5):
         lines = [await answer.content.readline() for _ in range(6)]
-    assert lines[2:] == [b": here\n", b"\n"] * 2
+    assert lines[2:] == [b"\n", b": here\n", b"\n", b": here\n"]
     answer.close()
 
 
@@ -101,4 +102,4 @@ async def test_streams_end_when_the_service_stops(aiohttp_server, make_app, memo
         await answer.content.readline()
         async with asyncio.timeout(5):
             await server.close()
-            assert await answer.content.read() == b"\n"
+            assert (await answer.content.read()).replace(b": here\n\n", b"") == b""

@@ -1,0 +1,72 @@
+"""The command line: one file per command.
+
+Exit codes: 0 well, 1 a fault in the input or the configuration, 2 wrong use, 3 the service cannot be reached.
+"""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from relay.cli.cancel import cancel
+from relay.cli.check import check
+from relay.cli.demo import demo
+from relay.cli.events import events
+from relay.cli.guard import Guarded
+from relay.cli.health import health
+from relay.cli.init import init
+from relay.cli.migrate import migrate
+from relay.cli.replay import replay
+from relay.cli.retry import retry
+from relay.cli.sandbox import sandbox
+from relay.cli.schema import schema
+from relay.cli.send import send
+from relay.cli.serve import serve
+from relay.cli.show import show
+from relay.cli.tail import tail
+from relay.cli.try_ import try_
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    cls=Guarded,
+    name="relay",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(epilog="Exit codes: 0 well, 1 a fault in the input or configuration, 2 wrong use, 3 not reached.")
+def _relay(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True)] = False,
+) -> None:
+    """Turns what happens in a CRM, a helpdesk or a queue into Cargo AI chats: none lost, none twice."""
+    if version:
+        from relay import __version__
+
+        typer.echo(f"relay {__version__}")
+        raise typer.Exit
+
+
+_PANELS: dict[str, dict[str, Callable[..., None]]] = {
+    "Run": {"serve": serve, "demo": demo, "init": init, "check": check},
+    "Try": {"try": try_, "send": send, "sandbox": sandbox},
+    "Look and act": {
+        "events": events,
+        "show": show,
+        "replay": replay,
+        "retry": retry,
+        "cancel": cancel,
+        "tail": tail,
+    },
+    "Maintain": {"migrate": migrate, "schema": schema, "health": health},
+}
+for _panel, _commands in _PANELS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, rich_help_panel=_panel)(_command)
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    app(prog_name="relay")

@@ -1,0 +1,117 @@
+"""Asks the API of a running relay, and turns what it refuses into plain errors."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from relay.cli.guard import Unreachable
+from relay.errors import Conflict, NotFound, RelayError
+from relay.secret import Secret
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=5)
+_STREAM: Final = aiohttp.ClientTimeout(total=None, connect=5, sock_read=45)
+_TYPES: Final = {"application/json", "text/event-stream"}
+_STRANGER: Final = "{url} answers, but not as a relay does ({what}); is it the listener of http.ops?"
+_KINDS: Final[dict[int, type[RelayError]]] = {404: NotFound, 409: Conflict, 503: Unreachable}
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The ops listener at `url`. Every method raises Unreachable (no relay there, or it is not available now),
+    NotFound, Conflict, and RelayError for what is asked wrongly."""
+
+    url: str
+    token: Secret | None = None
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON at `/api/...`; parameters that are None are left out."""
+        return asyncio.run(self._ask("GET", path, {name: value for name, value in query.items() if value is not None}))
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """The JSON that an action answers."""
+        return asyncio.run(self._ask("POST", path, {}, body or {}))
+
+    async def results(self, after: str, *, follow: bool) -> AsyncGenerator[tuple[str, Any]]:
+        """The stream of results: pairs of cursor and CloudEvent, at first the cursor at which it begins and None.
+
+        Raises Unreachable also when the connection is cut.
+        """
+        query = {"follow": str(int(follow)), "after": after}
+        async with self._open(_STREAM) as session, self._request(session, "GET", "results", params=query) as answer:
+            async for event in _events(answer):
+                yield event
+
+    async def _ask(self, method: str, path: str, query: dict[str, Any], body: Any = None) -> Any:
+        async with (
+            self._open(_TIMEOUT) as session,
+            self._request(session, method, path, params=query, json=body) as answer,
+        ):
+            return await answer.json()
+
+    def _open(self, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+        headers = {"Authorization": f"Bearer {self.token.reveal()}"} if self.token else {}
+        return aiohttp.ClientSession(timeout=timeout, headers=headers)
+
+    @asynccontextmanager
+    async def _request(
+        self, session: aiohttp.ClientSession, method: str, path: str, **given: Any
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        url = self._locate(path)
+        try:
+            async with session.request(method, url, allow_redirects=False, **given) as answer:
+                if answer.status != 200 or answer.content_type not in _TYPES:
+                    raise await _refusal(answer, self.url)
+                yield answer
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(
+                f"no relay answers at {self.url} ({_reason(error)}); "
+                "start one with `relay serve`, or say where it is with --url or RELAY_URL"
+            ) from None
+        except json.JSONDecodeError:
+            raise Unreachable(_STRANGER.format(url=self.url, what="no JSON")) from None
+
+    def _locate(self, path: str) -> URL:
+        try:
+            url = URL(f"{self.url.rstrip('/')}/api/{path}", encoded=True)
+            if url.scheme in {"http", "https"} and url.host and url.port:
+                return url
+        except ValueError:
+            pass
+        raise RelayError(f"--url {self.url!r} is no address; write it as http://127.0.0.1:8081")
+
+
+def segment(text: str) -> str:
+    """A path segment, escaped."""
+    return quote(text, safe="")
+
+
+async def _refusal(answer: aiohttp.ClientResponse, url: str) -> RelayError:
+    if answer.status == 401:
+        return RelayError(f"the relay at {url} refused the token; give that of http.token by RELAY_TOKEN or --token")
+    if answer.content_type != "application/problem+json":
+        return Unreachable(_STRANGER.format(url=url, what=answer.status))
+    problem = await answer.json(content_type=None)
+    return _KINDS.get(answer.status, RelayError)(problem["detail"])
+
+
+async def _events(answer: aiohttp.ClientResponse) -> AsyncGenerator[tuple[str, Any]]:
+    rest = b""
+    async for chunk in answer.content.iter_any():
+        *blocks, rest = (rest + chunk).split(b"\n\n")
+        for block in blocks:
+            fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if b": " in line)
+            if b"id" in fields:
+                yield fields[b"id"].decode(), json.loads(fields.get(b"data", b"null"))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or str(error.os_error)
+    return str(error) or type(error).__name__

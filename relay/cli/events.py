@@ -1,0 +1,87 @@
+"""`relay events`: what came in, newest first."""
+
+from typing import Annotated, Any
+
+import typer
+
+from relay.cli.options import DEFAULT_URL, AsJson, Token, Url
+
+
+def events(
+    source: Annotated[str | None, typer.Option(help="Only of this source.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", help="Only of this type.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="accepted, unmatched, unreadable, or the state of a dispatch, as parked.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Received since: 2026-11-23T09:00:00Z, or 1h for an hour ago.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Received before; likewise.")] = None,
+    text: Annotated[str | None, typer.Option(help="Look for this in ids, type, subject and body.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The most events to list.")] = 50,
+    rejected: Annotated[bool, typer.Option("--rejected", help="List refused requests instead.")] = False,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """List events and what became of them."""
+    from relay.cli.client import Client
+    from relay.cli.output import print_json
+    from relay.secret import Secret
+
+    client = Client(url, Secret(token) if token else None)
+    if rejected:
+        document = client.get("rejected", source=source, limit=min(limit, 1_000))
+        return print_json(document) if as_json else _print_rejected(document["rejected"])
+    asked = {"source": source, "type": type_, "status": status, "since": since, "until": until, "text": text}
+    document = _collect(client, limit, asked)
+    return print_json(document) if as_json else _print_events(document)
+
+
+def _collect(client: Any, limit: int, asked: dict[str, str | None]) -> dict[str, Any]:
+    """As many pages as it takes."""
+    found: list[Any] = []
+    cursor = None
+    while len(found) < limit:
+        page = client.get("events", limit=min(limit - len(found), 500), cursor=cursor, **asked)
+        found += page["events"]
+        cursor = page["cursor"]
+        if cursor is None:
+            break
+    return {"events": found, "cursor": cursor}
+
+
+def _print_events(document: dict[str, Any]) -> None:
+    from relay.cli.output import print_line, print_table, short
+
+    rows = [
+        (event["id"], short(event["receivedAt"]), event["source"], event["type"], event["status"], _states(event))
+        for event in document["events"]
+    ]
+    if not rows:
+        return print_line("no events")
+    print_table(["id", "received", "source", "type", "status", "dispatches"], rows)
+    if document["cursor"]:
+        print_line("there are more: ask for them with --limit, or narrow it down with --since or --text")
+    return None
+
+
+def _states(event: dict[str, Any]) -> str:
+    return "\n".join(
+        f"{one['rule']}: {one['state']}" + (f" ({one['parked']})" if one["parked"] else "")
+        for one in event["dispatches"]
+    )
+
+
+def _print_rejected(rejected: list[dict[str, Any]]) -> None:
+    from relay.cli.output import print_line, print_table, short
+
+    if not rejected:
+        return print_line("no refused requests")
+    return print_table(
+        ["at", "source", "status", "reason", "hint", "remote"],
+        [
+            (short(one["at"]), one["source"], one["status"], one["reason"], one["hint"], one["remote"])
+            for one in rejected
+        ],
+    )

@@ -1,0 +1,39 @@
+"""From errors to exit codes: an expected error is one plain sentence, never a traceback."""
+
+import sys
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from relay.errors import Misconfigured, RelayError
+
+
+class Unreachable(RelayError):
+    """The service cannot be reached."""
+
+
+class Guarded(TyperGroup):
+    """The group of all commands; what a command raises ends here."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Misconfigured as error:
+            _complain_faults(error.faults)
+        except Unreachable as error:
+            complain(str(error), 3)
+        except RelayError as error:
+            complain(str(error), 1)
+
+
+def complain(message: str, code: int) -> NoReturn:
+    """Say on stderr what happened and what to do, and end with this exit code."""
+    sys.stderr.write(f"relay: {message}\n")
+    raise typer.Exit(code)
+
+
+def _complain_faults(faults: tuple[str, ...]) -> NoReturn:
+    sys.stderr.writelines(f"{fault}\n" for fault in faults)
+    count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
+    complain(f"the configuration has {count}; mend what is said above, `relay check` tells when all is right", 1)

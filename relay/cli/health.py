@@ -1,0 +1,66 @@
+"""`relay health`: does the service on this machine live? Made to be called often: it imports next to nothing."""
+
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+import typer
+
+from relay.cli.guard import Unreachable
+from relay.cli.options import AsJson, Config
+from relay.errors import Misconfigured, RelayError
+
+_TIMEOUT: Final = 3.0
+_DEFAULT: Final = "http://127.0.0.1:8082"
+
+
+def health(
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RELAY_HEALTH_URL",
+            help=f"The health listener; else that of the configuration, else {_DEFAULT}.",
+            show_default=False,
+        ),
+    ] = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask /livez; exit code 3 when it does not answer well."""
+    import json
+    import sys
+
+    target = url or _find(config)
+    text = _ask(target)
+    sys.stdout.write((json.dumps({"url": target, "status": text}) if as_json else f"{target}: {text}") + "\n")
+
+
+def _find(config: Config) -> str:
+    from relay.cli.settings import address, find, load
+
+    try:
+        find(config)
+    except Misconfigured:
+        return _DEFAULT
+    return address(load(config, strict=False).settings.http.health)
+
+
+def _ask(url: str) -> str:
+    parts = urlsplit(url)
+    kind = {"http": HTTPConnection, "https": HTTPSConnection}.get(parts.scheme)
+    if kind is None or not parts.hostname:
+        raise RelayError(f"--url {url!r} is no address; write it as {_DEFAULT}")
+    connection: HTTPConnection = kind(parts.hostname, parts.port, timeout=_TIMEOUT)
+    try:
+        connection.request("GET", f"{parts.path.rstrip('/')}/livez")
+        answer = connection.getresponse()
+        text: str = answer.read(1_000).decode(errors="replace").strip()
+    except (OSError, HTTPException) as error:
+        raise Unreachable(
+            f"{url} does not answer ({error or type(error).__name__}); is `relay serve` running?"
+        ) from None
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise Unreachable(f"{url} is not well ({answer.status}): {text}")
+    return text

@@ -1,0 +1,124 @@
+"""`relay send SOURCE FILE`: a payload, signed as the vendor would, to a running relay."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from relay.cli.guard import Unreachable, complain
+from relay.cli.options import AsJson, Config, Headers, Payload, SourceName
+from relay.errors import Misconfigured, RelayError
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    document: Any
+
+
+def send(
+    source: SourceName,
+    file: Payload,
+    header: Headers = None,
+    id_: Annotated[
+        str | None, typer.Option("--id", help="The sender's id; else a new one.", show_default=False)
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="The hooks listener; else that of the configuration.", show_default=False),
+    ] = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a payload as the vendor would and post it to a running relay."""
+    import asyncio
+
+    from relay import schemes
+    from relay.cli.output import print_json
+    from relay.cli.payload import read_headers, read_payload
+    from relay.cli.settings import address, load
+    from relay.model import new_id
+
+    loaded = load(config, strict=False)
+    settings = loaded.settings
+    _require_secret(loaded.warnings, source)
+    target = f"{(url or address(settings.http.hooks)).rstrip('/')}/hooks/{source}"
+    body = read_payload(file)
+    scheme = schemes.build(_find(settings, source).spec())
+    signed = scheme.sign(body, now=int(time.time() * 1_000), id=id_ or new_id(), method="POST", url=target)
+    headers = {"content-type": "application/json"} | signed | read_headers(header)
+    answer = asyncio.run(_post(target, body, headers))
+    if as_json:
+        print_json(answer.document)
+    else:
+        _print(answer)
+    if answer.status >= 300:
+        raise typer.Exit(3 if answer.status == 503 else 1)
+
+
+def _require_secret(warnings: Sequence[str], source: str) -> None:
+    """Only this source's secret must be set here, none of the others. Raises Misconfigured."""
+    unset = [warning for warning in warnings if f": sources.{source}.secret" in warning]
+    if unset:
+        raise Misconfigured(unset)
+
+
+def _find(settings: Any, name: str) -> Any:
+    found = settings.sources.get(name)
+    if found is None:
+        known = ", ".join(settings.sources) or "none"
+        raise RelayError(f"there is no source {name} in the configuration; there are: {known}")
+    if found.type != "webhook":
+        raise RelayError(f"source {name} is a queue; publish to {found.queue} on RabbitMQ instead")
+    return found
+
+
+async def _post(url: str, body: bytes, headers: dict[str, str]) -> _Answer:
+    import aiohttp
+
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
+            session.post(url, data=body, headers=headers, allow_redirects=False) as answer,
+        ):
+            return _Answer(answer.status, _parse(await answer.read()))
+    except aiohttp.InvalidURL:
+        raise RelayError(f"--url {url!r} is no address; write it as http://127.0.0.1:8080") from None
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Unreachable(
+            f"no relay answers at {url} ({error or type(error).__name__}); "
+            "start one with `relay serve`, or say where it is with --url"
+        ) from None
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")
+
+
+def _print(answer: _Answer) -> None:
+    from relay.cli.output import clean, print_line, print_table
+
+    document = answer.document
+    if isinstance(document, dict) and "events" in document:
+        print_table(
+            ["id", "external id", "status", "type", "dispatches"],
+            [
+                (one["id"], one["externalId"], one["status"], one["type"], _dispatches(one))
+                for one in document["events"]
+            ],
+        )
+    elif answer.status >= 300:
+        detail = document.get("detail") or document.get("title") if isinstance(document, dict) else document
+        complain(clean(f"the relay answered {answer.status}: {detail}"), 3 if answer.status == 503 else 1)
+    else:
+        print_line(clean(f"{answer.status}: {document}"))
+
+
+def _dispatches(event: dict[str, Any]) -> str:
+    return "\n".join(f"{one['rule']}: {one['id']}" for one in event["dispatches"])

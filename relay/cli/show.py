@@ -1,0 +1,73 @@
+"""`relay show ID`: all about one event."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from relay.cli.options import DEFAULT_URL, AsJson, Token, Url
+
+
+def show(
+    any_id: Annotated[str, typer.Argument(metavar="ID", help="The id of an event, or of one of its dispatches.")],
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show an event: what came, which rules wanted it, every call to Cargo, and what was told."""
+    from relay.cli.client import Client, segment
+    from relay.cli.output import print_json
+    from relay.secret import Secret
+
+    found = Client(url, Secret(token) if token else None).get(f"events/{segment(any_id)}")
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    from relay.cli.output import print_pairs, print_table, print_title, short
+
+    print_pairs(
+        [
+            ("event", found["id"]),
+            ("source", found["source"]),
+            ("external id", found["externalId"]),
+            ("type", found["type"]),
+            ("subject", found["subject"]),
+            ("status", found["status"]),
+            ("received", found["receivedAt"]),
+            ("unreadable", found["unreadable"]),
+            ("correlation id", found["correlationId"]),
+        ]
+    )
+    print_title("Timeline")
+    steps = [(short(step["at"]), step["what"], step["rule"], step["detail"]) for step in found["timeline"]]
+    print_table(["at", "what", "rule", "detail"], steps)
+    for dispatch in found["dispatches"]:
+        _print_dispatch(dispatch)
+    print_title("Body")
+    body = found["raw"] if found["data"] is None else json.dumps(found["data"], indent=2, ensure_ascii=False)
+    print_pairs([("", body or f"base64: {found['rawBase64']}")])
+
+
+def _print_dispatch(dispatch: dict[str, Any]) -> None:
+    from relay.cli.output import print_pairs, print_title
+
+    failure = dispatch["failure"]
+    print_title(f"Dispatch {dispatch['id']}")
+    print_pairs(
+        [
+            ("rule", dispatch["rule"]),
+            ("state", dispatch["state"] + (f" ({dispatch['parked']})" if dispatch["parked"] else "")),
+            ("run, attempts", f"{dispatch['run']}, {dispatch['attempts']}"),
+            ("chat", dispatch["chatUuid"]),
+            ("found again", "yes" if dispatch["reconciled"] else None),
+            ("other chats", ", ".join(dispatch["duplicates"])),
+            ("failure", failure and f"{failure['message']} ({failure['status'] or failure['code']})"),
+            ("due", dispatch["dueAt"]),
+            ("request", dispatch["request"] and json.dumps(dispatch["request"], indent=2, ensure_ascii=False)),
+            ("message", dispatch["message"]),
+        ]
+    )

@@ -1,0 +1,75 @@
+"""`relay tail`: results as they happen."""
+
+import sys
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from relay.cli.options import DEFAULT_URL, AsJson, Token, Url
+
+if TYPE_CHECKING:
+    from relay.cli.client import Client
+
+_MOST_TRIES: Final = 8
+
+
+def tail(
+    after: Annotated[
+        str | None,
+        typer.Option(
+            help="Begin after this cursor, 0 for the oldest kept. Else with what comes next, with --no-follow all."
+        ),
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="Go on as results come, or end after the newest.")] = True,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print results as they happen, one line each; with --json each is the CloudEvent, as on RabbitMQ."""
+    import asyncio
+
+    from relay.cli.client import Client
+    from relay.secret import Secret
+
+    begin = after if after is not None else "latest" if follow else "0"
+    asyncio.run(_follow(Client(url, Secret(token) if token else None), begin, follow=follow, as_json=as_json))
+
+
+async def _follow(client: "Client", after: str, *, follow: bool, as_json: bool) -> None:
+    """Come back after every cut, where it was cut; give up when the relay stays away."""
+    import asyncio
+
+    from relay.cli.guard import Unreachable
+
+    tries, heard = 0, False
+    while True:
+        try:
+            async with aclosing(client.results(after, follow=follow)) as results:
+                async for cursor, result in results:
+                    after, tries, heard = cursor, 0, True
+                    if result is not None:
+                        _print(result, as_json=as_json)
+            if not follow:
+                return
+        except Unreachable as error:
+            tries += 1
+            if not heard or not follow or tries > _MOST_TRIES:
+                raise
+            sys.stderr.write(f"relay: {error}; trying again\n")
+        await asyncio.sleep(min(0.25 * 2**tries, 10))
+
+
+def _print(result: dict[str, Any], *, as_json: bool) -> None:
+    import json
+
+    from relay.cli.output import clean, print_line, short
+
+    if as_json:
+        return print_line(json.dumps(result))
+    data = result["data"]
+    error = data.get("error") or {}
+    outcome = data.get("chatUuid") or f"{error.get('code', '')}: {error.get('message', '')}"
+    kind = result["type"].removeprefix("relay.")
+    words = (short(result["time"]), kind, data["source"], data.get("rule") or "", data["eventId"], outcome)
+    return print_line(clean("  ".join(words)))
