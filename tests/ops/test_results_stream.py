@@ -99,7 +99,7 @@ async def test_streams_end_when_the_service_stops(aiohttp_server, make_app, memo
 
     server = await aiohttp_server(make_app())
     async with ClientSession() as session, session.get(server.make_url("/api/results")) as answer:
-        await answer.content.readline()
+        await answer.content.readuntil(b"\n\n")
         async with asyncio.timeout(5):
             await server.close()
             assert (await answer.content.read()).replace(b": here\n\n", b"") == b""
