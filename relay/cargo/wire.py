@@ -30,6 +30,7 @@ def _or_none(value: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
 def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("a NUL fits into no ledger")
+    text.encode()  # nor does a lone surrogate, for which this raises
     return text
 
 
