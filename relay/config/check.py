@@ -7,10 +7,11 @@ from typing import Any, Final
 from relay import rules, schemes
 from relay.config.draft import Draft
 from relay.config.fault import near
+from relay.config.fill import Opaque
 from relay.config.kinds import Listener
 from relay.config.rule import Rule
 from relay.config.source import AmqpSource, WebhookSource
-from relay.config.tree import Branch, Path, find
+from relay.config.tree import Branch, Leaf, Path, find
 
 _LISTENERS: Final = ("hooks", "health", "ops")
 _GLOB: Final = frozenset("*?[")
@@ -50,10 +51,10 @@ def _check_order(draft: Draft, block: str, less: str, more: str, why: str) -> No
     values = draft.blocks[block]
     whole = draft.whole(block, less) and draft.whole(block, more)
     if values is not None and whole and getattr(values, more) < getattr(values, less):
-        given = more if find(draft.root, (block, more)) is not None else less
-        draft.fault(
-            (block, given), f"{block}.{more} is shorter than {block}.{less}, but {why}: make it at least as long"
-        )
+        if find(draft.root, (block, more)) is not None:
+            draft.fault((block, more), f"is shorter than {block}.{less}, but {why}: make it at least as long")
+        else:
+            draft.fault((block, less), f"is longer than {block}.{more} is by default, but {why}: set {more} as well")
 
 
 def _check_broker(draft: Draft) -> None:
@@ -113,9 +114,16 @@ def _check_events(draft: Draft) -> None:
 
 
 def _check_template(draft: Draft, path: Path, text: str) -> None:
-    if draft.whole(*path) and not draft.opaque(*path):
-        for fault in rules.check_template(text):
-            draft.fault(path, fault.message, line=fault.line)
+    for fault in rules.check_template(text):
+        _report(draft, path, fault)
+
+
+def _report(draft: Draft, path: Path, fault: rules.Fault) -> None:
+    node = find(draft.root, path)
+    if isinstance(node, Leaf) and isinstance(node.value, Opaque):
+        draft.fault(path, f"cannot be read while a variable in it is not set ({fault.message}): write a default")
+    elif draft.whole(*path):
+        draft.fault(path, fault.message, line=fault.line)
 
 
 def _check_rules(draft: Draft) -> None:
@@ -123,8 +131,7 @@ def _check_rules(draft: Draft) -> None:
         path: Path = ("rules", number)
         for fault in rules.check_rule(rule.spec(), draft.vars):
             aimed = (*path, *fault.path)
-            if draft.whole(*aimed) and not draft.opaque(*aimed):
-                draft.fault(aimed, fault.message, line=fault.line)
+            _report(draft, aimed, fault)
         _check_rule_sources(draft, path, rule)
 
 

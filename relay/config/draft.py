@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from relay.config.explain import explain, name, scrub
+from relay.config.explain import explain, scrub
 from relay.config.fault import Fault, Warn, near, spell
 from relay.config.fill import Opaque
 from relay.config.kinds import label, settle
@@ -54,7 +54,7 @@ class Draft:
         if isinstance(node, Leaf) and line + node.first != mark.line + 1:
             mark = Mark(mark.order, node.first + line - 1, 1, mark.file)
         kind = Warn if warn else Fault
-        self.faults.append(kind(mark, name(path, self.root), scrub(message, node)))
+        self.faults.append(kind(mark, spell(path, self.root), scrub(message, node)))
 
     def whole(self, *path: str | int) -> bool:
         """Whether nothing at `path`, above or below it, is broken."""

@@ -21,6 +21,7 @@ _KINDS: Final[Mapping[type, str]] = {
     list: "a list",
     dict: "a mapping",
 }
+_EACH: Final = {"sources": "a source of this type", "rules": "a rule"}
 _QUOTE: Final = (bool, int, float)
 _WANTED: Final[Mapping[str, str]] = {
     "string_type": "text",
@@ -37,21 +38,10 @@ def explain(error: ValidationError, model: type[BaseModel], node: Node, base: Pa
     faults = []
     for detail in error.errors(include_url=False):
         path = (*detail["loc"], *_aimed(detail))
-        found = _explain_one(detail, path, model, node)
-        if found is None:
-            continue
+        found = _explain_one(detail, path, model, node, base)
         at = key_place(node, path) if detail["type"] == "extra_forbidden" else _where(node, path, base, root)
-        faults.append(Fault(at, name(base + path, root), scrub(found, find(node, path))))
+        faults.append(Fault(at, spell(base + path, root), found))
     return faults
-
-
-def name(path: Path, root: Node) -> str:
-    """A path as people write it; a rule goes by its name when it has one."""
-    if len(path) > 1 and path[0] == "rules":
-        named = find(root, (*path[:2], "name"))
-        if isinstance(named, Leaf) and isinstance(named.value, str):
-            return ".".join(filter(None, (f"rules[{named.value}]", spell(path[2:]))))
-    return spell(path)
 
 
 def scrub(message: str, node: Node | None) -> str:
@@ -74,27 +64,26 @@ def _where(node: Node, path: Path, base: Path, root: Node) -> Any:
     return place(node, path) if path else place(root, base)
 
 
-def _explain_one(detail: ErrorDetails, path: Path, model: type[BaseModel], node: Node) -> str | None:
+def _explain_one(detail: ErrorDetails, path: Path, model: type[BaseModel], node: Node, base: Path) -> str:
     kind, given, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     leaf = find(node, path)
     if isinstance(leaf, Leaf) and isinstance(leaf.value, Opaque):
         return f"{leaf.value} is not known here and nothing can stand in for it: set it, or write a default"
     if kind == "extra_forbidden":
-        return f"is no key of {_title(path, node)}: {near(str(path[-1]), _fields(model, path[:-1]))}"
+        return f"is no key of {_title(base + path[:-1])}: {near(str(path[-1]), _fields(model, path[:-1]))}"
     if kind == "missing":
         return f"is missing: {_field_text(model, path)}"
     if given is None and isinstance(leaf, Leaf):
         return _EMPTY
+    if kind in {"fault", "value_error"}:
+        return scrub(str(context.get("message") or context["error"]), leaf)
     return _describe(kind, given, context)
 
 
 def _describe(kind: str, given: Any, context: Mapping[str, Any]) -> str:
-    if kind in {"fault", "value_error"}:
-        return str(context.get("message") or context["error"])
     if kind == "literal_error":
         words = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        told = near(given, words) if isinstance(given, str) else f"known here: {', '.join(words)}"
-        return f"is not one of {', '.join(words)}: {told}"
+        return f"is not one of {', '.join(words)}: write one of them"
     if kind in {"greater_than_equal", "less_than_equal"}:
         bound = context.get("ge", context.get("le"))
         return f"must be {'at least' if 'ge' in context else 'at most'} {bound}: write such a number"
@@ -114,12 +103,10 @@ def _mend(wanted: str, given: Any) -> str:
     return ": look it up in config/reference.yaml"
 
 
-def _title(path: Path, node: Node) -> str:
-    above = spell(path[:-1])
-    scheme = find(node, ("scheme",))
-    if not above and isinstance(scheme, Leaf):
-        return f"a source of scheme {scheme.value}"
-    return f"`{above}`" if above else "this block"
+def _title(above: Path) -> str:
+    if len(above) == 2 and above[0] in _EACH:
+        return _EACH[str(above[0])]
+    return f"`{above[-1]}`"
 
 
 def _fields(model: type[BaseModel], path: Path) -> frozenset[str]:

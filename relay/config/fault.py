@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from relay.config.tree import Mark, Path
+from relay.config.tree import Leaf, Mark, Node, Path, find
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,12 @@ def lines(faults: Iterable[Fault]) -> list[str]:
     return list(dict.fromkeys(str(fault) for fault in ordered))
 
 
-def spell(path: Path) -> str:
-    """A path as people write it: `rules[2].chat.trigger`."""
+def spell(path: Path, root: Node | None = None) -> str:
+    """A path as people write it: `rules[2].chat.trigger`; with its `root` a rule goes by its name, if it has one."""
     text = ""
+    named = find(root, (*path[:2], "name")) if root and len(path) > 1 and path[0] == "rules" else None
+    if isinstance(named, Leaf) and isinstance(named.value, str):
+        text, path = f"rules[{named.value}]", path[2:]
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
     return text
@@ -41,7 +44,7 @@ def spell(path: Path) -> str:
 def near(word: str, known: Iterable[str]) -> str:
     """`did you mean `x`?` when a known word is close, else the known words."""
     words = sorted(known)
-    close = difflib.get_close_matches(word, words, n=1)
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.7)
     if close:
         return f"did you mean `{close[0]}`?"
     return f"known here: {', '.join(words)}" if words else "there are none here"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path as File
 from typing import Final
 
@@ -15,8 +15,14 @@ _NAME: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _LARGEST: Final = 1 << 20
 
 
-class Loose(str):
-    """An unquoted scalar that was nothing but one reference: a number where one is wanted, else text."""
+class Filled(str):
+    """A scalar that was nothing but one reference: a number where only a number can stand, else text."""
+
+    __slots__ = ()
+
+
+class Loose(Filled):
+    """An unquoted one: a number also where anything can stand, as YAML would have it."""
 
     __slots__ = ()
 
@@ -27,57 +33,54 @@ class Opaque(str):
     __slots__ = ()
 
 
-@dataclass(slots=True)
 class Filler:
     """Fills trees from `env`. When `strict`, what cannot be filled in is a fault, else a warning."""
 
-    env: Mapping[str, str]
-    strict: bool
-    faults: list[Fault] = field(default_factory=list)
+    def __init__(self, env: Mapping[str, str], *, strict: bool) -> None:
+        self.env = env
+        self.strict = strict
+        self.faults: list[Fault] = []
 
-    def fill(self, node: Node, path: Path = ()) -> Node:
+    def fill(self, root: Branch) -> Branch:
         """The tree with all references in values filled in; keys are left alone."""
+        self._root = root
+        return self._branch(root, ())
+
+    def _branch(self, node: Branch, path: Path) -> Branch:
+        filled = {key: Entry(entry.key, self._node(entry.node, (*path, key))) for key, entry in node.entries.items()}
+        return Branch(node.mark, filled)
+
+    def _node(self, node: Node, path: Path) -> Node:
         if isinstance(node, Branch):
-            filled = {k: Entry(e.key, self.fill(e.node, (*path, k))) for k, e in node.entries.items()}
-            return Branch(node.mark, filled)
+            return self._branch(node, path)
         if isinstance(node, Row):
-            return Row(node.mark, tuple(self.fill(item, (*path, n)) for n, item in enumerate(node.items)))
+            return Row(node.mark, tuple(self._node(item, (*path, n)) for n, item in enumerate(node.items)))
         if "$" not in node.text:
             return node
         return self._leaf(node, path)
 
     def _leaf(self, leaf: Leaf, path: Path) -> Leaf:
         filled: dict[str, str] = {}
-        missing = False
-
-        def put(match: re.Match[str]) -> str:
-            nonlocal missing
-            if match[0] == "$$":
-                return "$"
-            try:
-                value = self._value(match, leaf)
-            except LookupError as error:
-                missing = True
-                self._report(leaf, path, str(error.args[0]))
-                return match[0]
-            except ValueError as error:
-                missing = True
-                self.faults.append(Fault(leaf.mark, spell(path), str(error)))
-                return match[0]
-            if value:
-                filled[value] = match[0]
-            return value
-
-        text = _REFERENCE.sub(put, leaf.text)
-        if missing:
+        known = len(self.faults)
+        text = _REFERENCE.sub(lambda match: self._put(match, leaf, path, filled), leaf.text)
+        if len(self.faults) > known:
             return replace(leaf, text=text, value=Opaque(leaf.text))
         alone = _REFERENCE.fullmatch(leaf.text) is not None and leaf.text != "$$"
-        loose = leaf.plain and alone and _typeable(text)
-        return replace(leaf, text=text, value=Loose(text) if loose else text, filled=filled)
+        kind = (Loose if leaf.plain else Filled) if alone and _typeable(text) else str
+        return replace(leaf, text=text, value=kind(text), filled=filled)
 
-    def _report(self, leaf: Leaf, path: Path, message: str) -> None:
-        kind = Fault if self.strict else Warn
-        self.faults.append(kind(leaf.mark, spell(path), message))
+    def _put(self, match: re.Match[str], leaf: Leaf, path: Path, filled: dict[str, str]) -> str:
+        if match[0] == "$$":
+            return "$"
+        try:
+            value = self._value(match, leaf)
+        except (LookupError, ValueError) as error:
+            kind = Warn if isinstance(error, LookupError) and not self.strict else Fault
+            self.faults.append(kind(leaf.mark, spell(path, self._root), str(error.args[0])))
+            return match[0]
+        if value:
+            filled[value] = match[0]
+        return value
 
     def _value(self, match: re.Match[str], leaf: Leaf) -> str:
         inside = match[1]

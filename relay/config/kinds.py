@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 from pydantic_core import PydanticUseDefault
 
 from relay import units
-from relay.config.fill import Loose, Opaque
+from relay.config.fill import Filled, Loose, Opaque
 from relay.config.parse import meaning
 from relay.secret import Secret
 
@@ -22,6 +22,7 @@ _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LISTENER: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]/]+)):(\d{1,5})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _REFERENCE: Final = {"type": "string", "pattern": r"\$\{"}
+_NIL: Final = "00000000-0000-0000-0000-000000000000"
 _MASK: Final = "********"
 
 
@@ -50,20 +51,33 @@ class Listener:
 
 
 def settle(value: Any) -> Any:
-    """A free value with everything in it typed as YAML would, and plain texts for what could not be filled in."""
+    """A free value with everything in it typed as YAML would.
+
+    What could not be filled in is the text as it stands in the file, or the nil uuid under a key that ends in `Uuid`.
+    """
     if isinstance(value, Loose):
         return meaning(str(value))
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Mapping):
-        return {key: settle(item) for key, item in value.items()}
+        return {key: _NIL if _is_unknown_uuid(key, item) else settle(item) for key, item in value.items()}
     return [settle(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _is_unknown_uuid(key: Any, value: Any) -> bool:
+    return isinstance(value, Opaque) and str(key).endswith("Uuid")
 
 
 def _typed(value: Any) -> Any:
     if isinstance(value, Opaque):
         raise PydanticUseDefault
-    return meaning(str(value)) if isinstance(value, Loose) else value
+    return meaning(str(value)) if isinstance(value, Filled) else value
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, Opaque):
+        raise PydanticUseDefault
+    return value
 
 
 def _parsed(convert: Callable[[str], Any], example: str) -> Callable[[Any], Any]:
@@ -215,7 +229,10 @@ Label = Annotated[
 """A name as RFC 1123 has it, so that it fits a URL, a routing key and a Kubernetes label."""
 
 Jinja = Annotated[str, Field(strict=True)]
-"""A template or an expression; line breaks are welcome."""
+"""A template; line breaks are welcome."""
+
+Condition = Annotated[str, Field(strict=True), BeforeValidator(_known)]
+"""A bare expression; one that could not be filled in is left out."""
 
 Texts = Annotated[
     tuple[Text, ...],

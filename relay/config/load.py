@@ -45,8 +45,8 @@ def load(paths: Sequence[Path], env: Mapping[str, str], *, strict: bool = True) 
         root = override(root, reader.layer(path))
     if reader.broken:
         raise Misconfigured(lines(reader.faults))
-    filler = Filler(env, strict)
-    draft = read(_branch(filler.fill(root), root))
+    filler = Filler(env, strict=strict)
+    draft = read(filler.fill(root))
     check(draft)
     found = [*reader.faults, *filler.faults, *draft.faults]
     faults = [fault for fault in found if not isinstance(fault, Warn)]
@@ -115,10 +115,6 @@ class _Reader:
     def _fail(self, at: Mark, message: str) -> None:
         self.broken = True
         self.faults.append(Fault(at, "file", message))
-
-
-def _branch(node: object, root: Branch) -> Branch:
-    return node if isinstance(node, Branch) else root
 
 
 def _reason(error: OSError | ValueError, what: str) -> str:

@@ -35,7 +35,7 @@ _WORDS: Final[dict[str, bool | None]] = {
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NO_NUMBER: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_UNQUOTED: Final = re.compile(r"""(?:^|[:,\[-])\s+(\{\{|\[::|\[[0-9a-fA-F]*:)""")
+_UNQUOTED: Final = re.compile(r"""(?:^|[:,\[-])\s+(\{\{|\[::|\[[0-9a-fA-F]*:|\$\{)""")
 
 
 def meaning(text: str) -> Any:
@@ -213,7 +213,7 @@ def _broken(error: yaml.MarkedYAMLError, text: str, composer: _Composer) -> Faul
         found = _UNQUOTED.search(rows[number]) if number < len(rows) else None
         if found:
             at = composer.at(number, found.start(1))
-            return Fault(at, "yaml", f"a value that begins with {found[1]} is YAML's own syntax: put it in quotes")
+            return Fault(at, "yaml", f"a value that begins with {found[1]} is YAML's own syntax here: quote it")
     where = f" {error.context}" if error.context else ""
     return Fault(composer.at(mark.line, mark.column), "yaml", f"{error.problem}{where}: {_advise(error.problem or '')}")
 

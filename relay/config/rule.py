@@ -3,7 +3,7 @@
 from typing import Literal
 
 from relay.config.block import Block, default
-from relay.config.kinds import Flag, Free, Jinja, Label, Texts
+from relay.config.kinds import Condition, Flag, Free, Jinja, Label, Texts
 from relay.rules import RuleSpec
 
 
@@ -16,7 +16,7 @@ class Rule(Block):
     """Names or globs of sources; left out: any."""
     type: Texts = default(())
     """Names or globs of event types; left out: any."""
-    when: Jinja | None = default(None)
+    when: Condition | None = default(None)
     """A bare Jinja expression over data, event, headers and vars."""
     chat: Free
     """The body of `POST /ai/chats` as Cargo's reference has it; every string is a template."""

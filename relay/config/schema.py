@@ -9,9 +9,10 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
-    """Draft 2020-12. One file of a folder may hold a part, so nothing is required at the top."""
+    """Draft 2020-12. A file may hold a part of the whole, so no block and none of a block's keys is required."""
     schema = Settings.model_json_schema(mode="validation")
-    schema.pop("required", None)
-    scheme = schema["$defs"]["WebhookSource"]["properties"]["scheme"]
-    scheme["examples"] = sorted(schemes.NAMES)
+    kinds = schema["$defs"]
+    for part in (schema, kinds["CargoBlock"], kinds["BrokerBlock"]):
+        part.pop("required", None)
+    kinds["WebhookSource"]["properties"]["scheme"]["examples"] = sorted(schemes.NAMES)
     return {"$schema": _DIALECT, **schema, "title": "Relay's configuration"}
