@@ -99,13 +99,19 @@ class Process:
             time.sleep(0.01)
 
 
+# The parent may die before the kernel has been asked: then nobody would tell.
+_STILL_THERE = '[ "$PPID" = "$0" ] && exec "$@"'
+
+
 def _tether(user: str) -> list[str]:
+    """What stands before a command so that it dies with this process, and runs as `user` if one is named."""
     setpriv = shutil.which("setpriv")
-    if user:
-        if setpriv is None:
+    if setpriv is None:
+        if user:
             raise Unavailable(f"To start a server as {user}, setpriv is needed: apt-get install util-linux")
-        return [setpriv, "--reuid", user, "--regid", user, "--clear-groups", "--pdeathsig", "KILL", "--"]
-    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+        return []
+    owner = ["--reuid", user, "--regid", user, "--clear-groups"] if user else []
+    return [setpriv, *owner, "--pdeathsig", "KILL", "--", "sh", "-c", _STILL_THERE, str(os.getpid())]
 
 
 def _kill(pid: int) -> None:
