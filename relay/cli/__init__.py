@@ -37,16 +37,21 @@ app = typer.Typer(
 )
 
 
-@app.callback(epilog="Exit codes: 0 well, 1 a fault in the input or configuration, 2 wrong use, 3 not reached.")
-def _relay(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True)] = False,
-) -> None:
-    """Turns what happens in a CRM, a helpdesk or a queue into Cargo AI chats: none lost, none twice."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from relay import __version__
 
         typer.echo(f"relay {__version__}")
         raise typer.Exit
+
+
+@app.callback(epilog="Exit codes: 0 well, 1 a fault in the input or configuration, 2 wrong use, 3 not reached.")
+def _relay(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Turns what happens in a CRM, a helpdesk or a queue into Cargo AI chats: none lost, none twice."""
 
 
 _PANELS: dict[str, dict[str, Callable[..., None]]] = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Client:
                 yield answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(
-                f"no relay answers at {self.url} ({_reason(error)}); "
+                f"no relay answers at {self.url} ({reason(error)}); "
                 "start one with `relay serve`, or say where it is with --url or RELAY_URL"
             ) from None
         except json.JSONDecodeError:
@@ -111,7 +112,8 @@ async def _events(answer: aiohttp.ClientResponse) -> AsyncGenerator[tuple[str, A
                 yield fields[b"id"].decode(), json.loads(fields.get(b"data", b"null"))
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or str(error.os_error)
+def reason(error: Exception) -> str:
+    """Why a connection failed, in the system's words."""
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
+        return os.strerror(error.os_error.errno)
     return str(error) or type(error).__name__

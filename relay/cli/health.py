@@ -1,6 +1,5 @@
 """`relay health`: does the service on this machine live? Made to be called often: it imports next to nothing."""
 
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -46,21 +45,29 @@ def _find(config: Config) -> str:
 
 
 def _ask(url: str) -> str:
-    parts = urlsplit(url)
-    kind = {"http": HTTPConnection, "https": HTTPSConnection}.get(parts.scheme)
-    if kind is None or not parts.hostname:
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in {"http", "https"}:
         raise RelayError(f"--url {url!r} is no address; write it as {_DEFAULT}")
-    connection: HTTPConnection = kind(parts.hostname, parts.port, timeout=_TIMEOUT)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = kind(host, port, timeout=_TIMEOUT)
     try:
         connection.request("GET", f"{parts.path.rstrip('/')}/livez")
         answer = connection.getresponse()
         text: str = answer.read(1_000).decode(errors="replace").strip()
     except (OSError, HTTPException) as error:
-        raise Unreachable(
-            f"{url} does not answer ({error or type(error).__name__}); is `relay serve` running?"
-        ) from None
+        raise Unreachable(f"{url} does not answer ({_reason(error)}); is `relay serve` running?") from None
     finally:
         connection.close()
     if answer.status != 200:
         raise Unreachable(f"{url} is not well ({answer.status}): {text}")
     return text
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

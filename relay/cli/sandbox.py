@@ -100,7 +100,7 @@ def _read_faults(given: dict[str, Any]) -> "Faults":
     try:
         return WIRE.validate_python(chosen)
     except ValidationError as error:
-        raise RelayError("; ".join(fault["msg"] for fault in error.errors())) from None
+        raise RelayError("; ".join(fault["msg"].removeprefix("Value error, ") for fault in error.errors())) from None
 
 
 async def _serve(app: Any, host: str, port: int) -> None:

@@ -79,6 +79,8 @@ def _find(settings: Any, name: str) -> Any:
 async def _post(url: str, body: bytes, headers: dict[str, str]) -> _Answer:
     import aiohttp
 
+    from relay.cli.client import reason
+
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
@@ -89,8 +91,7 @@ async def _post(url: str, body: bytes, headers: dict[str, str]) -> _Answer:
         raise RelayError(f"--url {url!r} is no address; write it as http://127.0.0.1:8080") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Unreachable(
-            f"no relay answers at {url} ({error or type(error).__name__}); "
-            "start one with `relay serve`, or say where it is with --url"
+            f"no relay answers at {url} ({reason(error)}); start one with `relay serve`, or say where it is with --url"
         ) from None
 
 

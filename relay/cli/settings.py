@@ -29,9 +29,10 @@ def find(given: Sequence[Path] | None) -> list[Path]:
 
 def load(given: Sequence[Path] | None, *, strict: bool) -> "Loaded":
     """The configuration; with `strict` an unset variable is a fault. Raises Misconfigured with every fault."""
+    paths = find(given)
     from relay import config
 
-    return config.load(find(given), os.environ, strict=strict)
+    return config.load(paths, os.environ, strict=strict)
 
 
 def address(listener: "Listener") -> str:

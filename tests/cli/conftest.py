@@ -1,0 +1,77 @@
+"""The command line as a user has it, and a relay's ops listener for it to ask."""
+
+import asyncio
+import threading
+from contextlib import contextmanager
+
+import pytest
+from aiohttp import web
+from relay.cli import app
+from relay.ops import make_ops_app
+from relay.secret import Secret
+from relay.telemetry import Status
+from tests.ops.conftest import encode
+from tests.ops.desk import NOW, Desk, Memory
+from typer.testing import CliRunner
+
+
+@pytest.fixture
+def relay(monkeypatch, tmp_path):
+    """Runs a command in an empty folder without any of Relay's variables; gives exit_code, stdout, stderr."""
+    for name in ("RELAY_CONFIG", "RELAY_URL", "RELAY_TOKEN", "RELAY_HEALTH_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+
+    def run(*args, stdin=None):
+        result = runner.invoke(app, [str(arg) for arg in args], input=stdin, prog_name="relay")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@contextmanager
+def serving(make, port=0):
+    """Serves the application that `make()` gives, on a loop and thread of its own; gives its URL."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def start():
+        runner = web.AppRunner(make(), access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        return runner
+
+    runner = asyncio.run_coroutine_threadsafe(start(), loop).result()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def memory():
+    return Memory()
+
+
+def make_ops(memory, token=None):
+    """The ops listener's application on a Memory; call it on the loop that serves it."""
+    status = Status(lambda: NOW, lambda: 0.0)
+    token = Secret(token) if token else None
+    return make_ops_app(
+        memory, memory, Desk(memory), token=token, status=status, version="1", encode=encode, clock=lambda: NOW
+    )
+
+
+@pytest.fixture
+def url(memory, monkeypatch, relay):
+    """The URL of a running relay; RELAY_URL names it."""
+    with serving(lambda: make_ops(memory)) as url:
+        monkeypatch.setenv("RELAY_URL", url)
+        yield url

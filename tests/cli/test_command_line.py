@@ -1,0 +1,102 @@
+"""What holds for every command: help, version, exit codes, a quick start, no traceback for an expected error."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+from relay.cli import app
+from typer.main import get_command
+
+COMMANDS = [
+    "serve",
+    "demo",
+    "init",
+    "check",
+    "try",
+    "send",
+    "events",
+    "show",
+    "replay",
+    "retry",
+    "cancel",
+    "tail",
+    "sandbox",
+    "migrate",
+    "schema",
+    "health",
+]
+
+
+def test_these_are_the_commands():
+    assert sorted(get_command(app).commands) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_every_option_has_help(relay, command):
+    result = relay(command, "--help")
+    assert result.exit_code == 0
+    assert f"relay {command}" in result.stdout
+    for parameter in get_command(app).commands[command].params:
+        assert parameter.help, parameter.name
+
+
+def test_version(relay):
+    result = relay("--version")
+    assert (result.exit_code, result.stdout) == (0, f"relay {version('relay')}\n")
+
+
+@pytest.mark.parametrize("wrong", [["frobnicate"], ["show"], ["events", "--nonsense"], ["events", "--limit", "x"], []])
+def test_wrong_use_is_exit_code_2(relay, wrong):
+    assert relay(*wrong).exit_code == 2
+
+
+def run(*args, **named):
+    return subprocess.run([sys.executable, "-m", "relay", *args], capture_output=True, text=True, check=False, **named)
+
+
+def test_exit_codes_of_the_process(tmp_path):
+    assert run("--version").returncode == 0
+    assert run("events", "--nonsense").returncode == 2
+    away = run("health", "--url", "http://127.0.0.1:1")
+    assert away.returncode == 3
+    assert "Traceback" not in away.stderr
+    missing = run("check", cwd=tmp_path)
+    assert missing.returncode == 1
+    assert "Traceback" not in missing.stderr
+
+
+@pytest.mark.parametrize("args", [["--help"], ["health", "--url", "http://127.0.0.1:1"]])
+def test_help_and_health_import_nothing_heavy(args):
+    code = (
+        "import sys, relay.cli\n"
+        f"sys.argv = ['relay', *{args!r}]\n"
+        "try: relay.cli.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'aiohttp', 'sqlalchemy', 'aio_pika', 'jinja2', 'yaml', 'structlog', 'prometheus_client'}\n"
+        "print('heavy:', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("heavy: []\n")
+
+
+def test_a_reader_that_went_away_is_no_traceback():
+    done = subprocess.run(
+        f"{sys.executable} -m relay schema api | head -1", shell=True, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "{\n"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion_is_offered(shell):
+    names = {
+        "COMP_WORDS": "relay re",
+        "COMP_CWORD": "1",
+        "_TYPER_COMPLETE_ARGS": "relay re",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    environment = {"_RELAY_COMPLETE": f"complete_{shell}", "PATH": "/usr/bin:/bin"} | names
+    done = run(env=environment)
+    assert "replay" in done.stdout
+    assert "retry" in done.stdout

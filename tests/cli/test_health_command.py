@@ -1,0 +1,50 @@
+"""health: the probe of an image."""
+
+import json
+
+from relay.ops import make_health_app
+from relay.telemetry import Metrics, Status
+from tests.cli.conftest import serving
+from tests.ops.desk import NOW, Memory
+
+
+def make(age):
+    times = iter([0.0, age, age, age])
+    return lambda: make_health_app(Status(lambda: NOW, lambda: next(times)), Metrics(), Memory().gauges)
+
+
+def test_a_living_relay(relay):
+    with serving(make(1.0)) as url:
+        result = relay("health", "--url", url)
+        assert (result.exit_code, result.stdout) == (0, f"{url}: live\n")
+        assert json.loads(relay("health", "--url", url, "--json").stdout) == {"url": url, "status": "live"}
+
+
+def test_a_stuck_relay(relay):
+    with serving(make(99.0)) as url:
+        result = relay("health", "--url", url)
+    assert result.exit_code == 3
+    assert f"{url} is not well (503): not live" in result.stderr
+
+
+def test_nothing_there(relay):
+    result = relay("health", "--url", "http://127.0.0.1:1")
+    assert result.exit_code == 3
+    assert (
+        result.stderr == "relay: http://127.0.0.1:1 does not answer (Connection refused); is `relay serve` running?\n"
+    )
+
+
+def test_the_address_of_the_configuration(relay, tmp_path):
+    with serving(make(1.0)) as url:
+        config = tmp_path / "relay.yaml"
+        config.write_text(f"cargo: {{token: x}}\nhttp: {{health: '0.0.0.0:{url.rpartition(':')[2]}'}}\n")
+        result = relay("health", "--config", config)
+    assert (result.exit_code, result.stdout) == (0, f"{url}: live\n")
+
+
+def test_an_address_that_is_none(relay):
+    for bad in ("nonsense", "http://x:99999", "http://[x"):
+        result = relay("health", "--url", bad)
+        assert result.exit_code == 1
+        assert "is no address" in result.stderr

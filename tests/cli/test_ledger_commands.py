@@ -1,0 +1,207 @@
+"""events, show, replay, retry, cancel and tail against a running API."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from tests.cli.conftest import make_ops, serving
+from tests.ops.desk import make_dispatch, make_event, make_failed, make_rejection, make_result
+
+pytestmark = pytest.mark.usefixtures("url")
+
+
+def add_events(memory, count):
+    for number in range(count):
+        event = make_event(number)
+        memory.add(event, make_dispatch(event))
+
+
+def test_events_are_a_table(relay, memory):
+    add_events(memory, 2)
+    result = relay("events")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["id", "received", "source", "type", "status", "dispatches"]
+    assert lines[1].split() == [
+        "0190-1",
+        "11-23",
+        "02:13:20",
+        "helpdesk",
+        "ticket.created",
+        "accepted",
+        "urgent:",
+        "done",
+    ]
+
+
+def test_events_as_json_are_one_document(relay, memory):
+    add_events(memory, 2)
+    document = json.loads(relay("events", "--json").stdout)
+    assert [event["id"] for event in document["events"]] == ["0190-1", "0190-0"]
+
+
+def test_no_events_is_no_fault(relay):
+    result = relay("events")
+    assert (result.exit_code, result.stdout) == (0, "no events\n")
+
+
+def test_as_many_pages_as_it_takes(relay, memory):
+    add_events(memory, 520)
+    relay("events", "--limit", "510", "--json")
+    assert [query.limit for query in memory.queries] == [500, 10]
+    result = relay("events", "--limit", "3")
+    assert "there are more" in result.stdout
+
+
+def test_filters_reach_the_ledger(relay, memory):
+    relay("events", "--source", "helpdesk", "--type", "t", "--status", "parked", "--since", "1h", "--text", "x y")
+    query = memory.queries[-1]
+    assert (query.source, query.type, query.state, query.text) == ("helpdesk", "t", "parked", "x y")
+    assert query.since is not None
+
+
+def test_a_filter_that_is_wrong_is_said(relay):
+    result = relay("events", "--since", "yesterday")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("relay: query parameter since: 'yesterday' is no moment; write")
+
+
+def test_refused_requests_are_listed(relay, memory):
+    memory.refused = [make_rejection(1)]
+    assert "signature_wrong" in relay("events", "--rejected").stdout
+    assert json.loads(relay("events", "--rejected", "--json").stdout)["rejected"][0]["id"] == "r-1"
+
+
+def test_what_strangers_send_does_not_drive_the_terminal(relay, memory):
+    memory.add(make_event(1, type="\x1b]0;owned\x07[red]x[/red]", subject="\x1b[2J"))
+    result = relay("events")
+    assert "\x1b" not in result.stdout
+    assert "\\x1b]0;owned\\x07[red]x[/red]" in result.stdout
+    assert "\x1b" not in relay("show", "0190-1").stdout
+
+
+def test_show_tells_all(relay, memory):
+    event, dispatch, attempts, told = make_failed(1)
+    memory.add(event, dispatch, attempts=attempts, results=[told])
+    text = relay("show", event.id).stdout
+    for part in ("external id", "t-1", "chat.attempted", "no such agent (404)", '"trigger"', '"subject": "Hello"'):
+        assert part in text
+    assert relay("show", dispatch.id).stdout == text
+    assert json.loads(relay("show", event.id, "--json").stdout)["id"] == event.id
+
+
+def test_an_unknown_id_is_a_fault_in_the_input(relay):
+    result = relay("show", "0190-9")
+    assert (result.exit_code, result.stderr) == (1, "relay: there is no event and no dispatch 0190-9\n")
+    assert relay("show", "../events").exit_code == 1
+
+
+def test_replay(relay, memory):
+    add_events(memory, 1)
+    assert "nothing to add" in relay("replay", "0190-0").stdout
+    assert "d-new" in relay("replay", "0190-0", "--again").stdout
+    assert json.loads(relay("replay", "0190-0", "--again", "--json").stdout)["dispatches"][0]["rule"] == "urgent"
+
+
+def test_retry_of_several_says_which_could_not(relay, memory):
+    event, dispatch, *_ = make_failed(1)
+    memory.add(event, dispatch)
+    done = make_event(2)
+    memory.add(done, make_dispatch(done))
+    result = relay("retry", "d-0190-2", dispatch.id)
+    assert result.exit_code == 1
+    assert "dispatch d-0190-2 is done" in result.stderr
+    assert "`relay show d-0190-2` shows what it is" in result.stderr
+    assert result.stdout.splitlines()[1].split() == ["d-0190-1", "urgent", "ready", "2"]
+    assert relay("retry", dispatch.id).exit_code == 0
+
+
+def test_cancel(relay, memory):
+    add_events(memory, 1)
+    assert json.loads(relay("cancel", "d-0190-0", "--json").stdout)["dispatches"][0]["state"] == "cancelled"
+
+
+def test_tail_of_what_is_kept(relay, memory):
+    memory.tell(make_result(1), make_result(2))
+    documents = [json.loads(line) for line in relay("tail", "--no-follow", "--json").stdout.splitlines()]
+    assert [document["id"] for document in documents] == ["d-1.1", "d-2.1"]
+    after = relay("tail", "--no-follow", "--json", "--after", "1").stdout.splitlines()
+    assert [json.loads(line)["id"] for line in after] == ["d-2.1"]
+
+
+def test_tail_comes_back_where_it_was_cut(relay, memory):
+    """A second relay answers at the first one's address; the reader misses nothing and gets nothing twice."""
+    from urllib.parse import urlsplit
+
+    memory.tell(make_result(1))
+    with serving(lambda: make_ops(memory)) as first:
+        reader = subprocess.Popen(
+            [sys.executable, "-m", "relay", "tail", "--json", "--after", "0", "--url", first],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert json.loads(reader.stdout.readline())["id"] == "d-1.1"
+    memory.tell(make_result(2))
+    try:
+        with serving(lambda: make_ops(memory), urlsplit(first).port):
+            assert json.loads(reader.stdout.readline())["id"] == "d-2.1"
+    finally:
+        reader.terminate()
+        reader.communicate(timeout=10)
+
+
+@pytest.mark.parametrize(
+    "command", [("events",), ("show", "x"), ("replay", "x"), ("retry", "x"), ("cancel", "x"), ("tail",)]
+)
+def test_no_relay_there_is_exit_code_3(relay, command):
+    result = relay(*command, "--url", "http://127.0.0.1:1")
+    assert result.exit_code == 3
+    assert result.stderr.startswith("relay: no relay answers at http://127.0.0.1:1 (Connection refused); start one")
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "ftp://x", "http://", "http://[x", "http://x:99999"])
+def test_an_address_that_is_none_is_a_fault(relay, bad):
+    result = relay("events", "--url", bad)
+    assert result.exit_code == 1
+    assert "is no address; write it as http://127.0.0.1:8081" in result.stderr
+
+
+def test_a_ledger_that_is_away_is_exit_code_3(relay, memory):
+    memory.away = True
+    result = relay("events")
+    assert (result.exit_code, result.stderr) == (3, "relay: the database does not answer\n")
+
+
+def test_the_token_is_given_by_variable_and_never_printed(relay, memory, monkeypatch):
+    with serving(lambda: make_ops(memory, "s3cret")) as url:
+        refused = relay("events", "--url", url)
+        assert refused.exit_code == 1
+        assert "give that of http.token by RELAY_TOKEN" in refused.stderr
+        monkeypatch.setenv("RELAY_TOKEN", "s3cret")
+        assert relay("events", "--url", url).exit_code == 0
+        assert relay("tail", "--no-follow", "--url", url).exit_code == 0
+        assert "s3cret" not in relay("events", "--help").stdout
+    monkeypatch.setenv("RELAY_TOKEN", "wr0ng")
+    with serving(lambda: make_ops(memory, "s3cret")) as url:
+        result = relay("show", "x", "--url", url)
+        assert "wr0ng" not in result.stderr + result.stdout
+
+
+def test_something_else_at_the_address_is_said(relay):
+    from aiohttp import web
+
+    async def page(_):
+        return web.Response(text="<html>", content_type="text/html")
+
+    def make():
+        app = web.Application()
+        app.router.add_get("/api/events", page)
+        return app
+
+    with serving(make) as url:
+        result = relay("events", "--url", url)
+    assert result.exit_code == 3
+    assert "answers, but not as a relay does (200)" in result.stderr
