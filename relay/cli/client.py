@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from relay.cli.guard import Unreachable
+from relay.cli.guard import Unreachable, reason
 from relay.errors import Conflict, NotFound, RelayError
 from relay.secret import Secret
 
@@ -110,10 +109,3 @@ async def _events(answer: aiohttp.ClientResponse) -> AsyncGenerator[tuple[str, A
             fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if b": " in line)
             if b"id" in fields:
                 yield fields[b"id"].decode(), json.loads(fields.get(b"data", b"null"))
-
-
-def reason(error: Exception) -> str:
-    """Why a connection failed, in the system's words."""
-    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
-        return os.strerror(error.os_error.errno)
-    return str(error) or type(error).__name__

@@ -1,5 +1,6 @@
 """From errors to exit codes: an expected error is one plain sentence, never a traceback."""
 
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -31,6 +32,13 @@ def complain(message: str, code: int) -> NoReturn:
     """Say on stderr what happened and what to do, and end with this exit code."""
     sys.stderr.write(f"relay: {message}\n")
     raise typer.Exit(code)
+
+
+def reason(error: Exception) -> str:
+    """Why a connection or a file failed, in the system's words and without the library's around them."""
+    cause = getattr(error, "os_error", error)
+    number = getattr(cause, "errno", None) or 0
+    return os.strerror(number) if number > 0 else str(cause) or type(error).__name__
 
 
 def _complain_faults(faults: tuple[str, ...]) -> NoReturn:

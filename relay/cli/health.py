@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from relay.cli.guard import Unreachable
+from relay.cli.guard import Unreachable, reason
 from relay.cli.options import AsJson, Config
 from relay.errors import Misconfigured, RelayError
 
@@ -61,13 +61,9 @@ def _ask(url: str) -> str:
         answer = connection.getresponse()
         text: str = answer.read(1_000).decode(errors="replace").strip()
     except (OSError, HTTPException) as error:
-        raise Unreachable(f"{url} does not answer ({_reason(error)}); is `relay serve` running?") from None
+        raise Unreachable(f"{url} does not answer ({reason(error)}); is `relay serve` running?") from None
     finally:
         connection.close()
     if answer.status != 200:
         raise Unreachable(f"{url} is not well ({answer.status}): {text}")
     return text
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

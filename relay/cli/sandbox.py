@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from relay.cli.guard import reason
 from relay.errors import RelayError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ async def _serve(app: Any, host: str, port: int) -> None:
     try:
         running = await run(app, host, port)
     except OSError as error:
-        raise RelayError(f"{host}:{port} cannot be bound: {error.strerror}; choose another by --host, --port") from None
+        raise RelayError(f"{host}:{port} cannot be bound: {reason(error)}; choose another by --host, --port") from None
     async with running:
         print_line(f"a simulated Cargo is at {running.url}; for the relay: CARGO_BASE_URL={running.url}/v1")
         await stopped.wait()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from relay.cli.guard import Unreachable, complain
+from relay.cli.guard import Unreachable, complain, reason
 from relay.cli.options import AsJson, Config, Headers, Payload, SourceName
 from relay.errors import Misconfigured, RelayError
 
@@ -78,8 +78,6 @@ def _find(settings: Any, name: str) -> Any:
 
 async def _post(url: str, body: bytes, headers: dict[str, str]) -> _Answer:
     import aiohttp
-
-    from relay.cli.client import reason
 
     try:
         async with (

@@ -57,8 +57,8 @@ def test_it_answers_until_sigterm(start):
 
 def test_flags_are_the_faults_in_force(start):
     _, url = start(
-        "--lost", "0.25", "--hang-after", "0.5", "--latency", "0.01", "--script", "ok", "--script", "lost", "--times", "3",
-        "--on", "both", "--denied", "403", "--seed", "7", "--rate", "5", "--list-lag", "1.5",
+        "--lost", "0.25", "--hang-after", "0.5", "--latency", "0.01", "--script", "ok", "--script", "lost",
+        "--times", "3", "--on", "both", "--denied", "403", "--seed", "7", "--rate", "5", "--list-lag", "1.5",
     )  # fmt: skip
     shown = ask(f"{url}/_faults")
     assert set(shown) == set(NAMES)
