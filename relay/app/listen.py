@@ -5,12 +5,13 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
+from relay.config import Listener
 from relay.errors import Misconfigured
 
 
-async def listen(stack: AsyncExitStack, runner: web.AppRunner, name: str, address: tuple[str, int]) -> str:
+async def listen(stack: AsyncExitStack, runner: web.AppRunner, name: str, address: Listener) -> str:
     """Serve until the stack is closed; gives the URL. Raises Misconfigured when the address cannot be bound."""
-    host, port = address
+    host, port = address.host, address.port
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, host, port)
@@ -19,8 +20,7 @@ async def listen(stack: AsyncExitStack, runner: web.AppRunner, name: str, addres
     except OSError as error:
         raise Misconfigured([f"http.{name}: {_explain(error, host, port)}"]) from error
     bound = runner.addresses[0][1]
-    shown = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - compared with, not bound
-    return f"http://[{shown}]:{bound}" if ":" in shown else f"http://{shown}:{bound}"
+    return f"http://{Listener('127.0.0.1' if address.wildcard else host, bound)}"
 
 
 def make_runner(app: web.Application) -> web.AppRunner:

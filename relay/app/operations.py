@@ -26,9 +26,7 @@ class Desk:
     told: Callable[[], None]
 
     async def replay(self, event_id: str, *, again: bool) -> Sequence[tuple[str, str]]:
-        added = await replay(
-            self.archive, self.intake.rules, event_id, again=again, ids=self.ids, clock=self.clock
-        )
+        added = await replay(self.archive, self.intake.rules, event_id, again=again, ids=self.ids, clock=self.clock)
         self.freed()
         return added
 

@@ -34,7 +34,8 @@ async def supervise(
             tries = 0 if loop.time() - began > _HEALTHY else tries + 1
             wait = max(_FIRST, backoff(tries, first=_FIRST, cap=_CAP, random=random)) / 1_000
             status.set(name, PartState.DOWN, f"{type(error).__name__}: {error}")
-            log.error("part.failed", part=name, error=str(error), retry_in_s=wait, exc_info=not _expected(error))
+            tell = log.error if _expected(error) else log.exception
+            tell("part.failed", part=name, error=str(error), retry_in_s=wait)
             await sleep(wait)
         else:
             status.drop(name)

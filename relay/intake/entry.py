@@ -2,13 +2,20 @@
 
 from relay.model import Dispatch, Entry, Event, EventStatus, Failure, Ids, Result, State, tell
 from relay.rules import Rendered, RuleSet
+from relay.telemetry import get_log
+
+log = get_log()
 
 
 def make_entry(event: Event, rules: RuleSet, *, ids: Ids, now: int) -> Entry:
     """Match and render. A rule that fails on the event fails its own dispatch, told at once, and no other."""
     if event.unreadable is not None:
         return Entry(event, EventStatus.UNREADABLE)
-    dispatches = tuple(make_dispatch(ids(), event, rendered) for rendered in rules.match(event))
+
+    def doubt(rule: str, error: str) -> None:
+        log.warning("rule.unevaluable", event_id=event.id, source=event.source, rule=rule, error=error)
+
+    dispatches = tuple(make_dispatch(ids(), event, rendered) for rendered in rules.match(event, doubt))
     if dispatches:
         return Entry(event, EventStatus.ACCEPTED, dispatches, _ended(event, dispatches, now))
     told = (tell.unmatched(event, now=now),) if event.reply_to else ()

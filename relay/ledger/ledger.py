@@ -5,6 +5,7 @@ from functools import partial
 from typing import TypeVar
 
 from relay.ledger import counters, inbox, leases, outbox, record, work
+from relay.ledger.archive import SqlArchive
 from relay.ledger.commit import Committer, Lane, Store, Work
 from relay.ledger.faults import refusal
 from relay.ledger.terms import Terms
@@ -13,8 +14,8 @@ from relay.model import Claim, Doubt, Due, Entry, Move, Receipt, Recorded, Rejec
 T = TypeVar("T")
 
 
-class SqlLedger:
-    """Inbox, Work and Outbox on a store; see the ports for what each method promises."""
+class SqlLedger(SqlArchive):
+    """Inbox, Work and Outbox on a store, Archive by inheritance; see the ports for what each method promises."""
 
     def __init__(self, store: Store, terms: Terms) -> None:
         self.terms = terms
@@ -96,12 +97,14 @@ class SqlLedger:
         await self._committer.submit(self._settle, settled)
 
     async def follow(self, after: int, limit: int) -> list[tuple[int, Result]]:
-        if not self._store.shares:
-            await self._committer.submit(self._sequence, None)
-        return await self.read(partial(outbox.follow, after=after, limit=limit))
+        while True:
+            more = await self._committer.submit(self._sequence, None)
+            told = await self.read(partial(outbox.follow, after=after, limit=limit))
+            if told or not more:
+                return told
 
     async def latest(self) -> int:
-        while not self._store.shares and await self._committer.submit(self._sequence, None):
+        while await self._committer.submit(self._sequence, None):
             pass
         return await self.read(outbox.latest)
 

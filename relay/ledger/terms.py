@@ -9,8 +9,9 @@ class Terms:
 
     `owner` names this replica. `lease` is how long a claim is held. `publish` says that there is a broker; without one
     the commit of a result completes its delivery. `high_water` is the number of live dispatches past which intake
-    stops, `remember` how long an external id is known, `retain` how long finished events stay, `max_unmatched` how
-    many events that no rule wanted are kept. `spacing` is the time between two starts under `cargo.rate`.
+    stops, `remember` how long an external id is known, `retain` how long finished events stay; events that no rule
+    wanted stay for `retain_unmatched`, at most `max_unmatched` of them. `spacing` is the time between two starts
+    under `cargo.rate`.
     """
 
     owner: str
@@ -19,5 +20,6 @@ class Terms:
     high_water: int = 100_000
     remember: int = 90 * 86_400_000
     retain: int = 30 * 86_400_000
+    retain_unmatched: int = 7 * 86_400_000
     max_unmatched: int = 100_000
     spacing: float | None = None

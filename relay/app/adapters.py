@@ -1,0 +1,99 @@
+"""The adapters as the configuration wants them: the ledger, Cargo, the broker."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+from relay import __version__
+from relay.broker import Address, Broker
+from relay.broker.link import Report
+from relay.cargo import Cargo
+from relay.config import Settings
+from relay.dispatch import Policy
+from relay.errors import Unavailable
+from relay.ledger import SqlLedger, Terms, open_ledger
+from relay.secret import Secret
+from relay.telemetry import Metrics, get_log
+
+log = get_log()
+
+_RETRY = 2.0
+
+
+def make_policy(settings: Settings) -> Policy:
+    """The numbers for tries and waits."""
+    retry, cargo = settings.retry, settings.cargo
+    return Policy(
+        timeout=cargo.timeout,
+        first=retry.first,
+        cap=retry.cap,
+        give_up_after=retry.give_up_after,
+        settle=cargo.settle,
+    )
+
+
+def make_terms(settings: Settings, policy: Policy) -> Terms:
+    """What the ledger is to hold to. The owner names this process, and no later one on the same host."""
+    ledger, rate = settings.ledger, settings.cargo.rate
+    return Terms(
+        owner=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
+        lease=policy.lease,
+        publish=settings.broker is not None,
+        high_water=ledger.high_water,
+        remember=ledger.remember,
+        retain=ledger.retain,
+        retain_unmatched=ledger.retain_unmatched,
+        max_unmatched=ledger.max_unmatched,
+        spacing=None if rate is None else rate.spacing,
+    )
+
+
+async def reach_ledger(
+    settings: Settings,
+    terms: Terms,
+    *,
+    migrate: bool,
+    away: Callable[[str], None],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> SqlLedger:
+    """Open the ledger, waiting for a server that is away. Raises `Unusable` when a person must act."""
+    block = settings.ledger
+    while True:
+        try:
+            return await open_ledger(block.url, terms, password=block.password, ca_file=block.ca_file, migrate=migrate)
+        except Unavailable as error:
+            away(str(error))
+            log.warning("ledger.unavailable", part="start", error=str(error), retry_in_s=_RETRY)
+            await sleep(_RETRY)
+
+
+def make_cargo(settings: Settings, metrics: Metrics) -> Cargo:
+    """The client of Cargo; enter it to open its connections."""
+    block = settings.cargo
+
+    def observe(outcome: str, seconds: float) -> None:
+        metrics.cargo_seconds.labels(outcome).observe(seconds)
+
+    return Cargo(
+        block.base_url,
+        block.token,
+        timeout=block.timeout / 1_000,
+        connections=block.concurrency + 4,  # calls beside the claims: probes, scans
+        version=__version__,
+        workspace_uuid=block.workspace_uuid,
+        ca_file=block.ca_file,
+        proxy=None if block.proxy is None else block.proxy.reveal(),
+        observe=observe,
+    )
+
+
+def make_broker(settings: Settings, report: Report) -> Broker | None:
+    """The two connections to RabbitMQ, None without a broker."""
+    block = settings.broker
+    if block is None:
+        return None
+    consumes = any(source.type == "amqp" for source in settings.sources.values())
+    address = Address(Secret(block.url), block.password, block.ca_file)
+    return Broker(address, consumes=consumes, report=report)

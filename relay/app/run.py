@@ -1,0 +1,54 @@
+"""Runs a relay until a signal ends it."""
+
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack
+
+from relay import __version__
+from relay.app.service import Service
+from relay.config import Loaded
+from relay.telemetry import get_log
+
+log = get_log()
+
+_INTERRUPTED = 130
+
+
+async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
+    """Serve until SIGTERM or SIGINT, then drain within `grace` seconds; a second signal ends at once.
+
+    Gives the exit code. Raises Misconfigured and Unusable when it cannot start.
+    """
+    for warning in loaded.warnings:
+        log.warning("config.warning", what=warning)
+    async with AsyncExitStack() as stack:
+        service = Service(loaded, migrate=migrate)
+        _on_signals(service)
+        addresses = await service.open(stack)
+        log.info(
+            "service.started",
+            version=__version__,
+            hooks=addresses.hooks,
+            health=addresses.health,
+            ops=addresses.ops,
+            config=loaded.digest,
+        )
+        await service.serve(grace)
+    log.info("service.stopped")
+    return 0
+
+
+def _on_signals(service: Service) -> None:
+    asked = False
+
+    def end() -> None:
+        nonlocal asked
+        if asked:
+            os._exit(_INTERRUPTED)  # the ledger is made for it
+        asked = True
+        service.stop()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)

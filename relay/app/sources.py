@@ -1,0 +1,68 @@
+"""The configured sources, and which of them a person has paused."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from relay.config import AmqpSource, WebhookSource
+from relay.errors import NotFound
+from relay.ports import Archive
+from relay.telemetry import get_log
+
+log = get_log()
+
+_EVERY = 2.0
+
+Switch = Callable[[], None]
+
+
+class Sources:
+    """Follows the ledger, so that a pause holds on every replica and over restarts."""
+
+    def __init__(self, sources: Mapping[str, WebhookSource | AmqpSource], archive: Archive) -> None:
+        self._sources = sources
+        self._archive = archive
+        self._paused: frozenset[str] = frozenset()
+        self._switches: dict[str, tuple[Switch, Switch]] = {}
+
+    def add_switch(self, name: str, pause: Switch, resume: Switch) -> None:
+        """For a source that takes by itself (a queue): what pauses it and what lets it go on."""
+        self._switches[name] = (pause, resume)
+
+    def is_paused(self, name: str) -> bool:
+        return name in self._paused
+
+    async def set_paused(self, name: str, *, paused: bool) -> None:
+        """Pause or resume everywhere. Raises NotFound."""
+        if name not in self._sources:
+            raise NotFound(f"there is no source {name!r}; there are: {', '.join(self._sources) or 'none'}")
+        await self._archive.pause_source(name, paused=paused)
+        log.info("source.paused" if paused else "source.resumed", source=name)
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Take over what the ledger says."""
+        before, self._paused = self._paused, await self._archive.paused_sources()
+        for name in before ^ self._paused:
+            if name in self._switches:
+                pause, resume = self._switches[name]
+                (pause if self.is_paused(name) else resume)()
+
+    async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Refresh until cancelled."""
+        while True:
+            await self.refresh()
+            await sleep(_EVERY)
+
+    def describe(self) -> Sequence[Mapping[str, Any]]:
+        """The sources for the API."""
+        return [_describe(name, source, self.is_paused(name)) for name, source in self._sources.items()]
+
+
+def _describe(name: str, source: WebhookSource | AmqpSource, paused: bool) -> Mapping[str, Any]:
+    own: dict[str, Any]
+    if isinstance(source, WebhookSource):
+        own = {"scheme": source.scheme, "path": f"/hooks/{name}"}
+    else:
+        own = {"queue": source.queue}
+    return {"name": name, "type": source.type, "paused": paused, **own}

@@ -1,0 +1,53 @@
+"""What keeps a relay well: the heartbeat, a look at the ledger, pruning."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from relay.errors import RelayError, Unavailable
+from relay.ledger import SqlLedger
+from relay.telemetry import PartState, Status, get_log
+
+log = get_log()
+
+_BEAT: Final = 1.0
+_LOOK: Final = 5.0
+_PRUNE: Final = 60.0
+_BREATH: Final = 0.05
+_LEASE: Final = 180_000
+
+
+async def beat(status: Status) -> None:
+    """Show, until cancelled, that the event loop turns."""
+    while True:
+        status.beat()
+        await asyncio.sleep(_BEAT)
+
+
+class Upkeep:
+    """Parts that only look and tidy. `report` is told how the ledger is."""
+
+    def __init__(self, ledger: SqlLedger, report: Callable[[PartState, str], None]) -> None:
+        self._ledger = ledger
+        self._report = report
+
+    async def watch(self) -> None:
+        """Ask the ledger whether it is there."""
+        while True:
+            try:
+                await self._ledger.ping()
+                self._report(PartState.UP, "")
+            except RelayError as error:
+                self._report(PartState.DOWN, str(error))
+            await asyncio.sleep(_LOOK)
+
+    async def prune(self) -> None:
+        """Delete what is past its time, one replica at a time, with a breath between turns for the writers."""
+        while True:
+            try:
+                while await self._ledger.lease("pruner", _LEASE) and (gone := await self._ledger.prune()):
+                    log.info("ledger.pruned", rows=gone)
+                    await asyncio.sleep(_BREATH)
+            except Unavailable as error:
+                log.warning("ledger.unavailable", part="pruner", error=str(error))
+            await asyncio.sleep(_PRUNE)

@@ -1,0 +1,70 @@
+"""The port Archive on a store: what people ask and do."""
+
+from functools import partial
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection, select
+
+from relay.ledger import browse, hand, prune
+from relay.ledger.commit import Work
+from relay.ledger.terms import Terms
+from relay.model import Dispatch, Entry, Event, EventDetail, EventPage, EventQuery, Gauges, Rejection
+
+T = TypeVar("T")
+
+
+class Database(Protocol):
+    """What the archive needs of the ledger it is a part of."""
+
+    terms: Terms
+
+    async def write(self, operation: Work[T]) -> T: ...
+
+    async def read(self, operation: Work[T]) -> T: ...
+
+
+class SqlArchive:
+    """Archive; see the port for what each method promises."""
+
+    async def events(self: Database, query: EventQuery) -> EventPage:
+        return await self.read(partial(browse.page, query=query))
+
+    async def event(self: Database, any_id: str) -> EventDetail:
+        return await self.read(partial(browse.detail, any_id=any_id))
+
+    async def load(self: Database, event_id: str) -> Event:
+        return await self.read(partial(browse.load, event_id=event_id))
+
+    async def dispatch(self: Database, dispatch_id: str) -> tuple[Event, Dispatch]:
+        return await self.read(partial(browse.dispatch, dispatch_id=dispatch_id))
+
+    async def extend(self: Database, event_id: str, entry: Entry, *, again: bool) -> list[tuple[str, str]]:
+        return await self.write(partial(hand.extend, event_id=event_id, entry=entry, again=again, terms=self.terms))
+
+    async def retry(self: Database, dispatch_id: str, rendered: Dispatch | None) -> Dispatch:
+        return await self.write(partial(hand.retry, dispatch_id=dispatch_id, rendered=rendered))
+
+    async def cancel(self: Database, dispatch_id: str) -> Dispatch:
+        return await self.write(partial(hand.cancel, dispatch_id=dispatch_id, terms=self.terms))
+
+    async def rejected(self: Database, source: str | None, limit: int) -> list[Rejection]:
+        return await self.read(partial(browse.rejected, source=source, limit=limit))
+
+    async def paused_sources(self: Database) -> frozenset[str]:
+        return await self.read(browse.paused)
+
+    async def pause_source(self: Database, name: str, *, paused: bool) -> None:
+        await self.write(partial(hand.pause_source, name=name, paused=paused))
+
+    async def gauges(self: Database) -> Gauges:
+        return await self.read(partial(browse.gauges, terms=self.terms))
+
+    async def prune(self: Database) -> int:
+        return await self.write(partial(prune.prune, terms=self.terms))
+
+    async def ping(self: Database) -> None:
+        await self.read(_answer)
+
+
+def _answer(conn: Connection, _now: int) -> None:
+    conn.execute(select(1))

@@ -1,0 +1,252 @@
+"""What people ask the ledger: pages of events, all about one, the refused, the gauges. Reads only."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, literal, or_, select
+
+from relay.errors import NotFound
+from relay.ledger import counters
+from relay.ledger.rows import event_of, failure_of, result_of
+from relay.ledger.schema import attempts, dispatches, events, outbox, paused_sources, rejections, results, work
+from relay.ledger.sql import is_alone
+from relay.ledger.terms import Terms
+from relay.model import (
+    LIVE,
+    AttemptView,
+    Dispatch,
+    DispatchView,
+    Event,
+    EventDetail,
+    EventPage,
+    EventQuery,
+    EventStatus,
+    EventView,
+    Gauges,
+    ParkReason,
+    Rejection,
+    ResultView,
+    State,
+)
+
+UNROUTABLE: Final = "unroutable"
+"""How the error of a delivery begins that the broker returned because no queue was bound."""
+
+_DISPATCHES: Final = (
+    select(
+        dispatches,
+        work.c.state.label("live_state"),
+        work.c.attempts.label("live_attempts"),
+        func.coalesce(work.c.due_at, work.c.look_at).label("due_at"),
+        func.coalesce(work.c.cancelling, False).label("cancelling"),
+    )
+    .outerjoin(work, work.c.dispatch_id == dispatches.c.id)
+    .order_by(dispatches.c.id)
+)
+
+
+def page(conn: Connection, _now: int, *, query: EventQuery) -> EventPage:
+    """A page of events, newest first."""
+    wanted = select(events).where(*_conditions(conn, query)).order_by(events.c.id.desc()).limit(query.limit + 1)
+    rows = conn.execute(wanted).mappings().all()
+    shown = rows[: query.limit]
+    made = views(conn, [row["id"] for row in shown])
+    found = tuple(_event_view(row, tuple(made[row["id"]])) for row in shown)
+    return EventPage(found, found[-1].id if len(rows) > query.limit else None)
+
+
+def _conditions(conn: Connection, query: EventQuery) -> list[ColumnElement[bool]]:
+    equal = {events.c.source: query.source, events.c.type: query.type, events.c.status: query.status}
+    conditions = [column == value for column, value in equal.items() if value is not None]
+    if query.since is not None:
+        conditions.append(events.c.received_at >= query.since)
+    if query.until is not None:
+        conditions.append(events.c.received_at < query.until)
+    if query.cursor is not None:
+        conditions.append(events.c.id < query.cursor)
+    if query.state is not None:
+        conditions.append(events.c.id.in_(_in_state(query.state)))
+    if query.text:
+        conditions.append(_has_text(conn, query.text))
+    return conditions
+
+
+def _in_state(state: State) -> Select[Any]:
+    if state not in LIVE:
+        return select(dispatches.c.event_id).where(dispatches.c.state == state.value)
+    joined = work.join(dispatches, dispatches.c.id == work.c.dispatch_id)
+    return select(dispatches.c.event_id).select_from(joined).where(work.c.state == state.value)
+
+
+def _has_text(conn: Connection, text: str) -> ColumnElement[bool]:
+    """The text in an id, the type, the subject, or byte by byte in the body."""
+    needle = literal(text.encode())
+    inside = func.instr(events.c.raw, needle) if is_alone(conn) else func.position(needle.op("IN")(events.c.raw))
+    named = select(dispatches.c.event_id).where(or_(dispatches.c.id == text, dispatches.c.chat_uuid == text))
+    columns = (events.c.type, events.c.subject, events.c.external_id)
+    return or_(
+        events.c.id == text,
+        events.c.id.in_(named),
+        inside > 0,
+        *(column.contains(text, autoescape=True) for column in columns),
+    )
+
+
+def _event_view(row: RowMapping, made: tuple[DispatchView, ...]) -> EventView:
+    return EventView(
+        id=row["id"],
+        source=row["source"],
+        external_id=row["external_id"],
+        type=row["type"],
+        subject=row["subject"],
+        status=EventStatus(row["status"]),
+        received_at=row["received_at"],
+        dispatches=made,
+    )
+
+
+def views(conn: Connection, event_ids: Sequence[str]) -> defaultdict[str, list[DispatchView]]:
+    """The dispatches of events as they stand, by event id."""
+    made: defaultdict[str, list[DispatchView]] = defaultdict(list)
+    for row in conn.execute(_DISPATCHES.where(dispatches.c.event_id.in_(event_ids))).mappings():
+        made[row["event_id"]].append(_dispatch_view(row))
+    return made
+
+
+def _dispatch_view(row: RowMapping) -> DispatchView:
+    live = row["live_state"] is not None
+    return DispatchView(
+        id=row["id"],
+        event_id=row["event_id"],
+        rule=row["rule"],
+        source=row["source"],
+        state=State(row["live_state"] if live else row["state"]),
+        run=row["run"],
+        attempts=row["live_attempts"] if live else row["attempts"],
+        chat_uuid=row["chat_uuid"],
+        agent_uuid=row["chat_agent"] or row["agent_uuid"],
+        name=row["name"],
+        reconciled=bool(row["reconciled"]),
+        duplicates=tuple(json.loads(row["duplicates"] or "[]")),
+        body=row["body"],
+        message=row["message"],
+        failure=failure_of(row),
+        park=None if row["park"] is None else ParkReason(row["park"]),
+        due_at=row["due_at"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        cancelling=bool(row["cancelling"]),
+    )
+
+
+def load(conn: Connection, _now: int, *, event_id: str) -> Event:
+    """The event as it came in. Raises NotFound."""
+    return event_of(_event_row(conn, event_id))
+
+
+def _event_row(conn: Connection, event_id: str) -> RowMapping:
+    row = conn.execute(select(events).where(events.c.id == event_id)).mappings().first()
+    if row is None:
+        raise NotFound(f"there is no event {event_id} in the ledger (it may have been pruned)")
+    return row
+
+
+def detail(conn: Connection, _now: int, *, any_id: str) -> EventDetail:
+    """All about an event, found by its id or by that of one of its dispatches. Raises NotFound."""
+    owner = conn.execute(select(dispatches.c.event_id).where(dispatches.c.id == any_id)).scalar()
+    row = _event_row(conn, owner or any_id)
+    made = tuple(views(conn, [row["id"]])[row["id"]])
+    return EventDetail(
+        event=event_of(row),
+        status=EventStatus(row["status"]),
+        dispatches=made,
+        attempts=_attempts(conn, [each.id for each in made]),
+        results=_results(conn, row["id"]),
+    )
+
+
+def _attempts(conn: Connection, dispatch_ids: Sequence[str]) -> tuple[AttemptView, ...]:
+    mine = select(attempts).where(attempts.c.dispatch_id.in_(dispatch_ids)).order_by(attempts.c.started_at)
+    return tuple(
+        AttemptView(
+            dispatch_id=row["dispatch_id"],
+            run=row["run"],
+            kind=row["kind"],
+            number=row["number"],
+            started_at=row["started_at"],
+            ended_at=row["ended_at"],
+            verdict=row["verdict"],
+            failure=failure_of(row),
+            chat_uuid=row["chat_uuid"],
+        )
+        for row in conn.execute(mine).mappings()
+    )
+
+
+def _results(conn: Connection, event_id: str) -> tuple[ResultView, ...]:
+    mine = select(results).where(results.c.event_id == event_id).order_by(results.c.created_at, results.c.id)
+    rows = conn.execute(mine).mappings().all()
+    pending: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
+    due = select(outbox).where(outbox.c.result_id.in_([row["id"] for row in rows]))
+    for row in conn.execute(due).mappings():
+        pending[row["result_id"]][row["destination"]] = row["error"]
+    return tuple(
+        ResultView(result_of(row), pending[row["id"]], tuple(json.loads(row["undeliverable"] or "[]"))) for row in rows
+    )
+
+
+def dispatch(conn: Connection, _now: int, *, dispatch_id: str) -> tuple[Event, Dispatch]:
+    """A dispatch as it stands and its event. Raises NotFound."""
+    row = conn.execute(_DISPATCHES.where(dispatches.c.id == dispatch_id)).mappings().first()
+    if row is None:
+        raise NotFound(f"there is no dispatch {dispatch_id} in the ledger (it may have been pruned)")
+    return load(conn, _now, event_id=row["event_id"]), dispatch_from(row, State(row["live_state"] or row["state"]))
+
+
+def dispatch_from(row: RowMapping, state: State) -> Dispatch:
+    """A dispatch from a row of `dispatches`."""
+    same = ("id", "event_id", "source", "rule", "body", "message", "trigger_type", "name", "agent_uuid", "run")
+    return Dispatch(
+        **{name: row[name] for name in same}, on_unknown=row["on_unknown"], failure=failure_of(row), state=state
+    )
+
+
+def rejected(conn: Connection, _now: int, *, source: str | None, limit: int) -> list[Rejection]:
+    """Refused requests, newest first."""
+    wanted = select(rejections).order_by(rejections.c.at.desc(), rejections.c.id.desc()).limit(limit)
+    if source is not None:
+        wanted = wanted.where(rejections.c.source == source)
+    return [
+        Rejection(**{**row, "headers": json.loads(row["headers"])})  # the columns are its fields
+        for row in conn.execute(wanted).mappings()
+    ]
+
+
+def paused(conn: Connection, _now: int) -> frozenset[str]:
+    """The sources that a person has paused."""
+    return frozenset(conn.execute(select(paused_sources.c.name)).scalars())
+
+
+def gauges(conn: Connection, now: int, *, terms: Terms) -> Gauges:
+    """Ledger-wide numbers. While sending is paused, or its rate is used up, nothing counts as due."""
+    due, first = conn.execute(select(func.count(), func.min(work.c.due_at)).where(work.c.due_at <= now)).one()
+    pauses = counters.current(conn, now)
+    limited = terms.spacing is not None and counters.read(conn, "pace") // 1_000 > now
+    still = bool(pauses) or limited
+    parked = select(dispatches.c.park, func.count()).where(dispatches.c.state == State.PARKED.value)
+    return Gauges(
+        due=0 if still else due,
+        oldest_due=0 if still or first is None else max(0, now - first),
+        unfinished=_count(conn, select(func.count()).select_from(work)),
+        checking=_count(conn, select(func.count()).where(work.c.look_at.is_not(None))),
+        unpublished=_count(conn, select(func.count()).select_from(outbox)),
+        unroutable=_count(conn, select(func.count()).where(outbox.c.error.startswith(UNROUTABLE))),
+        parked={row[0]: row[1] for row in conn.execute(parked.group_by(dispatches.c.park))},
+        paused=pauses,
+    )
+
+
+def _count(conn: Connection, counting: Select[Any]) -> int:
+    return int(conn.execute(counting).scalar_one())

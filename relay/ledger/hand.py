@@ -1,0 +1,142 @@
+"""What a person does to dispatches by hand: retry, cancel, replay; and to sources: pause."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+
+from relay.errors import Conflict, NotFound
+from relay.ledger import outbox, record
+from relay.ledger.browse import dispatch_from
+from relay.ledger.rows import about_of, dispatch_of, dispatch_row, failure_row, work_row
+from relay.ledger.schema import attempts, dispatches, events, paused_sources, work
+from relay.ledger.sql import keep_first
+from relay.ledger.terms import Terms
+from relay.ledger.work import news
+from relay.model import ENDED, LIVE, Dispatch, Entry, EventStatus, Failure, Move, State, tell
+
+_CANCELLED: Final = Failure("cancelled", "cancelled by a person")
+_WITHOUT_CHAT: Final = ENDED - {State.DONE}
+_CANCELLABLE: Final = frozenset({State.READY, State.HELD, State.WAITING})
+_OPEN: Final = frozenset({State.SENDING, State.CHECKING})
+
+
+def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | None) -> Dispatch:
+    """The next run of a dispatch that ended without a chat or is parked. Raises NotFound, Conflict."""
+    row, live = _lock(conn, dispatch_id)
+    state = State(live["state"] if live is not None else row["state"])
+    if state not in _WITHOUT_CHAT | {State.PARKED}:
+        raise Conflict(
+            f"dispatch {dispatch_id} is {state}: only one that ended without a chat, or is parked, is retried"
+        )
+    sent = _last_attempt(conn, dispatch_id) if state is State.PARKED else None
+    to = State.READY if sent is None else State.CHECKING
+    anew = {} if rendered is None else _rendering(rendered)
+    conn.execute(
+        update(dispatches)
+        .where(dispatches.c.id == dispatch_id)
+        .values(run=row["run"] + 1, state=None, park=None, attempts=0, updated_at=now, **failure_row(None), **anew)
+    )
+    conn.execute(
+        insert(work).values(
+            dispatch_id=dispatch_id,
+            run=row["run"] + 1,
+            state=to.value,
+            due_at=now if to is State.READY else None,
+            look_at=now if to is State.CHECKING else None,
+            last_ended_at=sent,
+            fence=now,  # above any that a row of this dispatch had
+        )
+    )
+    again = conn.execute(select(dispatches).where(dispatches.c.id == dispatch_id)).mappings().one()
+    return dispatch_from(again, to)
+
+
+def _lock(conn: Connection, dispatch_id: str) -> tuple[RowMapping, RowMapping | None]:
+    live = conn.execute(select(work).where(work.c.dispatch_id == dispatch_id).with_for_update()).mappings().first()
+    row = conn.execute(select(dispatches).where(dispatches.c.id == dispatch_id).with_for_update()).mappings().first()
+    if row is None:
+        raise NotFound(f"there is no dispatch {dispatch_id} in the ledger (it may have been pruned)")
+    return row, live
+
+
+def _last_attempt(conn: Connection, dispatch_id: str) -> int | None:
+    """When the last attempt to make the chat ended, or began if its end is not known; None when there was none."""
+    last = func.max(func.coalesce(attempts.c.ended_at, attempts.c.started_at))
+    mine = (attempts.c.dispatch_id == dispatch_id, attempts.c.kind == "chat")
+    ended: int | None = conn.execute(select(last).where(*mine)).scalar()
+    return ended
+
+
+def _rendering(rendered: Dispatch) -> dict[str, Any]:
+    names = ("body", "message", "trigger_type", "name", "agent_uuid", "on_unknown")
+    return {name: getattr(rendered, name) for name in names}
+
+
+def cancel(conn: Connection, now: int, *, dispatch_id: str, terms: Terms) -> Dispatch:
+    """End it, or, while its outcome is open, ask for its end. Raises NotFound, Conflict."""
+    row, live = _lock(conn, dispatch_id)
+    state = State(live["state"] if live is not None else row["state"])
+    if live is not None and state in _OPEN:
+        conn.execute(update(work).where(work.c.dispatch_id == dispatch_id).values(cancelling=True))
+        return dispatch_from(row, state)
+    if state is not State.PARKED and state not in _CANCELLABLE:
+        why = "its chat exists" if state in LIVE | {State.DONE} else f"it has ended as {state}"
+        raise Conflict(f"dispatch {dispatch_id} cannot be cancelled: {why}")
+    _end(conn, now, row, live, state, terms)
+    return dispatch_from(row, State.CANCELLED)
+
+
+def _end(
+    conn: Connection, now: int, row: RowMapping, live: Mapping[Any, Any] | None, state: State, terms: Terms
+) -> None:
+    told = news(conn, [row["id"]])[row["id"]]
+    made = row["attempts"] if live is None else live["attempts"]
+    result = tell.failed(about_of(told), dispatch_of(told), _CANCELLED, attempts=made, now=now)
+    if live is not None:
+        move = Move(row["id"], row["run"], state, State.CANCELLED, live["fence"], failure=_CANCELLED, results=(result,))
+        record.record(conn, now, [move], terms=terms)
+        return
+    ended = {"state": State.CANCELLED.value, "park": None, "updated_at": now, **failure_row(_CANCELLED)}
+    conn.execute(update(dispatches).where(dispatches.c.id == row["id"]).values(ended))
+    outbox.enqueue(conn, now, [result], terms)
+
+
+def extend(
+    conn: Connection, now: int, *, event_id: str, entry: Entry, again: bool, terms: Terms
+) -> list[tuple[str, str]]:
+    """Add the dispatches of a replay whose rules have not made, and will not make, a chat. Raises NotFound."""
+    held = conn.execute(select(events.c.id).where(events.c.id == event_id).with_for_update()).first()
+    if held is None:
+        raise NotFound(f"there is no event {event_id} in the ledger (it may have been pruned)")
+    done = frozenset() if again else _rules_with_chat(conn, event_id)
+    added = [dispatch for dispatch in entry.dispatches if dispatch.rule not in done]
+    _insert(conn, now, added)
+    ids = {dispatch.id for dispatch in added}
+    outbox.enqueue(conn, now, [result for result in entry.results if result.dispatch_id in ids], terms)
+    if added:
+        conn.execute(update(events).where(events.c.id == event_id).values(status=EventStatus.ACCEPTED.value))
+    return [(dispatch.id, dispatch.rule) for dispatch in added]
+
+
+def _rules_with_chat(conn: Connection, event_id: str) -> frozenset[str]:
+    """Rules that made, or may have made, or may still make, a chat of this event."""
+    without = [state.value for state in _WITHOUT_CHAT]
+    mine = select(dispatches.c.rule).where(dispatches.c.event_id == event_id)
+    return frozenset(conn.execute(mine.where(func.coalesce(dispatches.c.state, "").not_in(without))).scalars())
+
+
+def _insert(conn: Connection, now: int, added: Sequence[Dispatch]) -> None:
+    if added:
+        conn.execute(insert(dispatches), [dispatch_row(dispatch, now) for dispatch in added])
+    live = [work_row(dispatch, now) for dispatch in added if dispatch.state in LIVE]
+    if live:
+        conn.execute(insert(work), live)
+
+
+def pause_source(conn: Connection, now: int, *, name: str, paused: bool) -> None:
+    """Pause or resume a source."""
+    if paused:
+        conn.execute(keep_first(paused_sources, conn.dialect.name), {"name": name, "paused_at": now})
+    else:
+        conn.execute(delete(paused_sources).where(paused_sources.c.name == name))
