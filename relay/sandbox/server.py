@@ -76,7 +76,7 @@ def _guard(api: Api, token: str | None, clock: Callable[[], float]) -> Middlewar
         if not path.startswith("/_"):
             api.counts.arrive(request.method, path, clock())
             if delay := api.dice.delay():
-                await asyncio.sleep(delay)
+                await _wait(request, delay)
             if (denied := api.dice.faults.denied) is not None:
                 return deny(denied)
             if expected is not None and not _bears(request, expected):
@@ -84,6 +84,13 @@ def _guard(api: Api, token: str | None, clock: Callable[[], float]) -> Middlewar
         return await _refusing(request, handler)
 
     return guard
+
+
+async def _wait(request: web.Request, delay: float) -> None:
+    """The body is read first, so that a caller who hangs up meanwhile has still sent a request that is worked on."""
+    if request.method == "POST":
+        await request.read()
+    await asyncio.sleep(delay)
 
 
 def _bears(request: web.Request, expected: bytes) -> bool:

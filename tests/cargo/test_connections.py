@@ -245,8 +245,12 @@ async def test_a_handshake_that_never_ends_is_retryable():
 
 
 async def test_a_server_that_speaks_no_tls_is_retryable():
-    async with serving(answering()) as url, cargo(url.replace("http:", "https:")) as chats:
-        with pytest.raises(Retryable):
+    async def plain(reader, writer, _):
+        writer.write(http(b"", "400 Bad Request"))
+        await reader.read()
+
+    async with serving(plain) as url, cargo(url.replace("http:", "https:")) as chats:
+        with pytest.raises(Retryable, match="nothing was sent"):
             await chats.create(BODY)
 
 
