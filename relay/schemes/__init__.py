@@ -1,0 +1,17 @@
+"""How senders prove themselves and say what happened. Pure: no clock, no network, no environment."""
+
+from relay.schemes.build import NAMES, build, options
+from relay.schemes.request import Headers, Request
+from relay.schemes.scheme import Identity, Scheme, SchemeFault, SchemeSpec
+
+__all__ = [
+    "NAMES",
+    "Headers",
+    "Identity",
+    "Request",
+    "Scheme",
+    "SchemeFault",
+    "SchemeSpec",
+    "build",
+    "options",
+]

@@ -1,0 +1,115 @@
+"""JSON, read strictly: what comes out can be kept in a database, written again and matched without surprises."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final, NoReturn
+
+_DEEPEST: Final = 200
+_CHARSETS: Final = frozenset(
+    {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252", "utf-16", "utf-16le", "utf-16be"}
+)
+
+
+class Unreadable(ValueError):
+    """A body cannot be read. `reason` is a short stable word, the message says what is wrong and where."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def parse(body: bytes, charset: str = "utf-8") -> Any:
+    """The value of a JSON text (RFC 8259), a byte order mark in front being allowed.
+
+    Raises `Unreadable`: `empty`, `charset`, `json`, `number` (NaN, Infinity, beyond a float, over 4,300 digits),
+    `duplicate_key`, `depth` (over 200), `characters` (NUL or half a surrogate pair, which no database holds).
+    """
+    text = _decode(body, charset)
+    if not text.strip():
+        raise Unreadable("empty", "the body is empty; it must be JSON")
+    try:
+        data = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise Unreadable("json", f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except Unreadable:
+        raise
+    except ValueError as error:
+        raise Unreadable("number", f"the body has a number that is too long: {error}") from None
+    if text.count("[") + text.count("{") > _DEEPEST:
+        _require_shallow(data)
+    if "\\u" in text:
+        _require_storable(data)
+    return data
+
+
+def _decode(body: bytes, charset: str) -> str:
+    name = charset.strip().lower()
+    if name not in _CHARSETS:
+        raise Unreadable("charset", f"the charset {charset[:40]!r} is not known; send UTF-8")
+    try:
+        return body.decode("utf-8-sig" if name in {"utf-8", "utf8"} else name).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise Unreadable("charset", f"the body is not {name}: {error.reason} at byte {error.start}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value] # add gives None
+        raise Unreadable("duplicate_key", f"the key {twice[:80]!r} is there twice in one object")
+    return made
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if number in {float("inf"), float("-inf")}:
+        raise Unreadable("number", f"the number {text[:40]} is too large for a float")
+    return number
+
+
+def _constant(name: str) -> NoReturn:
+    raise Unreadable("number", f"{name} is no JSON")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+
+
+def _require_shallow(data: Any) -> None:
+    level = [data]
+    for _ in range(_DEEPEST + 1):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def _require_storable(data: Any) -> None:
+    pending = [data]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            _require_text(value)
+        elif isinstance(value, dict):
+            pending.extend(value)
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+
+
+def _require_text(value: str) -> None:
+    if "\0" in value:
+        raise Unreadable("characters", "a string has the character NUL (\\u0000), which no database holds")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise Unreadable("characters", "a string has half a surrogate pair (\\ud800 to \\udfff), which is no character")
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (item for item in items if isinstance(item, dict | list))
+
+
+def _too_deep() -> Unreadable:
+    return Unreadable("depth", f"the body nests more than {_DEEPEST} deep")

@@ -1,0 +1,84 @@
+"""A request as a scheme judges it: raw, before anything is parsed."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from relay.errors import Rejected
+
+
+class Headers(Mapping[str, tuple[str, ...]]):
+    """Header names in lower case, each with all its values in order; looking a name up ignores case."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._values: dict[str, tuple[str, ...]] = {}
+        for name, value in pairs:
+            key = name.lower()
+            self._values[key] = (*self._values[key], value) if key in self._values else (value,)
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> Self:
+        """From a plain mapping, one value per name."""
+        return cls(values.items())
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def first(self, name: str) -> str | None:
+        """The first value of `name` (given in lower case), None when there is none."""
+        values = self._values.get(name)
+        return values[0] if values else None
+
+    def sole(self, name: str, what: str) -> str:
+        """The one value of `name` (given in lower case), without white space around it.
+
+        Raises `Rejected` (401): `<what>_missing` when there is none or an empty one, `header_repeated` when there are
+        several, because then sender and receiver may each mean another one.
+        """
+        values = self._values.get(name, ())
+        if len(values) > 1:
+            raise Rejected(
+                f"the header {name} is there {len(values)} times",
+                status=401,
+                reason="header_repeated",
+                hint=f"something between the sender and here adds a second {name}",
+            )
+        value = values[0].strip() if values else ""
+        if not value:
+            raise Rejected(
+                f"the header {name} is missing",
+                status=401,
+                reason=f"{what}_missing",
+                hint=f"the sender does not sign, a proxy drops {name}, or the source has the wrong scheme",
+            )
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request. `body` is what came over the wire (not inflated), `url` the one that the sender used.
+
+    `received_at` is milliseconds since the epoch.
+    """
+
+    method: str
+    url: str
+    headers: Headers
+    body: bytes
+    received_at: int
+
+
+def octets(text: str) -> bytes:
+    """The bytes of a header value as they came over the wire; never raises (servers decode with surrogateescape)."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
