@@ -7,9 +7,12 @@ from relay.broker.delivery import Delivery
 from relay.broker.faults import Away, BrokerFault, Missing, Unroutable, ask
 from relay.broker.link import Link
 from relay.broker.publish import ResultPublisher
-from relay.broker.topology import bind_queue, delivery_limit, ensure_exchange, ensure_queue
+from relay.broker.tolerant import UNREADABLE
+from relay.broker.topology import PATIENT, bind_queue, delivery_limit, ensure_exchange, ensure_queue
 
 __all__ = [
+    "PATIENT",
+    "UNREADABLE",
     "Address",
     "Away",
     "Broker",

@@ -7,7 +7,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """`tag` is the delivery tag on its channel; the rest are AMQP's properties, `headers` with the names as sent."""
+    """`tag` is the delivery tag on its channel; the rest are AMQP's properties, `headers` with the names as sent.
+
+    `timestamp` is milliseconds since the epoch.
+    """
 
     tag: int
     body: bytes
@@ -20,4 +23,5 @@ class Delivery:
     reply_to: str | None = None
     type: str | None = None
     app_id: str | None = None
+    timestamp: int | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)

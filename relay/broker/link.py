@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from relay.broker.address import Address
 from relay.broker.faults import Away, BrokerFault, ask
+from relay.broker.tolerant import tolerate
 from relay.retry import backoff
 from relay.telemetry import PartState, get_log
 
@@ -53,6 +54,7 @@ class Link:
 
     async def run(self) -> None:
         """Connect, hold, connect again: until cancelled."""
+        tolerate()
         tries = 0
         while True:
             try:
@@ -69,6 +71,16 @@ class Link:
     async def ready(self) -> None:
         """Return once it is connected."""
         await self._up.wait()
+
+    @property
+    def up(self) -> bool:
+        """Whether it is connected."""
+        return self._up.is_set()
+
+    def server(self) -> str:
+        """RabbitMQ's version as it says it, empty while not connected."""
+        transport = self._connection and self._connection.transport
+        return str(transport.connection.server_properties.get("version", "")) if transport else ""
 
     async def channel(self, *, returns: bool = False) -> AbstractChannel:
         """A new channel with publisher confirms; `returns` makes what is unroutable raise. Raises Away."""

@@ -64,7 +64,7 @@ async def bind_queue(link: Link, queue: str, exchange: str, key: str) -> None:
 
 
 async def delivery_limit(link: Link, queue: str) -> int | None:
-    """The `x-delivery-limit` of an existing quorum queue where it can be seen; None when there is none, or it cannot.
+    """The `x-delivery-limit` of an existing queue where it can be seen; None when there is none, or it cannot.
 
     AMQP has no question for this; but RabbitMQ refuses to declare a queue again with other arguments, and says why.
     A limit set by a policy is not seen.
@@ -76,5 +76,13 @@ async def delivery_limit(link: Link, queue: str) -> int | None:
         raise
     except BrokerFault as fault:
         match = _LIMIT.search(str(fault))
-        return int(match[1]) if match and match[1] else None
+        if match is None:
+            return None
+        return int(match[1]) if match[1] else _default_limit(link.server())
     return int(PATIENT["x-delivery-limit"])
+
+
+def _default_limit(server: str) -> int | None:
+    """What a quorum queue without the argument has (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling)."""
+    major = server.partition(".")[0]
+    return 20 if major.isdigit() and int(major) >= 4 else None

@@ -1,0 +1,6 @@
+"""RabbitMQ in: messages become events, acknowledged once they are committed."""
+
+from relay.consumer.consumer import Accepts, Consumer
+from relay.consumer.source import Input
+
+__all__ = ["Accepts", "Consumer", "Input"]

@@ -1,0 +1,46 @@
+"""Makes sure that an input's queue is there, and bound."""
+
+from typing import Final
+
+from relay.broker import PATIENT, BrokerFault, Link, Missing, bind_queue, delivery_limit, ensure_queue
+from relay.consumer.source import Input
+from relay.telemetry import get_log
+
+log = get_log()
+
+_LOW: Final = 1_000
+
+
+async def prepare(link: Link, source: Input) -> bool:
+    """Look the queue up, declare it where that is wanted, bind it; whether it was there already. Raises BrokerFault."""
+    try:
+        found = await ensure_queue(link, source.queue, PATIENT if source.declare else None)
+    except Missing:
+        hint = "create it, or leave out `declare: false`"
+        raise BrokerFault(f"source {source.name}: queue {source.queue!r} does not exist: {hint}") from None
+    if source.bind is not None:
+        await _bind(link, source, *source.bind)
+    return found
+
+
+async def warn_of_limit(link: Link, source: Input) -> None:
+    """Log it when RabbitMQ drops messages of this queue after few deliveries."""
+    limit = await delivery_limit(link, source.queue)
+    if limit is not None and limit < _LOW:
+        log.warning(
+            "source.delivery_limit",
+            source=source.name,
+            queue=source.queue,
+            limit=limit,
+            what="RabbitMQ drops a message after so many cut connections or pauses",
+            do=f"give the queue x-delivery-limit={PATIENT['x-delivery-limit']}, or let Relay declare it",
+        )
+
+
+async def _bind(link: Link, source: Input, exchange: str, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        try:
+            await bind_queue(link, source.queue, exchange, key)
+        except Missing:
+            hint = "create it, or correct bind.exchange"
+            raise BrokerFault(f"source {source.name}: exchange {exchange!r} does not exist: {hint}") from None

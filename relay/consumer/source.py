@@ -1,0 +1,26 @@
+"""A queue as a way in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay.rules import Template
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A configured source of type `amqp`.
+
+    At most `prefetch` messages are under way at once. `bind` is an exchange and routing keys to bind the queue with.
+    `declare` False: the queue must be there. `reply` keeps a message's `reply_to`. `event` has templates for `id`,
+    `type`, `subject` and `time`, which win over what the message itself says; `vars` are the rules' constants.
+    """
+
+    name: str
+    queue: str
+    prefetch: int = 100
+    bind: tuple[str, tuple[str, ...]] | None = None
+    declare: bool = True
+    reply: bool = False
+    event: Mapping[str, Template] = field(default_factory=dict)
+    vars: Mapping[str, Any] = field(default_factory=dict)
