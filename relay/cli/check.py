@@ -50,4 +50,4 @@ def _print(loaded: "Loaded") -> None:
     found = _document(loaded)
     print_line(f"{', '.join(found['files'])}: no faults")
     for kind in ("sources", "rules"):
-        print_line(f"{len(found[kind])} {kind}: {', '.join(found[kind]) or '-'}")
+        print_line(f"{kind} ({len(found[kind])}): {', '.join(found[kind]) or '-'}")

@@ -49,7 +49,8 @@ def send(
     body = read_payload(file)
     scheme = schemes.build(_find(settings, source).spec())
     signed = scheme.sign(body, now=int(time.time() * 1_000), id=id_ or new_id(), method="POST", url=target)
-    headers = {"content-type": "application/json"} | signed | read_headers(header)
+    headers = {"content-type": "application/json"}
+    headers |= {name.lower(): value for name, value in signed.items()} | read_headers(header)
     answer = asyncio.run(_post(target, body, headers))
     if as_json:
         print_json(answer.document)

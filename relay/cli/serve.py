@@ -34,12 +34,13 @@ def serve(
     """Run the service until SIGTERM, which drains it; a second one ends it at once."""
     import asyncio
 
-    from relay.app import run
     from relay.cli.settings import load
     from relay.telemetry import configure
 
     configure(log_level.value, log_format.value)
     loaded = load(config, strict=True)
+    from relay.app import run
+
     with asyncio.Runner(loop_factory=_loop()) as runner:
         code = runner.run(run(loaded, migrate=migrate, grace=grace))
     raise typer.Exit(code)

@@ -1,0 +1,115 @@
+"""send: a payload signed as the vendor would, judged by the scheme itself on the other side."""
+
+import json
+import socket
+import time
+
+import pytest
+from aiohttp import web
+from relay import schemes
+from relay.errors import Rejected
+from relay.secret import Secret
+from tests.cli.conftest import serving
+
+SECRET = "dGhlIHNlY3JldCBvZiBoZWxwZGVzaw=="
+
+
+class Gate:
+    """Takes what the scheme verifies, as a relay does; keeps the requests."""
+
+    def __init__(self):
+        self.scheme = schemes.build(schemes.SchemeSpec("zendesk", (Secret(SECRET),)))
+        self.requests = []
+        self.refuse = None
+
+    async def take(self, request):
+        body = await request.read()
+        headers = schemes.Headers(request.headers.items())
+        self.requests.append((headers, body))
+        if self.refuse:
+            return web.json_response({"detail": "come back later"}, status=self.refuse)
+        try:
+            now = int(time.time() * 1_000)
+            self.scheme.verify(schemes.Request("POST", str(request.url), headers, body, now))
+        except Rejected as error:
+            return web.json_response({"detail": str(error)}, status=error.status)
+        event = {"id": "0190-1", "externalId": "e", "status": "accepted", "type": "t"}
+        return web.json_response({"events": [event | {"dispatches": [{"id": "d-1", "rule": "urgent"}]}]}, status=202)
+
+    def app(self):
+        app = web.Application()
+        app.router.add_post("/hooks/helpdesk", self.take)
+        return app
+
+
+@pytest.fixture
+def gate():
+    return Gate()
+
+
+@pytest.fixture
+def hooks(relay, gate, tmp_path, monkeypatch):
+    """The URL of a hooks listener, which the configuration names."""
+    monkeypatch.setenv("ZENDESK_SECRET", SECRET)
+    with serving(gate.app) as url:
+        (tmp_path / "config").mkdir()
+        (tmp_path / "config/relay.yaml").write_text(
+            f"http: {{hooks: '0.0.0.0:{url.rpartition(':')[2]}'}}\n"
+            'cargo: {token: "${CARGO_API_TOKEN}"}\n'
+            'sources:\n  helpdesk: {type: webhook, scheme: zendesk, secret: "${ZENDESK_SECRET}"}\n'
+            "  bus: {type: amqp, queue: crm.events}\nbroker: {url: amqp://localhost}\n"
+        )
+        yield url
+
+
+def test_it_is_signed_and_the_answer_is_shown(relay, hooks):
+    result = relay("send", "helpdesk", "-", stdin='{"id": "1"}')
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1].split() == ["0190-1", "e", "accepted", "t", "urgent:", "d-1"]
+    document = json.loads(relay("send", "helpdesk", "-", "--json", stdin="{}").stdout)
+    assert document["events"][0]["id"] == "0190-1"
+
+
+def test_a_header_of_ones_own_wins(relay, hooks, gate):
+    result = relay("send", "helpdesk", "-", "-H", "X-Zendesk-Webhook-Signature: forged", "-H", "X-More: 1", stdin="{}")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("relay: the relay answered 401: ")
+    assert gate.requests[-1][0].get("x-zendesk-webhook-signature") == ("forged",)
+    assert gate.requests[-1][0].get("x-more") == ("1",)
+
+
+def test_the_secret_is_not_printed(relay, hooks):
+    result = relay("send", "helpdesk", "-", stdin="{}")
+    assert SECRET not in result.stdout + result.stderr
+
+
+def test_only_this_sources_secret_must_be_set(relay, hooks, monkeypatch):
+    monkeypatch.delenv("ZENDESK_SECRET")
+    result = relay("send", "helpdesk", "-", stdin="{}")
+    assert result.exit_code == 1
+    assert "the variable ZENDESK_SECRET is not set" in result.stderr
+    assert "CARGO_API_TOKEN" not in result.stderr
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 1), (404, 1), (429, 1), (503, 3)])
+def test_a_refusal_is_an_exit_code(relay, hooks, gate, status, code):
+    gate.refuse = status
+    result = relay("send", "helpdesk", "-", stdin="{}")
+    assert (result.exit_code, result.stderr) == (code, f"relay: the relay answered {status}: come back later\n")
+    assert relay("send", "helpdesk", "-", "--json", stdin="{}").exit_code == code
+
+
+def test_a_source_that_is_not_there_or_no_webhook(relay, hooks):
+    assert "there is no source nobody in the configuration; there are: " in relay("send", "nobody", "-").stderr
+    result = relay("send", "bus", "-", stdin="{}")
+    assert result.exit_code == 1
+    assert "source bus is a queue; publish to crm.events" in result.stderr
+
+
+def test_no_relay_there_is_exit_code_3(relay, hooks):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        result = relay("send", "helpdesk", "-", "--url", url, stdin="{}")
+    assert result.exit_code == 3
+    assert f"no relay answers at {url}/hooks/helpdesk (Connection refused)" in result.stderr
