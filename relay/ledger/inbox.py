@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Final
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
 from relay.ledger import outbox
 from relay.ledger.rows import dispatch_row, encode, event_row, work_row
 from relay.ledger.schema import dispatches, events, rejections, seen, work
-from relay.ledger.sql import Row, padded, upsert
+from relay.ledger.sql import Row, Upsert, keep_first, padded, upsert, write_many
 from relay.ledger.terms import Terms
 from relay.model import Entry, Event, EventStatus, Receipt, Rejection, State
 
@@ -31,6 +32,11 @@ _RULES: Final = (
     .where(dispatches.c.event_id.in_(bindparam("ids", expanding=True)))
     .order_by(dispatches.c.id)
 )
+
+
+_EVENTS: Final = insert(events)
+_DISPATCHES: Final = insert(dispatches)
+_WORK: Final = insert(work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +121,22 @@ def _seen_row(one: Prepared, expires_at: int) -> Row:
 
 
 def _overwrite(conn: Connection, now: int, batch: Delivery) -> None:
-    if not batch:
-        return
-    put = upsert(conn, seen)
-    newest = {"event_id": put.excluded.event_id, "expires_at": put.excluded.expires_at}
-    conn.execute(
-        put.on_conflict_do_update(index_elements=[seen.c.key], set_=newest),
-        [_seen_row(one, now + REDELIVERY) for one in batch],
-    )
+    rows = [_seen_row(one, now + REDELIVERY) for one in batch]
+    write_many(conn, _put(conn.dialect.name, expired=False), rows)
 
 
 def _claim_keys(conn: Connection, now: int, batch: Delivery, terms: Terms) -> None:
-    if not batch:
-        return
-    put = upsert(conn, seen)
+    rows = [_seen_row(one, _expiry(one, now, terms)) | {"now": now} for one in batch]
+    write_many(conn, _put(conn.dialect.name, expired=True), rows)
+
+
+@cache
+def _put(dialect: str, *, expired: bool) -> Upsert:
+    """The insert of an identity over any that is there, or only over one that has expired."""
+    put = upsert(dialect, seen)
     ours = {name: put.excluded[name] for name in ("event_id", "digest", "expires_at")}
-    conn.execute(
-        put.on_conflict_do_update(index_elements=[seen.c.key], set_=ours, where=seen.c.expires_at <= now),
-        [_seen_row(one, _expiry(one, now, terms)) for one in batch],
-    )
+    where = seen.c.expires_at <= bindparam("now") if expired else None
+    return put.on_conflict_do_update(index_elements=[seen.c.key], set_=ours, where=where)
 
 
 def _look_up(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, RowMapping]:
@@ -143,15 +146,10 @@ def _look_up(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, RowMapping]
 
 
 def _insert(conn: Connection, now: int, fresh: Delivery, terms: Terms) -> None:
-    if not fresh:
-        return
-    conn.execute(insert(events), sorted((one.row for one in fresh), key=_by_id))
+    write_many(conn, _EVENTS, sorted((one.row for one in fresh), key=_by_id))
     made = sorted((each for one in fresh for each in one.entry.dispatches), key=lambda each: each.id)
-    if made:
-        conn.execute(insert(dispatches), [dispatch_row(each, now) for each in made])
-    live = [work_row(each, now) for each in made if each.state in {State.READY, State.HELD}]
-    if live:
-        conn.execute(insert(work), live)
+    write_many(conn, _DISPATCHES, [dispatch_row(each, now) for each in made])
+    write_many(conn, _WORK, [work_row(each, now) for each in made if each.state in {State.READY, State.HELD}])
     outbox.enqueue(conn, now, [result for one in fresh for result in one.entry.results], terms)
 
 
@@ -188,7 +186,7 @@ def _rules(conn: Connection, event_ids: set[str]) -> defaultdict[str, list[tuple
 def reject(conn: Connection, _now: int, batch: Sequence[Rejection]) -> list[None]:
     """Keep refused requests, the newest of each source."""
     rows = [_rejection_row(one) for one in batch]
-    conn.execute(upsert(conn, rejections).on_conflict_do_nothing(), sorted(rows, key=_by_id))
+    write_many(conn, keep_first(rejections, conn.dialect.name), sorted(rows, key=_by_id))
     for source in sorted({one.source for one in batch}):
         _trim(conn, source)
     return [None] * len(batch)

@@ -15,7 +15,7 @@ GRANT: Final = 30_000
 
 def lease(conn: Connection, now: int, *, name: str, ttl: int, terms: Terms) -> bool:
     """Take or renew; False while another has it. One that ends later than twice its time from now is void."""
-    take = upsert(conn, leases).values(name=name, owner=terms.owner, until=now + ttl)
+    take = upsert(conn.dialect.name, leases).values(name=name, owner=terms.owner, until=now + ttl)
     free = or_(leases.c.owner == terms.owner, leases.c.until <= now, leases.c.until > now + 2 * ttl)
     taken = take.on_conflict_do_update(
         index_elements=[leases.c.name],
@@ -40,7 +40,7 @@ def reserve(conn: Connection, now: int, *, wanted: int, terms: Terms) -> int:
     )
     taken = conn.execute(select(func.count()).select_from(work)).scalar_one() + conn.execute(others).scalar_one()
     granted = max(0, min(wanted, terms.high_water - int(taken)))
-    put = upsert(conn, slots).values(owner=terms.owner, free=granted, until=now + GRANT)
+    put = upsert(conn.dialect.name, slots).values(owner=terms.owner, free=granted, until=now + GRANT)
     conn.execute(
         put.on_conflict_do_update(
             index_elements=[slots.c.owner], set_={"free": put.excluded.free, "until": put.excluded.until}

@@ -3,7 +3,7 @@
 from typing import Final
 from urllib.parse import unquote
 
-from relay.errors import RelayError
+from relay.errors import RelayError, Unavailable
 from relay.ledger import migrate as steps
 from relay.ledger import postgres, sqlite, work
 from relay.ledger.commit import Store
@@ -80,9 +80,12 @@ async def _open_file(path: str) -> Store:
     try:
         await store.write(steps.upgrade)
         await store.write(work.void)
-    except RelayError as error:
+    except Unavailable as error:
         await store.aclose()
-        raise Unusable(f"ledger {path}: {error}") from None
+        raise sqlite.unusable(path, str(error)) from None
+    except RelayError:
+        await store.aclose()
+        raise
     return store
 
 

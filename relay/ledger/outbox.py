@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, upda
 from relay.ledger import counters
 from relay.ledger.rows import encode, result_of, result_row
 from relay.ledger.schema import outbox, results
-from relay.ledger.sql import Row, is_alone, padded, upsert
+from relay.ledger.sql import Row, is_alone, keep_first, padded, write_many
 from relay.ledger.terms import Terms
 from relay.model import Due, Result, Settled
 
@@ -57,10 +57,9 @@ def enqueue(conn: Connection, now: int, told: Sequence[Result], terms: Terms) ->
         counters.write(conn, "position", top + len(rows))
         for position, row in enumerate(rows, top + 1):
             row["position"] = position
-    conn.execute(upsert(conn, results).on_conflict_do_nothing(), sorted(rows, key=_by_id))
+    write_many(conn, keep_first(results, conn.dialect.name), sorted(rows, key=_by_id))
     deliveries = [delivery for result in told for delivery in _deliveries(result, now, terms)]
-    if deliveries:
-        conn.execute(upsert(conn, outbox).on_conflict_do_nothing(), sorted(deliveries, key=_by_delivery))
+    write_many(conn, keep_first(outbox, conn.dialect.name), sorted(deliveries, key=_by_delivery))
 
 
 def _deliveries(result: Result, now: int, terms: Terms) -> list[Row]:
@@ -110,8 +109,7 @@ def settle(conn: Connection, now: int, batch: Sequence[Settled]) -> list[None]:
         for one in batch
         if not (one.confirmed or one.undeliverable)
     ]
-    if again:
-        conn.execute(_RETRY, sorted(again, key=lambda row: (row["of"], row["at"])))
+    write_many(conn, _RETRY, sorted(again, key=lambda row: (row["of"], row["at"])))
     _give_up(conn, [one for one in batch if one.undeliverable])
     return [None] * len(batch)
 

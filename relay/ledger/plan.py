@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, or_, update
 from relay.ledger import outbox
 from relay.ledger.rows import encode, failure_row
 from relay.ledger.schema import attempts, dispatches, work
-from relay.ledger.sql import Row, padded
+from relay.ledger.sql import Row, padded, write_many
 from relay.ledger.terms import Terms
 from relay.ledger.work import kind_of
 from relay.model import LIVE, Failure, Move, Result, State
@@ -62,6 +62,7 @@ _DUPLICATES: Final = (
     .where(dispatches.c.id == bindparam("of"))
     .values(duplicates=bindparam("others"), updated_at=bindparam("now"))
 )
+_REVIVED: Final = insert(work)
 _OVER: Final = delete(work).where(work.c.dispatch_id.in_(bindparam("ids", expanding=True)))
 
 
@@ -112,18 +113,13 @@ class Plan:
         self.duplicates.append({"of": dispatch_id, "others": encode(list(uuids)), "now": self.now})
 
     def write(self, conn: Connection, terms: Terms) -> None:
-        if self.work:
-            conn.execute(_WORK, [_prefixed(row) for row in self.work])
-        if self.revived:
-            conn.execute(insert(work), self.revived)
+        write_many(conn, _WORK, [_prefixed(row) for row in self.work])
+        write_many(conn, _REVIVED, self.revived)
         if self.over:
             conn.execute(_OVER, {"ids": padded(self.over)})
-        if self.attempts:
-            conn.execute(_ATTEMPT, self.attempts)
-        if self.dispatches:
-            conn.execute(_DISPATCH, self.dispatches)
-        if self.duplicates:
-            conn.execute(_DUPLICATES, self.duplicates)
+        write_many(conn, _ATTEMPT, self.attempts)
+        write_many(conn, _DISPATCH, self.dispatches)
+        write_many(conn, _DUPLICATES, self.duplicates)
         outbox.enqueue(conn, self.now, self.results, terms)
 
 

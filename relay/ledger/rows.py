@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import RowMapping
 
-from relay.ledger.schema import dispatches, events, results
+from relay.ledger.schema import dispatches, events
 from relay.ledger.sql import Row
 from relay.model import About, Claim, Dispatch, Entry, Event, Failure, ParkReason, Result, ResultType, State
 
@@ -208,16 +208,16 @@ def result_row(result: Result, now: int) -> Row:
 def result_of(row: RowMapping) -> Result:
     """The result of a row of `results`."""
     return Result(
-        id=row[results.c.id],
-        type=ResultType(row[results.c.type]),
-        source=row[results.c.source],
-        event_id=row[results.c.event_id],
-        time=row[results.c.time],
-        routing_key=row[results.c.routing_key],
-        data=json.loads(row[results.c.data]),
-        dispatch_id=row[results.c.dispatch_id],
-        correlation_id=row[results.c.correlation_id],
-        reply_to=row[results.c.reply_to],
-        traceparent=row[results.c.traceparent],
-        chat_uuid=row[results.c.chat_uuid],
+        id=row["id"],
+        type=ResultType(row["type"]),
+        source=row["source"],
+        event_id=row["event_id"],
+        time=row["time"],
+        routing_key=row["routing_key"],
+        data=json.loads(row["data"]),
+        dispatch_id=row["dispatch_id"],
+        correlation_id=row["correlation_id"],
+        reply_to=row["reply_to"],
+        traceparent=row["traceparent"],
+        chat_uuid=row["chat_uuid"],
     )

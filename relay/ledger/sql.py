@@ -1,10 +1,13 @@
-"""The few places where the two databases are spoken to differently."""
+"""The few places where the two databases are spoken to differently, and the way in for many rows."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Dialect, Table
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import UpdateBase
 
 Upsert = postgresql.Insert | sqlite.Insert
 Row = dict[str, Any]
@@ -18,9 +21,39 @@ def is_alone(conn: Connection) -> bool:
     return conn.dialect.name != _POSTGRES
 
 
-def upsert(conn: Connection, table: Table) -> Upsert:
+def upsert(dialect: str, table: Table) -> Upsert:
     """An INSERT that takes `on_conflict_do_nothing` and `on_conflict_do_update`."""
-    return sqlite.insert(table) if is_alone(conn) else postgresql.insert(table)
+    return postgresql.insert(table) if dialect == _POSTGRES else sqlite.insert(table)
+
+
+@cache
+def keep_first(table: Table, dialect: str) -> Upsert:
+    """An INSERT that leaves a row that is there already as it is."""
+    return upsert(dialect, table).on_conflict_do_nothing()
+
+
+def write_many(conn: Connection, statement: UpdateBase, rows: Sequence[Row]) -> None:
+    """Execute for each row; all have the same keys, the names of the statement's parameters.
+
+    The statement is compiled once and its parameters go to the driver as they are, which takes a third of the time
+    of `Connection.execute` with a list. Keep it in a constant: it is the key of the cache.
+    """
+    if rows:
+        text, values = _compiled(statement, tuple(rows[0]), conn.dialect)
+        conn.exec_driver_sql(text, [values(row) for row in rows])
+
+
+@lru_cache(maxsize=256)
+def _compiled(
+    statement: UpdateBase, names: tuple[str, ...], dialect: Dialect
+) -> tuple[str, Callable[[Row], tuple[Any, ...]]]:
+    compiled = statement.compile(dialect=dialect, column_keys=list(names))
+    places: list[str] = list(compiled.positiontup or ())
+    fixed = {name: value for name, value in compiled.params.items() if name not in names}
+    pick = itemgetter(*places)
+    if fixed:
+        return str(compiled), lambda row: pick(fixed | row)
+    return str(compiled), pick
 
 
 def padded(items: Iterable[T]) -> list[T]:

@@ -61,7 +61,7 @@ class SqliteStore:
         except BaseException as error:
             self._release()
             if isinstance(error, DBAPIError):
-                raise _unusable(path, error) from None
+                raise unusable(path, describe(error)) from None
             raise
 
     async def write(self, work: Work[T]) -> T:
@@ -177,9 +177,8 @@ def _folder_fault(path: Path, error: OSError) -> str:
     return f"its folder {folder} cannot be written ({error.strerror}): give the relay's user write access to it"
 
 
-def _unusable(path: str, error: DBAPIError) -> Unusable:
+def unusable(path: str, said: str) -> Unusable:
     """The driver's words with what to do about them."""
-    said = str(error.orig)
     if "not a database" in said or "malformed" in said:
         todo = "it is not a SQLite database: name another file, or move this one away"
     elif "readonly" in said or "unable to open" in said:
@@ -190,4 +189,4 @@ def _unusable(path: str, error: DBAPIError) -> Unusable:
         todo = "another program holds it locked: close that one"
     else:
         todo = "see whether the file and its disk are well"
-    return Unusable(f"ledger {path}: {todo} ({describe(error)})")
+    return Unusable(f"ledger {path}: {todo} ({said})")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, case, delete, func, in
 from relay.ledger import counters
 from relay.ledger.rows import NEWS, claim_of
 from relay.ledger.schema import attempts, dispatches, events, leases, outbox, slots, work
-from relay.ledger.sql import Row, padded
+from relay.ledger.sql import Row, padded, write_many
 from relay.ledger.terms import Terms
 from relay.model import Claim, Doubt, State
 
@@ -51,6 +51,7 @@ _CLAIM: Final = (
     .returning(*(work.c[name] for name in ("dispatch_id", "run", "state", "fence", "number", "attempts")))
     .returning(work.c.first_attempt_at, work.c.paused_before, work.c.doubt)
 )
+_OPEN: Final = insert(attempts)
 _DOUBTS: Final = (
     select(work).where(work.c.look_at <= bindparam("now")).order_by(work.c.look_at).limit(bindparam("most"))
 )
@@ -86,20 +87,17 @@ def _start(first: int, turn: int, now: int, terms: Terms) -> int:
 
 
 def _open_attempts(conn: Connection, now: int, taken: Sequence[RowMapping], starts: Sequence[int]) -> None:
-    if taken:
-        conn.execute(
-            insert(attempts),
-            [
-                {
-                    "dispatch_id": row["dispatch_id"],
-                    "run": row["run"],
-                    "kind": kind_of(row["state"]),
-                    "number": row["number"],
-                    "started_at": now + start,
-                }
-                for row, start in zip(taken, starts, strict=True)
-            ],
-        )
+    rows = [
+        {
+            "dispatch_id": row["dispatch_id"],
+            "run": row["run"],
+            "kind": kind_of(row["state"]),
+            "number": row["number"],
+            "started_at": now + start,
+        }
+        for row, start in zip(taken, starts, strict=True)
+    ]
+    write_many(conn, _OPEN, rows)
 
 
 def kind_of(state: str) -> str:
@@ -161,7 +159,7 @@ def _end_leases(conn: Connection, now: int, over: Any) -> int:
             owner=None,
         )
     )
-    return int(conn.execute(swept).rowcount)
+    return len(conn.execute(swept.returning(work.c.dispatch_id)).all())
 
 
 def doubts(conn: Connection, now: int, *, limit: int) -> list[Doubt]:

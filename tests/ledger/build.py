@@ -1,0 +1,61 @@
+"""Entries, moves and results as the rest of the relay would hand them to a ledger."""
+
+import json
+from dataclasses import replace
+from hashlib import sha256
+from itertools import count
+
+from relay.model import Chat, Dispatch, Entry, Event, EventStatus, Move, State, Verdict, new_id, tell
+
+_numbers = count(1)
+
+
+def make_event(external_id="", *, body=None, source="helpdesk", **rest):
+    data = {"ticket": 1} if body is None else body
+    raw = json.dumps(data).encode()
+    name = f"ext-{next(_numbers)}" if external_id == "" else external_id
+    return Event(
+        id=new_id(),
+        source=source,
+        external_id=name,
+        type="ticket.created",
+        data=data,
+        raw=raw,
+        digest=sha256(raw).digest(),
+        received_at=1_700_000_000_000,
+        **rest,
+    )
+
+
+def make_dispatch(event, rule="urgent", **rest):
+    return Dispatch(new_id(), event.id, event.source, rule, '{"trigger":{"type":"connector"}}', **rest)
+
+
+def make_entry(external_id="", *, rules=("urgent",), body=None, source="helpdesk", dispatch=None, **rest):
+    event = make_event(external_id, body=body, source=source, **rest)
+    made = tuple(make_dispatch(event, rule, **(dispatch or {})) for rule in rules)
+    return Entry(event, EventStatus.ACCEPTED if made else EventStatus.UNMATCHED, made)
+
+
+def make_chat(uuid="chat-1"):
+    return Chat(uuid, created_at=1_700_000_000_500, name="Ticket", agent_uuid="agent-1")
+
+
+def created(claim, chat=None, **rest):
+    """The move of a call that made a chat."""
+    chat = chat or make_chat()
+    told = tell.created(claim.about, claim.dispatch, chat, attempts=claim.attempts, reconciled=False, now=1)
+    to = State.MESSAGING if claim.dispatch.message else State.DONE
+    return replace(move(claim, to, verdict=Verdict.CREATED), chat=chat, results=(told,), **rest)
+
+
+def move(claim, to, **rest):
+    return Move(claim.dispatch.id, claim.dispatch.run, claim.state, to, claim.fence, claim.attempt, **rest)
+
+
+def waiting(claim, due_in=0, **rest):
+    return move(claim, State.WAITING, **({"verdict": Verdict.RETRYABLE, "due_in": due_in} | rest))
+
+
+def checking(claim, due_in=0, **rest):
+    return move(claim, State.CHECKING, **({"verdict": Verdict.UNKNOWN, "due_in": due_in} | rest))

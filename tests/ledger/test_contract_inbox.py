@@ -1,0 +1,203 @@
+"""What every ledger promises of what comes in."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from relay.errors import Refused
+from relay.ledger import SqlLedger, Terms
+from relay.ledger.schema import rejections
+from relay.model import EventStatus, Failure, Rejection, State, tell
+from sqlalchemy import func, select
+from tests.ledger.build import make_dispatch, make_entry, make_event
+
+
+async def test_a_new_event_is_receipted_with_its_dispatches(ledger):
+    entry = make_entry("a", rules=("one", "two"))
+    [receipt] = await ledger.accept([entry])
+    assert (receipt.id, receipt.external_id, receipt.status) == (entry.event.id, "a", EventStatus.ACCEPTED)
+    assert receipt.dispatches == tuple((each.id, each.rule) for each in entry.dispatches)
+
+
+async def test_the_same_identity_again_makes_nothing_new_and_names_the_first(ledger):
+    first, second = make_entry("a"), make_entry("a")
+    await ledger.accept([first])
+    [receipt] = await ledger.accept([second])
+    assert (receipt.id, receipt.status, receipt.conflict) == (first.event.id, EventStatus.DUPLICATE, False)
+    assert receipt.dispatches == ((first.dispatches[0].id, "urgent"),)
+    assert [claim.dispatch.id for claim in await ledger.claim(10)] == [first.dispatches[0].id]
+
+
+async def test_another_body_under_the_same_id_is_a_conflict_and_the_first_wins(ledger):
+    await ledger.accept([make_entry("a", body={"n": 1})])
+    [receipt] = await ledger.accept([make_entry("a", body={"n": 2})])
+    assert (receipt.status, receipt.conflict) == (EventStatus.DUPLICATE, True)
+
+
+@pytest.mark.parametrize("other", [{"source": "shop"}, {"origin": "/elsewhere"}])
+async def test_source_and_origin_belong_to_the_identity(ledger, other):
+    await ledger.accept([make_entry("a")])
+    [receipt] = await ledger.accept([make_entry("a", **other)])
+    assert receipt.status is EventStatus.ACCEPTED
+
+
+async def test_a_repeat_within_one_delivery_is_a_duplicate(ledger):
+    first, second = await ledger.accept([make_entry("a"), make_entry("a")])
+    assert (first.status, second.status, second.id) == (EventStatus.ACCEPTED, EventStatus.DUPLICATE, first.id)
+
+
+async def test_repeats_in_one_commit_are_told_apart_from_the_first(ledger):
+    receipts = [one for [one] in await asyncio.gather(*(ledger.accept([make_entry("a")]) for _ in range(20)))]
+    assert [one.status for one in receipts].count(EventStatus.ACCEPTED) == 1
+    assert len({one.id for one in receipts}) == 1
+    assert len(await ledger.claim(50)) == 1
+
+
+async def test_an_id_is_new_again_when_it_is_no_longer_remembered(ledger, clock):
+    await ledger.accept([make_entry("a")])
+    clock.now += ledger.terms.remember
+    second = make_entry("a")
+    [receipt] = await ledger.accept([second])
+    assert (receipt.id, receipt.status) == (second.event.id, EventStatus.ACCEPTED)
+
+
+async def test_the_very_same_event_after_a_lost_answer_is_a_duplicate(ledger, clock):
+    entry = make_entry("a")
+    await ledger.accept([entry])
+    clock.now += 5
+    again = replace(entry, dispatches=(make_dispatch(entry.event),))
+    [receipt] = await ledger.accept([again])
+    assert (receipt.id, receipt.status) == (entry.event.id, EventStatus.DUPLICATE)
+    assert receipt.dispatches == ((entry.dispatches[0].id, "urgent"),)
+
+
+async def test_without_an_id_only_a_redelivery_of_the_same_content_within_an_hour_is_a_duplicate(ledger, clock):
+    first = make_entry(None)
+    await ledger.accept([first])
+    [same] = await ledger.accept([make_entry(None)])
+    assert same.status is EventStatus.ACCEPTED
+    [redelivered] = await ledger.accept([make_entry(None, redelivered=True)])
+    assert (redelivered.status, redelivered.id) == (EventStatus.DUPLICATE, same.id)
+    [other] = await ledger.accept([make_entry(None, body={"n": 9}, redelivered=True)])
+    assert other.status is EventStatus.ACCEPTED
+    clock.now += 3_600_000
+    [late] = await ledger.accept([make_entry(None, redelivered=True)])
+    assert late.status is EventStatus.ACCEPTED
+
+
+async def test_a_dispatch_that_failed_to_render_has_ended_and_is_told_at_once(ledger):
+    event = make_event("a")
+    failure = Failure("render", "data.x is missing")
+    failed = replace(make_dispatch(event), body=None, failure=failure, state=State.FAILED)
+    fine = make_dispatch(event, "fine")
+    told = tell.failed(event.about(), failed, failure, attempts=0, now=1)
+    await ledger.accept([replace(make_entry("a"), event=event, dispatches=(failed, fine), results=(told,))])
+    assert [claim.dispatch.rule for claim in await ledger.claim(10)] == ["fine"]
+    assert [due.result for due in await ledger.due(10)] == [told]
+
+
+async def test_a_held_dispatch_is_not_claimed(ledger):
+    await ledger.accept([make_entry("a", dispatch={"state": State.HELD})])
+    assert await ledger.claim(10) == []
+    assert await ledger.wake() is None
+
+
+async def test_a_caller_with_reply_to_is_told_of_an_unmatched_event_only_there(ledger):
+    entry = make_entry("a", rules=(), reply_to="answers")
+    told = tell.unmatched(entry.event, now=1)
+    await ledger.accept([replace(entry, results=(told,))])
+    assert [(due.destination, due.result) for due in await ledger.due(10)] == [("answers", told)]
+
+
+async def test_without_a_broker_a_result_is_complete_with_its_commit(store):
+    ledger = SqlLedger(store, Terms(owner="one", publish=False))
+    entry = make_entry("a", rules=(), reply_to="answers")
+    told = tell.unmatched(entry.event, now=1)
+    await ledger.accept([replace(entry, results=(told,))])
+    assert await ledger.due(10) == []
+    assert [result for _, result in await ledger.follow(0, 10)] == [told]
+
+
+BAD = {
+    "a lone surrogate in an id": lambda: make_entry("\ud800"),
+    "a number that no integer column holds": lambda: make_entry("huge", time=2**70),
+    "NaN in the data": lambda: replace(make_entry("nan"), event=replace(make_event("nan"), data={"n": float("nan")})),
+    "an id that another event has": None,
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+async def test_one_bad_input_in_a_shared_commit_is_refused_alone(ledger, kind):
+    taken = make_entry("taken")
+    await ledger.accept([taken])
+    build = BAD[kind]
+    bad = build() if build else replace(taken, event=replace(taken.event, external_id="fresh"))
+    good = [make_entry() for _ in range(20)]
+    deliveries = [[one] for one in good[:10]] + [[make_entry(), bad]] + [[one] for one in good[10:]]
+    answers = await asyncio.gather(*(ledger.accept(one) for one in deliveries), return_exceptions=True)
+    assert isinstance(answers[10], Refused)
+    assert [one[0].status for index, one in enumerate(answers) if index != 10] == [EventStatus.ACCEPTED] * 20
+    assert {claim.dispatch.id for claim in await ledger.claim(100)} == {
+        each.dispatches[0].id for each in [taken, *good]
+    }, "nothing of the refused delivery is kept, and nothing of the others is missing"
+
+
+async def test_a_refusal_does_not_quote_the_input(ledger):
+    with pytest.raises(Refused) as refused:
+        await ledger.accept([make_entry("hush-hush\ud800")])
+    assert "hush" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+async def test_callers_who_stop_waiting_take_nothing_out_of_the_commit(ledger):
+    entries = [make_entry() for _ in range(10)]
+    tasks = [asyncio.create_task(ledger.accept([entry])) for entry in entries]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert await ledger.known(entries), "those who left have their events kept, too"
+    assert len(await ledger.claim(20)) == 10
+
+
+async def test_known_answers_only_when_all_of_a_delivery_is_known(ledger, clock):
+    first, second = make_entry("a"), make_entry("b")
+    await ledger.accept([first, second])
+    receipts = await ledger.known([make_entry("b"), make_entry("a")])
+    assert [(one.id, one.status) for one in receipts] == [
+        (second.event.id, EventStatus.DUPLICATE),
+        (first.event.id, EventStatus.DUPLICATE),
+    ]
+    assert await ledger.known([make_entry("a"), make_entry("new")]) is None
+    assert await ledger.known([make_entry(None)]) is None
+    clock.now += ledger.terms.remember
+    assert await ledger.known([make_entry("a")]) is None
+
+
+async def test_slots_stay_below_the_mark_over_all_replicas(store):
+    one, two = (SqlLedger(store, Terms(owner=name, high_water=10)) for name in ("one", "two"))
+    assert await one.reserve(6) == 6
+    assert await two.reserve(6) == 4
+    await one.accept([make_entry() for _ in range(3)])
+    assert await two.reserve(6) == 1, "what another used of its grant counts twice until it renews it"
+    assert await one.reserve(6) == 6
+
+
+async def test_slots_of_a_replica_that_is_gone_lapse(store, clock):
+    one, two = (SqlLedger(store, Terms(owner=name, high_water=10)) for name in ("one", "two"))
+    assert await one.reserve(10) == 10
+    assert await two.reserve(1) == 0
+    clock.now += 30_000
+    assert await two.reserve(10) == 10
+
+
+async def test_only_the_newest_thousand_refused_requests_of_a_source_are_kept(ledger):
+    def refused(number, source="helpdesk"):
+        return Rejection(f"{source}-{number:05}", number, source, 401, "signature_wrong", "", None, {}, 1, "00")
+
+    await asyncio.gather(
+        *(ledger.reject(refused(number)) for number in range(1_010)), ledger.reject(refused(1, "shop"))
+    )
+    rows = select(rejections.c.source, func.count(), func.min(rejections.c.at)).group_by(rejections.c.source)
+    found = await ledger.read(lambda conn, _: {row[0]: tuple(row[1:]) for row in conn.execute(rows)})
+    assert found == {"helpdesk": (1_000, 10), "shop": (1, 1)}
