@@ -65,9 +65,17 @@ def copy_libraries(root: Path) -> None:
     listing = subprocess.run(["ldd", *find_binaries(root)], capture_output=True, text=True, check=True).stdout
     found = {Path(word) for word in listing.split() if word.startswith("/") and not word.endswith(":")}
     folder = next(path.parent for path in found if path.name.startswith("libc.so"))
-    for library in (*found, *(folder / name for name in BY_NAME)):
-        if not library.is_relative_to(root):
-            copy(library, root)
+    libraries = {path for path in (*found, *(folder / name for name in BY_NAME)) if not path.is_relative_to(root)}
+    for library in libraries:
+        copy(library, root)
+    index_libraries({library.parent for library in libraries}, root)
+
+
+def index_libraries(folders: set[Path], root: Path) -> None:
+    """So that the loader finds them wherever this Python's image keeps its own."""
+    (root / "etc").mkdir(exist_ok=True)
+    (root / "etc/ld.so.conf").write_text("".join(f"{folder}\n" for folder in sorted(folders)))
+    subprocess.run(["ldconfig", "-r", root], check=True)
 
 
 def strip_symbols(folder: Path) -> None:

@@ -126,7 +126,12 @@ def run_postgres() -> Iterator[Database]:
     """The ready server of RELAY_TEST_POSTGRES, or a private cluster for as long as the block lasts."""
     ready = os.environ.get("RELAY_TEST_POSTGRES")
     if ready:
-        yield Database(ready)
+        database = Database(ready)
+        try:
+            database.run("SELECT 1")
+        except (OSError, asyncpg.PostgresError) as error:
+            raise Unavailable(f"RELAY_TEST_POSTGRES names a server that does not answer: {error}. {MISSING}") from error
+        yield database
         return
     with run_cluster() as cluster:
         yield cluster
@@ -142,7 +147,7 @@ def run_cluster() -> Iterator[Cluster]:
 
 
 async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url, timeout=10, ssl=False)
+    connection = await asyncpg.connect(url, timeout=10)
     try:
         await connection.execute(statement)
     finally:

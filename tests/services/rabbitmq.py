@@ -30,6 +30,7 @@ class Broker:
 
     def __init__(self, url: str, api: str) -> None:
         self.url = url.rstrip("/")
+        self.api = api
         parts = urlsplit(api)
         self._api = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "/api", "", ""))
         user, password = unquote(parts.username or "guest"), unquote(parts.password or "guest")
@@ -152,7 +153,9 @@ def run_rabbitmq() -> Iterator[Broker]:
         parts = urlsplit(ready)
         login = parts.netloc.rpartition("@")[0] or "guest:guest"
         api = os.environ.get("RELAY_TEST_AMQP_API") or f"http://{login}@{parts.hostname}:15672"
-        yield Broker(urlunsplit((parts.scheme, parts.netloc, "", "", "")), api)
+        broker = Broker(urlunsplit((parts.scheme, parts.netloc, "", "", "")), api)
+        broker.call("GET", "/overview")
+        yield broker
         return
     with run_node() as node:
         yield node

@@ -8,8 +8,10 @@ import aio_pika
 import asyncpg
 import pytest
 from tests.services.postgres import MISSING as NO_POSTGRES
-from tests.services.process import Process, running
+from tests.services.postgres import Cluster, run_postgres
+from tests.services.process import Process, Unavailable, running
 from tests.services.rabbitmq import MISSING as NO_RABBITMQ
+from tests.services.rabbitmq import Node, run_rabbitmq
 
 
 async def declare(url, *, passive):
@@ -62,6 +64,37 @@ async def test_a_killed_postgres_comes_back_with_what_was_committed(private_post
     again = await asyncpg.connect(private_postgres.url)
     assert await again.fetchval("SELECT to_regclass('kept')") == "kept"
     await again.close()
+
+
+async def test_a_ready_rabbitmq_is_used_where_one_is_named(rabbitmq_server, monkeypatch):
+    monkeypatch.setenv("RELAY_TEST_AMQP", rabbitmq_server.url)
+    monkeypatch.setenv("RELAY_TEST_AMQP_API", rabbitmq_server.api)
+    with run_rabbitmq() as broker, broker.vhost() as url:
+        assert not isinstance(broker, Node)
+        await declare(url, passive=False)
+
+
+async def test_a_ready_postgres_is_used_where_one_is_named(postgres_server, monkeypatch):
+    monkeypatch.setenv("RELAY_TEST_POSTGRES", postgres_server.url)
+    with run_postgres() as server, server.database() as url:
+        assert not isinstance(server, Cluster)
+        connection = await asyncpg.connect(url)
+        assert await connection.fetchval("SELECT count(*) FROM pg_stat_user_tables") == 0
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "url", "run"),
+    [
+        ("RELAY_TEST_AMQP", "amqp://guest:guest@127.0.0.1:1", run_rabbitmq),
+        ("RELAY_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:1/postgres", run_postgres),
+    ],
+)
+def test_a_ready_server_that_is_not_there_is_named_with_its_setting(setting, url, run, monkeypatch):
+    monkeypatch.setenv(setting, url)
+    monkeypatch.setenv("RELAY_TEST_AMQP_API", "http://guest:guest@127.0.0.1:1")
+    with pytest.raises(Unavailable, match=setting), run():
+        pass
 
 
 PARENT = """
