@@ -14,6 +14,7 @@ from relay.errors import Denied, Permanent, RelayError, Retryable, Unknown
 
 _CONNECTING: Final = 10.0
 _WORDS: Final = 64 << 10
+_JSON: Final = {"Content-Type": "application/json"}
 _Read = TypeVar("_Read")
 
 
@@ -76,9 +77,12 @@ class Exchange:
     ) -> _Read:
         if self._session is None:
             raise RuntimeError("Cargo is called outside of its `async with`")
+        headers = None if body is None else _JSON
         # An error is raised only after its except clause: aiohttp's own, which would be its context, holds our headers.
         try:
-            async with self._session.request(method, url, data=body, params=query, allow_redirects=False) as response:
+            async with self._session.request(
+                method, url, data=body, headers=headers, params=query, allow_redirects=False
+            ) as response:
                 if 200 <= response.status < 300:
                     return _understand(read, await _body(response, most), response.status)
                 error = await self._refusal(response)

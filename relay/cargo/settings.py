@@ -26,7 +26,6 @@ class Settings:
         """Sent with every call (cargo-api, "authentication", "optional headers")."""
         headers = {
             "Authorization": f"Bearer {self.token.reveal()}",
-            "Content-Type": "application/json",
             "Accept": "application/json",
             "User-Agent": f"relay/{self.version}",
         }

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WrapValidator
 from pydantic.alias_generators import to_camel
 from pydantic.functional_validators import ModelWrapValidatorHandler
+from pydantic_core import from_json
 
 from relay.errors import Unknown
 from relay.model import Chat, Message, Page
@@ -154,7 +155,15 @@ def _row(row: Any) -> Row | None:
 def _read(form: type[_Form], raw: bytes, wanted: str) -> _Form:
     """The answer in its form; pydantic's own errors quote the answer, so they end here."""
     try:
-        return form.model_validate(json.loads(raw))
+        return form.model_validate(_load(raw))
     except (ValueError, RecursionError):
         problem = "is empty" if not raw.strip() else "is HTML" if raw.lstrip()[:1] == b"<" else f"has no {wanted}"
     raise Unknown(f"Cargo's answer {problem}: it is not known whether the call was done")
+
+
+def _load(raw: bytes) -> Any:
+    """JSON. Raises ValueError, RecursionError. A lone surrogate in one stranger's name must not hide a whole list."""
+    try:
+        return from_json(raw)
+    except ValueError:
+        return json.loads(raw)
