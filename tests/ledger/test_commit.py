@@ -1,0 +1,139 @@
+"""Group commit: how asks share a transaction, and what one of them can do to the others."""
+
+import asyncio
+
+import pytest
+from relay.errors import Conflict, Refused, Unavailable
+from relay.ledger.commit import Committer, Lane
+from sqlalchemy.exc import IntegrityError
+
+
+class Memory:
+    """A store of lists: a transaction adds to `kept` at its end or not at all."""
+
+    def __init__(self, *, shares):
+        self.shares = shares
+        self.kept = []
+        self.transactions = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def write(self, work):
+        await self.gate.wait()
+        pending = []
+        answer = work(pending, 0)
+        self.kept += pending
+        self.transactions += 1
+        return answer
+
+
+def keep(pending, _, items):
+    """Answer each number with its square; what is no number is refused as a database would."""
+    for item in items:
+        if item == "poison":
+            raise IntegrityError("INSERT", {}, ValueError())
+        if item == "away":
+            raise Unavailable("gone")
+        if item == "conflict":
+            raise Conflict("not now")
+        if item == "bug":
+            raise KeyError("oops")
+        pending.append(item)
+    return [item * item for item in items]
+
+
+@pytest.fixture(params=[True, False], ids=["one transaction", "one per lane"])
+def store(request):
+    return Memory(shares=request.param)
+
+
+@pytest.fixture
+def lane():
+    return Lane(keep, most=64)
+
+
+async def submit_all(committer, lane, items):
+    return await asyncio.gather(*(committer.submit(lane, item) for item in items), return_exceptions=True)
+
+
+async def test_what_is_asked_for_during_a_commit_shares_the_next(store, lane):
+    committer = Committer(store, [lane])
+    store.gate.clear()
+    first = committer.submit(lane, 1)
+    await asyncio.sleep(0)
+    rest = [committer.submit(lane, number) for number in range(2, 50)]
+    store.gate.set()
+    assert [await first, *await asyncio.gather(*rest)] == [number * number for number in range(1, 50)]
+    assert store.transactions == 2
+
+
+async def test_lanes_share_a_transaction_only_where_one_writes_at_a_time(store, lane):
+    other = Lane(keep)
+    committer = Committer(store, [lane, other])
+    answers = await asyncio.gather(committer.submit(lane, 2), committer.submit(other, 3))
+    assert answers == [4, 9]
+    assert store.transactions == (1 if store.shares else 2)
+
+
+async def test_a_batch_has_a_bound(store, lane):
+    committer = Committer(store, [lane])
+    await submit_all(committer, lane, range(130))
+    assert store.transactions == 3
+
+
+@pytest.mark.parametrize(("bad", "error"), [("poison", Refused), ("conflict", Conflict), ("bug", KeyError)])
+@pytest.mark.parametrize("place", [0, 31, 63])
+async def test_one_bad_item_fails_alone_and_nothing_is_kept_twice(store, lane, bad, error, place):
+    other = Lane(keep)
+    committer = Committer(store, [other, lane])
+    items = list(range(64))
+    items[place] = bad
+    companion = committer.submit(other, 100)
+    answers = await submit_all(committer, lane, items)
+    assert isinstance(answers[place], error)
+    assert await companion == 10_000
+    good = [item for item in items if item != bad]
+    assert [answer for answer in answers if not isinstance(answer, Exception)] == [item * item for item in good]
+    assert sorted(store.kept) == [*good, 100]
+
+
+async def test_when_the_database_is_away_all_are_told_and_the_next_ask_tries_again(store, lane):
+    committer = Committer(store, [lane])
+    answers = await submit_all(committer, lane, [1, "away", 3])
+    assert [type(answer) for answer in answers] == [Unavailable] * 3
+    assert len({id(answer) for answer in answers}) == 3, "each caller has an error of its own"
+    assert store.kept == []
+    assert await committer.submit(lane, 4) == 16
+
+
+async def test_a_caller_that_leaves_takes_nothing_out(store, lane):
+    committer = Committer(store, [lane])
+    store.gate.clear()
+    leaving = asyncio.ensure_future(committer.submit(lane, 1))
+    staying = committer.submit(lane, 2)
+    await asyncio.sleep(0)
+    leaving.cancel()
+    store.gate.set()
+    assert await staying == 4
+    assert store.kept == [1, 2]
+
+
+async def test_a_single_operation_is_carried_through_when_its_caller_leaves(store, lane):
+    committer = Committer(store, [lane])
+    store.gate.clear()
+    leaving = asyncio.create_task(committer.alone(lambda pending, _: pending.append(7)))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.sleep(0)
+    store.gate.set()
+    await committer.aclose()
+    assert store.kept == [7]
+
+
+async def test_closing_commits_what_waits_and_takes_no_more(store, lane):
+    committer = Committer(store, [lane])
+    asked = [committer.submit(lane, number) for number in range(100)]
+    await committer.aclose()
+    assert len(await asyncio.gather(*asked)) == 100
+    with pytest.raises(Unavailable):
+        committer.submit(lane, 1)
