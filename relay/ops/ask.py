@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from relay.errors import NotFound
 from relay.model import EventQuery, EventStatus, State
@@ -15,7 +15,12 @@ from relay.ops.problem import BadRequest
 from relay.units import duration, parse_iso
 
 Model = TypeVar("Model", bound=BaseModel)
+_AGO: Final = re.compile(r"^[0-9]{1,9}(\.[0-9]{1,3})?(ms|s|m|h|d)$")
 Words = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Moment = Annotated[
+    str,
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": _AGO.pattern}]}),
+]
 _ID: Final = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 _LAST_CURSOR: Final = (1 << 63) - 1
 _STATUSES: Final = sorted({*EventStatus} - {EventStatus.DUPLICATE} | {*State})
@@ -43,8 +48,8 @@ class EventsAsk(Ask):
             json_schema_extra={"enum": _STATUSES},
         ),
     ] = None
-    since: Annotated[Words | None, Field(description="an ISO 8601 moment, or how long ago, as 1h")] = None
-    until: Annotated[Words | None, Field(description="an ISO 8601 moment, or how long ago, as 15m")] = None
+    since: Annotated[Moment | None, Field(description="an ISO 8601 moment, or how long ago, as 1h")] = None
+    until: Annotated[Moment | None, Field(description="an ISO 8601 moment, or how long ago, as 15m")] = None
     text: Annotated[Words | None, Field(description="is looked for in ids, type, subject and body")] = None
     cursor: Annotated[Words | None, Field(description="the cursor of the page before")] = None
     limit: Annotated[int, Field(ge=1, le=500, description="the most events of one page")] = 50
@@ -88,7 +93,9 @@ class RejectedAsk(Ask):
 class ReplayAsk(Ask):
     """How to replay an event."""
 
-    again: Annotated[bool, Field(description="also the rules that already made, or may have made, a chat")] = False
+    again: Annotated[
+        bool, Field(strict=True, description="also the rules that already made, or may have made, a chat")
+    ] = False
 
 
 class TryAsk(Ask):
@@ -172,11 +179,7 @@ def _moment(name: str, text: str | None, now: int) -> int | None:
     if text is None:
         return None
     try:
-        return now - duration(text)
-    except ValueError:
-        pass
-    try:
-        return parse_iso(text)
+        return max(0, now - duration(text) if _AGO.fullmatch(text) else parse_iso(text.upper()))
     except (ValueError, OverflowError):
         raise BadRequest(
             f"query parameter {name}: {text[:40]!r} is no moment; write 2026-11-23T09:00:00Z (a + as %2B) or 1h"

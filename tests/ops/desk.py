@@ -150,7 +150,9 @@ class Desk:
 
     async def retry(self, dispatch_id):
         detail = await self.memory.event(dispatch_id)
-        view = next(dispatch for dispatch in detail.dispatches if dispatch.id == dispatch_id)
+        view = next((dispatch for dispatch in detail.dispatches if dispatch.id == dispatch_id), None)
+        if view is None:
+            raise NotFound(f"there is no dispatch {dispatch_id}")
         if view.state is not State.FAILED:
             raise Conflict(f"dispatch {dispatch_id} is {view.state}; only one that ended without a chat is retried")
         return Dispatch(view.id, view.event_id, view.source, view.rule, view.body, state=State.READY, run=view.run + 1)
