@@ -17,7 +17,7 @@ def _seconds(text: str) -> float:
     try:
         return duration(text) / 1_000
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error), param_hint="--grace") from None
 
 
 def serve(
@@ -26,8 +26,8 @@ def serve(
         bool, typer.Option("--migrate", help="Bring a PostgreSQL ledger up to date first; SQLite always is.")
     ] = False,
     grace: Annotated[
-        float, typer.Option(parser=_seconds, metavar="DURATION", help="How long SIGTERM waits for what is in flight.")
-    ] = "20s",  # type: ignore[assignment]  # typer parses the default as it does what is typed
+        str, typer.Option(metavar="DURATION", help="How long SIGTERM waits for what is in flight, as 20s.")
+    ] = "20s",
     log_level: LogLevel = Level.INFO,
     log_format: LogFormat = Form.AUTO,
 ) -> None:
@@ -37,12 +37,13 @@ def serve(
     from relay.cli.settings import load
     from relay.telemetry import configure
 
+    seconds = _seconds(grace)
     configure(log_level.value, log_format.value)
     loaded = load(config, strict=True)
     from relay.app import run
 
     with asyncio.Runner(loop_factory=_loop()) as runner:
-        code = runner.run(run(loaded, migrate=migrate, grace=grace))
+        code = runner.run(run(loaded, migrate=migrate, grace=seconds))
     raise typer.Exit(code)
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from relay.model import ParkReason, State
 from tests.cli.conftest import make_ops, serving
 from tests.ops.desk import make_dispatch, make_event, make_failed, make_rejection, make_result
 
@@ -115,6 +116,22 @@ def test_retry_of_several_says_which_could_not(relay, memory):
     assert "`relay show d-0190-2` shows what it is" in result.stderr
     assert result.stdout.splitlines()[1].split() == ["d-0190-1", "urgent", "ready", "2"]
     assert relay("retry", dispatch.id).exit_code == 0
+
+
+def test_everything_parked_for_a_reason(relay, memory):
+    for number, reason in enumerate(["unknown", "limit", "unknown"]):
+        event = make_event(number)
+        memory.add(event, make_dispatch(event, state=State.PARKED, park=ParkReason(reason)))
+    document = json.loads(relay("cancel", "--parked", "unknown", "--json").stdout)
+    assert [one["id"] for one in document["dispatches"]] == ["d-0190-2", "d-0190-0"]
+    assert memory.queries[-1].state == "parked"
+    assert len(json.loads(relay("cancel", "--parked", "all", "--json").stdout)["dispatches"]) == 3
+    assert relay("cancel", "--parked", "budget").stdout == "nothing is parked\n"
+
+
+@pytest.mark.parametrize("wrong", [[], ["d-1", "--parked", "all"], ["--parked", "nonsense"]])
+def test_retry_wants_ids_or_a_reason(relay, wrong):
+    assert relay("retry", *wrong).exit_code == 2
 
 
 def test_cancel(relay, memory):
