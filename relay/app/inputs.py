@@ -1,6 +1,7 @@
 """The ways in, as the configuration wants them: webhooks and queues."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from relay.app.clock import wall
 from relay.broker import Broker, DeadLetters
@@ -18,7 +19,7 @@ from relay.telemetry import Metrics
 def make_hooks(settings: Settings) -> Mapping[str, Hook]:
     """The webhook sources by name."""
     return {
-        name: Hook(name, build(source.spec()), make_templates(source.event))
+        name: make_hook(name, source, settings.vars)
         for name, source in settings.sources.items()
         if isinstance(source, WebhookSource)
     }
@@ -39,7 +40,7 @@ def make_consumers(
                 name,
                 Consumer(
                     broker.consuming,
-                    _make_input(name, source),
+                    make_input(name, source, settings.vars),
                     intake,
                     dead,
                     ids=new_id,
@@ -50,7 +51,13 @@ def make_consumers(
             )
 
 
-def _make_input(name: str, source: AmqpSource) -> Input:
+def make_hook(name: str, source: WebhookSource, constants: Mapping[str, Any]) -> Hook:
+    """One webhook source; `constants` are the configuration's vars."""
+    return Hook(name, build(source.spec()), _make_templates(source.event), constants)
+
+
+def make_input(name: str, source: AmqpSource, constants: Mapping[str, Any]) -> Input:
+    """One queue; `constants` are the configuration's vars."""
     bind = source.bind
     return Input(
         name=name,
@@ -59,10 +66,10 @@ def _make_input(name: str, source: AmqpSource) -> Input:
         bind=None if bind is None else (bind.exchange, bind.routing_keys),
         declare=source.declare,
         reply=source.reply,
-        event=make_templates(source.event),
+        event=_make_templates(source.event),
+        vars=constants,
     )
 
 
-def make_templates(event: EventTemplates) -> Mapping[str, Template]:
-    """The templates for an event's id, type, subject and time that are given."""
+def _make_templates(event: EventTemplates) -> Mapping[str, Template]:
     return {name: Template(text) for name, text in event.texts().items()}

@@ -24,7 +24,7 @@ async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
         log.warning("config.warning", what=warning)
     async with AsyncExitStack() as stack:
         service = Service(loaded, migrate=migrate)
-        _on_signals(service)
+        on_signals(service)
         addresses = await service.open(stack)
         log.info(
             "service.started",
@@ -39,7 +39,8 @@ async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
     return 0
 
 
-def _on_signals(service: Service) -> None:
+def on_signals(service: Service) -> None:
+    """SIGTERM and SIGINT drain; a second one ends at once."""
     asked = False
 
     def end() -> None:

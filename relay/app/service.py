@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from relay import __version__
 from relay.app import adapters, inputs
 from relay.app.clock import boottime, wall
+from relay.app.dry import make_rules
 from relay.app.listen import listen, make_runner
 from relay.app.operations import Desk
 from relay.app.sources import Sources
@@ -27,7 +28,6 @@ from relay.model import Gauges, new_id
 from relay.ops import make_health_app, make_ops_app
 from relay.outbox import Publisher, encode
 from relay.ports import Chats
-from relay.rules import compile_rules
 from relay.telemetry import Metrics, PartState, Phase, Status, get_log
 
 log = get_log()
@@ -58,7 +58,7 @@ class Service:
         self._policy = adapters.make_policy(self.settings)
         self._parts: dict[str, Run] = {}
         self._consumers: list[Consumer] = []
-        self._ledger: SqlLedger | None = None
+        self._gauges: Callable[[], Awaitable[Gauges]] = _not_yet
         self.publisher: Publisher | None = None
         self._stop = asyncio.Event()
 
@@ -67,7 +67,8 @@ class Service:
         heart = asyncio.create_task(beat(self.status))
         stack.callback(heart.cancel)
         health = await self._listen_health(stack)
-        ledger = self._ledger = await self._open_ledger(stack)
+        ledger = self.ledger = await self._open_ledger(stack)
+        self._gauges = ledger.gauges
         cargo = await stack.enter_async_context(adapters.make_cargo(self.settings, self.metrics))
         self.sources = Sources(self.settings.sources, ledger)
         self._add_dispatch(ledger, cargo)
@@ -154,10 +155,9 @@ class Service:
         self._parts |= {"broker": broker.run, "publisher": self.publisher.run}
 
     def _make_intake(self, ledger: SqlLedger) -> Intake:
-        rules = compile_rules([rule.spec() for rule in self.settings.rules], self.settings.vars)
         return Intake(
             ledger,
-            rules,
+            make_rules(self.settings),
             high_water=self.settings.ledger.high_water,
             ids=new_id,
             clock=wall,
@@ -176,7 +176,7 @@ class Service:
             self._parts[f"source {name}"] = consumer.run
 
     async def _listen_health(self, stack: AsyncExitStack) -> str:
-        app = make_health_app(self.status, self.metrics, self._gauges)
+        app = make_health_app(self.status, self.metrics, self._read_gauges)
         return await listen(stack, make_runner(app), "health", self.settings.http.health)
 
     async def _listen_ops(self, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake) -> str:
@@ -204,10 +204,8 @@ class Service:
         )
         return await listen(stack, make_hooks_runner(app), "hooks", http.hooks)
 
-    async def _gauges(self) -> Gauges:
-        if self._ledger is None:
-            raise Unavailable("the ledger is not open yet")
-        return await self._ledger.gauges()
+    async def _read_gauges(self) -> Gauges:
+        return await self._gauges()
 
     def _report(self, part: str, *, vital: bool = False) -> Report:
         def report(state: PartState, reason: str) -> None:
@@ -225,3 +223,7 @@ class Service:
     def _told(self) -> None:
         if self.publisher is not None:
             self.publisher.notify()
+
+
+async def _not_yet() -> Gauges:
+    raise Unavailable("the ledger is not open yet")

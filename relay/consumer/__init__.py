@@ -1,6 +1,7 @@
 """RabbitMQ in: messages become events, acknowledged once they are committed."""
 
 from relay.consumer.consumer import Accepts, Consumer
+from relay.consumer.decode import decode
 from relay.consumer.source import Input
 
-__all__ = ["Accepts", "Consumer", "Input"]
+__all__ = ["Accepts", "Consumer", "Input", "decode"]

@@ -1,0 +1,181 @@
+"""`relay demo`: the whole relay with a simulated Cargo and an embedded ledger; it sends itself signed events."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import aiohttp
+
+from relay.app.clock import wall
+from relay.app.run import on_signals
+from relay.app.service import Addresses, Service
+from relay.config import Loaded, WebhookSource, load
+from relay.model import Result
+from relay.sandbox import make_app
+from relay.sandbox import run as simulate
+from relay.schemes import build
+
+Say = Callable[[str], None]
+
+_HERE: Final[Traversable] = files("relay.app")
+_TOKEN: Final = "demo-token"  # noqa: S105 - guards nothing but the demo's own simulator
+_PATIENCE: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request that the demo sends: what it shows, to which source, which sample under which id."""
+
+    shows: str
+    source: str
+    sample: str
+    id: str
+    forged: bool = False
+
+
+STEPS: Final = (
+    Step("an urgent ticket: a rule wants it", "helpdesk", "helpdesk-ticket.json", "ticket-1"),
+    Step(
+        "the same ticket again, as vendors do: a duplicate, no second chat",
+        "helpdesk",
+        "helpdesk-ticket.json",
+        "ticket-1",
+    ),
+    Step("an unimportant ticket: kept as unmatched", "helpdesk", "helpdesk-question.json", "ticket-2"),
+    Step("a deal was won", "crm", "crm-deal.json", "deal-1"),
+    Step("an order over 1000", "shop", "shop-order.json", "order-1"),
+    Step(
+        "an issue without assignee: the rule's template misses it, its dispatch fails",
+        "code",
+        "code-issue.json",
+        "issue-1",
+    ),
+    Step("a forged signature: refused", "crm", "crm-deal.json", "deal-2", forged=True),
+)
+
+
+async def run(*, once: bool, say: Say | None = None) -> int:
+    """Show every step; with `once` end when all results are in. Gives the exit code: 1 when a result is missing."""
+    say = say or _print
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="relay-demo-"))
+        cargo = await stack.enter_async_context(await simulate(make_app(token=_TOKEN)))
+        service = Service(_load(f"{cargo.url}/v1", folder, stack), migrate=False)
+        on_signals(service)
+        addresses = await service.open(stack)
+        serving = asyncio.create_task(service.serve(grace=5.0))
+        say(_greeting(addresses, cargo.url))
+        told = await _show(service, addresses, say)
+        say(_farewell(addresses, cargo.url, once=once))
+        if once:
+            service.stop()
+        await serving
+    return 0 if told or not once else 1
+
+
+def _load(cargo: str, folder: str, stack: AsyncExitStack) -> Loaded:
+    path = stack.enter_context(as_file(_HERE / "demo.yaml"))
+    return load([path], {"DEMO_CARGO": cargo, "DEMO_FOLDER": folder})
+
+
+async def _show(service: Service, addresses: Addresses, say: Say) -> bool:
+    """Send every step and print what is told of it; whether all that was to be told was told in time."""
+    expected = 0
+    async with aiohttp.ClientSession(addresses.hooks) as session:
+        for number, step in enumerate(STEPS, 1):
+            status, answer = await _send(session, service, step)
+            say(f"\n{number}. {step.shows}\n   POST /hooks/{step.source} -> {status} {_outcome(answer)}")
+            expected += _results_of(service, answer)
+    say("\nWhat became of them (the same messages go to the RabbitMQ exchange relay.results, when there is a broker):")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            await _tell(service, expected, say)
+            return True
+    say("   not everything was told in time: see the log above")
+    return False
+
+
+async def _send(session: aiohttp.ClientSession, service: Service, step: Step) -> tuple[int, Any]:
+    source = service.settings.sources[step.source]
+    assert isinstance(source, WebhookSource)  # noqa: S101 - the demo's own configuration has no other
+    body = (_HERE / "samples" / step.sample).read_bytes()
+    signed = build(source.spec()).sign(body, now=wall(), id=step.id, type=_github_event(step))
+    sent = body.replace(b"48000", b"1") if step.forged else body
+    headers = {"content-type": "application/json", **signed}
+    async with session.post(f"/hooks/{step.source}", data=sent, headers=headers) as answer:
+        return answer.status, await answer.json(content_type=None)
+
+
+def _github_event(step: Step) -> str | None:
+    return "issues" if step.source == "code" else None
+
+
+def _outcome(answer: Any) -> str:
+    if "events" not in answer:
+        return str(answer.get("detail") or answer.get("title"))
+    return "; ".join(_receipt(event) for event in answer["events"])
+
+
+def _receipt(event: Any) -> str:
+    rules = ", ".join(made["rule"] for made in event["dispatches"])
+    return f"{event['status']}{f' by rule {rules}' if rules else ''}, event {event['id']}"
+
+
+def _results_of(service: Service, answer: Any) -> int:
+    """How many results a fresh event makes: one per dispatch, one more for a message in a chat."""
+    messages = {rule.name for rule in service.settings.rules if rule.message is not None}
+    fresh = [event for event in answer.get("events", ()) if event["status"] == "accepted"]
+    return sum(1 + (made["rule"] in messages) for event in fresh for made in event["dispatches"])
+
+
+async def _tell(service: Service, expected: int, say: Say) -> None:
+    cursor = told = 0
+    while told < expected:
+        found = await service.ledger.follow(cursor, expected)
+        for cursor, result in found:  # noqa: B007 - the last one is where to go on
+            told += 1
+            say(f"   {_line(result)}")
+        if not found:
+            await asyncio.sleep(0.05)
+
+
+def _line(result: Result) -> str:
+    data = result.data
+    about = data.get("chatUuid") if "error" not in data else data["error"]["message"]
+    return f"{result.type:<22} {data['rule']:<14} {about}"
+
+
+def _greeting(addresses: Addresses, cargo: str) -> str:
+    return "\n".join(_lines("Relay runs, and so does a simulated Cargo:", addresses, cargo))
+
+
+def _lines(title: str, addresses: Addresses, cargo: str) -> Iterator[str]:
+    yield title
+    yield f"   webhooks   {addresses.hooks}/hooks/helpdesk, and crm, shop, code"
+    yield f"   operators  {addresses.ops}/ and {addresses.ops}/api/events"
+    yield f"   health     {addresses.health}/readyz?verbose and {addresses.health}/metrics"
+    yield f"   Cargo      {cargo}/v1 (made: {cargo}/_chats)"
+
+
+def _farewell(addresses: Addresses, cargo: str, *, once: bool) -> str:
+    if once:
+        return "\nAll of it was told. `relay demo` without --once keeps running, for you to try things."
+    return (
+        "\nTry it (Ctrl-C ends it and forgets everything):\n"
+        f"   curl {addresses.ops}/api/events\n"
+        f"   curl -N {addresses.ops}/api/results\n"
+        f"   curl {addresses.health}/readyz?verbose\n"
+        f"   curl -X PUT {cargo}/_faults -d '{{\"lost\": 0.5}}'   # Cargo makes chats and loses its answers\n"
+        f"   relay events --url {addresses.ops}"
+    )
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

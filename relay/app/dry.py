@@ -1,0 +1,100 @@
+"""The dry run: what the rules would make of a delivery. Nothing is verified, kept or sent."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from relay.app.clock import wall
+from relay.app.inputs import make_hook, make_input
+from relay.broker import Delivery
+from relay.config import Settings, WebhookSource
+from relay.consumer import decode as decode_message
+from relay.errors import NotFound
+from relay.hooks import decode as decode_request
+from relay.model import Event, Ids, new_id
+from relay.rules import Explanation, RuleSet, compile_rules
+from relay.schemes import Headers, Request
+from relay.units import iso
+
+
+def make_rules(settings: Settings) -> RuleSet:
+    """The configured rules, compiled."""
+    return compile_rules([rule.spec() for rule in settings.rules], settings.vars)
+
+
+def dry_run(
+    settings: Settings,
+    source: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    ids: Ids = new_id,
+    now: int | None = None,
+) -> dict[str, Any]:
+    """Every event of the delivery and every rule's verdict, ready for JSON.
+
+    Raises NotFound for a source that is not configured, Rejected and Unreadable for what cannot be read.
+    """
+    if source not in settings.sources:
+        raise NotFound(f"there is no source {source!r}; there are: {', '.join(settings.sources) or 'none'}")
+    rules = make_rules(settings)
+    events = _read(settings, source, headers, body, ids, wall() if now is None else now)
+    return {"events": [_try(event, rules) for event in events]}
+
+
+def _read(
+    settings: Settings, name: str, headers: Mapping[str, str], body: bytes, ids: Ids, now: int
+) -> Sequence[Event]:
+    source = settings.sources[name]
+    if isinstance(source, WebhookSource):
+        request = Request("POST", f"/hooks/{name}", Headers.of(headers), body, now)
+        return decode_request(make_hook(name, source, settings.vars), request, most=settings.http.max_body, ids=ids)
+    return [decode_message(_delivery(headers, body), make_input(name, source, settings.vars), id=ids(), now=now)]
+
+
+def _delivery(headers: Mapping[str, str], body: bytes) -> Delivery:
+    """A message whose properties are given as headers: message-id, type, routing-key, content-type, ..."""
+    told = {name.lower(): value for name, value in headers.items()}
+    return Delivery(
+        tag=0,
+        body=body,
+        routing_key=told.pop("routing-key", ""),
+        content_type=told.pop("content-type", None),
+        content_encoding=told.pop("content-encoding", None),
+        message_id=told.pop("message-id", None),
+        correlation_id=told.pop("correlation-id", None),
+        reply_to=told.pop("reply-to", None),
+        type=told.pop("type", None),
+        app_id=told.pop("app-id", None),
+        headers=told,
+    )
+
+
+def _try(event: Event, rules: RuleSet) -> dict[str, Any]:
+    verdicts = [] if event.unreadable is not None else rules.explain(event)
+    return {"event": _show(event), "rules": [_verdict(verdict) for verdict in verdicts]}
+
+
+def _show(event: Event) -> dict[str, Any]:
+    return {
+        "source": event.source,
+        "externalId": event.external_id,
+        "type": event.type,
+        "subject": event.subject,
+        "time": None if event.time is None else iso(event.time),
+        "unreadable": event.unreadable,
+        "data": event.data,
+    }
+
+
+def _verdict(verdict: Explanation) -> dict[str, Any]:
+    rendered = verdict.rendered
+    failure = rendered.failure if rendered else None
+    return {
+        "rule": verdict.rule,
+        "matched": verdict.matched,
+        "why": verdict.why,
+        "body": json.loads(rendered.body) if rendered and rendered.body else None,
+        "message": rendered.message if rendered else None,
+        "failure": None if failure is None else {"code": failure.code, "message": failure.message},
+    }

@@ -1,0 +1,7 @@
+"""Webhooks in: `POST /hooks/{source}` over aiohttp, and nothing else."""
+
+from relay.hooks.app import make_app, make_runner
+from relay.hooks.decode import decode
+from relay.hooks.hook import Hook, Intake
+
+__all__ = ["Hook", "Intake", "decode", "make_app", "make_runner"]

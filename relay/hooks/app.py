@@ -1,0 +1,196 @@
+"""The public listener: one request from its first byte to its answer, top to bottom."""
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from aiohttp import web
+
+from relay.errors import Overloaded, Refused, Rejected, Unavailable
+from relay.hooks.answer import answer, later, problem, refusal
+from relay.hooks.body import receive
+from relay.hooks.caller import Network, find_remote, find_url
+from relay.hooks.decode import decode
+from relay.hooks.hook import Hook, Intake
+from relay.hooks.kept import keep
+from relay.hooks.refusals import UNKNOWN, Refusals
+from relay.model import Ids, Rejection
+from relay.schemes import Headers, Request
+from relay.telemetry import Metrics, get_log
+
+log = get_log()
+
+_RETRY_AFTER: Final = 5.0
+_RETRY_PAUSED: Final = 30.0
+
+
+def make_app(
+    hooks: Mapping[str, Hook],
+    intake: Intake,
+    *,
+    max_body: int,
+    ids: Ids,
+    clock: Callable[[], int],
+    metrics: Metrics,
+    public_url: str | None,
+    reject: Callable[[Rejection], Awaitable[None]],
+    paused: Callable[[str], bool],
+    draining: Callable[[], bool],
+    trusted_proxies: Sequence[Network] = (),
+) -> web.Application:
+    """`POST /hooks/{source}` and nothing else.
+
+    `max_body` is bytes, before and after inflating; `clock` gives milliseconds since the epoch. `hooks` may change
+    while running. `reject` keeps a refused request; it may fail, and never holds up an answer. Serve the application
+    with `make_runner`.
+    """
+    refusals = Refusals(reject, metrics)
+    door = Door(
+        hooks,
+        intake,
+        refusals,
+        max_body,
+        ids,
+        clock,
+        public_url,
+        tuple(trusted_proxies),
+        paused=paused,
+        draining=draining,
+    )
+    app = web.Application(client_max_size=max_body)
+    app.router.add_route("*", "/hooks/{source}", door)
+    app.router.add_route("*", "/{path:.*}", door.turn_away)
+    app.cleanup_ctx.append(_closing(refusals))
+    return app
+
+
+def make_runner(app: web.Application) -> web.AppRunner:
+    """The runner for `make_app`'s application: bodies stay as they were signed, and shutting down takes about 10 s."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=False,
+        shutdown_timeout=10.0,
+        auto_decompress=False,
+        keepalive_timeout=75.0,
+        lingering_time=5.0,
+    )
+
+
+class Door:
+    """Answers a request: verified raw, then parsed, then committed."""
+
+    def __init__(
+        self,
+        hooks: Mapping[str, Hook],
+        intake: Intake,
+        refusals: Refusals,
+        most: int,
+        ids: Ids,
+        clock: Callable[[], int],
+        public_url: str | None,
+        trusted: Sequence[Network],
+        *,
+        paused: Callable[[str], bool],
+        draining: Callable[[], bool],
+    ) -> None:
+        self._hooks = hooks
+        self._intake = intake
+        self._refusals = refusals
+        self._most = most
+        self._ids = ids
+        self._clock = clock
+        self._public_url = public_url
+        self._trusted = trusted
+        self._paused = paused
+        self._draining = draining
+
+    async def __call__(self, http: web.Request) -> web.Response:
+        """`/hooks/{source}`."""
+        name = http.match_info["source"]
+        hook = self._hooks.get(name)
+        if hook is None:
+            return await self.turn_away(http)
+        if self._draining():
+            return self._wait(name, "draining", "the relay is stopping; send it again to the next one", _RETRY_AFTER)
+        if self._paused(name):
+            return self._wait(name, "paused", "this source is paused; send it again later", _RETRY_PAUSED)
+        return await self._serve(hook, http)
+
+    async def turn_away(self, http: web.Request) -> web.Response:
+        """404 for whatever is no source; the path goes to the log only."""
+        error = Rejected(
+            "there is nothing here; events are posted to /hooks/{source}",
+            status=404,
+            reason="unknown_source",
+            hint=f"no webhook source answers at {http.path[:200]!r}: compare the address set at the sender",
+        )
+        self._refusals.tell(error, UNKNOWN, find_remote(http, self._trusted))
+        return refusal(error, None)
+
+    async def _serve(self, hook: Hook, http: web.Request) -> web.Response:
+        body = b""
+        try:
+            _require_post(http)
+            body = await receive(http, self._most)
+            request = self._request(http, body)
+            hook.scheme.verify(request)
+            return answer(await self._intake.accept(decode(hook, request, most=self._most, ids=self._ids)))
+        except Rejected as error:
+            return self._refuse(hook, http, body, error)
+        except Refused as error:
+            wrong = Rejected(str(error), status=400, reason="refused", hint="the ledger cannot hold this event")
+            return self._refuse(hook, http, body, wrong)
+        except Overloaded as error:
+            return self._wait(hook.name, "overloaded", "too much is unfinished; send it again later", error.retry_after)
+        except Unavailable:
+            return self._wait(hook.name, "unavailable", "this cannot be kept now; send it again later", _RETRY_AFTER)
+        except Exception:
+            log.exception("request.failed", source=hook.name)
+            return problem(500, "failed", "the relay failed at this request; send it again")
+
+    def _request(self, http: web.Request, body: bytes) -> Request:
+        url = find_url(http, self._public_url, self._trusted)
+        return Request(http.method, url, Headers(http.headers.items()), body, self._clock())
+
+    def _refuse(self, hook: Hook, http: web.Request, body: bytes, error: Rejected) -> web.Response:
+        remote = find_remote(http, self._trusted)
+        self._refusals.tell(error, hook.name, remote)
+        self._refusals.write(
+            Rejection(
+                id=self._ids(),
+                at=self._clock(),
+                source=hook.name,
+                status=error.status,
+                reason=error.reason,
+                hint=error.hint,
+                remote=remote,
+                headers=keep(Headers(http.headers.items()), hook.scheme.secret_headers),
+                size=len(body) or http.content_length or 0,
+                digest=hashlib.sha256(body).hexdigest(),
+            )
+        )
+        return refusal(error, hook.scheme.challenge)
+
+    def _wait(self, name: str, reason: str, detail: str, seconds: float) -> web.Response:
+        self._refusals.count(name, reason)
+        return later(reason, detail, seconds)
+
+
+def _require_post(http: web.Request) -> None:
+    if http.method != "POST":
+        raise Rejected(
+            f"{http.method[:20]} is not taken here; events are sent with POST",
+            status=405,
+            reason="method",
+            hint="somebody opened the address in a browser, or the sender probes it",
+        )
+
+
+def _closing(refusals: Refusals) -> Callable[[web.Application], AsyncIterator[Any]]:
+    async def close(_: web.Application) -> AsyncIterator[None]:
+        yield
+        await refusals.close()
+
+    return close

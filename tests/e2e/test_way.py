@@ -1,0 +1,201 @@
+"""The way of one event on real parts: webhook or message in, chat at Cargo, confirmed result out."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import aio_pika
+import aiohttp
+import pytest
+from tests.e2e.harness import Relay, Vendor, consuming, eventually
+from tests.e2e.simulator import simulating
+
+from relay.sandbox import Faults
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(request: pytest.FixtureRequest) -> str | None:
+    return request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+
+
+async def start(relay: Relay) -> None:
+    await asyncio.to_thread(relay.start)
+
+
+async def stop(relay: Relay) -> None:
+    await asyncio.to_thread(relay.stop)
+
+
+async def test_webhook_to_confirmed_result(tmp_path: Path, amqp_url: str, ledger: str | None) -> None:
+    async with simulating() as cargo, consuming(amqp_url) as told, aiohttp.ClientSession() as session:
+        relay = Relay(tmp_path, cargo=cargo.url, ledger=ledger, amqp=amqp_url, message=True)
+        await start(relay)
+        try:
+            vendor = Vendor(session, relay.url("hooks"))
+            status, answer = await vendor.post(1)
+            assert status == 202
+            event = answer["events"][0]
+            assert event["status"] == "accepted"
+            assert event["externalId"] == "msg_1"
+            status, again = await vendor.post(1)
+            assert (status, again["events"][0]["id"]) == (200, event["id"])
+            assert again["events"][0]["status"] == "duplicate"
+            await eventually(lambda: len(told.results) == 2, seconds=20, what=relay.describe)
+        finally:
+            await stop(relay)
+        (chat,) = await cargo.chats()
+        (created,) = told.of("relay.chat.created")
+        dispatch = event["dispatches"][0]["id"]
+        assert chat["name"] == "Deal 1"
+        assert chat["trigger"]["meta"] == {
+            "id": 1,
+            "relay": {"dispatch": dispatch, "run": 1, "event": event["id"]},
+        }
+        assert [message["parts"] for message in chat["messages"] if message["type"] == "user"] == [
+            [{"type": "text", "text": "Deal 1 was won"}]
+        ]
+        assert (created["id"], created["subject"], created["source"]) == (f"{dispatch}.1", event["id"], "/relay/crm")
+        assert created["data"] | {"receivedAt": "", "createdAt": ""} == {
+            "chatUuid": chat["uuid"],
+            "agentUuid": "3c90c3cc-0d44-4b50-8888-8dd25736052a",
+            "name": "Deal 1",
+            "rule": "deal",
+            "source": "crm",
+            "dispatchId": dispatch,
+            "run": 1,
+            "eventId": event["id"],
+            "externalId": "msg_1",
+            "eventType": "deal.won",
+            "correlationId": None,
+            "attempts": 1,
+            "reconciled": False,
+            "receivedAt": "",
+            "createdAt": "",
+        }
+
+
+async def test_message_to_reply_and_dead_letter(tmp_path: Path, amqp_url: str, ledger: str | None) -> None:
+    async with simulating() as cargo, consuming(amqp_url) as told:
+        relay = Relay(tmp_path, cargo=cargo.url, ledger=ledger, amqp=amqp_url, queue="crm.events")
+        await start(relay)
+        connection = await aio_pika.connect(amqp_url)
+        try:
+            channel = await connection.channel()
+            replies = await channel.declare_queue("replies", durable=True)
+            for body, kind in ((b'{"id": 7}', "deal.won"), (b'{"id": 8}', "other"), (b"\xff\x00 garbage", "deal.won")):
+                message = aio_pika.Message(
+                    body,
+                    message_id=f"m-{kind}-{len(body)}",
+                    type=kind,
+                    correlation_id="call-1",
+                    reply_to="replies",
+                    content_type="application/json",
+                )
+                await channel.default_exchange.publish(message, "crm.events")
+            await eventually(lambda: len(told.results) == 1, seconds=20, what=relay.describe)
+            kinds = set()
+            for _ in range(2):
+                reply = await replies.get(timeout=20)
+                assert reply is not None
+                assert reply.correlation_id == "call-1"
+                kinds.add(json.loads(reply.body)["type"])
+                await reply.ack()
+            assert kinds == {"relay.chat.created", "relay.event.unmatched"}
+            dead = await (await channel.get_queue("relay.dead")).get(timeout=20)
+            assert dead is not None
+            assert dead.body == b"\xff\x00 garbage"
+            assert dead.headers["relay-source"] == "bus"
+        finally:
+            await connection.close()
+            await stop(relay)
+        assert len(await cargo.chats()) == 1
+
+
+async def test_an_answer_lost_after_creation_is_found_not_repeated(tmp_path: Path, ledger: str | None) -> None:
+    faults = Faults(script=("lost", "reset_after", "error_after", "hang_after", "html", "empty", "no_chat", "bad_uuid"))
+    async with simulating(faults) as cargo, aiohttp.ClientSession() as session:
+        relay = Relay(tmp_path, cargo=cargo.url, ledger=ledger)
+        await start(relay)
+        try:
+            vendor = Vendor(session, relay.url("hooks"))
+            await asyncio.gather(*(vendor.insist(number) for number in range(8)))
+            await eventually(lambda: _count(relay, "relay.chat.created") == 8, seconds=40, what=relay.describe)
+        finally:
+            await stop(relay)
+        chats = await cargo.chats()
+        assert sorted(chat["trigger"]["meta"]["id"] for chat in chats) == list(range(8))
+
+
+def _count(relay: Relay, kind: str) -> int:
+    """Created results in the log: there is no broker here."""
+    steps = {"relay.chat.created": {"chat.created", "chat.reconciled"}}[kind]
+    return sum(line["event"] in steps for line in relay.lines())
+
+
+async def test_refused_credentials_pause_everything_and_burn_nothing(tmp_path: Path) -> None:
+    async with simulating(Faults(denied=401)) as cargo, aiohttp.ClientSession() as session:
+        relay = Relay(tmp_path, cargo=cargo.url)
+        await start(relay)
+        try:
+            vendor = Vendor(session, relay.url("hooks"))
+            await asyncio.gather(*(vendor.insist(number) for number in range(10)))
+            await eventually(
+                lambda: any(line["event"] == "cargo.paused" for line in relay.lines()), seconds=20, what=relay.describe
+            )
+            await cargo.set_faults(Faults())
+            await eventually(lambda: _count(relay, "relay.chat.created") == 10, seconds=40, what=relay.describe)
+            created = [line for line in relay.lines() if line["event"] == "chat.created"]
+            assert {line["attempt"] for line in created} == {1}
+        finally:
+            await stop(relay)
+        assert len(await cargo.chats()) == 10
+
+
+async def test_a_cargo_that_is_away_opens_the_circuit_and_loses_nothing(tmp_path: Path) -> None:
+    async with simulating(Faults(error_before=1.0)) as cargo, aiohttp.ClientSession() as session:
+        relay = Relay(tmp_path, cargo=cargo.url)
+        await start(relay)
+        try:
+            vendor = Vendor(session, relay.url("hooks"))
+            await asyncio.gather(*(vendor.insist(number) for number in range(30)))
+            await eventually(
+                lambda: any(line["event"] == "cargo.paused" for line in relay.lines()), seconds=30, what=relay.describe
+            )
+            await cargo.set_faults(Faults())
+            await eventually(lambda: _count(relay, "relay.chat.created") == 30, seconds=60, what=relay.describe)
+        finally:
+            await stop(relay)
+        assert len(await cargo.chats()) == 30
+
+
+async def test_the_broker_is_killed_and_everything_is_told(tmp_path: Path, private_rabbitmq) -> None:
+    amqp = private_rabbitmq.url
+    async with simulating() as cargo, aiohttp.ClientSession() as session:
+        relay = Relay(tmp_path, cargo=cargo.url, amqp=amqp, queue="crm.events")
+        await start(relay)
+        try:
+            vendor = Vendor(session, relay.url("hooks"))
+            await asyncio.gather(*(vendor.insist(number) for number in range(10)))
+            await asyncio.to_thread(private_rabbitmq.kill)
+            await asyncio.gather(*(vendor.insist(number) for number in range(10, 20)))
+            await asyncio.to_thread(private_rabbitmq.start)
+            async with consuming(amqp) as told:
+                await eventually(
+                    lambda: len(told.of("relay.chat.created")) == 20, seconds=60, what=relay.describe
+                )
+                connection = await aio_pika.connect(amqp)
+                async with connection:
+                    channel = await connection.channel()
+                    message = aio_pika.Message(b'{"id": 99}', message_id="m-99", type="deal.won")
+                    await eventually(
+                        lambda: any(line["event"] == "source.consuming" for line in relay.lines()[-200:]),
+                        seconds=30,
+                        what=relay.describe,
+                    )
+                    await channel.default_exchange.publish(message, "crm.events", mandatory=True)
+                await eventually(
+                    lambda: len(told.of("relay.chat.created")) == 21, seconds=60, what=relay.describe
+                )
+        finally:
+            await stop(relay)
+        assert len(await cargo.chats()) == 21
