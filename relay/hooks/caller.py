@@ -25,7 +25,7 @@ def find_remote(request: web.Request, trusted: Sequence[Network]) -> str | None:
 
 
 def find_url(request: web.Request, public_url: str | None, trusted: Sequence[Network]) -> str:
-    """The URL that the sender called: below `public_url` when it is set, else as a trusted proxy or the request says."""
+    """The URL that the sender called: below `public_url` if set, else as a trusted proxy or the request says."""
     path = request.rel_url.raw_path_qs
     if public_url:
         return f"{public_url.rstrip('/')}{path}"

@@ -18,7 +18,7 @@ _FAREWELL: Final = 2.0
 
 
 class Refusals:
-    """Tells of refusals. `keep` writes one to the ledger; at most 32 are under way, more are only counted and logged."""
+    """Tells of refusals. `keep` writes one to the ledger; beyond 32 under way they are only counted and logged."""
 
     def __init__(self, keep: Callable[[Rejection], Awaitable[None]], metrics: Metrics) -> None:
         self._keep = keep
