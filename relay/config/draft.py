@@ -100,14 +100,27 @@ def _read(draft: Draft, model: type[Model], node: Node, path: Path) -> Model | N
         return model.model_validate(values)
     except ValidationError as error:
         draft.faults.extend(explain(error, model, node, path, draft.root))
-        bad = {str(detail["loc"][0] if detail["loc"] else "") for detail in error.errors()}
-    draft.broken.update((*path, key) if key else path for key in bad)
-    if not isinstance(values, dict):
-        return None
+        bad = {_culprit(values, detail["loc"]) for detail in error.errors()}
+    draft.broken.update(path + culprit for culprit in bad)
     try:
-        return model.model_validate({key: value for key, value in values.items() if key not in bad})
+        return model.model_validate(_without(values, bad, ()))
     except ValidationError:
         return None
+
+
+def _culprit(values: Any, loc: Path) -> Path:
+    """The innermost key on the way to `loc` that is there and can be taken out."""
+    for number, step in enumerate(loc):
+        if not isinstance(values, dict) or step not in values:
+            return loc[:number]
+        values = values[step]
+    return loc
+
+
+def _without(values: Any, bad: set[Path], path: Path) -> Any:
+    if not isinstance(values, dict):
+        return values
+    return {key: _without(value, bad, (*path, key)) for key, value in values.items() if (*path, key) not in bad}
 
 
 def _entries(draft: Draft, key: str) -> Iterator[tuple[str, Node]]:

@@ -72,7 +72,7 @@ def _explain_one(detail: ErrorDetails, path: Path, model: type[BaseModel], node:
     if kind == "extra_forbidden":
         return f"is no key of {_title(base + path[:-1])}: {near(str(path[-1]), _fields(model, path[:-1]))}"
     if kind == "missing":
-        return f"is missing: {_field_text(model, path)}"
+        return f"is missing: add it ({_field_text(model, path)})"
     if given is None and isinstance(leaf, Leaf):
         return _EMPTY
     if kind in {"fault", "value_error"}:
@@ -128,7 +128,7 @@ def _field(model: type[BaseModel], path: Path) -> FieldInfo | None:
 def _field_text(model: type[BaseModel], path: Path) -> str:
     field = _field(model, path)
     text = (field.description if field else None) or "give it a value"
-    return text.rstrip(".")
+    return text[0].lower() + text[1:].rstrip(".")
 
 
 def _model(field: FieldInfo) -> type[BaseModel] | None:

@@ -35,6 +35,7 @@ _WORDS: Final[dict[str, bool | None]] = {
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NO_NUMBER: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_QUOTE: Final = "a value that begins with {} is YAML's own syntax here: quote it"
 _UNQUOTED: Final = re.compile(r"""(?:^|[:,\[-])\s+(\{\{|\[::|\[[0-9a-fA-F]*:|\$\{)""")
 
 
@@ -64,9 +65,7 @@ def parse(text: str, file: str, order: int) -> tuple[Node | None, list[Fault]]:
     except yaml.MarkedYAMLError as error:
         fault = _broken(error, text, composer)
     except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        mark = composer.at(before.count("\n"), len(before) - before.rfind("\n") - 1)
-        fault = Fault(mark, "yaml", f"the character U+{ord(text[error.position]):04X} is not allowed: take it out")
+        fault = _unreadable(error, text, composer)
     return None, [*composer.faults, fault]
 
 
@@ -169,7 +168,7 @@ class _Composer:
         merged: dict[str, Entry] = {}
         while not isinstance(key := next(self._events), yaml.MappingEndEvent):
             mark = self._mark(key)
-            name = self._key(key, path)
+            name = self._key(key, path, event)
             node = self._node(next(self._events), (*path, name))
             if name == "<<" and key.implicit[0]:
                 self._merge(node, mark, path, merged)
@@ -179,14 +178,15 @@ class _Composer:
                 own[name] = Entry(mark, node)
         return Branch(self._mark(event), own | {name: entry for name, entry in merged.items() if name not in own})
 
-    def _key(self, event: Any, path: Path) -> str:
+    def _key(self, event: Any, path: Path, opened: Any) -> str:
         if isinstance(event, yaml.AliasEvent):
             node = self._alias(event, path)
             if isinstance(node, Leaf):
                 return node.text
         if not isinstance(event, yaml.ScalarEvent):
-            hint = "a template that begins with {{ is put in quotes" if path else "write a name"
-            self._stop(event, path, f"a mapping or list cannot be a key: {hint}")
+            if opened.flow_style and isinstance(event, yaml.MappingStartEvent):
+                self._stop(opened, path, _QUOTE.format("{{"))
+            self._stop(event, path, "a mapping or a list cannot be a key: write a name")
         return str(event.value)
 
     def _merge(self, node: Node, mark: Mark, path: Path, into: dict[str, Entry]) -> None:
@@ -213,9 +213,15 @@ def _broken(error: yaml.MarkedYAMLError, text: str, composer: _Composer) -> Faul
         found = _UNQUOTED.search(rows[number]) if number < len(rows) else None
         if found:
             at = composer.at(number, found.start(1))
-            return Fault(at, "yaml", f"a value that begins with {found[1]} is YAML's own syntax here: quote it")
+            return Fault(at, "yaml", _QUOTE.format(found[1]))
     where = f" {error.context}" if error.context else ""
     return Fault(composer.at(mark.line, mark.column), "yaml", f"{error.problem}{where}: {_advise(error.problem or '')}")
+
+
+def _unreadable(error: yaml.reader.ReaderError, text: str, composer: _Composer) -> Fault:
+    before = text.encode()[: error.position].decode(errors="replace")
+    mark = composer.at(before.count("\n"), len(before) - before.rfind("\n") - 1)
+    return Fault(mark, "yaml", f"the character U+{int(error.character):04X} is not allowed: take it out")
 
 
 def _advise(problem: str) -> str:
