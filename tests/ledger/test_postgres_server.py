@@ -16,7 +16,7 @@ TERMS = Terms(owner="one")
 
 async def test_it_refuses_to_open_with_pending_steps_until_it_is_migrated(postgres_url):
     assert await pending_steps(postgres_url) == ["first"]
-    with pytest.raises(Unusable, match="lacks 1 step.*run `relay migrate`"):
+    with pytest.raises(Unusable, match=r"lacks 1 step.*run `relay migrate`"):
         await open_ledger(postgres_url, TERMS)
     assert await migrate_ledger(postgres_url) == ["first"]
     assert await migrate_ledger(postgres_url) == []
@@ -41,7 +41,7 @@ async def test_a_ledger_of_a_newer_release_is_refused(postgres_url):
 
 
 async def test_a_server_that_is_away_is_told_apart_from_one_that_refuses(postgres_url):
-    with pytest.raises(Unusable, match="does not exist.*correct ledger.url"):
+    with pytest.raises(Unusable, match=r"does not exist.*correct ledger\.url"):
         await open_ledger(postgres_url.rsplit("/", 1)[0] + "/nowhere", TERMS)
     with pytest.raises(Unavailable, match="database is away"):
         await open_ledger("postgresql://relay@127.0.0.1:1/relay", TERMS)
@@ -85,12 +85,12 @@ async def test_of_racing_duplicates_on_two_replicas_one_is_accepted(replicas):
 
 
 async def test_batches_in_opposite_order_do_not_lock_each_other_out(replicas):
-    names = [f"cross-{number}" for number in range(40)]
-    there = [make_entry(name) for name in names]
-    back = [make_entry(name) for name in reversed(names)]
-    for _ in range(5):
+    for turn in range(5):
+        names = [f"cross-{turn}-{number}" for number in range(40)]
+        there = [make_entry(name) for name in names]
+        back = [make_entry(name) for name in reversed(names)]
         await asyncio.gather(replicas[0].accept(there), replicas[1].accept(back))
-    assert len(await replicas[0].claim(500)) == 40
+    assert len(await replicas[0].claim(500)) == 200
 
 
 async def test_a_duplicate_waits_for_the_commit_of_the_first(replicas, postgres_url):
