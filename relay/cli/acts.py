@@ -12,7 +12,7 @@ from relay.errors import Conflict, NotFound
 if TYPE_CHECKING:
     from relay.cli.client import Client
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids of dispatches.", show_default=False)]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of dispatches.", show_default=False)]
 
 
 class Reason(StrEnum):
@@ -43,7 +43,7 @@ def act(
     from relay.secret import Secret
 
     if bool(dispatch_ids) == (parked is not None):
-        raise typer.BadParameter("give ids of dispatches, or --parked and a reason", param_hint="ID...")
+        raise typer.BadParameter("give ids of dispatches, or --parked and a reason", param_hint="ID")
     client = Client(url, Secret(token) if token else None)
     done, refused = [], False
     for dispatch_id in dispatch_ids if parked is None else list(_parked(client, parked)):

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from relay.cli.guard import clean
 from relay.cli.options import AsJson, Config
 from relay.errors import Misconfigured
 
@@ -43,7 +44,7 @@ def _document(loaded: "Loaded") -> dict[str, Any]:
 
 
 def _print(loaded: "Loaded") -> None:
-    from relay.cli.output import clean, print_line
+    from relay.cli.output import print_line
 
     for warning in loaded.warnings:
         print_line(clean(f"warning: {warning}"))

@@ -30,8 +30,13 @@ class Guarded(TyperGroup):
 
 def complain(message: str, code: int) -> NoReturn:
     """Say on stderr what happened and what to do, and end with this exit code."""
-    sys.stderr.write(f"relay: {message}\n")
+    sys.stderr.write(f"relay: {clean(message)}\n")
     raise typer.Exit(code)
+
+
+def clean(text: str) -> str:
+    """The text with control characters made visible: what a stranger sent must not drive the terminal."""
+    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
 
 
 def reason(error: Exception) -> str:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from relay.cli.guard import clean
+
 _PIPE_WIDTH: Final = 1_000
 _COLOURS: Final = {
     "done": "green",
@@ -61,11 +63,6 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
 def print_title(text: str) -> None:
     """A heading with a blank line before it."""
     _console().print("\n" + clean(text), style="bold", markup=False, highlight=False)
-
-
-def clean(text: str) -> str:
-    """The text with control characters made visible: what a stranger sent must not drive the terminal."""
-    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
 
 
 def short(moment: str | None) -> str:

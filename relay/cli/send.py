@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from relay.cli.guard import Unreachable, complain, reason
+from relay.cli.guard import Unreachable, clean, complain, reason
 from relay.cli.options import AsJson, Config, Headers, Payload, SourceName
 from relay.errors import Misconfigured, RelayError
 
@@ -102,7 +102,7 @@ def _parse(body: bytes) -> Any:
 
 
 def _print(answer: _Answer) -> None:
-    from relay.cli.output import clean, print_line, print_table
+    from relay.cli.output import print_line, print_table
 
     document = answer.document
     if isinstance(document, dict) and "events" in document:
@@ -115,7 +115,7 @@ def _print(answer: _Answer) -> None:
         )
     elif answer.status >= 300:
         detail = document.get("detail") or document.get("title") if isinstance(document, dict) else document
-        complain(clean(f"the relay answered {answer.status}: {detail}"), 3 if answer.status == 503 else 1)
+        complain(f"the relay answered {answer.status}: {detail}", 3 if answer.status == 503 else 1)
     else:
         print_line(clean(f"{answer.status}: {document}"))
 

@@ -63,13 +63,13 @@ async def _follow(client: "Client", after: str, *, follow: bool, as_json: bool) 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
     import json
 
-    from relay.cli.output import clean, print_line, short
+    from relay.cli.output import print_line, short
 
     if as_json:
         return print_line(json.dumps(result))
     data = result["data"]
-    error = data.get("error") or {}
-    outcome = data.get("chatUuid") or f"{error.get('code', '')}: {error.get('message', '')}"
+    error = data.get("error")
+    outcome = f"{error['code']}: {error['message']}" if error else data.get("chatUuid") or ""
     kind = result["type"].removeprefix("relay.")
     words = (short(result["time"]), kind, data["source"], data.get("rule") or "", data["eventId"], outcome)
-    return print_line(clean("  ".join(words)))
+    return print_line(clean("  ".join(words)).replace("\n", "\\n"))

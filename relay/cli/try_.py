@@ -36,7 +36,7 @@ def _print(trial: Any) -> None:
             body = verdict.get("body")
             print_pairs(
                 [
-                    ("why", verdict.get("why")),
+                    ("why", None if verdict["matched"] else verdict.get("why")),
                     ("fails", _reason(verdict.get("failure"))),
                     ("body", body and json.dumps(body, indent=2, ensure_ascii=False)),
                     ("message", verdict.get("message")),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from relay.model import AttemptView, EventDetail, Failure
+from relay.model import AttemptView, EventDetail, Failure, Result
 from relay.units import show
 
 
@@ -19,18 +19,28 @@ class Step:
 
 
 def trace(found: EventDetail) -> list[Step]:
-    """The steps of an event and its dispatches, oldest first; steps of the same millisecond keep their cause first."""
+    """The steps of an event and its dispatches, oldest first, each after its cause."""
     event = found.event
     steps = [Step(event.received_at, f"event.{found.status}", detail=event.unreadable)]
     rules = {view.id: view.rule for view in found.dispatches}
     steps += [Step(view.created_at, "rule.matched", view.id, view.rule) for view in found.dispatches]
     for attempt in found.attempts:
         steps += _attempt(attempt, rules.get(attempt.dispatch_id))
-    for view in found.results:
-        result = view.result
-        rule = rules.get(result.dispatch_id or "")
-        steps.append(Step(result.time, result.type.removeprefix("relay."), result.dispatch_id, rule, result.chat_uuid))
+    steps += [_told(view.result, found, rules) for view in found.results]
     return sorted(steps, key=lambda step: step.at)
+
+
+def _told(result: Result, found: EventDetail, rules: dict[str, str]) -> Step:
+    """A result is made just before the commit that ends its attempt; it is shown after that end."""
+    causes = [view.created_at for view in found.dispatches if view.id == result.dispatch_id]
+    causes += [
+        attempt.ended_at
+        for attempt in found.attempts
+        if attempt.dispatch_id == result.dispatch_id and attempt.ended_at and attempt.started_at <= result.time
+    ]
+    what = result.type.removeprefix("relay.")
+    rule = rules.get(result.dispatch_id or "")
+    return Step(max(result.time, *causes, found.event.received_at), what, result.dispatch_id, rule, result.chat_uuid)
 
 
 def _attempt(attempt: AttemptView, rule: str | None) -> Iterator[Step]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from relay.model import ParkReason, State
@@ -145,6 +146,18 @@ def test_tail_of_what_is_kept(relay, memory):
     assert [document["id"] for document in documents] == ["d-1.1", "d-2.1"]
     after = relay("tail", "--no-follow", "--json", "--after", "1").stdout.splitlines()
     assert [json.loads(line)["id"] for line in after] == ["d-2.1"]
+
+
+def test_tail_for_people_is_one_line_each(relay, memory):
+    about = {"source": "helpdesk", "rule": "urgent", "eventId": "0190-1"}
+    made = about | {"chatUuid": "3c90c3cc"}
+    lost = made | {"error": {"code": "failed", "message": "no\n11-24 forged\x1b[2J"}}
+    memory.tell(*(replace(make_result(1), data=data) for data in (made, lost, {"source": "bus", "eventId": "0190-2"})))
+    assert relay("tail", "--no-follow").stdout.splitlines() == [
+        "11-23 02:13:20  chat.created  helpdesk  urgent  0190-1  3c90c3cc",
+        "11-23 02:13:20  chat.created  helpdesk  urgent  0190-1  failed: no\\n11-24 forged\\x1b[2J",
+        "11-23 02:13:20  chat.created  bus    0190-2  ",
+    ]
 
 
 def test_tail_comes_back_where_it_was_cut(relay, memory):

@@ -5,6 +5,7 @@ import json
 import pytest
 from relay.ops import make_ops_app
 from relay.telemetry import Phase, Status
+from relay.units import iso
 from tests.ops.desk import NOW, Desk, Memory
 
 
@@ -26,7 +27,9 @@ def status():
 
 
 def encode(result):
-    return json.dumps({"id": result.id, "type": result.type, "data": dict(result.data)}).encode()
+    return json.dumps(
+        {"id": result.id, "type": result.type, "time": iso(result.time), "data": dict(result.data)}
+    ).encode()
 
 
 @pytest.fixture
