@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from relay.cli.guard import Unreachable, clean
 from relay.cli.options import DEFAULT_URL, AsJson, Token, Url
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ def tail(
 async def _follow(client: "Client", after: str, *, follow: bool, as_json: bool) -> None:
     """Come back after every cut, where it was cut; give up when the relay stays away."""
     import asyncio
-
-    from relay.cli.guard import Unreachable
 
     tries, heard = 0, False
     while True:
