@@ -12,6 +12,7 @@ AHEAD: Final = 1_000
 """Milliseconds that a claim may lie before its start."""
 
 _READ: Final = select(counters.c.value).where(counters.c.name == bindparam("counter"))
+_ALL: Final = select(counters.c.name, counters.c.value)
 _LOCK: Final = _READ.with_for_update()
 _WRITE: Final = update(counters).where(counters.c.name == bindparam("counter")).values(value=bindparam("now_is"))
 
@@ -31,12 +32,14 @@ def write(conn: Connection, name: str, value: int) -> None:
 
 def paused_total(conn: Connection, now: int) -> int:
     """Milliseconds of global pauses up to now, the one that is on included."""
-    since = read(conn, "paused_since")
-    return read(conn, "paused") + (now - since if since else 0)
+    known = snapshot(conn)
+    since = known["paused_since"]
+    return known["paused"] + (now - since if since else 0)
 
 
-def is_paused(conn: Connection) -> bool:
-    return read(conn, "paused_since") != 0
+def snapshot(conn: Connection) -> dict[str, int]:
+    """All counters by name."""
+    return {row.name: row.value for row in conn.execute(_ALL)}
 
 
 def pause(conn: Connection, now: int, *, reason: str) -> bool:

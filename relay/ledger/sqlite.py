@@ -51,6 +51,7 @@ class SqliteStore:
     def __init__(self, path: str, *, clock: Clock = wall_clock) -> None:
         self.path = path
         self._clock = clock
+        self._closed = False
         self._lock = None if path == MEMORY else _lock(Path(path))
         self._writing = asyncio.Lock()
         self._writer_thread = ThreadPoolExecutor(1, "ledger-writer")
@@ -84,6 +85,7 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         async with self._writing:
+            self._closed = True
             self._writer_thread.shutdown()
             self._reader_thread.shutdown()
             for conn in (self._reader, self._writer):
@@ -120,7 +122,7 @@ class SqliteStore:
             raise
 
     async def _in_thread(self, thread: ThreadPoolExecutor, call: Callable[..., T], *args: Any) -> T:
-        if self._lock is None and self.path != MEMORY:
+        if self._closed:
             raise Unavailable("the ledger is closed")
         return await asyncio.get_running_loop().run_in_executor(thread, call, *args)
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, case, delete, func, in
 from relay.ledger import counters
 from relay.ledger.rows import NEWS, claim_of
 from relay.ledger.schema import attempts, dispatches, events, leases, outbox, slots, work
-from relay.ledger.sql import Row, padded, write_many
+from relay.ledger.sql import padded, write_many
 from relay.ledger.terms import Terms
 from relay.model import Claim, Doubt, State
 
@@ -52,6 +52,11 @@ _CLAIM: Final = (
     .returning(work.c.first_attempt_at, work.c.paused_before, work.c.doubt)
 )
 _OPEN: Final = insert(attempts)
+_FIRST_STARTS: Final = (
+    select(attempts.c.dispatch_id, func.min(attempts.c.started_at))
+    .where(attempts.c.dispatch_id.in_(bindparam("ids", expanding=True)), attempts.c.kind == "chat")
+    .group_by(attempts.c.dispatch_id)
+)
 _DOUBTS: Final = (
     select(work).where(work.c.look_at <= bindparam("now")).order_by(work.c.look_at).limit(bindparam("most"))
 )
@@ -59,13 +64,14 @@ _DOUBTS: Final = (
 
 def claim(conn: Connection, now: int, asks: Sequence[int], *, terms: Terms) -> list[list[Claim]]:
     """Take what is due, oldest first, each row once over all replicas, and share it among those who asked."""
-    if counters.is_paused(conn):
+    known = counters.snapshot(conn)
+    if known["paused_since"]:
         return [[] for _ in asks]
     most, first = sum(asks), 0
     if terms.spacing is not None:
         first = counters.next_start(conn, now, terms.spacing)
         most = min(most, counters.startable(first, now, terms.spacing))
-    paused = counters.paused_total(conn, now)
+    paused = known["paused"]
     taken = _take(conn, now, most, paused, terms)
     starts = [_start(first, turn, now, terms) for turn in range(len(taken))]
     if terms.spacing is not None and taken:
@@ -165,17 +171,22 @@ def _end_leases(conn: Connection, now: int, over: Any) -> int:
 def doubts(conn: Connection, now: int, *, limit: int) -> list[Doubt]:
     """Rows in `checking` whose next look is due."""
     rows = conn.execute(_DOUBTS, {"now": now, "most": limit}).mappings().all()
-    found = news(conn, [row["dispatch_id"] for row in rows])
+    ids = [row["dispatch_id"] for row in rows]
+    found, firsts = news(conn, ids), _first_starts(conn, ids)
     paused = counters.paused_total(conn, now)
-    return [_doubt(row, found[row["dispatch_id"]], now, paused) for row in rows]
+    return [_doubt(row, found[row["dispatch_id"]], firsts, now, paused) for row in rows]
 
 
-def _doubt(row: RowMapping, found: RowMapping, now: int, paused: int) -> Doubt:
-    first = now if row["first_attempt_at"] is None else row["first_attempt_at"]
-    work_of: Row = {**row, "first_attempt_at": first}
+def _first_starts(conn: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """When the first attempt of any run began: a retry by hand must find what an earlier run may have made."""
+    return {row[0]: row[1] for row in conn.execute(_FIRST_STARTS, {"ids": padded(ids)})} if ids else {}
+
+
+def _doubt(row: RowMapping, found: RowMapping, firsts: Mapping[str, int], now: int, paused: int) -> Doubt:
+    begun = row["first_attempt_at"] is not None
     return Doubt(
-        claim=claim_of(work_of, found, lease=0, waited=_waited(work_of, now, paused)),
-        first_attempt_at=first,
+        claim=claim_of(row, found, lease=0, waited=_waited(row, now, paused) if begun else 0),
+        first_attempt_at=firsts.get(row["dispatch_id"], now),
         ended_ago=max(0, now - (row["last_ended_at"] or now)),
         looks=row["looks"],
     )
@@ -184,9 +195,10 @@ def _doubt(row: RowMapping, found: RowMapping, now: int, paused: int) -> Doubt:
 def wake(conn: Connection, now: int, *, terms: Terms) -> int | None:
     """Milliseconds until the next row can be claimed; None when there is none, or all sending is paused."""
     first = conn.execute(select(func.min(work.c.due_at))).scalar_one()
-    if first is None or counters.is_paused(conn):
+    known = counters.snapshot(conn)
+    if first is None or known["paused_since"]:
         return None
     ready = first - now
     if terms.spacing is not None:
-        ready = max(ready, counters.read(conn, "pace") // 1_000 - now - counters.AHEAD)
+        ready = max(ready, known["pace"] // 1_000 - now - counters.AHEAD)
     return max(0, int(ready))

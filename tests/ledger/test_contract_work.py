@@ -153,6 +153,17 @@ async def test_looks_count_and_do_not_move_the_end_of_the_attempt(ledger, clock)
     assert [again.attempt for again in await ledger.claim(10)] == [2]
 
 
+async def test_a_doubt_of_a_later_run_is_looked_for_since_the_first_attempt_of_any(ledger, clock):
+    claim = await claim_one(ledger)
+    started = clock.now
+    await ledger.record(move(claim, State.PARKED, verdict=Verdict.UNKNOWN, park=ParkReason.UNKNOWN))
+    clock.now += 86_400_000
+    await ledger.retry(claim.dispatch.id, None)
+    [doubt] = await ledger.doubts(10)
+    assert (doubt.claim.dispatch.run, doubt.first_attempt_at, doubt.claim.waited) == (2, started, 0)
+    assert doubt.ended_ago == 86_400_000
+
+
 async def test_a_lease_longer_than_any_may_be_counts_as_over(ledger, clock):
     await claim_one(ledger)
     clock.now -= 86_400_000
