@@ -1,0 +1,385 @@
+"""Messages in, on a real RabbitMQ: none lost, none acknowledged too early, back by itself after every trouble."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager, suppress
+from itertools import count
+
+import aio_pika
+import pytest
+from aio_pika import DeliveryMode, Message
+from relay.broker import Address, Broker, DeadLetters
+from relay.consumer import Consumer, Input
+from relay.errors import Overloaded, Refused, Unavailable
+from relay.model import EventStatus, Receipt
+from relay.secret import Secret
+from relay.telemetry import Metrics, PartState
+
+
+class Intake:
+    """Keeps what it accepts; `trouble` gives an error to raise for an event, or None."""
+
+    def __init__(self, trouble=lambda event: None):
+        self.trouble = trouble
+        self.events = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.changed = asyncio.Condition()
+
+    async def accept(self, events):
+        await self.open.wait()
+        error = self.trouble(events[0])
+        if error is not None:
+            raise error
+        self.events += events
+        async with self.changed:
+            self.changed.notify_all()
+        return [Receipt(event.id, event.external_id, EventStatus.ACCEPTED, event.type) for event in events]
+
+    async def has(self, *ids, within=30):
+        async with asyncio.timeout(within), self.changed:
+            await self.changed.wait_for(lambda: set(ids) <= {event.external_id for event in self.events})
+
+
+class Told:
+    """What a part reported of itself."""
+
+    def __init__(self):
+        self.states = []
+        self.changed = asyncio.Event()
+
+    def __call__(self, state, reason):
+        self.states.append((state, reason))
+        self.changed.set()
+
+    async def of(self, state, text=""):
+        async with asyncio.timeout(30):
+            while not any(one is state and text in reason for one, reason in self.states):
+                self.changed.clear()
+                await self.changed.wait()
+
+
+async def nap(seconds):
+    """Back-off without its length; the order of things stays."""
+    await asyncio.sleep(min(seconds, 0.05))
+
+
+@asynccontextmanager
+async def connected(url, timeout=10.0):
+    broker = Broker(Address(Secret(url)), consumes=True, report=lambda *_: None, timeout=timeout)
+    task = asyncio.create_task(broker.run())
+    try:
+        async with asyncio.timeout(20):
+            await broker.publishing.ready()
+            await broker.consuming.ready()
+        yield broker
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def consuming(broker, intake, source=None, **changes):
+    numbers = count()
+    consumer = Consumer(
+        broker.consuming,
+        source or Input("bus", "in"),
+        intake,
+        DeadLetters(broker.publishing),
+        ids=lambda: f"e{next(numbers)}",
+        clock=lambda: 1_764_000_000_000,
+        metrics=changes.pop("metrics", None) or Metrics(),
+        report=changes.pop("report", None) or (lambda *_: None),
+        sleep=nap,
+        **changes,
+    )
+    task = asyncio.create_task(consumer.run())
+    try:
+        yield consumer
+    finally:
+        consumer.end()
+        async with asyncio.timeout(20):
+            await task
+
+
+@asynccontextmanager
+async def looking(url):
+    connection = await aio_pika.connect(url)
+    try:
+        yield await connection.channel()
+    finally:
+        with suppress(aio_pika.exceptions.AMQPError, RuntimeError):
+            await connection.close()
+
+
+async def put(channel, *ids, queue="in", body=b'{"a": 1}', **properties):
+    for one in ids:
+        message = Message(body, message_id=one, delivery_mode=DeliveryMode.PERSISTENT, **properties)
+        await channel.default_exchange.publish(message, queue)
+
+
+async def depth(channel, queue):
+    """Messages ready in a queue; those delivered and not acknowledged do not count."""
+    return (await channel.declare_queue(queue, passive=True)).declaration_result.message_count
+
+
+async def settled(url, queue, ready=0):
+    """Wait until nothing is unacknowledged: with nobody consuming any more, what is there is ready."""
+    async with looking(url) as channel, asyncio.timeout(10):
+        while await depth(channel, queue) != ready:
+            await asyncio.sleep(0.05)
+
+
+async def get(url, queue, within=20):
+    async with looking(url) as channel, asyncio.timeout(within):
+        while True:
+            with suppress(aio_pika.exceptions.ChannelClosed, aio_pika.exceptions.QueueEmpty):
+                found = await channel.get_queue(queue)
+                message = await found.get()
+                await message.ack()
+                return message
+            if channel.is_closed:
+                await channel.reopen()
+            await asyncio.sleep(0.05)
+
+
+async def test_messages_are_accepted_and_acknowledged(amqp_url):
+    intake, told = Intake(), Told()
+    async with connected(amqp_url) as broker, consuming(broker, intake, report=told):
+        await told.of(PartState.UP)
+        async with looking(amqp_url) as channel:
+            await put(channel, *(f"m{number}" for number in range(250)))
+        await intake.has(*(f"m{number}" for number in range(250)))
+    await settled(amqp_url, "in")
+    assert len(intake.events) == 250
+
+
+async def test_the_queue_it_declares_is_durable_quorum_and_patient(amqp_url):
+    told = Told()
+    async with connected(amqp_url) as broker, consuming(broker, Intake(), report=told):
+        await told.of(PartState.UP)
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True, arguments=arguments)
+        with pytest.raises(aio_pika.exceptions.ChannelPreconditionFailed):
+            await channel.declare_queue("in", durable=True, arguments={"x-queue-type": "quorum"})
+
+
+async def test_a_queue_that_exists_is_used_as_it_is_and_a_low_limit_is_warned_of(amqp_url, capsys):
+    intake = Intake()
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True, arguments={"x-queue-type": "quorum", "x-delivery-limit": 5})
+        await put(channel, "m")
+    async with connected(amqp_url) as broker, consuming(broker, intake):
+        await intake.has("m")
+    assert "source.delivery_limit" in (out := "".join(capsys.readouterr()))
+    assert "limit=5" in out
+
+
+async def test_a_classic_transient_queue_is_used_without_a_warning(amqp_url, capsys):
+    intake = Intake()
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=False)
+        await put(channel, "m")
+        async with connected(amqp_url) as broker, consuming(broker, intake):
+            await intake.has("m")
+    assert "source.delivery_limit" not in "".join(capsys.readouterr())
+
+
+async def test_declare_false_waits_for_a_queue_that_somebody_else_makes(amqp_url):
+    intake, told = Intake(), Told()
+    source = Input("bus", "theirs", declare=False)
+    async with connected(amqp_url) as broker, consuming(broker, intake, source, report=told):
+        await told.of(PartState.DOWN, "queue 'theirs' does not exist")
+        async with looking(amqp_url) as channel:
+            await channel.declare_queue("theirs", durable=True)
+            await put(channel, "m", queue="theirs")
+        await intake.has("m")
+
+
+async def test_it_binds_and_says_which_exchange_is_missing(amqp_url):
+    intake, told = Intake(), Told()
+    source = Input("bus", "in", bind=("crm", ("deal.#", "lead.*")))
+    async with connected(amqp_url) as broker, consuming(broker, intake, source, report=told):
+        await told.of(PartState.DOWN, "exchange 'crm' does not exist")
+        async with looking(amqp_url) as channel:
+            exchange = await channel.declare_exchange("crm", "topic", durable=True)
+            await told.of(PartState.UP)
+            await exchange.publish(Message(b"{}", message_id="m"), "deal.won.big")
+        await intake.has("m")
+    assert intake.events[0].type == "deal.won.big"
+
+
+@pytest.mark.parametrize(
+    ("body", "properties", "reason"),
+    [
+        (b"\xff\xfe\x00garbage", {}, "charset"),
+        (b"not json", {"content_type": "application/json"}, "json"),
+        (b"<a/>", {"content_type": "application/xml"}, "content_type"),
+        (b"{}", {"content_encoding": "br"}, "encoding"),
+        (b"{}", {"content_type": "application/cloudevents+json"}, "cloudevent"),
+    ],
+)
+async def test_what_cannot_be_read_goes_to_the_dead_letters_with_its_reason(amqp_url, body, properties, reason):
+    intake, metrics = Intake(), Metrics()
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        await put(channel, "bad", body=body, **properties)
+        await put(channel, "good")
+    async with connected(amqp_url) as broker, consuming(broker, intake, metrics=metrics):
+        await intake.has("good")
+        letter = await get(amqp_url, "relay.dead")
+    assert (letter.body, letter.message_id) == (body, "bad")
+    assert (letter.headers["relay-source"], letter.headers["relay-reason"]) == ("bus", reason)
+    assert letter.headers["relay-error"]
+    assert metrics.registry.get_sample_value("relay_rejections_total", {"source": "bus", "reason": reason}) == 1
+    await settled(amqp_url, "in")
+
+
+async def test_broken_properties_do_not_end_the_connection_again_and_again(amqp_url):
+    from datetime import UTC, datetime
+
+    intake = Intake()
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        raw = await channel.get_underlay_channel()
+        frame = aio_pika.Message(b"{}", message_id="bad", timestamp=datetime(2026, 1, 1, tzinfo=UTC)).properties
+        marshal = type(frame).marshal
+        try:
+            # What a sender that counts in nanoseconds puts there.
+            type(frame).marshal = lambda self: marshal(self)[:-8] + (10**18).to_bytes(8, "big")
+            await raw.basic_publish(b"{}", routing_key="in", properties=frame)
+        finally:
+            type(frame).marshal = marshal
+        await put(channel, "good")
+    async with connected(amqp_url) as broker, consuming(broker, intake):
+        await intake.has("good")
+        letter = await get(amqp_url, "relay.dead")
+    assert letter.headers["relay-reason"] == "properties"
+
+
+async def test_what_the_ledger_cannot_hold_goes_to_the_dead_letters_and_spares_the_rest(amqp_url):
+    intake = Intake(lambda event: Refused("too odd") if event.external_id == "odd" else None)
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        await put(channel, "a", "odd", "b")
+    async with connected(amqp_url) as broker, consuming(broker, intake):
+        await intake.has("a", "b")
+        letter = await get(amqp_url, "relay.dead")
+    assert (letter.message_id, letter.headers["relay-reason"]) == ("odd", "refused")
+    assert letter.headers["relay-error"] == "too odd"
+
+
+@pytest.mark.parametrize("error", [Overloaded("full", retry_after=0.01), Unavailable("disk full")])
+async def test_back_pressure_stops_it_and_loses_nothing(amqp_url, error):
+    trouble, tried = [error], []
+
+    def turn_away(event):
+        tried.append(event.external_id)
+        return trouble[0]
+
+    intake, told = Intake(turn_away), Told()
+    ids = [f"m{number}" for number in range(50)]
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True, arguments={"x-queue-type": "quorum"})
+        await put(channel, *ids)
+    async with connected(amqp_url) as broker, consuming(broker, intake, report=told):
+        await told.of(PartState.DEGRADED, str(error))
+        async with asyncio.timeout(20):
+            while len(tried) < 60:
+                await asyncio.sleep(0.01)
+        assert max(map(tried.count, ids[1:])) <= 4  # one message is tried again, the others wait in the queue
+        trouble[0] = None
+        await intake.has(*ids)
+    await settled(amqp_url, "in")
+
+
+async def test_pausing_finishes_what_was_prefetched_and_resuming_goes_on(amqp_url):
+    intake, told = Intake(), Told()
+    async with connected(amqp_url) as broker, consuming(broker, intake, report=told) as consumer:
+        await told.of(PartState.UP)
+        consumer.pause()
+        await told.of(PartState.DEGRADED, "paused")
+        async with looking(amqp_url) as channel:
+            await put(channel, "m")
+            assert await depth(channel, "in") == 1
+        assert not intake.events
+        consumer.resume()
+        await intake.has("m")
+
+
+async def test_the_end_waits_for_what_is_under_way_and_acknowledges_it(amqp_url):
+    intake, told = Intake(), Told()
+    intake.open.clear()
+    async with connected(amqp_url) as broker:
+        async with consuming(broker, intake, report=told) as consumer:
+            await told.of(PartState.UP)
+            async with looking(amqp_url) as channel:
+                await put(channel, "m")
+                async with asyncio.timeout(10):
+                    while await depth(channel, "in"):
+                        await asyncio.sleep(0.01)
+            consumer.end()
+            intake.open.set()
+        assert [event.external_id for event in intake.events] == ["m"]
+    await settled(amqp_url, "in")
+
+
+async def test_a_message_is_not_acknowledged_before_it_is_accepted(amqp_url):
+    intake, told = Intake(), Told()
+    intake.open.clear()
+    async with connected(amqp_url) as broker:
+        async with looking(amqp_url) as channel:
+            await channel.declare_queue("in", durable=True, arguments={"x-queue-type": "quorum"})
+            await put(channel, "m")
+        task = asyncio.create_task(_run_until_cancelled(broker, intake, told))
+        await told.of(PartState.UP)
+        async with looking(amqp_url) as channel, asyncio.timeout(10):
+            while await depth(channel, "in"):
+                await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await settled(amqp_url, "in", ready=1)
+
+
+async def _run_until_cancelled(broker, intake, told):
+    async with consuming(broker, intake, report=told):
+        await asyncio.Event().wait()
+
+
+async def test_a_deleted_queue_is_declared_again(amqp_url):
+    intake, told = Intake(), Told()
+    async with connected(amqp_url) as broker, consuming(broker, intake, report=told):
+        await told.of(PartState.UP)
+        async with looking(amqp_url) as channel:
+            await channel.queue_delete("in")
+            async with asyncio.timeout(20):
+                while [state for state, _ in told.states].count(PartState.UP) < 2:
+                    await asyncio.sleep(0.01)
+            await put(channel, "m")
+        await intake.has("m")
+
+
+async def test_cloudevents_and_replies_come_through(amqp_url):
+    intake = Intake()
+    body = json.dumps({"specversion": "1.0", "id": "c1", "source": "/crm", "type": "deal.won", "data": 1}).encode()
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        more = {"reply_to": "answers", "correlation_id": "c", "content_type": "application/cloudevents+json"}
+        await put(channel, "m", body=body, **more)
+    async with connected(amqp_url) as broker, consuming(broker, intake, Input("bus", "in", reply=True)):
+        await intake.has("c1")
+    event = intake.events[0]
+    assert (event.origin, event.reply_to, event.correlation_id, event.data) == ("/crm", "answers", "c", 1)
+
+
+async def test_an_error_that_nobody_expected_reaches_the_supervisor(amqp_url):
+    intake = Intake(lambda _: KeyError("a bug"))
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        await put(channel, "m")
+    async with connected(amqp_url) as broker:
+        with pytest.raises(KeyError, match="a bug"):
+            async with consuming(broker, intake), asyncio.timeout(10):
+                await settled(amqp_url, "never")
+    await settled(amqp_url, "in", ready=1)

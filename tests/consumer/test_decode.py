@@ -1,0 +1,185 @@
+"""What a message becomes, and what it can be refused for. Pure."""
+
+import gzip
+import json
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from relay.broker import UNREADABLE, Delivery
+from relay.consumer import Input
+from relay.consumer.decode import decode
+from relay.rules import Template
+from relay.schemes.document import Unreadable
+
+SOURCE = Input("bus", "q")
+CLOUD = {
+    "specversion": "1.0",
+    "id": "c1",
+    "source": "/crm",
+    "type": "deal.won",
+    "subject": "deal/7",
+    "time": "2026-11-23T09:00:00Z",
+    "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01",
+    "data": {"amount": 7},
+}
+
+
+def read(body=b'{"a": 1}', source=SOURCE, **changes):
+    return decode(Delivery(1, body, **({"routing_key": "deal.won"} | changes)), source, id="e1", now=1)
+
+
+def refuse(reason, body=b"{}", **changes):
+    with pytest.raises(Unreadable) as caught:
+        read(body, **changes)
+    assert caught.value.reason == reason
+    return str(caught.value)
+
+
+def test_plain_json_takes_its_identity_from_the_properties():
+    event = read(message_id="m1", type="deal.lost", app_id="crm", correlation_id="c", content_type="application/json")
+    assert (event.external_id, event.type, event.origin, event.correlation_id) == ("m1", "deal.lost", "crm", "c")
+    assert (event.id, event.source, event.data, event.received_at) == ("e1", "bus", {"a": 1}, 1)
+
+
+def test_without_an_id_there_is_none_and_the_type_is_the_routing_key():
+    event = read(redelivered=True)
+    assert (event.external_id, event.origin, event.type, event.redelivered) == (None, None, "deal.won", True)
+    assert len(event.digest) == 32
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "",
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        "application/vnd.crm+json",
+        "text/json",
+        "text/plain",
+        "application/octet-stream",
+    ],
+)
+def test_json_is_read_under_every_type_that_does_not_contradict_it(content_type):
+    assert read(content_type=content_type).data == {"a": 1}
+
+
+def test_other_types_are_refused():
+    assert "application/xml" in refuse("content_type", b"<a/>", content_type="application/xml")
+
+
+def test_a_structured_cloudevent():
+    event = read(json.dumps(CLOUD).encode(), content_type="application/cloudevents+json; charset=utf-8", message_id="m")
+    assert (event.external_id, event.origin, event.type) == ("c1", "/crm", "deal.won")
+    assert (event.subject, event.time, event.data) == ("deal/7", 1_795_424_400_000, {"amount": 7})
+    assert event.traceparent[3:35] == "a" * 32
+
+
+@pytest.mark.parametrize("prefix", ["cloudEvents:", "cloudEvents_", "ce-"])
+def test_a_binary_cloudevent(prefix):
+    attributes = {name: value for name, value in CLOUD.items() if name != "data"}
+    headers = {f"{prefix}{name}": value for name, value in attributes.items()}
+    event = read(b'{"amount": 7}', headers=headers, content_type="application/json")
+    assert (event.external_id, event.origin, event.type) == ("c1", "/crm", "deal.won")
+    assert (event.subject, event.time, event.data) == ("deal/7", 1_795_424_400_000, {"amount": 7})
+    assert event.traceparent[3:35] == "a" * 32
+
+
+def test_a_cloudevent_that_is_none_is_refused_by_attribute():
+    body = json.dumps(CLOUD | {"id": 5}).encode()
+    assert "`id`" in refuse("cloudevent", body, content_type="application/cloudevents+json")
+    assert "`type`" in refuse("cloudevent", headers={"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/"})
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", "charset"),
+        (b"", "empty"),
+        (b"{", "json"),
+        (b'{"a": NaN}', "number"),
+        (b'{"a": 1, "a": 2}', "duplicate_key"),
+        (b"[" * 10_000 + b"]" * 10_000, "depth"),
+        (b'"\\u0000"', "characters"),
+        (b'"\\ud800"', "characters"),
+        (b"1" * 5_000, "number"),
+    ],
+)
+def test_bodies_that_cannot_be_read(body, reason):
+    refuse(reason, body)
+
+
+def test_a_400_digit_integer_survives():
+    assert read(b"1" * 400).data == int("1" * 400)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "squeeze"),
+    [("gzip", gzip.compress), ("GZIP", gzip.compress), ("deflate", zlib.compress), ("utf-8", bytes), (None, bytes)],
+)
+def test_content_encodings(encoding, squeeze):
+    event = read(squeeze(b'{"a": 1}'), content_encoding=encoding)
+    assert (event.data, event.raw) == ({"a": 1}, b'{"a": 1}')
+
+
+def test_broken_encodings_are_refused():
+    assert "'zstd'" in refuse("encoding", content_encoding="zstd")
+    refuse("encoding", b"{}", content_encoding="gzip")
+    refuse("encoding", gzip.compress(b'{"a": 1}')[:-4], content_encoding="gzip")
+    refuse("too_large", gzip.compress(b" " * (17 << 20)), content_encoding="gzip")
+
+
+def test_reply_to_is_kept_only_where_the_source_says_so():
+    assert read(reply_to="answers").reply_to is None
+    assert read(source=Input("bus", "q", reply=True), reply_to="answers").reply_to == "answers"
+
+
+def test_the_operators_templates_win_and_leave_what_they_do_not_find():
+    event = {"id": Template("{{ data.order.id }}"), "type": Template("order.{{ data.status }}")}
+    source = Input("bus", "q", event=event | {"time": Template("{{ data.at }}")})
+    made = read(b'{"order": {"id": 7}, "at": 1764000000}', source, message_id="m", type="t")
+    assert (made.external_id, made.type, made.time) == ("7", "t", 1_764_000_000_000)
+
+
+def test_headers_are_kept_without_credentials_and_within_bounds():
+    headers = {"X-Tenant": "a", "Authorization": "Bearer hunter2", "n": 5, "t": {"k": [None]}, "big": "x" * 9_000}
+    kept = read(headers=headers).headers
+    assert kept == {"x-tenant": "a", "n": "5", "t": '{"k": [null]}'}
+    assert len(read(headers={f"h{number}": "x" for number in range(100)}).headers) == 64
+
+
+def test_what_no_database_holds_is_refused_also_in_properties():
+    refuse("characters", message_id="a\0b")
+    refuse("characters", headers={"ce-specversion": "1.0", "ce-id": "a\0", "ce-source": "/", "ce-type": "t"})
+    refuse("properties", headers={UNREADABLE: "timestamp out of range"})
+
+
+def test_a_trace_is_made_where_none_came():
+    assert read().traceparent.startswith("00-")
+
+
+TEXTS = st.none() | st.text(max_size=30)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.datetimes(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+TYPES = st.sampled_from(["application/json", "application/cloudevents+json", "text/plain; charset=utf-16", "a/b;;="])
+ENCODINGS = st.sampled_from(["gzip", "deflate", "utf-8", "br"])
+
+
+@given(
+    body=st.binary() | st.sampled_from([b"{}", b"[]", json.dumps(CLOUD).encode()]),
+    content_type=TYPES | TEXTS,
+    content_encoding=ENCODINGS | TEXTS,
+    message_id=TEXTS,
+    headers=st.dictionaries(st.text() | st.sampled_from(["ce-specversion", "ce-id", "ce-time"]), VALUES, max_size=5),
+)
+def test_whatever_comes_is_an_event_or_unreadable(body, **properties):
+    try:
+        event = read(body, **properties)
+    except Unreadable:
+        return
+    assert "\0" not in "".join([event.external_id or "", event.content_type, *event.headers.values()])

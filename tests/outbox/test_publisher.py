@@ -1,0 +1,214 @@
+"""What is due is told, through an absent broker, an absent ledger, and a destination that does not exist."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from relay.errors import Unavailable
+from relay.model import Due, Result, ResultType
+from relay.outbox import Publisher
+from relay.ports import Publishing
+from relay.telemetry import Metrics, PartState
+
+
+class Rows:
+    """An outbox in memory: a row is due again when `retry_in` has passed on a clock that only the test moves."""
+
+    def __init__(self, count=0, destination="", age=0):
+        self.now = 0
+        self.rows = {}
+        self.settled = []
+        self.taken = []
+        self.away = False
+        self.changed = asyncio.Condition()
+        self.add(count, destination, age)
+
+    def add(self, count, destination="", age=0):
+        for number in range(len(self.rows), len(self.rows) + count):
+            self.rows[(f"d{number}.1", destination)] = [make_result(number), 0, 0, age]
+
+    async def due(self, limit):
+        if self.away:
+            raise Unavailable("disk full")
+        found = [key for key, row in self.rows.items() if row[1] <= self.now][:limit]
+        for key in found:
+            self.rows[key][1] = self.now + 60_000
+        self.taken.append(len(found))
+        return [Due(self.rows[key][0], key[1], self.rows[key][2], self.rows[key][3]) for key in found]
+
+    async def settle(self, settled):
+        if self.away:
+            raise Unavailable("disk full")
+        key = (settled.result_id, settled.destination)
+        if settled.confirmed or settled.undeliverable:
+            del self.rows[key]
+        else:
+            self.rows[key][1] = self.now + settled.retry_in
+            self.rows[key][2] += 1
+        async with self.changed:
+            self.settled.append(settled)
+            self.changed.notify_all()
+
+    async def until(self, condition):
+        async with asyncio.timeout(20), self.changed:
+            await self.changed.wait_for(condition)
+
+
+class Broker:
+    """Takes results, or raises what `trouble` gives for one."""
+
+    def __init__(self, trouble=lambda due: None):
+        self.trouble = trouble
+        self.bodies = []
+        self.at_once = self.most = 0
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def publish(self, due, body):
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            await self.open.wait()
+            await asyncio.sleep(0)
+            error = self.trouble(due)
+            if error is not None:
+                raise error
+            self.bodies.append((due.result.id, due.destination))
+        finally:
+            self.at_once -= 1
+
+
+def make_result(number=0):
+    data = {"receivedAt": "2026-11-23T09:00:00.000Z"}
+    return Result(f"d{number}.1", ResultType.FAILED, "bus", "e", 1, "chat.failed.bus.rule", data)
+
+
+@asynccontextmanager
+async def publishing(rows, broker, *, window=8, told=None, metrics=None):
+    async def nap(_):
+        rows.now += 60_000
+        await asyncio.sleep(0)
+
+    publisher = Publisher(
+        rows,
+        broker,
+        window=window,
+        clock=lambda: 1_795_424_401_000,
+        metrics=metrics or Metrics(),
+        report=lambda *state: (told if told is not None else []).append(state),
+        sleep=nap,
+    )
+    task = asyncio.create_task(publisher.run())
+    try:
+        yield publisher
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_everything_due_is_published_once_a_window_at_a_time():
+    rows, broker, metrics = Rows(100), Broker(), Metrics()
+    async with publishing(rows, broker, metrics=metrics) as publisher:
+        assert await publisher.flush(10)
+    assert sorted(broker.bodies) == sorted((f"d{number}.1", "") for number in range(100))
+    assert broker.most == 8
+    count = metrics.registry.get_sample_value("relay_event_to_result_seconds_count", {"source": "bus"})
+    assert count == 100
+    assert metrics.registry.get_sample_value("relay_event_to_result_seconds_sum", {"source": "bus"}) == 100
+
+
+async def test_a_notice_wakes_it_without_waiting_for_the_next_look():
+    rows, broker = Rows(), Broker()
+    async with publishing(rows, broker) as publisher:
+        assert await publisher.flush(10)
+        began = asyncio.get_running_loop().time()
+        rows.add(1)
+        publisher.notify()
+        await rows.until(lambda: rows.settled)
+        assert asyncio.get_running_loop().time() - began < 0.5
+
+
+async def test_what_another_replica_left_is_found_without_a_notice():
+    rows, broker = Rows(), Broker()
+    async with publishing(rows, broker) as publisher:
+        assert await publisher.flush(10)
+        rows.add(1)
+        await rows.until(lambda: rows.settled)
+
+
+async def test_while_the_broker_is_away_one_row_at_a_time_is_tried():
+    away = [True]
+    rows, told = Rows(50), []
+    broker = Broker(lambda due: Publishing("refused", away=True) if away[0] else None)
+    async with publishing(rows, broker, told=told):
+        await rows.until(lambda: len(rows.settled) >= 12)
+        assert rows.taken[:4] == [8, 1, 1, 1]
+        away[0] = False
+        await rows.until(lambda: all(tries for _, _, tries, _ in rows.rows.values()))
+        rows.now += 60_000
+        await rows.until(lambda: not rows.rows)
+    assert told[0] == (PartState.DEGRADED, "refused")
+    assert told[-1] == (PartState.UP, "")
+
+
+async def test_what_is_unroutable_stays_due_and_is_shown_while_replies_go_on(capsys):
+    bound = [False]
+    rows, told = Rows(20), []
+    rows.add(5, "answers")
+    stray = Publishing("no queue", unroutable=True)
+    broker = Broker(lambda due: None if bound[0] or due.destination else stray)
+    async with publishing(rows, broker, told=told):
+        await rows.until(lambda: len(rows.settled) >= 25)
+        assert len(broker.bodies) == 5
+        assert told[-1] == (PartState.DEGRADED, "no queue")
+        bound[0] = True
+        rows.now += 120_000
+        await rows.until(lambda: not rows.rows)
+        assert told[-1] == (PartState.UP, "")
+    assert "".join(capsys.readouterr()).count("result.unroutable") == 1
+
+
+async def test_retries_are_ever_later():
+    rows = Rows(1)
+    broker = Broker(lambda due: Publishing("no", unroutable=True))
+    async with publishing(rows, broker):
+        for tries in range(1, 12):
+            await rows.until(lambda tries=tries: len(rows.settled) == tries)
+            rows.now += 120_000
+    waits = [settled.retry_in for settled in rows.settled]
+    assert all(250 <= wait <= 60_000 for wait in waits)
+    assert waits[0] <= 1_000 < max(waits)
+
+
+async def test_a_reply_that_found_no_broker_for_five_minutes_ends():
+    rows = Rows(1, "answers", age=300_000)
+    rows.add(1, age=300_000)
+    async with publishing(rows, Broker()) as publisher:
+        assert await publisher.flush(10)
+    by = {settled.destination: settled for settled in rows.settled}
+    assert (by["answers"].undeliverable, by["answers"].confirmed) == (True, False)
+    assert by[""].confirmed
+
+
+async def test_a_ledger_that_is_away_is_waited_for():
+    rows, broker = Rows(3), Broker()
+    rows.away = True
+    async with publishing(rows, broker):
+        await asyncio.sleep(0)
+        rows.away = False
+        await rows.until(lambda: not rows.rows)
+
+
+async def test_flush_gives_up_when_the_broker_does_not_answer():
+    rows, broker = Rows(3), Broker()
+    broker.open.clear()
+    async with publishing(rows, broker) as publisher:
+        assert not await publisher.flush(0.05)
+    assert len(rows.rows) == 3
+
+
+async def test_a_bug_reaches_the_supervisor():
+    rows, broker = Rows(1), Broker(lambda due: KeyError("bug"))
+    publisher = Publisher(rows, broker, clock=lambda: 0, metrics=Metrics(), report=lambda *_: None)
+    with pytest.raises(KeyError, match="bug"):
+        await asyncio.wait_for(publisher.run(), 10)
