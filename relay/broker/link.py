@@ -102,8 +102,14 @@ class Link:
         url = self._address.full()
         url = url.update_query({"heartbeat": str(_HEARTBEAT), **url.query})
         properties = {"connection_name": f"relay {self.name}", "product": "relay"}
-        call = aio_pika.connect(url, ssl_context=trust, client_properties=properties)  # type: ignore[arg-type] # its FieldTable is invariant
-        return await ask(call, self.timeout)
+        connection = aio_pika.Connection(url, ssl_context=trust, client_properties=properties)  # type: ignore[arg-type] # its FieldTable is invariant
+        try:
+            await ask(connection.connect(), self.timeout)
+        except BaseException:
+            # One that is not closed closes itself when it is forgotten, in whatever loop runs then.
+            await connection.close()
+            raise
+        return connection
 
     async def _hold(self, connection: AbstractConnection) -> None:
         lost = asyncio.Event()

@@ -15,7 +15,7 @@ PATIENT: Final[Mapping[str, Any]] = {**QUORUM, "x-delivery-limit": 1_000_000}
 """For queues that Relay consumes: each cut connection counts as a delivery of all that was under way on it, and past
 the limit RabbitMQ drops a message. (Without the argument RabbitMQ 4 takes 20; 3.x knows no "unlimited".)"""
 
-_LIMIT: Final = re.compile(r"'x-delivery-limit'.* but current is (?:the value '(\d+)'|none)", re.DOTALL)
+_LIMIT: Final = re.compile(r"'x-delivery-limit'.* but current is (?:(?:the value )?'(\d+)'|none)", re.DOTALL)
 
 
 @asynccontextmanager

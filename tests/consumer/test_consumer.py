@@ -374,12 +374,13 @@ async def test_cloudevents_and_replies_come_through(amqp_url):
 
 
 async def test_an_error_that_nobody_expected_reaches_the_supervisor(amqp_url):
-    intake = Intake(lambda _: KeyError("a bug"))
+    tried = asyncio.Event()
+    intake = Intake(lambda _: tried.set() or KeyError("a bug"))
     async with looking(amqp_url) as channel:
         await channel.declare_queue("in", durable=True)
         await put(channel, "m")
     async with connected(amqp_url) as broker:
         with pytest.raises(KeyError, match="a bug"):
             async with consuming(broker, intake), asyncio.timeout(10):
-                await settled(amqp_url, "never")
+                await tried.wait()
     await settled(amqp_url, "in", ready=1)
