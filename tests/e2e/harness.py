@@ -115,6 +115,10 @@ class Relay:
         """The log so far, JSON lines only."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
+    def logged(self, step: str) -> int:
+        """How often a step is in the log."""
+        return sum(line["event"] == step for line in self.lines())
+
     def _ready(self) -> bool:
         try:
             with urlopen(self.url("health") + "/readyz", timeout=2) as answer:

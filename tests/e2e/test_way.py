@@ -80,6 +80,7 @@ async def test_message_to_reply_and_dead_letter(tmp_path: Path, amqp_url: str, l
         await start(relay)
         connection = await aio_pika.connect(amqp_url)
         try:
+            await eventually(lambda: relay.logged("source.consuming"), seconds=20, what=relay.describe)
             channel = await connection.channel()
             replies = await channel.declare_queue("replies", durable=True)
             for body, kind in ((b'{"id": 7}', "deal.won"), (b'{"id": 8}', "other"), (b"\xff\x00 garbage", "deal.won")):
@@ -119,17 +120,16 @@ async def test_an_answer_lost_after_creation_is_found_not_repeated(tmp_path: Pat
         try:
             vendor = Vendor(session, relay.url("hooks"))
             await asyncio.gather(*(vendor.insist(number) for number in range(8)))
-            await eventually(lambda: _count(relay, "relay.chat.created") == 8, seconds=40, what=relay.describe)
+            await eventually(lambda: _made(relay) == 8, seconds=40, what=relay.describe)
         finally:
             await stop(relay)
         chats = await cargo.chats()
         assert sorted(chat["trigger"]["meta"]["id"] for chat in chats) == list(range(8))
 
 
-def _count(relay: Relay, kind: str) -> int:
-    """Created results in the log: there is no broker here."""
-    steps = {"relay.chat.created": {"chat.created", "chat.reconciled"}}[kind]
-    return sum(line["event"] in steps for line in relay.lines())
+def _made(relay: Relay) -> int:
+    """Chats that the log tells of: there is no broker here."""
+    return relay.logged("chat.created") + relay.logged("chat.reconciled")
 
 
 async def test_refused_credentials_pause_everything_and_burn_nothing(tmp_path: Path) -> None:
@@ -139,11 +139,9 @@ async def test_refused_credentials_pause_everything_and_burn_nothing(tmp_path: P
         try:
             vendor = Vendor(session, relay.url("hooks"))
             await asyncio.gather(*(vendor.insist(number) for number in range(10)))
-            await eventually(
-                lambda: any(line["event"] == "cargo.paused" for line in relay.lines()), seconds=20, what=relay.describe
-            )
+            await eventually(lambda: relay.logged("cargo.paused"), seconds=20, what=relay.describe)
             await cargo.set_faults(Faults())
-            await eventually(lambda: _count(relay, "relay.chat.created") == 10, seconds=40, what=relay.describe)
+            await eventually(lambda: _made(relay) == 10, seconds=40, what=relay.describe)
             created = [line for line in relay.lines() if line["event"] == "chat.created"]
             assert {line["attempt"] for line in created} == {1}
         finally:
@@ -158,11 +156,9 @@ async def test_a_cargo_that_is_away_opens_the_circuit_and_loses_nothing(tmp_path
         try:
             vendor = Vendor(session, relay.url("hooks"))
             await asyncio.gather(*(vendor.insist(number) for number in range(30)))
-            await eventually(
-                lambda: any(line["event"] == "cargo.paused" for line in relay.lines()), seconds=30, what=relay.describe
-            )
+            await eventually(lambda: relay.logged("cargo.paused"), seconds=30, what=relay.describe)
             await cargo.set_faults(Faults())
-            await eventually(lambda: _count(relay, "relay.chat.created") == 30, seconds=60, what=relay.describe)
+            await eventually(lambda: _made(relay) == 30, seconds=60, what=relay.describe)
         finally:
             await stop(relay)
         assert len(await cargo.chats()) == 30
@@ -173,6 +169,12 @@ async def test_the_broker_is_killed_and_everything_is_told(tmp_path: Path, priva
     async with simulating() as cargo, aiohttp.ClientSession() as session:
         relay = Relay(tmp_path, cargo=cargo.url, amqp=amqp, queue="crm.events")
         await start(relay)
+        await eventually(lambda: relay.logged("source.consuming"), seconds=20, what=relay.describe)
+        await stop(relay)
+        # RabbitMQ 3.10 forgets the leaders of quorum queues declared in the last seconds before a SIGKILL.
+        await asyncio.to_thread(private_rabbitmq.stop)
+        await asyncio.to_thread(private_rabbitmq.start)
+        await start(relay)
         try:
             vendor = Vendor(session, relay.url("hooks"))
             await asyncio.gather(*(vendor.insist(number) for number in range(10)))
@@ -180,22 +182,14 @@ async def test_the_broker_is_killed_and_everything_is_told(tmp_path: Path, priva
             await asyncio.gather(*(vendor.insist(number) for number in range(10, 20)))
             await asyncio.to_thread(private_rabbitmq.start)
             async with consuming(amqp) as told:
-                await eventually(
-                    lambda: len(told.of("relay.chat.created")) == 20, seconds=60, what=relay.describe
-                )
+                await eventually(lambda: len(told.of("relay.chat.created")) == 20, seconds=60, what=relay.describe)
                 connection = await aio_pika.connect(amqp)
                 async with connection:
                     channel = await connection.channel()
                     message = aio_pika.Message(b'{"id": 99}', message_id="m-99", type="deal.won")
-                    await eventually(
-                        lambda: any(line["event"] == "source.consuming" for line in relay.lines()[-200:]),
-                        seconds=30,
-                        what=relay.describe,
-                    )
+                    await eventually(lambda: relay.logged("source.consuming") == 3, seconds=30, what=relay.describe)
                     await channel.default_exchange.publish(message, "crm.events", mandatory=True)
-                await eventually(
-                    lambda: len(told.of("relay.chat.created")) == 21, seconds=60, what=relay.describe
-                )
+                await eventually(lambda: len(told.of("relay.chat.created")) == 21, seconds=60, what=relay.describe)
         finally:
             await stop(relay)
         assert len(await cargo.chats()) == 21
