@@ -1,6 +1,6 @@
 """`make bench`: what Relay costs, as ratios to a floor measured in the same run. A few minutes; asserts nothing.
 
-    python -m tests.bench.run [a b c d e f]
+python -m tests.bench.run [a b c d e f]
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import aio_pika
+from relay.telemetry import configure
 from tests.bench.costs import accept_costs, claim_costs, verify_cost
 from tests.e2e.harness import Relay
 from tests.services.process import Process, find_port
@@ -36,7 +37,15 @@ def say(text: str) -> None:
 
 def load(hooks: str, count: int, *, connections: int = 64, rate: float = 0) -> dict[str, Any]:
     """Run the load generator in its own process."""
-    command = [sys.executable, "-m", "tests.bench.client", f"{hooks}/hooks/crm", str(count), str(connections), str(rate)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.client",
+        f"{hooks}/hooks/crm",
+        str(count),
+        str(connections),
+        str(rate),
+    ]
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
@@ -138,7 +147,9 @@ def bench_way(folder: Path, amqp: str) -> None:
         load(service.url("hooks"), EVENTS)
         wait_told(service, EVENTS + 300)
         ours = EVENTS / (time.monotonic() - began)
-    say(f"(b) webhook to confirmed result: {ours:,.0f}/s; bare loop {bare:,.0f}/s; ratio {ours / bare:.2f} (target 0.6)")
+    say(
+        f"(b) webhook to confirmed result: {ours:,.0f}/s; bare loop {bare:,.0f}/s; ratio {ours / bare:.2f} (target 0.6)"
+    )
 
 
 def wait_told(service: Relay, count: int) -> None:
@@ -208,6 +219,7 @@ def main(wanted: str) -> None:
     say(f"Relay's bench on {os.cpu_count()} cores; each ratio is against a floor measured in this run.")
     with tempfile.TemporaryDirectory(prefix="relay-bench-") as name, contextlib.ExitStack() as stack:
         root = Path(name)
+        configure(form="json", stream=stack.enter_context(Path(os.devnull).open("w")))
 
         def fresh(part: str) -> Path:
             folder = root / part

@@ -97,6 +97,11 @@ class Relay:
             lambda: not process.alive() or self._ready(), seconds=60, alive=lambda: True, describe=process.describe
         )
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def alive(self) -> bool:
         return self._process is not None and self._process.alive()
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from tests.e2e.harness import TOKEN
-
 from relay.sandbox import Faults, make_app, run
+from tests.e2e.harness import TOKEN
 
 
 @dataclass(frozen=True, slots=True)

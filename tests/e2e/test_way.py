@@ -7,10 +7,9 @@ from pathlib import Path
 import aio_pika
 import aiohttp
 import pytest
+from relay.sandbox import Faults
 from tests.e2e.harness import Relay, Vendor, consuming, eventually
 from tests.e2e.simulator import simulating
-
-from relay.sandbox import Faults
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
