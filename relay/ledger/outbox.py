@@ -20,6 +20,7 @@ CHUNK: Final = 2_000
 """Results that get their cursors in one transaction."""
 
 _BY_IDS: Final = select(results).where(results.c.id.in_(bindparam("ids", expanding=True)))
+_OVER: Final = delete(outbox).where(outbox.c.result_id == bindparam("of"), outbox.c.destination == bindparam("at"))
 _RETRY: Final = (
     update(outbox)
     .where(outbox.c.result_id == bindparam("of"), outbox.c.destination == bindparam("at"))
@@ -77,6 +78,10 @@ def _by_id(row: Row) -> str:
     return str(row["id"])
 
 
+def _by_place(row: Row) -> tuple[str, str]:
+    return row["of"], row["at"]
+
+
 def _by_delivery(row: Row) -> tuple[str, str]:
     return row["result_id"], row["destination"]
 
@@ -101,15 +106,14 @@ def _results(conn: Connection, ids: Sequence[str]) -> dict[str, Result]:
 
 def settle(conn: Connection, now: int, batch: Sequence[Settled]) -> list[None]:
     """Delete what is confirmed or given up, put off the rest."""
-    over = [(one.result_id, one.destination) for one in batch if one.confirmed or one.undeliverable]
-    if over:
-        conn.execute(delete(outbox).where(tuple_(outbox.c.result_id, outbox.c.destination).in_(padded(sorted(over)))))
+    over = [{"of": one.result_id, "at": one.destination} for one in batch if one.confirmed or one.undeliverable]
+    write_many(conn, _OVER, sorted(over, key=_by_place))
     again = [
         {"of": one.result_id, "at": one.destination, "due": now + one.retry_in, "why": one.error}
         for one in batch
         if not (one.confirmed or one.undeliverable)
     ]
-    write_many(conn, _RETRY, sorted(again, key=lambda row: (row["of"], row["at"])))
+    write_many(conn, _RETRY, sorted(again, key=_by_place))
     _give_up(conn, [one for one in batch if one.undeliverable])
     return [None] * len(batch)
 

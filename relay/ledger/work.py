@@ -57,6 +57,7 @@ _FIRST_STARTS: Final = (
     .where(attempts.c.dispatch_id.in_(bindparam("ids", expanding=True)), attempts.c.kind == "chat")
     .group_by(attempts.c.dispatch_id)
 )
+_NEXT: Final = select(func.min(work.c.due_at)).where(work.c.due_at.is_not(None))
 _DOUBTS: Final = (
     select(work).where(work.c.look_at <= bindparam("now")).order_by(work.c.look_at).limit(bindparam("most"))
 )
@@ -194,7 +195,7 @@ def _doubt(row: RowMapping, found: RowMapping, firsts: Mapping[str, int], now: i
 
 def wake(conn: Connection, now: int, *, terms: Terms) -> int | None:
     """Milliseconds until the next row can be claimed; None when there is none, or all sending is paused."""
-    first = conn.execute(select(func.min(work.c.due_at))).scalar_one()
+    first = conn.execute(_NEXT).scalar_one()
     known = counters.snapshot(conn)
     if first is None or known["paused_since"]:
         return None

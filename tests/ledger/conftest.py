@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
+
 from relay.ledger import SqlLedger, Terms
 from relay.ledger import migrate as steps
 from relay.ledger.postgres import PostgresStore, connect

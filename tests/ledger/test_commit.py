@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
+from sqlalchemy.exc import IntegrityError
+
 from relay.errors import Conflict, Refused, Unavailable
 from relay.ledger.commit import Committer, Lane
-from sqlalchemy.exc import IntegrityError
 
 
 class Memory:

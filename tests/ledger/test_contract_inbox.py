@@ -4,11 +4,12 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import func, select
+
 from relay.errors import Refused
 from relay.ledger import SqlLedger, Terms
 from relay.ledger.schema import rejections
 from relay.model import EventStatus, Failure, Rejection, State, tell
-from sqlalchemy import func, select
 from tests.ledger.build import make_dispatch, make_entry, make_event
 
 

@@ -3,9 +3,10 @@
 import asyncio
 from dataclasses import replace
 
+from sqlalchemy import select
+
 from relay.ledger.schema import outbox, results
 from relay.model import Settled
-from sqlalchemy import select
 from tests.ledger.build import created, make_entry
 
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 from itertools import chain
 
 import pytest
+from sqlalchemy import select, update
+
 from relay.errors import Refused
 from relay.ledger import SqlLedger, Terms
 from relay.ledger.schema import attempts, dispatches, work
 from relay.model import Failure, ParkReason, Recorded, State, Verdict, tell
-from sqlalchemy import select, update
 from tests.ledger.build import checking, created, make_chat, make_entry, move, waiting
 
 

@@ -1,10 +1,11 @@
 """A migrated ledger has the very schema that the code describes."""
 
+from sqlalchemy import create_engine, inspect, text
+
 from relay.ledger import migrate as steps
 from relay.ledger.postgres import PostgresStore, connect
 from relay.ledger.schema import metadata
 from relay.ledger.sqlite import SqliteStore
-from sqlalchemy import create_engine, inspect, text
 
 
 def describe_sqlite(conn, _=0):

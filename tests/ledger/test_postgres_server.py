@@ -3,12 +3,13 @@
 import asyncio
 
 import pytest
+from sqlalchemy import text
+
 from relay.errors import Unavailable
 from relay.ledger import SqlLedger, Terms, Unusable, migrate_ledger, open_ledger, pending_steps
 from relay.ledger.postgres import PostgresStore, connect
 from relay.model import EventStatus
 from relay.secret import Secret
-from sqlalchemy import text
 from tests.ledger.build import created, make_entry
 
 TERMS = Terms(owner="one")

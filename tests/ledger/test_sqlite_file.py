@@ -11,11 +11,12 @@ import sys
 import textwrap
 
 import pytest
+from sqlalchemy import text
+
 from relay.errors import Unavailable
 from relay.ledger import SqlLedger, Terms, Unusable, open_ledger
 from relay.ledger.sqlite import SqliteStore
 from relay.model import EventStatus
-from sqlalchemy import text
 from tests.ledger.build import created, make_entry
 
 TERMS = Terms(owner="one")

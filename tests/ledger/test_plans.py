@@ -1,0 +1,30 @@
+"""What runs for every batch finds its rows by an index, however many there are."""
+
+import pytest
+from sqlalchemy.dialects.sqlite.pysqlite import dialect
+
+from relay.ledger import outbox, work
+
+STATEMENTS = {
+    "claim": work._CLAIM,
+    "next due": work._NEXT,
+    "doubts": work._DOUBTS,
+    "lease deliveries": outbox._LEASE,
+    "delete deliveries": outbox._OVER,
+    "put off deliveries": outbox._RETRY,
+    "follow": outbox._AFTER,
+}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+async def test_no_table_is_scanned(store, name):
+    query = str(STATEMENTS[name].compile(dialect=dialect()))
+
+    def explain(conn, _):
+        plan = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", (1,) * query.count("?"))
+        return [row[3] for row in plan]
+
+    steps = await store.read(explain)
+    assert any("INDEX" in step for step in steps) or any("PRIMARY KEY" in step for step in steps)
+    assert not [step for step in steps if step.startswith(("SCAN work", "SCAN outbox", "SCAN results"))]
