@@ -8,6 +8,7 @@
 """
 
 import pytest
+
 from tests.services.postgres import run_cluster, run_postgres
 from tests.services.process import Unavailable
 from tests.services.rabbitmq import run_node, run_rabbitmq

@@ -136,17 +136,19 @@ def _check_rules(draft: Draft) -> None:
 
 
 def _check_rule_sources(draft: Draft, path: Path, rule: Rule) -> None:
-    if not draft.whole("sources") or draft.opaque(*path, "source"):
+    node = find(draft.root, ("sources",))
+    names = node.entries if isinstance(node, Branch) else {}
+    if ("sources",) in draft.broken or draft.opaque(*path, "source"):
         return
     for number, source in enumerate(rule.source):
         listed = (*path, "source", number)
         aimed = listed if find(draft.root, listed) is not None else (*path, "source")
-        if any(fnmatchcase(name, source) for name in draft.sources):
+        if any(fnmatchcase(name, source) for name in names):
             continue
         if _GLOB & set(source):
             draft.fault(aimed, f"{source!r} fits no source: this rule never matches", warn=True)
         else:
-            draft.fault(aimed, f"{source!r} names no source: {near(source, draft.sources)}")
+            draft.fault(aimed, f"{source!r} names no source: {near(source, names)}")
 
 
 def _check_presence(draft: Draft) -> None:

@@ -34,7 +34,7 @@ def spell(path: Path, root: Node | None = None) -> str:
     """A path as people write it: `rules[2].chat.trigger`; with its `root` a rule goes by its name, if it has one."""
     text = ""
     named = find(root, (*path[:2], "name")) if root and len(path) > 1 and path[0] == "rules" else None
-    if isinstance(named, Leaf) and isinstance(named.value, str):
+    if isinstance(named, Leaf) and isinstance(named.value, str) and not named.filled:
         text, path = f"rules[{named.value}]", path[2:]
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step

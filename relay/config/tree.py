@@ -83,7 +83,10 @@ def find(node: Node, path: Path) -> Node | None:
 
 
 def place(node: Node, path: Path) -> Mark:
-    """Where the value at `path` stands; when there is none, where the nearest thing around it does."""
+    """Where the scalar at `path` stands, or the key of what is more or less than a scalar.
+
+    When there is nothing at `path`, it is the place of the nearest thing around it.
+    """
     mark = node.mark
     for step in path:
         if isinstance(node, Branch) and isinstance(step, str) and step in node.entries:
@@ -92,7 +95,8 @@ def place(node: Node, path: Path) -> Mark:
         if below is None:
             return mark
         node = below
-        mark = mark if isinstance(node, Branch | Row) and isinstance(step, str) else node.mark
+        if not isinstance(step, str) or (isinstance(node, Leaf) and node.text):
+            mark = node.mark
     return mark
 
 

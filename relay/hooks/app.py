@@ -58,7 +58,7 @@ def make_app(
         draining=draining,
     )
     app = web.Application(client_max_size=max_body)
-    app.router.add_route("*", "/hooks/{source}", door)
+    app.router.add_route("*", "/hooks/{source}", door.take)
     app.router.add_route("*", "/{path:.*}", door.turn_away)
     app.cleanup_ctx.append(_closing(refusals))
     return app
@@ -106,7 +106,7 @@ class Door:
         self._paused = paused
         self._draining = draining
 
-    async def __call__(self, http: web.Request) -> web.Response:
+    async def take(self, http: web.Request) -> web.Response:
         """`/hooks/{source}`."""
         name = http.match_info["source"]
         hook = self._hooks.get(name)

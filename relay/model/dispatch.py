@@ -46,9 +46,10 @@ class Claim:
     """A dispatch taken for work, with what its results need of its event.
 
     `state` is `sending` or `messaging` (`checking` inside a Doubt). `fence` is the fencing token; the lease ends
-    `lease` milliseconds after the claim was asked for. `attempt` is the number of the attempt whose row was committed with the claim (it
-    counts from 1 within a run and a state). `attempts` are those made so far in this run to create the chat,
-    this one included. `waited` is the milliseconds since the run's first attempt, without global pauses.
+    `lease` milliseconds after the claim was asked for. `attempt` is the number of the attempt whose row was
+    committed with the claim (it counts from 1 within a run and a state). `attempts` are those made so far in this
+    run to create the chat, this one included. `waited` is the milliseconds since the run's first attempt, without
+    global pauses.
     `start_in` is the milliseconds to wait before the call, so that `cargo.rate` is kept over all replicas.
     In `messaging`, `chat_uuid` is the chat and `doubt` says that an earlier message may have arrived.
     """

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import aio_pika
+
 from relay.telemetry import configure
 from tests.bench.costs import accept_costs, claim_costs, verify_cost
 from tests.e2e.harness import Relay

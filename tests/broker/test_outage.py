@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import aio_pika
 import pytest
 from aio_pika import DeliveryMode, Message
+
 from relay.broker import Address, Broker, DeadLetters, ResultPublisher
 from relay.consumer import Consumer, Input
 from relay.model import Due, EventStatus, Receipt, Result, ResultType

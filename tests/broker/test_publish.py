@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import aio_pika
 import pytest
+
 from relay.broker import Address, BrokerFault, DeadLetters, Delivery, Link, ResultPublisher
 from relay.model import Due, Result, ResultType
 from relay.outbox import encode

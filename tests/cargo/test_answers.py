@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from relay.cargo.refusal import refusal, retry_after
 from relay.cargo.wire import read_chat, read_messages, read_page, read_said
 from relay.errors import RelayError, Unknown

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+
 from relay.cargo import Cargo
 from relay.errors import Denied, Permanent, Retryable, Unknown
 from relay.ports import Chats

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
 from relay.cargo import Cargo
 from relay.errors import Denied, Misconfigured, Permanent, Retryable, Unknown
 from relay.secret import Secret

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 
 import pytest
 from aiohttp import web
+from typer.testing import CliRunner
+
 from relay.cli import app
 from relay.ops import make_ops_app
 from relay.secret import Secret
 from relay.telemetry import Status
 from tests.ops.conftest import encode
 from tests.ops.desk import NOW, Desk, Memory
-from typer.testing import CliRunner
 
 
 @pytest.fixture

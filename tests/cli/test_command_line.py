@@ -5,8 +5,9 @@ import sys
 from importlib.metadata import version
 
 import pytest
-from relay.cli import app
 from typer.main import get_command
+
+from relay.cli import app
 
 COMMANDS = [
     "serve",

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import jsonschema
 import pytest
+
 from relay import schemes
 from relay.cli.vendors import VENDORS
 

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+
 from relay.model import ParkReason, State
 from tests.cli.conftest import make_ops, serving
 from tests.ops.desk import make_dispatch, make_event, make_failed, make_rejection, make_result

@@ -8,9 +8,10 @@ import urllib.request
 from dataclasses import fields
 
 import pytest
+from typer.main import get_command
+
 from relay.cli import app
 from relay.sandbox import Faults
-from typer.main import get_command
 
 NAMES = [found.name for found in fields(Faults)]
 

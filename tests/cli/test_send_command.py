@@ -6,6 +6,7 @@ import time
 
 import pytest
 from aiohttp import web
+
 from relay import schemes
 from relay.errors import Rejected
 from relay.secret import Secret

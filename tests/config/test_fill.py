@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from relay.config.fill import Filler, Opaque
 from relay.config.kinds import settle
 from relay.config.parse import parse

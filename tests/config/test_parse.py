@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from relay.config.parse import meaning, parse
 from relay.config.tree import Leaf, bare, find, key_place, leaves, place
 

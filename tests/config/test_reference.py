@@ -8,6 +8,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+
 from relay.config import (
     AmqpSource,
     Bind,

@@ -8,6 +8,7 @@ from itertools import count
 import aio_pika
 import pytest
 from aio_pika import DeliveryMode, Message
+
 from relay.broker import Address, Broker, DeadLetters
 from relay.consumer import Consumer, Input
 from relay.errors import Overloaded, Refused, Unavailable

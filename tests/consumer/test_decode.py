@@ -7,6 +7,7 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from relay.broker import UNREADABLE, Delivery
 from relay.consumer import Input
 from relay.consumer.decode import decode

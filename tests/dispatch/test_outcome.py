@@ -155,8 +155,7 @@ def test_a_failure_says_its_reason() -> None:
 def test_the_stamp_is_added_to_meta_and_the_rest_is_kept() -> None:
     body = stamp_body(make_claim().dispatch)
     assert body == (
-        b'{"trigger":{"type":"connector","meta":{"a":1,'
-        b'"relay":{"dispatch":"0199-d","run":1,"event":"0199-e"}}}}'
+        b'{"trigger":{"type":"connector","meta":{"a":1,"relay":{"dispatch":"0199-d","run":1,"event":"0199-e"}}}}'
     )
 
 

@@ -13,6 +13,7 @@ from urllib.request import urlopen
 
 import aio_pika
 import aiohttp
+
 from relay.schemes import SchemeSpec, build
 from relay.secret import Secret
 from tests.services.process import Process, find_port, wait_until

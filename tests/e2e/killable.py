@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import sqlalchemy
+from sqlalchemy.engine import Engine
+
 from relay.broker import ResultPublisher
 from relay.cargo import Cargo
 from relay.cli import main
 from relay.ledger import SqlLedger
-from sqlalchemy.engine import Engine
 
 METHODS: dict[str, tuple[type, str]] = {
     "accept": (SqlLedger, "accept"),

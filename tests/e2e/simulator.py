@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+
 from relay.sandbox import Faults, make_app, run
 from tests.e2e.harness import TOKEN
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from relay.sandbox import Faults
 from tests.e2e.harness import Relay, Told, Vendor, consuming, eventually
 from tests.e2e.simulator import Simulator, simulating

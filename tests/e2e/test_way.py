@@ -7,6 +7,7 @@ from pathlib import Path
 import aio_pika
 import aiohttp
 import pytest
+
 from relay.sandbox import Faults
 from tests.e2e.harness import Relay, Vendor, consuming, eventually
 from tests.e2e.simulator import simulating

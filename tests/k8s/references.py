@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
+
 from tests.k8s.kustomize import Manifest
 
 LISTENERS = ("hooks", "health", "ops")

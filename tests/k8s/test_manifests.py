@@ -6,6 +6,7 @@ from pathlib import Path
 
 import kubernetes_validate
 import pytest
+
 from tests.k8s.kustomize import render
 from tests.k8s.references import Rendered, find_faults, read_secrets
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from relay.ops import make_ops_app
 from relay.telemetry import Phase, Status
 from relay.units import iso

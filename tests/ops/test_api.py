@@ -3,6 +3,7 @@
 from io import BytesIO
 
 import pytest
+
 from relay.model import EventStatus, ParkReason, State
 from tests.ops.desk import NOW, make_dispatch, make_event, make_failed, make_rejection
 

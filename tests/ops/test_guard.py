@@ -1,6 +1,7 @@
 """Who is let in to the ops listener."""
 
 import pytest
+
 from relay.secret import Secret
 
 PATHS = ["/", "/openapi.json", "/api/events", "/api/results?follow=0", "/api/nothing"]

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from relay.model import Gauges
 from relay.ops import make_health_app
 from relay.telemetry import Metrics, PartState, Phase, Status

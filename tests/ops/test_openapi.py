@@ -6,6 +6,7 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
+
 from tests.ops.desk import make_dispatch, make_event, make_failed, make_rejection
 
 

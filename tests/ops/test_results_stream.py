@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from relay.ops.stream import Stream
 from tests.ops.desk import make_result
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from relay.model import AttemptView, EventDetail, EventStatus, ResultType, ResultView
 from relay.ops.timeline import trace
 from tests.ops.desk import NOW, make_dispatch, make_event, make_result

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+
 from relay.errors import Unavailable
 from relay.model import Due, Result, ResultType
 from relay.outbox import Publisher

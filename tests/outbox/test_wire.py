@@ -4,6 +4,7 @@ import json
 
 import jsonschema
 import pytest
+
 from relay.model import About, Chat, Dispatch, Event, Failure, ParkReason, tell
 from relay.outbox import encode, json_schema
 

@@ -4,6 +4,7 @@ import math
 from copy import deepcopy
 
 import pytest
+
 from relay.rules import RuleSpec, check_rule, check_template, compile_rules
 
 AGENT = "3c90c3cc-0d44-4b50-8888-8dd25736052a"

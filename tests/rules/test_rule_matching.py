@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from relay.errors import NotFound
 from relay.model import Event
 from relay.rules import Reason, RuleSpec, compile_rules

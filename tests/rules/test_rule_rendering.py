@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from relay.model import Event
 from relay.rules import RuleSpec, compile_rules
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from relay.errors import Permanent
 from relay.rules import Template, check_template
 

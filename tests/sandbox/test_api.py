@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+
 from relay.sandbox import Faults, make_app, run
 
 AGENT = "3c90c3cc-0d44-4b50-8888-8dd25736052a"

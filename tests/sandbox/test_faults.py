@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+
 from relay.sandbox import NAMES, Faults, make_app, run
 
 MADE = {"error_after", "lost", "reset_after", "hang_after", "empty", "no_chat", "no_stamp", "bad_uuid"}

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from relay.sandbox import make_app, run
 
 PACKAGE = "@cargo-ai/api@1.0.57"

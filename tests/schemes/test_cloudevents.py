@@ -9,6 +9,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent as TheirEvent
 from hypothesis import given
 from hypothesis import strategies as st
+
 from relay.schemes.cloudevents import CloudEvent, decode_binary, decode_structured, http_attributes
 from relay.schemes.document import parse
 

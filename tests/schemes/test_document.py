@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from relay.schemes.document import Unreadable, parse
 
 VALUES = st.recursive(

@@ -3,6 +3,7 @@
 import base64
 
 import pytest
+
 from relay.schemes import NAMES, SchemeFault, SchemeSpec, build, options
 from relay.secret import Secret
 

@@ -1,6 +1,7 @@
 """Where vendors say what happened."""
 
 import pytest
+
 from relay.schemes import Headers, Identity, Request, SchemeSpec, build, moment
 from relay.schemes.phrase import place
 from relay.secret import Secret

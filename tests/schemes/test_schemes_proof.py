@@ -3,6 +3,7 @@
 import base64
 
 import pytest
+
 from relay.errors import Rejected
 from relay.schemes import NAMES, Headers, Request, SchemeSpec, build
 from relay.schemes.seal import Places, Seal, Stamp

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
 from relay.errors import Rejected
 from relay.schemes import Headers, Request, SchemeFault, SchemeSpec, build
 from relay.secret import Secret
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 VECTORS = Path(__file__).parents[2].parent / "shared" / "sources" / "vectors.json"
 OURS = {

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
+
 from tests.services.process import Process, Unavailable, find_port, wait_until
 
 MISSING = (

@@ -7,6 +7,7 @@ import time
 import aio_pika
 import asyncpg
 import pytest
+
 from tests.services.postgres import MISSING as NO_POSTGRES
 from tests.services.postgres import Cluster, run_postgres
 from tests.services.process import Process, Unavailable, running

@@ -1,0 +1,152 @@
+"""A real listener on a free port, with an intake that records in place of the ledger."""
+
+import contextlib
+import gzip
+import json
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import web
+
+from relay.hooks import Hook, make_app, make_runner
+from relay.model import EventStatus, Receipt, new_id
+from relay.rules import Template
+from relay.schemes import SchemeSpec, build
+from relay.secret import Secret
+from relay.telemetry import Metrics
+
+NOW = 1_700_000_000_000
+MAX_BODY = 1 << 20
+
+
+@dataclass
+class Recorder:
+    """Takes every delivery, knows an identity again, or raises `error` instead."""
+
+    deliveries: list = field(default_factory=list)
+    seen: dict = field(default_factory=dict)
+    error: Exception | None = None
+
+    @property
+    def events(self):
+        return [event for delivery in self.deliveries for event in delivery]
+
+    async def accept(self, events):
+        if self.error is not None:
+            raise self.error
+        self.deliveries.append(list(events))
+        return [self._receipt(event) for event in events]
+
+    def _receipt(self, event):
+        identity = (event.source, event.origin, event.external_id)
+        if event.external_id is not None and identity in self.seen:
+            first = self.seen[identity]
+            return Receipt(first, event.external_id, EventStatus.DUPLICATE, event.type)
+        self.seen[identity] = event.id
+        status = EventStatus.UNREADABLE if event.unreadable else EventStatus.ACCEPTED
+        return Receipt(event.id, event.external_id, status, event.type, () if event.unreadable else (("d-1", "rule"),))
+
+
+def hook(name, scheme, secret=None, *, event=None, **options):
+    secrets = (Secret(secret),) if secret else ()
+    templates = {key: Template(text) for key, text in (event or {}).items()}
+    return Hook(name, build(SchemeSpec(scheme, secrets, options)), templates)
+
+
+HOOKS = {
+    made.name: made
+    for made in (
+        hook("open", "none"),
+        hook("partners", "standard-webhooks", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        hook("code", "github", "Sesam-github"),
+        hook("helpdesk", "zendesk", "Sesam-zendesk"),
+        hook("token", "bearer", "Sesam-bearer"),
+        hook("login", "basic", "user:Sesam-basic"),
+        hook("url", "hmac", "Sesam-url", header="X-Signature", content="{{ method }}{{ url }}{{ body }}"),
+        hook(
+            "shop",
+            "hmac",
+            "Sesam-shop",
+            header="X-Signature",
+            event={
+                "id": "{{ data.order.id }}",
+                "type": "order.{{ data.status }}",
+                "subject": '{{ headers["x-shop"] }}',
+                "time": "{{ data.at }}",
+            },
+        ),
+        hook("strict", "hmac", "Sesam-strict", header="X-Signature", event={"id": "{{ data.n + 1 }}"}),
+    )
+}
+
+
+@dataclass
+class Listener:
+    """The listener, and what it did: deliveries, refusals kept, metrics."""
+
+    url: str
+    intake: Recorder
+    metrics: Metrics
+    rejected: list
+    paused: set
+    draining: list
+    session: aiohttp.ClientSession
+
+    async def post(self, source, body=b"{}", headers=None, *, method="POST"):
+        """Status, headers and parsed answer of one request, as it stands."""
+        given = {"Content-Type": "application/json"} | (headers or {})
+        async with self.session.request(
+            method, f"{self.url}/hooks/{source}", data=body, headers={k: v for k, v in given.items() if v is not None}
+        ) as answer:
+            return answer.status, answer.headers, await read(answer)
+
+    async def send(self, source, body=b"{}", headers=None, *, id_="e-1", type_=None, secret_of=None):
+        """One request signed as the sender would."""
+        scheme = HOOKS[secret_of or source].scheme
+        signed = scheme.sign(body, now=NOW, id=id_, type=type_, url=f"{self.url}/hooks/{source}")
+        return await self.post(source, body, signed | (headers or {}))
+
+    def counted(self, source, reason):
+        return self.metrics.registry.get_sample_value("relay_rejections_total", {"source": source, "reason": reason})
+
+
+async def read(answer):
+    body = await answer.read()
+    return json.loads(body) if answer.content_type.endswith("json") else body
+
+
+@contextlib.asynccontextmanager
+async def listen(*, reject=None, public_url=None, trusted_proxies=(), max_body=MAX_BODY):
+    """A running listener; afterwards it is shut down."""
+    intake, metrics, rejected, paused, draining = Recorder(), Metrics(), [], set(), []
+
+    async def keep(rejection):
+        rejected.append(rejection)
+
+    app = make_app(
+        HOOKS,
+        intake,
+        max_body=max_body,
+        ids=new_id,
+        clock=lambda: NOW,
+        metrics=metrics,
+        public_url=public_url,
+        reject=reject or keep,
+        paused=paused.__contains__,
+        draining=lambda: bool(draining),
+        trusted_proxies=trusted_proxies,
+    )
+    runner = make_runner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Listener(url, intake, metrics, rejected, paused, draining, session)
+    finally:
+        await runner.cleanup()
+
+
+def gzipped(body):
+    return gzip.compress(body, mtime=0)

@@ -1,0 +1,245 @@
+"""Bodies, good and bad by name: none stops the service, none that is signed vanishes."""
+
+import asyncio
+import json
+import zlib
+
+import pytest
+
+from tests.hooks.listener import MAX_BODY, NOW, gzipped, listen
+
+BAD = {
+    "not json": b"hello",
+    "empty": b"",
+    "deep": b"[" * 10_000 + b"]" * 10_000,
+    "NaN": b'{"a": NaN}',
+    "Infinity": b'{"a": -Infinity}',
+    "NUL": rb'{"a": "\u0000"}',
+    "lone surrogate": rb'{"a": "\ud800"}',
+    "duplicate keys": b'{"a": 1, "a": 2}',
+    "not UTF-8": b'{"a": "\xff"}',
+    "5,000 digits": b"1" * 5_000,
+}
+CLOUD = {"specversion": "1.0", "id": "c-1", "source": "/crm", "type": "deal.won", "data": {"a": 1}}
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_a_signed_body_that_cannot_be_read_is_kept_raw(name):
+    async with listen() as listener:
+        status, _, document = await listener.send("partners", BAD[name], id_="msg-1")
+        assert status == 202
+        assert document["events"][0]["status"] == "unreadable"
+        event = listener.intake.events[0]
+        assert (event.raw, event.data, event.external_id) == (BAD[name], None, "msg-1")
+        assert event.unreadable
+        event.unreadable.encode()
+        assert (await listener.send("partners", BAD[name], id_="msg-1"))[0] == 200
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_an_unsigned_body_that_cannot_be_read_is_400(name):
+    async with listen() as listener:
+        status, headers, document = await listener.post("open", BAD[name])
+        assert (status, headers["Content-Type"]) == (400, "application/problem+json")
+        assert document["detail"]
+        assert listener.intake.deliveries == []
+        assert len(listener.rejected) == 1
+        assert (await listener.post("open"))[0] == 202
+
+
+async def test_a_400_digit_integer_survives():
+    async with listen() as listener:
+        body = b'{"n": ' + b"7" * 400 + b"}"
+        assert (await listener.post("open", body))[0] == 202
+        assert listener.intake.events[0].data == {"n": int("7" * 400)}
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_2_mib_are_413(chunked):
+    async def stream():
+        for _ in range(32):
+            yield b" " * 65_536
+
+    async with listen() as listener:
+        body = stream() if chunked else b" " * (2 << 20)
+        async with listener.session.post(
+            f"{listener.url}/hooks/open", data=body, headers={"Content-Type": "application/json"}
+        ) as answer:
+            document = await answer.json(content_type=None)
+        assert (answer.status, document["type"]) == (413, "/problems/too_large")
+        assert listener.counted("open", "too_large") == 1
+        assert (await listener.post("open"))[0] == 202
+
+
+async def test_a_body_of_exactly_the_most_is_taken():
+    async with listen() as listener:
+        body = b'"' + b"x" * (MAX_BODY - 2) + b'"'
+        assert (await listener.post("open", body))[0] == 202
+        assert (await listener.post("open", body + b" "))[0] == 413
+
+
+def raw_deflate(body):
+    machine = zlib.compressobj(wbits=-15)
+    return machine.compress(body) + machine.flush()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("gzip", gzipped),
+        ("GZIP", gzipped),
+        ("x-gzip", gzipped),
+        ("gzip", lambda body: gzipped(body[:3]) + gzipped(body[3:])),
+        ("deflate", zlib.compress),
+        ("deflate", raw_deflate),
+        ("identity", bytes),
+    ],
+)
+async def test_a_compressed_body_is_verified_as_it_came_and_read_inflated(encoding, pack):
+    async with listen() as listener:
+        body = b'{"order": {"id": "o-1"}}'
+        status, _, _ = await listener.send("shop", pack(body), {"Content-Encoding": encoding})
+        assert status == 202
+        event = listener.intake.events[0]
+        assert (event.external_id, event.raw) == ("o-1", body)
+
+
+async def test_a_body_that_inflates_beyond_the_most_is_413():
+    bomb = gzipped(b" " * (64 << 20))
+    assert len(bomb) < MAX_BODY
+    async with listen() as listener:
+        for source in ("code", "open"):
+            assert (await listener.send(source, bomb, {"Content-Encoding": "gzip"}))[0] == 413
+
+
+@pytest.mark.parametrize("body", [b"not gzip", gzipped(b"{}")[:-4], gzipped(b"{}") + b"rest"])
+async def test_bad_gzip_is_unreadable_where_signed_and_400_where_not(body):
+    async with listen() as listener:
+        _, _, document = await listener.send("code", body, {"Content-Encoding": "gzip"})
+        assert document["events"][0]["status"] == "unreadable"
+        assert listener.intake.events[0].raw == body
+        assert (await listener.post("open", body, {"Content-Encoding": "gzip"}))[0] == 400
+
+
+async def test_an_unknown_content_encoding_is_415():
+    async with listen() as listener:
+        assert (await listener.send("code", b"{}", {"Content-Encoding": "br"}))[0] == 415
+
+
+async def test_a_sender_that_hangs_up_in_the_middle_stops_nothing():
+    async with listen() as listener:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(listener.url.rsplit(":", 1)[1]))
+        writer.write(b"POST /hooks/open HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        assert (await listener.post("open"))[0] == 202
+        assert len(listener.intake.events) == 1
+
+
+async def test_the_charset_that_is_named_counts():
+    async with listen() as listener:
+        body = '{"a": "é"}'.encode("latin-1")
+        await listener.post("open", body, {"Content-Type": "application/json; charset=ISO-8859-1"})
+        assert listener.intake.events[0].data == {"a": "é"}
+
+
+async def test_the_operators_templates_say_what_the_sender_does_not():
+    async with listen() as listener:
+        body = json.dumps({"order": {"id": 42}, "status": "paid", "at": 1_700_000_001}).encode()
+        await listener.send("shop", body, {"X-Shop": "berlin"})
+        event = listener.intake.events[0]
+    assert (event.external_id, event.type, event.subject, event.time) == ("42", "order.paid", "berlin", NOW + 1_000)
+
+
+async def test_templates_that_find_nothing_leave_nothing():
+    async with listen() as listener:
+        await listener.send("shop", b"{}")
+        event = listener.intake.events[0]
+    assert (event.external_id, event.type, event.subject, event.time) == (None, None, None, None)
+
+
+async def test_a_template_that_raises_keeps_the_event_and_says_which():
+    async with listen() as listener:
+        status, _, document = await listener.send("strict", b'{"n": "text"}')
+        assert (status, document["events"][0]["status"]) == (202, "unreadable")
+        assert "template" in listener.intake.events[0].unreadable
+        assert (await listener.send("strict", b'{"n": 1}'))[2]["events"][0]["externalId"] == "2"
+
+
+async def test_a_structured_cloud_event_is_read():
+    async with listen() as listener:
+        body = json.dumps(CLOUD | {"subject": "s", "time": "2023-11-14T22:13:20Z"}).encode()
+        assert (await listener.send("token", body, {"Content-Type": "application/cloudevents+json"}))[0] == 202
+        event = listener.intake.events[0]
+    assert (event.external_id, event.origin, event.type) == ("c-1", "/crm", "deal.won")
+    assert (event.subject, event.time, event.data, event.raw) == ("s", NOW, {"a": 1}, body)
+
+
+async def test_a_binary_cloud_event_is_read():
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": "c-1",
+        "ce-source": "/crm",
+        "ce-type": "deal.won",
+        "ce-subject": "K%C3%B6ln",
+    }
+    async with listen() as listener:
+        assert (await listener.post("open", b'{"a": 1}', headers))[0] == 202
+        assert (await listener.post("open", b"<a/>", headers | {"Content-Type": "text/xml"}))[0] == 400
+        event = listener.intake.events[0]
+    assert (event.external_id, event.origin, event.subject, event.data) == ("c-1", "/crm", "Köln", {"a": 1})
+
+
+async def test_a_binary_cloud_event_with_nul_in_an_attribute_is_kept_without_it():
+    headers = {"ce-specversion": "1.0", "ce-id": "c%001", "ce-source": "/crm", "ce-type": "t"}
+    async with listen() as listener:
+        assert (await listener.post("open", b"{}", headers))[0] == 202
+        assert listener.intake.events[0].external_id == "c1"
+
+
+async def test_a_batch_is_one_delivery_of_one_event_each():
+    async with listen() as listener:
+        kind = {"Content-Type": "application/cloudevents-batch+json"}
+        status, _, document = await listener.post("open", json.dumps([CLOUD, CLOUD | {"id": "c-2"}]).encode(), kind)
+        assert status == 202
+        assert [event["externalId"] for event in document["events"]] == ["c-1", "c-2"]
+        assert [len(delivery) for delivery in listener.intake.deliveries] == [2]
+        assert json.loads(listener.intake.events[1].raw)["id"] == "c-2"
+        assert (await listener.post("open", json.dumps([CLOUD, CLOUD | {"id": "c-3"}]).encode(), kind))[0] == 202
+        assert (await listener.post("open", json.dumps([CLOUD, CLOUD | {"id": "c-3"}]).encode(), kind))[0] == 200
+        assert (await listener.post("open", b"[]", kind))[0] == 200
+
+
+@pytest.mark.parametrize("source", ["open", "code"])
+async def test_a_batch_with_one_bad_item_says_which_and_takes_none(source):
+    async with listen() as listener:
+        body = json.dumps([CLOUD, CLOUD | {"type": ""}]).encode()
+        status, _, document = await listener.send(source, body, {"Content-Type": "application/cloudevents-batch+json"})
+        assert (status, document["type"]) == (400, "/problems/batch_item")
+        assert "item 1" in document["detail"]
+        assert "`type`" in document["detail"]
+        assert listener.intake.deliveries == []
+
+
+async def test_a_batch_that_is_too_long_is_413():
+    async with listen() as listener:
+        body = json.dumps([CLOUD] * 1_001).encode()
+        kind = {"Content-Type": "application/cloudevents-batch+json"}
+        assert (await listener.post("open", body, kind))[0] == 413
+
+
+async def test_kept_headers_are_bounded():
+    many = {f"X-{number}": "v" * 200 for number in range(60)}
+    async with listen() as listener:
+        assert (await listener.post("open", b"{}", many))[0] == 202
+        kept = listener.intake.events[0].headers
+    assert 0 < sum(len(name) + len(value) for name, value in kept.items()) <= 8 << 10
+
+
+async def test_github_and_standard_webhooks_say_id_and_type():
+    async with listen() as listener:
+        await listener.send("code", b'{"action": "opened"}', id_="d-1", type_="issues")
+        await listener.send("partners", b'{"type": "user.created"}', id_="m-1")
+        told = [(event.external_id, event.type) for event in listener.intake.events]
+    assert told == [("d-1", "issues.opened"), ("m-1", "user.created")]
