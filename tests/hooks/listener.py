@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import io
 import json
 from dataclasses import dataclass, field
 
@@ -96,7 +97,11 @@ class Listener:
         """Status, headers and parsed answer of one request, as it stands."""
         given = {"Content-Type": "application/json"} | (headers or {})
         async with self.session.request(
-            method, f"{self.url}/hooks/{source}", data=body, headers={k: v for k, v in given.items() if v is not None}
+            method,
+            f"{self.url}/hooks/{source}",
+            data=io.BytesIO(body),
+            headers={name: value for name, value in given.items() if value is not None},
+            skip_auto_headers=["Content-Type"],
         ) as answer:
             return answer.status, answer.headers, await read(answer)
 

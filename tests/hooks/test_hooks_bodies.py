@@ -1,6 +1,7 @@
 """Bodies, good and bad by name: none stops the service, none that is signed vanishes."""
 
 import asyncio
+import io
 import json
 import zlib
 
@@ -61,7 +62,7 @@ async def test_2_mib_are_413(chunked):
             yield b" " * 65_536
 
     async with listen() as listener:
-        body = stream() if chunked else b" " * (2 << 20)
+        body = stream() if chunked else io.BytesIO(b" " * (2 << 20))
         async with listener.session.post(
             f"{listener.url}/hooks/open", data=body, headers={"Content-Type": "application/json"}
         ) as answer:
