@@ -95,7 +95,7 @@ def place(node: Node, path: Path) -> Mark:
         if below is None:
             return mark
         node = below
-        if not isinstance(step, str) or (isinstance(node, Leaf) and node.text):
+        if not isinstance(step, str) or (isinstance(node, Leaf) and (node.text or not node.plain)):
             mark = node.mark
     return mark
 
