@@ -162,7 +162,8 @@ class Service:
             ids=new_id,
             clock=wall,
             metrics=self.metrics,
-            notify=self._accepted,
+            freed=self._freed,
+            told=self._told,
         )
 
     def _add_upkeep(self, ledger: SqlLedger) -> None:
@@ -212,10 +213,6 @@ class Service:
             self.status.set(part, state, reason, vital=vital)
 
         return report
-
-    def _accepted(self) -> None:
-        self.worker.notify()
-        self._told()
 
     def _freed(self) -> None:
         self.worker.notify()

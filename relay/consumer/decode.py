@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -49,6 +50,7 @@ def decode(delivery: Delivery, source: Input, *, id: str, now: int) -> Event:  #
         correlation_id=delivery.correlation_id or None,
         reply_to=(delivery.reply_to or None) if source.reply else None,
         redelivered=delivery.redelivered,
+        verbatim=cloud is None and charset in {None, "utf-8"} and not raw.startswith(BOM_UTF8),
     )
     _require_storable(event)
     return _apply(source, event) if source.event else event

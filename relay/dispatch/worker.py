@@ -15,6 +15,7 @@ from relay.telemetry import Metrics, get_log, trace_id
 log = get_log()
 
 _POLL = 1_000
+_LEAST = 20
 _AWAY = 1.0
 
 
@@ -63,8 +64,11 @@ class Worker:
         while not self._draining:
             self._wake.clear()
             try:
-                if not await self._claim():
-                    await self._rest(await self._work.wake())
+                room = self._room()
+                if room and await self._claim(room):
+                    continue
+                if not self._wake.is_set():
+                    await self._rest(await self._work.wake() if room else None)
             except Unavailable as error:
                 log.warning("ledger.unavailable", part="worker", error=str(error))
                 await self._sleep(_AWAY)
@@ -80,10 +84,13 @@ class Worker:
             call.cancel()
         await asyncio.gather(*late, return_exceptions=True)
 
-    async def _claim(self) -> int:
-        room = self._gate.room(self._concurrency - self._in_flight, self._in_flight)
-        if room <= 0:
+    def _room(self) -> int:
+        """How many may be claimed now; none during a pause, whose end notifies."""
+        if self._gate.paused:
             return 0
+        return max(0, self._gate.room(self._concurrency - self._in_flight, self._in_flight))
+
+    async def _claim(self, room: int) -> int:
         asked = self._boottime()
         claims = await self._work.claim(room)
         for claim in claims:
@@ -98,9 +105,8 @@ class Worker:
         call.add_done_callback(self._calls.discard)
 
     async def _rest(self, due_in: int | None) -> None:
-        limit = _POLL if due_in is None else min(due_in, _POLL)
-        if self._in_flight >= self._concurrency or limit <= 0:
-            limit = _POLL if self._in_flight else 50
+        """Until something may be claimed: a notification, the next due time, or a look at what others left."""
+        limit = _POLL if due_in is None else min(max(due_in, _LEAST), _POLL)
         try:
             async with asyncio.timeout(limit / 1_000):
                 await self._wake.wait()
@@ -139,7 +145,7 @@ class Worker:
         return left > self._policy.timeout + self._policy.margin
 
     async def _create(self, claim: Claim) -> outcome.Outcome:
-        log.info("chat.attempted", attempt=claim.attempts, **_about(claim))
+        log.debug("chat.attempted", attempt=claim.attempts, **_about(claim))
         try:
             return await self._chats.create(stamp_body(claim.dispatch))
         except Denied:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -30,6 +31,7 @@ class _Found:
     raw: bytes
     origin: str | None = None
     traceparent: str | None = None
+    verbatim: bool = False
 
 
 def decode(hook: Hook, request: Request, *, most: int, ids: Ids) -> list[Event]:
@@ -68,7 +70,8 @@ def _find(hook: Hook, request: Request, raw: bytes, form: Media, content_type: s
         attributes = http_attributes({name: clean(values[0]) for name, values in request.headers.items()}, content_type)
         return [_cloud(lambda: decode_binary(attributes, raw), raw)]
     data = parse(raw, form.charset)
-    return [_Found(hook.scheme.identify(request, data), data, raw)]
+    verbatim = form.charset == "utf-8" and not raw.startswith(BOM_UTF8)
+    return [_Found(hook.scheme.identify(request, data), data, raw, verbatim=verbatim)]
 
 
 def _batch(items: Any) -> list[_Found]:
@@ -125,6 +128,7 @@ def _event(hook: Hook, request: Request, found: _Found, content_type: str, id: s
         content_type=content_type or "application/json",
         headers=keep(request.headers, hook.scheme.secret_headers),
         traceparent=child_of(request.headers.first("traceparent") or found.traceparent),
+        verbatim=found.verbatim,
     )
 
 

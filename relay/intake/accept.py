@@ -26,8 +26,8 @@ _LINES = {
 class Intake:
     """Accepts deliveries (one webhook call or one message; one transaction each).
 
-    `notify` is called after each commit that made work. `clock` gives milliseconds since the epoch. `rules` may be
-    set anew while running; a delivery sees one set.
+    `freed` is called after each commit that made something claimable, `told` after one that put a result into the
+    outbox. `clock` gives milliseconds since the epoch. `rules` may be set anew while running; a delivery sees one set.
     """
 
     def __init__(
@@ -39,14 +39,16 @@ class Intake:
         ids: Ids,
         clock: Callable[[], int],
         metrics: Metrics,
-        notify: Callable[[], None],
+        freed: Callable[[], None],
+        told: Callable[[], None],
     ) -> None:
         self.rules = rules
         self._inbox = inbox
         self._ids = ids
         self._clock = clock
         self._metrics = metrics
-        self._notify = notify
+        self._freed = freed
+        self._told = told
         self._places = Places(max(1, min(_BLOCK, high_water // 20)), _LIFETIME)
         self._refilling = asyncio.Lock()
 
@@ -67,8 +69,10 @@ class Intake:
                 receipts = await self._inbox.accept(delivery)
             finally:
                 self._places.close(places)
-        if any(receipt.status is not EventStatus.DUPLICATE for receipt in receipts):
-            self._notify()
+        if places:
+            self._freed()
+        if any(entry.results for entry in delivery):
+            self._told()
         for entry, receipt in zip(delivery, receipts, strict=True):
             self._report(entry, receipt)
         return receipts
@@ -97,7 +101,7 @@ class Intake:
         if receipt.status is EventStatus.UNREADABLE:
             log.warning("event.unreadable", reason=event.unreadable, **line)
         else:
-            log.info(_LINES[receipt.status], **line)
+            log.info(_LINES[receipt.status], rules=[rule for _, rule in receipt.dispatches], **line)
         if receipt.conflict:
             log.warning("event.conflict", what="the same id came with another body; the first one counts", **line)
         if receipt.status is EventStatus.ACCEPTED:
@@ -112,7 +116,7 @@ class Intake:
             "rule": dispatch.rule,
             "trace_id": trace_id(event.traceparent),
         }
-        log.info("rule.matched", **line)
+        log.debug("rule.matched", **line)
         if dispatch.failure is not None:
             self._metrics.chat(dispatch.rule, "failed")
             log.error("chat.failed", code=dispatch.failure.code, error=dispatch.failure.message, **line)

@@ -48,14 +48,7 @@ def event_row(entry: Entry) -> Row:
 
 def _data(event: Event) -> str | None:
     """The parsed body, kept beside the raw bytes only when it is more than their parse."""
-    if event.unreadable is not None:
-        return None
-    try:
-        if json.loads(event.raw) == event.data:
-            return None
-    except (ValueError, RecursionError):
-        pass
-    return encode(event.data)
+    return None if event.verbatim or event.unreadable is not None else encode(event.data)
 
 
 def event_of(row: RowMapping) -> Event:

@@ -17,7 +17,8 @@ class Event:
     or AMQP `app_id`, `external_id` the sender's id. `digest` is the SHA-256 of the raw bytes. Times are
     milliseconds since the epoch, UTC. `headers` have lower-case names and no secrets. `data` is the parsed body
     (for CloudEvents its `data`); None and `unreadable` set (why) when the body could not be parsed.
-    `redelivered` is the broker's flag: the message may have been delivered before.
+    `redelivered` is the broker's flag: the message may have been delivered before. `verbatim` says that `data` is just
+    what `raw` parses to as UTF-8 JSON, so that it need not be kept twice.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Event:
     reply_to: str | None = None
     redelivered: bool = False
     unreadable: str | None = None
+    verbatim: bool = False
 
     def about(self) -> About:
         return About(

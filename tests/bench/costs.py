@@ -142,7 +142,8 @@ def _make_intake(ledger: SqlLedger, count: int) -> Intake:
         ids=new_id,
         clock=lambda: next(clock),
         metrics=Metrics(),
-        notify=lambda: None,
+        freed=lambda: None,
+        told=lambda: None,
     )
 
 
