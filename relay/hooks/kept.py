@@ -21,7 +21,7 @@ def keep(headers: Headers, secret: frozenset[str]) -> dict[str, str]:
     for name, values in headers.items():
         if name in secret or _speaks(name):
             continue
-        value = clean(", ".join(values))
+        value = clean(values[0] if len(values) == 1 else ", ".join(values))
         space -= len(name) + len(value)
         if space < 0 or len(kept) == _MOST:
             break

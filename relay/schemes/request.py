@@ -1,6 +1,6 @@
 """A request as a scheme judges it: raw, before anything is parsed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -31,6 +31,10 @@ class Headers(Mapping[str, tuple[str, ...]]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def items(self) -> ItemsView[str, tuple[str, ...]]:
+        """As of any mapping; the dict's own, because every request goes through it."""
+        return self._values.items()
 
     def first(self, name: str) -> str | None:
         """The first value of `name` (given in lower case), None when there is none."""
