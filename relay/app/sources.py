@@ -8,6 +8,7 @@ from relay.config import AmqpSource, WebhookSource
 from relay.errors import NotFound
 from relay.ports import Archive
 from relay.telemetry import get_log
+from relay.units import iso
 
 log = get_log()
 
@@ -23,6 +24,7 @@ class Sources:
         self._sources = sources
         self._archive = archive
         self._paused: frozenset[str] = frozenset()
+        self._last: Mapping[str, int] = {}
         self._switches: dict[str, tuple[Switch, Switch]] = {}
 
     def add_switch(self, name: str, pause: Switch, resume: Switch) -> None:
@@ -43,6 +45,7 @@ class Sources:
     async def refresh(self) -> None:
         """Take over what the ledger says."""
         before, self._paused = self._paused, await self._archive.paused_sources()
+        self._last = await self._archive.last_events(tuple(self._sources))
         for name in before ^ self._paused:
             if name in self._switches:
                 pause, resume = self._switches[name]
@@ -56,13 +59,16 @@ class Sources:
 
     def describe(self) -> Sequence[Mapping[str, Any]]:
         """The sources for the API."""
-        return [_describe(name, source, self.is_paused(name)) for name, source in self._sources.items()]
+        return [
+            _describe(name, source, self._last.get(name)) | {"paused": self.is_paused(name)}
+            for name, source in self._sources.items()
+        ]
 
 
-def _describe(name: str, source: WebhookSource | AmqpSource, paused: bool) -> Mapping[str, Any]:
+def _describe(name: str, source: WebhookSource | AmqpSource, last: int | None) -> dict[str, Any]:
     own: dict[str, Any]
     if isinstance(source, WebhookSource):
         own = {"scheme": source.scheme, "path": f"/hooks/{name}"}
     else:
         own = {"queue": source.queue}
-    return {"name": name, "type": source.type, "paused": paused, **own}
+    return {"name": name, "type": source.type, "lastEventAt": None if last is None else iso(last), **own}

@@ -12,6 +12,7 @@ from relay.config.kinds import Listener
 from relay.config.rule import Rule
 from relay.config.source import AmqpSource, WebhookSource
 from relay.config.tree import Branch, Leaf, Path, find
+from relay.rules.check import Known, inspect_template
 
 _LISTENERS: Final = ("hooks", "health", "ops")
 _GLOB: Final = frozenset("*?[")
@@ -114,8 +115,8 @@ def _check_events(draft: Draft) -> None:
 
 
 def _check_template(draft: Draft, path: Path, text: str) -> None:
-    for fault in rules.check_template(text):
-        _report(draft, path, fault)
+    for line, message in inspect_template(text, Known(vars=draft.vars)):
+        _report(draft, path, rules.Fault((), line, message))
 
 
 def _report(draft: Draft, path: Path, fault: rules.Fault) -> None:

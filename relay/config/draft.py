@@ -1,5 +1,6 @@
 """The configuration while its faults are still being collected: what could be read, and what could not."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from relay.config.explain import explain, scrub
 from relay.config.fault import Fault, Warn, near, spell
 from relay.config.fill import Opaque
-from relay.config.kinds import label, settle
+from relay.config.kinds import NIL, label, settle
 from relay.config.rule import Rule
 from relay.config.settings import (
     BrokerBlock,
@@ -32,6 +33,7 @@ _BLOCKS: Final[dict[str, type[BaseModel]]] = {
     "http": HttpBlock,
     "retry": RetryBlock,
 }
+_VAR: Final = re.compile(r"\{\{-?\s*vars\.(\w+)\s*-?\}\}")
 _SOURCES: Final[dict[str, type[WebhookSource] | type[AmqpSource]]] = {"webhook": WebhookSource, "amqp": AmqpSource}
 
 
@@ -133,7 +135,18 @@ def _entries(draft: Draft, key: str) -> Iterator[tuple[str, Node]]:
 
 
 def _read_vars(draft: Draft) -> None:
-    draft.vars = {key: settle(bare(node)) for key, node in _entries(draft, "vars")}
+    uuids = set(_uuid_vars(draft.root))
+    for key, node in _entries(draft, "vars"):
+        unknown = isinstance(node, Leaf) and isinstance(node.value, Opaque)
+        draft.vars[key] = NIL if unknown and key in uuids else settle(bare(node))
+
+
+def _uuid_vars(root: Branch) -> Iterator[str]:
+    """The constants that rules put where Cargo wants a uuid."""
+    for path, leaf in leaves(root):
+        used = _VAR.fullmatch(leaf.text.strip())
+        if used and str(path[-1]).endswith("Uuid"):
+            yield used[1]
 
 
 def _read_sources(draft: Draft) -> None:

@@ -22,8 +22,14 @@ _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LISTENER: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]/]+)):(\d{1,5})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _REFERENCE: Final = {"type": "string", "pattern": r"\$\{"}
-_NIL: Final = "00000000-0000-0000-0000-000000000000"
+NIL: Final = "00000000-0000-0000-0000-000000000000"
 _MASK: Final = "********"
+
+
+class Unset(Secret):
+    """Stands for a secret whose variable is not set, under `check`; it never guards anything."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ def settle(value: Any) -> Any:
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Mapping):
-        return {key: _NIL if _is_unknown_uuid(key, item) else settle(item) for key, item in value.items()}
+        return {key: NIL if _is_unknown_uuid(key, item) else settle(item) for key, item in value.items()}
     return [settle(item) for item in value] if isinstance(value, list | tuple) else value
 
 
@@ -151,7 +157,7 @@ def _secret(value: Any) -> Secret:
         raise ValueError("must be text: put it in quotes")  # noqa: TRY004 - pydantic takes ValueError
     if not value.strip():
         raise ValueError("is empty: an empty secret guards nothing; set its value")
-    return Secret(str(value))
+    return Unset(str(value)) if isinstance(value, Opaque) else Secret(str(value))
 
 
 def _token(value: Any) -> Secret:

@@ -1,19 +1,23 @@
 """Sources as the file has them: webhooks and RabbitMQ queues."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from relay import schemes
 from relay.config.block import Block, default, fault
-from relay.config.kinds import Count, Duration, Flag, Jinja, Secrets, SecretText, Text, Texts
+from relay.config.kinds import Count, Duration, Flag, Jinja, Secrets, SecretText, Text, Texts, Unset
 from relay.secret import Secret
 
 _OWN: Final = frozenset({"type", "scheme", "secret", "secrets", "event"})
 
 
+_FORMS: Final = ("unset", "unset:unset", f"whsec_{'A' * 43}=")
+
+
 class EventTemplates(Block):
-    """Where an event's fields stand when the sender does not say it in a known way; over `data` and `headers`."""
+    """Where an event's fields stand when the sender does not say it in a known way; over `data`, `headers`, `vars`."""
 
     id: Jinja | None = default(None)
     """The sender's id, the same when it sends the event again."""
@@ -75,8 +79,15 @@ class WebhookSource(Block):
         return {key: getattr(self, key) for key in self.model_fields_set - _OWN if getattr(self, key) is not None}
 
     def spec(self) -> schemes.SchemeSpec:
-        """What `relay.schemes.build` wants."""
-        return schemes.SchemeSpec(self.scheme, self.live, self.options())
+        """What `relay.schemes.build` wants.
+
+        A secret that is not set, under `check`, gives way to one of a form that the scheme takes.
+        """
+        told = schemes.SchemeSpec(self.scheme, self.live, self.options())
+        if not any(isinstance(secret, Unset) for secret in self.live):
+            return told
+        forms = (replace(told, secrets=(Secret(form),)) for form in _FORMS)
+        return next(filter(_builds, forms), told)
 
 
 class Bind(Block):
@@ -105,6 +116,14 @@ class AmqpSource(Block):
     """Whether results go to the message's `reply_to` as well."""
     event: EventTemplates = Field(default_factory=EventTemplates)
     """Templates for the event's id, type, subject and time."""
+
+
+def _builds(spec: schemes.SchemeSpec) -> bool:
+    try:
+        schemes.build(spec)
+    except schemes.SchemeFault:
+        return False
+    return True
 
 
 Source = Annotated[WebhookSource | AmqpSource, Field(discriminator="type")]

@@ -1,5 +1,6 @@
 """The port Archive on a store: what people ask and do."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -55,6 +56,9 @@ class SqlArchive:
 
     async def pause_source(self: Database, name: str, *, paused: bool) -> None:
         await self.write(partial(hand.pause_source, name=name, paused=paused))
+
+    async def last_events(self: Database, sources: Sequence[str]) -> Mapping[str, int]:
+        return await self.read(partial(browse.last_events, sources=sources))
 
     async def gauges(self: Database) -> Gauges:
         return await self.read(partial(browse.gauges, terms=self.terms))

@@ -15,6 +15,7 @@ from relay.ledger.sql import is_alone
 from relay.ledger.terms import Terms
 from relay.model import (
     LIVE,
+    UNROUTABLE,
     AttemptView,
     Dispatch,
     DispatchView,
@@ -30,9 +31,6 @@ from relay.model import (
     ResultView,
     State,
 )
-
-UNROUTABLE: Final = "unroutable"
-"""How the error of a delivery begins that the broker returned because no queue was bound."""
 
 _DISPATCHES: Final = (
     select(
@@ -81,16 +79,18 @@ def _in_state(state: State) -> Select[Any]:
 
 
 def _has_text(conn: Connection, text: str) -> ColumnElement[bool]:
-    """The text in an id, the type, the subject, or byte by byte in the body."""
+    """The text, letter by letter, in an id, the type, the subject, or byte by byte in the body."""
     needle = literal(text.encode())
-    inside = func.instr(events.c.raw, needle) if is_alone(conn) else func.position(needle.op("IN")(events.c.raw))
+    alone = is_alone(conn)
+    inside = func.instr(events.c.raw, needle) if alone else func.position(needle.op("IN")(events.c.raw))
+    find = func.instr if alone else func.strpos
     named = select(dispatches.c.event_id).where(or_(dispatches.c.id == text, dispatches.c.chat_uuid == text))
     columns = (events.c.type, events.c.subject, events.c.external_id)
     return or_(
         events.c.id == text,
         events.c.id.in_(named),
         inside > 0,
-        *(column.contains(text, autoescape=True) for column in columns),
+        *(find(column, text) > 0 for column in columns),
     )
 
 
@@ -168,7 +168,8 @@ def detail(conn: Connection, _now: int, *, any_id: str) -> EventDetail:
 
 
 def _attempts(conn: Connection, dispatch_ids: Sequence[str]) -> tuple[AttemptView, ...]:
-    mine = select(attempts).where(attempts.c.dispatch_id.in_(dispatch_ids)).order_by(attempts.c.started_at)
+    mine = select(attempts).where(attempts.c.dispatch_id.in_(dispatch_ids))
+    in_order = mine.order_by(attempts.c.started_at, attempts.c.dispatch_id, attempts.c.run, attempts.c.number)
     return tuple(
         AttemptView(
             dispatch_id=row["dispatch_id"],
@@ -181,7 +182,7 @@ def _attempts(conn: Connection, dispatch_ids: Sequence[str]) -> tuple[AttemptVie
             failure=failure_of(row),
             chat_uuid=row["chat_uuid"],
         )
-        for row in conn.execute(mine).mappings()
+        for row in conn.execute(in_order).mappings()
     )
 
 
@@ -227,6 +228,16 @@ def rejected(conn: Connection, _now: int, *, source: str | None, limit: int) -> 
 def paused(conn: Connection, _now: int) -> frozenset[str]:
     """The sources that a person has paused."""
     return frozenset(conn.execute(select(paused_sources.c.name)).scalars())
+
+
+def last_events(conn: Connection, _now: int, *, sources: Sequence[str]) -> dict[str, int]:
+    """When the newest event of each source came in; those without one are left out."""
+    found = {}
+    for source in sources:
+        newest = select(events.c.received_at).where(events.c.source == source).order_by(events.c.id.desc()).limit(1)
+        if (received_at := conn.execute(newest).scalar()) is not None:
+            found[source] = int(received_at)
+    return found
 
 
 def gauges(conn: Connection, now: int, *, terms: Terms) -> Gauges:

@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, exists, func, insert, or_, select, update
 
 from relay.errors import Conflict, NotFound
-from relay.ledger import outbox, record
+from relay.ledger import counters, outbox, record
 from relay.ledger.browse import dispatch_from
 from relay.ledger.rows import about_of, dispatch_of, dispatch_row, failure_row, work_row
 from relay.ledger.schema import attempts, dispatches, events, paused_sources, work
 from relay.ledger.sql import keep_first
 from relay.ledger.terms import Terms
 from relay.ledger.work import news
-from relay.model import ENDED, LIVE, Dispatch, Entry, EventStatus, Failure, Move, State, tell
+from relay.model import ENDED, LIVE, Dispatch, Entry, EventStatus, Failure, Move, State, Verdict, tell
 
 _CANCELLED: Final = Failure("cancelled", "cancelled by a person")
 _WITHOUT_CHAT: Final = ENDED - {State.DONE}
@@ -29,7 +29,7 @@ def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | 
         raise Conflict(
             f"dispatch {dispatch_id} is {state}: only one that ended without a chat, or is parked, is retried"
         )
-    sent = _last_attempt(conn, dispatch_id) if state is State.PARKED else None
+    sent = _last_sent(conn, row, state)
     to = State.READY if sent is None else State.CHECKING
     anew = {} if rendered is None else _rendering(rendered)
     conn.execute(
@@ -37,17 +37,7 @@ def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | 
         .where(dispatches.c.id == dispatch_id)
         .values(run=row["run"] + 1, state=None, park=None, attempts=0, updated_at=now, **failure_row(None), **anew)
     )
-    conn.execute(
-        insert(work).values(
-            dispatch_id=dispatch_id,
-            run=row["run"] + 1,
-            state=to.value,
-            due_at=now if to is State.READY else None,
-            look_at=now if to is State.CHECKING else None,
-            last_ended_at=sent,
-            fence=now,  # above any that a row of this dispatch had
-        )
-    )
+    conn.execute(insert(work).values(_next_run(conn, now, row, to, sent)))
     again = conn.execute(select(dispatches).where(dispatches.c.id == dispatch_id)).mappings().one()
     return dispatch_from(again, to)
 
@@ -60,12 +50,41 @@ def _lock(conn: Connection, dispatch_id: str) -> tuple[RowMapping, RowMapping | 
     return row, live
 
 
-def _last_attempt(conn: Connection, dispatch_id: str) -> int | None:
-    """When the last attempt to make the chat ended, or began if its end is not known; None when there was none."""
-    last = func.max(func.coalesce(attempts.c.ended_at, attempts.c.started_at))
-    mine = (attempts.c.dispatch_id == dispatch_id, attempts.c.kind == "chat")
-    ended: int | None = conn.execute(select(last).where(*mine)).scalar()
+def _next_run(conn: Connection, now: int, row: RowMapping, to: State, sent: int | None) -> dict[str, Any]:
+    """A row of work; one that begins with a look waits from now on, not from its next call."""
+    looks = to is State.CHECKING
+    return {
+        "dispatch_id": row["id"],
+        "run": row["run"] + 1,
+        "state": to.value,
+        "due_at": None if looks else now,
+        "look_at": now if looks else None,
+        "first_attempt_at": now if looks else None,
+        "paused_before": counters.paused_total(conn, now) if looks else 0,
+        "last_ended_at": sent,
+        "fence": now,  # above any that a row of this dispatch had
+    }
+
+
+def _last_sent(conn: Connection, row: RowMapping, state: State) -> int | None:
+    """When the last call that may have left a chat ended; None when there surely is no chat.
+
+    An attempt whose end is not known had ended when its lease did, before the dispatch was parked.
+    """
+    last = select(func.max(func.coalesce(attempts.c.ended_at, row["updated_at"])))
+    mine = last.where(attempts.c.dispatch_id == row["id"], attempts.c.kind == "chat")
+    if state is State.CANCELLED:
+        mine = mine.where(_may_have_left_one())
+    elif state is not State.PARKED:
+        mine = mine.where(attempts.c.chat_uuid.is_not(None))
+    ended: int | None = conn.execute(mine).scalar()
     return ended
+
+
+def _may_have_left_one() -> ColumnElement[bool]:
+    """An attempt that made a chat, or of which it is not known."""
+    verdict = attempts.c.verdict
+    return or_(attempts.c.chat_uuid.is_not(None), verdict.is_(None), verdict == Verdict.UNKNOWN.value)
 
 
 def _rendering(rendered: Dispatch) -> dict[str, Any]:
@@ -122,8 +141,14 @@ def extend(
 def _rules_with_chat(conn: Connection, event_id: str) -> frozenset[str]:
     """Rules that made, or may have made, or may still make, a chat of this event."""
     without = [state.value for state in _WITHOUT_CHAT]
-    mine = select(dispatches.c.rule).where(dispatches.c.event_id == event_id)
-    return frozenset(conn.execute(mine.where(func.coalesce(dispatches.c.state, "").not_in(without))).scalars())
+    cancelled = dispatches.c.state == State.CANCELLED.value
+    unsure = exists().where(attempts.c.dispatch_id == dispatches.c.id, attempts.c.kind == "chat", _may_have_left_one())
+    may = or_(
+        func.coalesce(dispatches.c.state, "").not_in(without),
+        dispatches.c.duplicates.is_not(None),
+        cancelled & unsure,
+    )
+    return frozenset(conn.execute(select(dispatches.c.rule).where(dispatches.c.event_id == event_id, may)).scalars())
 
 
 def _insert(conn: Connection, now: int, added: Sequence[Dispatch]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, or_, select
 
 from relay.ledger.schema import attempts, dispatches, events, leases, outbox, results, seen, slots, work
 from relay.ledger.terms import Terms
@@ -29,12 +29,17 @@ def _before(moment: int) -> ColumnElement[bool]:
 
 
 def _finished(moment: int) -> Select[tuple[str]]:
-    """Old events of which nothing is live, parked or still to be told."""
+    """Old events of which nothing is live, parked, still to be told, or has ended since (by a retry, a replay)."""
     mine = dispatches.c.event_id == events.c.id
     live = exists().where(mine, work.c.dispatch_id == dispatches.c.id)
     parked = exists().where(mine, dispatches.c.state == State.PARKED.value)
-    told = exists().where(results.c.event_id == events.c.id, outbox.c.result_id == results.c.id)
-    return select(events.c.id).where(_before(moment), ~live, ~parked, ~told).order_by(events.c.id).limit(MOST)
+    fresh = exists().where(mine, dispatches.c.updated_at > moment)
+    kept = or_(live, parked, fresh, _is_to_be_told())
+    return select(events.c.id).where(_before(moment), ~kept).order_by(events.c.id).limit(MOST)
+
+
+def _is_to_be_told() -> ColumnElement[bool]:
+    return exists().where(results.c.event_id == events.c.id, outbox.c.result_id == results.c.id)
 
 
 def _unmatched(conn: Connection, now: int, terms: Terms) -> Select[tuple[str]]:
@@ -43,16 +48,16 @@ def _unmatched(conn: Connection, now: int, terms: Terms) -> Select[tuple[str]]:
     surplus = conn.execute(newest).scalar()
     old = _before(now - terms.retain_unmatched)
     over = old if surplus is None else old | (events.c.id <= surplus)
-    return select(events.c.id).where(unmatched, over).order_by(events.c.id).limit(MOST)
+    return select(events.c.id).where(unmatched, over, ~_is_to_be_told()).order_by(events.c.id).limit(MOST)
 
 
 def _delete_events(conn: Connection, chosen: Select[tuple[str]]) -> int:
     ids = list(conn.execute(chosen).scalars())
     if not ids:
         return 0
-    made = list(conn.execute(select(dispatches.c.id).where(dispatches.c.event_id.in_(ids))).scalars())
+    made = select(dispatches.c.id).where(dispatches.c.event_id.in_(ids))
     conn.execute(delete(attempts).where(attempts.c.dispatch_id.in_(made)))
-    conn.execute(delete(dispatches).where(dispatches.c.id.in_(made)))
+    conn.execute(delete(dispatches).where(dispatches.c.event_id.in_(ids)))
     conn.execute(delete(results).where(results.c.event_id.in_(ids)))
     conn.execute(delete(events).where(events.c.id.in_(ids)))
     return len(ids)

@@ -4,7 +4,7 @@ from relay.model.chat import Chat, Message, Page
 from relay.model.dispatch import Claim, Dispatch, Doubt, Failure, Move, Recorded, Verdict
 from relay.model.event import Entry, Event, Receipt
 from relay.model.ids import Ids, new_id
-from relay.model.result import About, Due, Result, ResultType, Settled
+from relay.model.result import UNROUTABLE, About, Due, Result, ResultType, Settled
 from relay.model.state import ENDED, LEGAL, LIVE, EventStatus, ParkReason, State
 from relay.model.view import (
     AttemptView,
@@ -22,6 +22,7 @@ __all__ = [
     "ENDED",
     "LEGAL",
     "LIVE",
+    "UNROUTABLE",
     "About",
     "AttemptView",
     "Chat",

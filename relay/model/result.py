@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class ResultType(StrEnum):
@@ -65,6 +65,10 @@ class Due:
     destination: str
     tries: int
     age: int
+
+
+UNROUTABLE: Final = "unroutable"
+"""How the error of a delivery begins that the broker returned because no queue was bound."""
 
 
 @dataclass(frozen=True, slots=True)

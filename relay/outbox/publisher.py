@@ -6,7 +6,7 @@ from random import random
 from typing import Final
 
 from relay.errors import Unavailable
-from relay.model import Due, Settled
+from relay.model import UNROUTABLE, Due, Settled
 from relay.outbox.wire import encode
 from relay.ports import Outbox, Publishing, Results
 from relay.retry import backoff
@@ -175,7 +175,8 @@ class Publisher:
             tell = log.error if error.unroutable else log.warning
             tell(name, error=str(error), destination=due.destination or None, tries=due.tries + 1, **_about(due))
         wait = self._wait(due.tries, _CAP_AWAY if error.away else _CAP)
-        return Settled(due.result.id, due.destination, confirmed=False, retry_in=wait, error=str(error))
+        why = f"{UNROUTABLE}: {error}" if error.unroutable else str(error)
+        return Settled(due.result.id, due.destination, confirmed=False, retry_in=wait, error=why)
 
     def _give_up(self, due: Due) -> Settled:
         log.warning("result.undeliverable", destination=due.destination, tries=due.tries, **_about(due))

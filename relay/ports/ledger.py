@@ -181,6 +181,10 @@ class Archive(Protocol):
         """Pause or resume a source, on all replicas and over restarts."""
         ...
 
+    async def last_events(self, sources: Sequence[str]) -> Mapping[str, int]:
+        """When the newest event of each source came in, in milliseconds since the epoch; none: left out."""
+        ...
+
     async def gauges(self) -> Gauges:
         """Ledger-wide numbers."""
         ...

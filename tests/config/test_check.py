@@ -2,8 +2,10 @@
 
 import pytest
 
-from relay.config import load
+from relay.config import WebhookSource, load
 from relay.errors import Misconfigured
+from relay.rules import compile_rules
+from relay.schemes import build
 
 CHAT = "{agentUuid: 3c90c3cc-0d44-4b50-8888-8dd25736052a, trigger: {type: draft}}"
 GOOD = {
@@ -163,3 +165,32 @@ def test_one_fault_hides_no_other(told):
         "rules[one].when",
         "rules[one].nope",
     ]
+
+
+def test_without_its_variables_a_configuration_still_renders(tmp_path):
+    path = tmp_path / "relay.yaml"
+    path.write_text("""
+cargo: {token: "${T}"}
+vars: {agent: "${AGENT}", word: "${WORD}"}
+sources:
+  std: {type: webhook, scheme: standard-webhooks, secret: "${A}"}
+  pair: {type: webhook, scheme: basic, secret: "${B}"}
+  plain: {type: webhook, scheme: github, secrets: ["${C}", d]}
+rules:
+  - name: one
+    when: ${WHEN}
+    chat: {agentUuid: "{{ vars.agent }}", name: "{{ vars.word }} ${NAME}", trigger: {type: draft}}
+""")
+    found = load([path], {}, strict=False).settings
+    assert found.vars == {"agent": "00000000-0000-0000-0000-000000000000", "word": "${WORD}"}
+    for source in found.sources.values():
+        assert isinstance(source, WebhookSource)
+        build(source.spec())
+    compile_rules([rule.spec() for rule in found.rules], found.vars)
+
+
+def test_a_template_of_an_event_may_use_constants_that_exist(told):
+    source = "{a: {type: webhook, scheme: none, event: {type: '{{ vars.kind }}'}}}"
+    assert len(told(sources=source, vars="{kind: x}")) == 1
+    (line,) = told(sources=source, vars="{other: x}")
+    assert "sources.a.event.type: " in line
