@@ -70,7 +70,7 @@ def cargo(folder: Path, latency: str = "0") -> Iterator[str]:
 
 @contextmanager
 def relay(folder: Path, **options: Any) -> Iterator[Relay]:
-    service = Relay(folder, **options)
+    service = Relay(folder, concurrency=32, **options)  # the default, and what the bare loop has in flight
     service.start()
     try:
         yield service

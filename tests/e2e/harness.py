@@ -26,7 +26,7 @@ cargo:
   token: {token}
   timeout: 1s
   settle: 1500ms
-  concurrency: 8
+  concurrency: {concurrency}
 ledger:
   url: {ledger}
 {broker}
@@ -67,6 +67,7 @@ class Relay:
         queue: str = "",
         message: bool = False,
         rules: str = "",
+        concurrency: int = 8,
     ) -> None:
         self.folder = folder
         self.ports = {name: find_port() for name in ("hooks", "health", "ops")}
@@ -81,6 +82,7 @@ class Relay:
                 sources=f"  bus: {{type: amqp, queue: {queue}, prefetch: 20, reply: true}}" if queue else "",
                 rules=(MESSAGE if message else "") + rules,
                 secret=SECRET,
+                concurrency=concurrency,
                 **self.ports,
             )
         )
