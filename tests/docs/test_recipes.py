@@ -1,0 +1,152 @@
+"""The recipes of config/recipes: from a signed request, or a message, to the chat's body."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from relay.app import dry_run
+from relay.config import load
+from relay.schemes import Headers, Request, build
+
+FOLDER = Path(__file__).parents[2] / "config/recipes"
+AGENT = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+CONNECTOR = "7b0e0a34-6d1f-4f0e-9a55-0c2f7c1d2e3f"
+ENV = {
+    "CARGO_API_TOKEN": "token",
+    "CARGO_AGENT_UUID": AGENT,
+    "CARGO_CONNECTOR_UUID": CONNECTOR,
+    "RABBITMQ_URL": "amqp://localhost",
+    "ZENDESK_SECRET": "a zendesk secret",
+    "GITHUB_SECRET": "a github secret",
+    "SHOP_SECRET": "a shop secret",
+    "PARTNERS_NEW": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+    "PARTNERS_OLD": "whsec_MTEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+}
+NOW = 1_795_425_300_000
+WEBHOOKS = {
+    "zendesk": {
+        "identity": ("01HKQ5W9V7Y3M8Z2C4N6P8R0TA", "zen:event-type:ticket.created"),
+        "name": "Ticket #5158: The export stops half way",
+        "meta": {"ticketId": "5158", "tags": ["export", "enterprise"]},
+        "message": "A customer writes in ticket 5158 (urgent):\n"
+        "Since this morning every export ends after 500 rows. We need it before noon.",
+    },
+    "github": {
+        "identity": ("the-sender-s-id", "issues.opened"),
+        "name": "Bug in example/project: Webhook retries are not logged",
+        "meta": {
+            "url": "https://github.com/example/project/issues/481",
+            "author": "kim",
+            "assignee": "nobody",
+        },
+        "message": "Reproduce this: After a 503 the next delivery comes, but nothing says that it was the second.",
+    },
+    "standard-webhooks": {
+        "identity": ("the-sender-s-id", "deal.won"),
+        "name": "Won: Northwind, 120 seats",
+        "meta": {"dealId": 90210, "amount": 48000},
+        "message": "Prepare the handover of Northwind, 120 seats (48000 EUR).",
+    },
+    "hmac": {
+        "identity": ("A-1007-paid", "order.paid"),
+        "name": "Order A-1007, 2 items",
+        "meta": {
+            "order": json.loads((FOLDER / "hmac.json").read_text())["order"],
+            "skus": "DESK-2, LAMP-9",
+        },
+        "message": "Order A-1007 over 1840.5 EUR was paid. Greet the buyer.",
+    },
+}
+
+
+def recipe(name):
+    """The settings of a recipe, the name of its source, its sample."""
+    settings = load([FOLDER / f"{name}.yaml"], ENV).settings
+    (source,) = settings.sources
+    return settings, source, (FOLDER / f"{name}.json").read_bytes()
+
+
+def wanted(trial):
+    """The event and the one rule that wants it."""
+    (tried,) = trial["events"]
+    (verdict,) = [verdict for verdict in tried["rules"] if verdict["matched"]]
+    return tried["event"], verdict
+
+
+def chat(name, meta):
+    trigger = {"type": "connector", "connectorUuid": CONNECTOR, "meta": meta}
+    return {"agentUuid": AGENT, "name": name, "trigger": trigger}
+
+
+def test_every_recipe_has_a_sample_and_is_held_here():
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == {*WEBHOOKS, "amqp"}
+    assert {path.stem for path in FOLDER.glob("*.json")} == {*WEBHOOKS, "amqp"}
+
+
+@pytest.mark.parametrize("name", WEBHOOKS)
+def test_a_signed_sample_becomes_the_chat(name):
+    settings, source, body = recipe(name)
+    scheme = build(settings.sources[source].spec())
+    url = f"https://relay.example/hooks/{source}"
+    headers = scheme.sign(body, now=NOW, id="the-sender-s-id", type="issues.opened", url=url)
+    scheme.verify(Request("POST", url, Headers.of(headers), body, NOW + 60_000))
+    event, verdict = wanted(dry_run(settings, source, headers, body))
+    told = WEBHOOKS[name]
+    assert (event["externalId"], event["type"]) == told["identity"]
+    assert verdict["body"] == chat(told["name"], told["meta"])
+    assert verdict["message"] == told["message"]
+
+
+@pytest.mark.parametrize("name", WEBHOOKS)
+def test_the_sample_without_what_makes_it_important_is_wanted_by_no_rule(name):
+    settings, source, body = recipe(name)
+    headers = build(settings.sources[source].spec()).sign(body, now=NOW, id="x", type="issues.opened")
+    changed = {
+        "zendesk": body.replace(b"URGENT", b"LOW"),
+        "github": body.replace(b'"opened"', b'"closed"'),
+        "standard-webhooks": body.replace(b"48000", b"4800"),
+        "hmac": body.replace(b"1840.5", b"184.05"),
+    }[name]
+    assert changed != body
+    (tried,) = dry_run(settings, source, headers, changed)["events"]
+    assert not any(verdict["matched"] for verdict in tried["rules"])
+
+
+def test_only_bugs_take_the_first_rule_of_the_github_recipe():
+    settings, source, body = recipe("github")
+    plain = body.replace(b'"name": "bug"', b'"name": "question"')
+    _, verdict = wanted(dry_run(settings, source, {"x-github-event": "issues"}, plain))
+    assert verdict["rule"] == "new-issue"
+    assert verdict["body"]["name"] == "Issue in example/project: Webhook retries are not logged"
+
+
+DEAL = chat("Won: Northwind, 120 seats", {"dealId": 90210, "owner": "kim@example.com"})
+
+
+def test_a_plain_message_becomes_the_chat():
+    settings, source, body = recipe("amqp")
+    event, verdict = wanted(dry_run(settings, source, {"routing-key": "deal.won"}, body))
+    assert (event["externalId"], event["type"]) == ("evt-70013", "deal.won")
+    assert (verdict["body"], verdict["message"]) == (DEAL, "Prepare the handover of Northwind, 120 seats.")
+
+
+def test_a_cloudevent_becomes_the_same_chat_in_both_modes():
+    settings, source, body = recipe("amqp")
+    deal = json.loads(body)["deal"]
+    attributes = {"specversion": "1.0", "id": "ce-1", "source": "/crm", "type": "com.example.deal.won"}
+    whole = json.dumps({**attributes, "datacontenttype": "application/json", "data": {"deal": deal}}).encode()
+    structured = {"content-type": "application/cloudevents+json"}
+    binary = {f"cloudEvents:{name}": value for name, value in attributes.items()} | {"content-type": "application/json"}
+    data = json.dumps({"deal": deal}).encode()
+    for headers, sent in ((structured, whole), (binary, data)):
+        event, verdict = wanted(dry_run(settings, source, headers, sent))
+        assert (event["externalId"], event["type"]) == ("ce-1", "com.example.deal.won")
+        assert verdict["body"] == DEAL
+
+
+def test_a_message_without_the_id_of_the_template_keeps_its_message_id():
+    settings, source, body = recipe("amqp")
+    bare = json.dumps({"deal": json.loads(body)["deal"]}).encode()
+    event, _ = wanted(dry_run(settings, source, {"message-id": "m-1", "type": "deal.won"}, bare))
+    assert event["externalId"] == "m-1"
