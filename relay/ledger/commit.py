@@ -1,7 +1,10 @@
 """Group commit: what was asked for while one transaction was being committed shares the next.
 
-There is no artificial delay. A batch with an input that the database cannot hold is halved until only that input is
-refused. A caller that stops waiting takes nothing out of a batch that is under way.
+Nobody who waits for an answer is delayed: a turn begins at once. Only what nobody waits for (a lane with `patience`)
+looks for company first: it goes with the next turn of others, at the latest when its patience is over.
+
+A batch with an input that the database cannot hold is halved until only that input is refused. A caller that stops
+waiting takes nothing out of a batch that is under way.
 """
 
 import asyncio
@@ -44,16 +47,21 @@ class Store(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Lane(Generic[Item, Answer]):
-    """Operations of one kind: `work` takes a batch of at most `most` items and gives an answer for each."""
+    """Operations of one kind: `work` takes a batch of at most `most` items and gives an answer for each.
+
+    `patience` is how long, in seconds, an item may wait for a turn that others need.
+    """
 
     work: Callable[[Connection, int, Sequence[Item]], Sequence[Answer]]
     most: int = 256
+    patience: float = 0.0
     waiting: "deque[Waiting]" = field(default_factory=deque)
 
     def take(self) -> "list[Waiting]":
         return [self.waiting.popleft() for _ in range(min(self.most, len(self.waiting)))]
 
 
+Group = Sequence[Lane[Any, Any]]
 Share = tuple[Lane[Any, Any], list[Waiting]]
 
 
@@ -65,6 +73,7 @@ class Committer:
         self._store = store
         self._groups = {id(lane): group for group in groups for lane in group}
         self._drains: dict[int, asyncio.Task[None]] = {}
+        self._timers: dict[int, asyncio.TimerHandle] = {}
         self._singles: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -73,9 +82,7 @@ class Committer:
         self._check()
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         lane.waiting.append((item, future))
-        group = self._groups[id(lane)]
-        if id(group) not in self._drains:
-            self._drains[id(group)] = asyncio.create_task(self._drain(group))
+        self._stir(self._groups[id(lane)])
         return future
 
     async def alone(self, work: Work[T]) -> T:
@@ -89,6 +96,8 @@ class Committer:
     async def aclose(self) -> None:
         """Commit what waits, take no more."""
         self._closed = True
+        for group in self._groups.values():
+            self._start(group)
         await asyncio.gather(*self._drains.values(), *self._singles, return_exceptions=True)
 
     def _check(self) -> None:
@@ -103,12 +112,33 @@ class Committer:
         except Exception as error:  # noqa: BLE001 - raised again as what it means to the caller
             raise refusal(error) from None
 
-    async def _drain(self, group: Sequence[Lane[Any, Any]]) -> None:
+    def _stir(self, group: Group) -> None:
+        """See to it that what waits is committed: at once if somebody needs it, else in a while."""
+        if id(group) in self._drains:
+            return
+        waiting = [lane.patience for lane in group if lane.waiting]
+        if waiting and not min(waiting):
+            self._start(group)
+        elif waiting and id(group) not in self._timers:
+            later = asyncio.get_running_loop().call_later(min(waiting), self._start, group)
+            self._timers[id(group)] = later
+
+    def _start(self, group: Group) -> None:
+        if timer := self._timers.pop(id(group), None):
+            timer.cancel()
+        if id(group) not in self._drains:
+            self._drains[id(group)] = asyncio.create_task(self._drain(group))
+
+    async def _drain(self, group: Group) -> None:
+        """Turn after turn while somebody needs one; what came in meanwhile and can wait gets its time again."""
         try:
             while turn := [(lane, lane.take()) for lane in group if lane.waiting]:
                 await self._commit(turn)
+                if not self._closed and all(lane.patience for lane in group if lane.waiting):
+                    break
         finally:
             del self._drains[id(group)]
+            self._stir(group)
 
     async def _commit(self, turn: Sequence[Share]) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from relay.ledger import counters, inbox, leases, outbox, record, work
 from relay.ledger.archive import SqlArchive
@@ -13,6 +13,9 @@ from relay.model import Claim, Doubt, Due, Entry, Move, Receipt, Recorded, Rejec
 
 T = TypeVar("T")
 
+_PATIENCE: Final = 0.02
+"""Seconds for which a confirmed delivery may wait to be struck off; a crash meanwhile publishes it once more."""
+
 
 class SqlLedger(SqlArchive):
     """Inbox, Work and Outbox on a store, Archive by inheritance; see the ports for what each method promises."""
@@ -21,7 +24,7 @@ class SqlLedger(SqlArchive):
         self.terms = terms
         self._store = store
         self._record: Lane[Move, Recorded] = Lane(partial(record.record, terms=terms))
-        self._settle: Lane[Settled, None] = Lane(outbox.settle)
+        self._settle: Lane[Settled, None] = Lane(outbox.settle, patience=_PATIENCE)
         self._accept: Lane[inbox.Delivery, list[Receipt]] = Lane(partial(inbox.accept, terms=terms), most=128)
         self._claim: Lane[int, list[Claim]] = Lane(partial(work.claim, terms=terms))
         self._due: Lane[int, list[Due]] = Lane(outbox.due)
