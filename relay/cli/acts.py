@@ -51,7 +51,8 @@ def act(
             done.append(client.post(f"dispatches/{segment(dispatch_id)}/{verb}"))
         except (NotFound, Conflict) as error:
             refused = True
-            sys.stderr.write(f"relay: {error}; `relay show {dispatch_id}` shows what it is\n")
+            look = f"; `relay show {dispatch_id}` shows what it is" if isinstance(error, Conflict) else ""
+            sys.stderr.write(f"relay: {error}{look}\n")
     if as_json:
         print_json({"dispatches": done})
     elif done:
