@@ -7,6 +7,7 @@ from aiohttp import web
 
 from relay.config import Listener
 from relay.errors import Misconfigured
+from relay.hooks import QuietRunner
 
 
 async def listen(stack: AsyncExitStack, runner: web.AppRunner, name: str, address: Listener) -> str:
@@ -25,7 +26,7 @@ async def listen(stack: AsyncExitStack, runner: web.AppRunner, name: str, addres
 
 def make_runner(app: web.Application) -> web.AppRunner:
     """A runner for the listeners that are not for the public."""
-    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+    return QuietRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
 
 
 def _explain(error: OSError, host: str, port: int) -> str:

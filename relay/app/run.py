@@ -6,7 +6,7 @@ import signal
 from contextlib import AsyncExitStack
 
 from relay import __version__
-from relay.app.service import Service
+from relay.app.service import Addresses, Service
 from relay.config import Loaded
 from relay.telemetry import get_log
 
@@ -25,7 +25,9 @@ async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
     async with AsyncExitStack() as stack:
         service = Service(loaded, migrate=migrate)
         on_signals(service)
-        addresses = await service.open(stack)
+        addresses = await _open(service, stack)
+        if addresses is None:
+            return 0
         log.info(
             "service.started",
             version=__version__,
@@ -37,6 +39,19 @@ async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
         await service.serve(grace)
     log.info("service.stopped")
     return 0
+
+
+async def _open(service: Service, stack: AsyncExitStack) -> Addresses | None:
+    """Where it listens; None when it was told to stop while it still waited for its ledger."""
+    opening = asyncio.create_task(service.open(stack))
+    stopping = asyncio.create_task(service.stopped())
+    await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not opening.done():
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        return None
+    return await opening
 
 
 def on_signals(service: Service) -> None:

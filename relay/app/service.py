@@ -87,6 +87,10 @@ class Service:
         """Begin to drain."""
         self._stop.set()
 
+    async def stopped(self) -> None:
+        """Return once it was told to stop."""
+        await self._stop.wait()
+
     async def serve(self, grace: float) -> None:
         """Run the parts until `stop`, then drain within `grace` seconds."""
         async with asyncio.TaskGroup() as group:

@@ -3,5 +3,6 @@
 from relay.hooks.app import make_app, make_runner
 from relay.hooks.decode import decode
 from relay.hooks.hook import Hook, Intake
+from relay.hooks.quiet import QuietRunner
 
-__all__ = ["Hook", "Intake", "decode", "make_app", "make_runner"]
+__all__ = ["Hook", "Intake", "QuietRunner", "decode", "make_app", "make_runner"]

@@ -13,6 +13,7 @@ from relay.hooks.caller import Network, find_remote, find_url
 from relay.hooks.decode import decode
 from relay.hooks.hook import Hook, Intake
 from relay.hooks.kept import keep
+from relay.hooks.quiet import QuietRunner
 from relay.hooks.refusals import UNKNOWN, Refusals
 from relay.model import Ids, Rejection
 from relay.schemes import Headers, Request
@@ -66,7 +67,7 @@ def make_app(
 
 def make_runner(app: web.Application) -> web.AppRunner:
     """The runner for `make_app`'s application: bodies stay as they were signed, and shutting down takes about 10 s."""
-    return web.AppRunner(
+    return QuietRunner(
         app,
         access_log=None,
         handle_signals=False,

@@ -16,6 +16,10 @@ _WINDOWS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 """zlib's window bits; `deflate` means zlib's format (RFC 9110), and many send the bare one."""
 
 
+_MEMBERS: Final = 100
+"""A gzip body may be several in a row; each costs a copy of the rest, so that many are an attack."""
+
+
 async def receive(request: web.Request, most: int) -> bytes:
     """The body as it came. Raises `Rejected`: 413 above `most` bytes, 408 when it is slow, 400 when it is broken."""
     if (request.content_length or 0) > most:
@@ -77,7 +81,9 @@ def too_large(most: int) -> Rejected:
 def _expand(body: bytes, window: int, most: int) -> bytes | None:
     """What the body, of one or more members, inflates to; None when it is not of this format."""
     out = b""
-    while body:
+    for _ in range(_MEMBERS):
+        if not body:
+            return out
         machine = zlib.decompressobj(window)
         try:
             out += machine.decompress(body, most + 1 - len(out))
@@ -88,4 +94,4 @@ def _expand(body: bytes, window: int, most: int) -> bytes | None:
         if not machine.eof:
             return None
         body = machine.unused_data
-    return out
+    return None if body else out

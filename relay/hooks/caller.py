@@ -16,11 +16,12 @@ def find_remote(request: web.Request, trusted: Sequence[Network]) -> str | None:
         return peer
     hops = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
     for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
-        if _address(hop) is None:
+        address = _address(hop)
+        if address is None:
             return peer
         if not _is_trusted(hop, trusted):
-            return hop
-        peer = hop
+            return str(address)
+        peer = str(address)
     return peer
 
 

@@ -1,6 +1,7 @@
 """A relay as a process of its own, the Cargo simulator, a sender that repeats like a vendor, and a consumer."""
 
 import asyncio
+import base64
 import json
 import sys
 import time
@@ -52,6 +53,7 @@ rules:
 """
 MESSAGE = '    message: "Deal {{ data.id }} was won"\n'
 TOKEN = "cargo-token-of-the-tests"
+SECRETS = (TOKEN.encode(), SECRET.removeprefix("whsec_").encode(), base64.b64decode(SECRET.removeprefix("whsec_")))
 
 
 class Relay:
@@ -113,8 +115,14 @@ class Relay:
             self._process.kill()
 
     def stop(self) -> None:
+        """Stop it; then nothing that it printed or stored holds a secret."""
         if self._process is not None:
             self._process.stop()
+        written = [path for path in self.folder.iterdir() if path.is_file() and path != self.config]
+        for path in written:
+            kept = path.read_bytes()
+            leaks = [secret for secret in SECRETS if secret in kept]
+            assert not leaks, f"{path} holds a secret"
 
     def describe(self) -> str:
         return self._process.describe() if self._process else "it was never started"

@@ -192,3 +192,18 @@ async def test_the_broker_is_killed_and_everything_is_told(tmp_path: Path, priva
         finally:
             await stop(relay)
         assert len(await cargo.chats()) == 21
+
+
+async def test_a_relay_that_waits_for_its_ledger_is_alive_and_ends_when_told(tmp_path: Path) -> None:
+    relay = Relay(tmp_path, cargo="http://127.0.0.1:9/v1", ledger="postgresql://relay@127.0.0.1:9/relay")
+    waiting = asyncio.create_task(asyncio.to_thread(relay.start))
+    await eventually(lambda: relay.log.exists() and relay.logged("ledger.unavailable"), seconds=20, what=relay.describe)
+    async with aiohttp.ClientSession(relay.url("health")) as session:
+        async with session.get("/livez") as answer:
+            assert answer.status == 200
+        async with session.get("/readyz?verbose") as answer:
+            assert answer.status == 503
+            assert "ledger" in await answer.text()
+    await stop(relay)
+    await waiting
+    assert not relay.alive()
