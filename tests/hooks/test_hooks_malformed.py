@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay.telemetry import configure
+from relay.telemetry import configure, get_log
 from tests.hooks.listener import listen
 
 
@@ -24,9 +24,10 @@ async def raw(url: str, request: bytes) -> bytes:
 
 
 @pytest.fixture
-def lines():
+def lines(monkeypatch):
     out = io.StringIO()
     configure("debug", "json", out)
+    monkeypatch.setattr("relay.hooks.quiet.log", get_log())  # a logger keeps what it was configured to first
     yield out
     configure("info", "json")
 
