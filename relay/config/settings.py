@@ -38,7 +38,7 @@ class CargoBlock(Block):
     workspace_uuid: Text | None = default(None)
     """The workspace, when the token sees several."""
     ca_file: Text | None = default(None)
-    """A file of certificate authorities in place of the system's."""
+    """A file of certificate authorities trusted beside the system's."""
     proxy: Proxy | None = default(None)
     """An HTTP proxy for calls to Cargo; it may hold credentials."""
 
@@ -104,7 +104,7 @@ class HttpBlock(Block):
     public_url: Url | None = default(None)
     """The URL under which senders reach the hooks listener, for schemes that sign the URL."""
     trusted_proxies: Networks = default(())
-    """Networks whose Forwarded and X-Forwarded-* headers are believed."""
+    """Networks whose X-Forwarded-* headers are believed."""
 
 
 class RetryBlock(Block):
