@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from relay.ledger.schema import counters, pauses
+from relay.ledger.sql import run
 from relay.ledger.terms import Terms
 
 AHEAD: Final = 1_000
@@ -18,16 +19,16 @@ _WRITE: Final = update(counters).where(counters.c.name == bindparam("counter")).
 
 
 def read(conn: Connection, name: str) -> int:
-    return int(conn.execute(_READ, {"counter": name}).scalar_one())
+    return int(run(conn, _READ, {"counter": name}).scalar_one())
 
 
 def lock(conn: Connection, name: str) -> int:
     """The counter's value, nobody else's to change until this transaction ends."""
-    return int(conn.execute(_LOCK, {"counter": name}).scalar_one())
+    return int(run(conn, _LOCK, {"counter": name}).scalar_one())
 
 
 def write(conn: Connection, name: str, value: int) -> None:
-    conn.execute(_WRITE, {"counter": name, "now_is": value})
+    run(conn, _WRITE, {"counter": name, "now_is": value})
 
 
 def paused_total(conn: Connection, now: int) -> int:
@@ -39,7 +40,7 @@ def paused_total(conn: Connection, now: int) -> int:
 
 def snapshot(conn: Connection) -> dict[str, int]:
     """All counters by name."""
-    return {row.name: row.value for row in conn.execute(_ALL)}
+    return {row.name: row.value for row in run(conn, _ALL)}
 
 
 def pause(conn: Connection, now: int, *, reason: str) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
 from relay.ledger import outbox
 from relay.ledger.rows import dispatch_row, encode, event_row, work_row
 from relay.ledger.schema import dispatches, events, rejections, seen, work
-from relay.ledger.sql import Row, Upsert, keep_first, padded, upsert, write_many
+from relay.ledger.sql import Row, Upsert, keep_first, padded, run, upsert, write_many
 from relay.ledger.terms import Terms
 from relay.model import Entry, Event, EventStatus, Receipt, Rejection, State
 
@@ -142,7 +142,7 @@ def _put(dialect: str, *, expired: bool) -> Upsert:
 def _look_up(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, RowMapping]:
     if not keys:
         return {}
-    return {row["key"]: row for row in conn.execute(_SEEN, {"keys": padded(keys)}).mappings()}
+    return {row["key"]: row for row in run(conn, _SEEN, {"keys": padded(keys)}).mappings()}
 
 
 def _insert(conn: Connection, now: int, fresh: Delivery, terms: Terms) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, upda
 from relay.ledger import counters
 from relay.ledger.rows import encode, result_of, result_row
 from relay.ledger.schema import outbox, results
-from relay.ledger.sql import Row, is_alone, keep_first, padded, write_many
+from relay.ledger.sql import Row, is_alone, keep_first, padded, run, write_many
 from relay.ledger.terms import Terms
 from relay.model import Due, Result, Settled
 
@@ -88,7 +88,7 @@ def _by_delivery(row: Row) -> tuple[str, str]:
 
 def due(conn: Connection, now: int, asks: Sequence[int]) -> list[list[Due]]:
     """Lease what is due, oldest first, and share it among those who asked."""
-    rows = conn.execute(_LEASE, {"now": now, "until": now + LEASE, "most": sum(asks)}).all()
+    rows = run(conn, _LEASE, {"now": now, "until": now + LEASE, "most": sum(asks)}).all()
     told = _results(conn, [row.result_id for row in rows])
     leased = iter(
         [
@@ -100,7 +100,7 @@ def due(conn: Connection, now: int, asks: Sequence[int]) -> list[list[Due]]:
 
 
 def _results(conn: Connection, ids: Sequence[str]) -> dict[str, Result]:
-    found = conn.execute(_BY_IDS, {"ids": padded(sorted(set(ids)))}).mappings() if ids else ()
+    found = run(conn, _BY_IDS, {"ids": padded(sorted(set(ids)))}).mappings() if ids else ()
     return {row["id"]: result_of(row) for row in found}
 
 
@@ -149,7 +149,7 @@ def sequence(conn: Connection, _now: int, asks: Sequence[None]) -> list[bool]:
 
 def follow(conn: Connection, _now: int, *, after: int, limit: int) -> list[tuple[int, Result]]:
     """Results past a cursor, in order."""
-    rows = conn.execute(_AFTER, {"after": after, "most": limit}).mappings()
+    rows = run(conn, _AFTER, {"after": after, "most": limit}).mappings()
     return [(row["position"], result_of(row)) for row in rows]
 
 

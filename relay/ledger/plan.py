@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, or_, update
 from relay.ledger import outbox
 from relay.ledger.rows import encode, failure_row
 from relay.ledger.schema import attempts, dispatches, work
-from relay.ledger.sql import Row, padded, write_many
+from relay.ledger.sql import Row, padded, run, write_many
 from relay.ledger.terms import Terms
 from relay.ledger.work import kind_of
 from relay.model import LIVE, Failure, Move, Result, State
@@ -116,7 +116,7 @@ class Plan:
         write_many(conn, _WORK, [_prefixed(row) for row in self.work])
         write_many(conn, _REVIVED, self.revived)
         if self.over:
-            conn.execute(_OVER, {"ids": padded(self.over)})
+            run(conn, _OVER, {"ids": padded(self.over)})
         write_many(conn, _ATTEMPT, self.attempts)
         write_many(conn, _DISPATCH, self.dispatches)
         write_many(conn, _DUPLICATES, self.duplicates)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, select
 from relay.ledger.plan import Plan
 from relay.ledger.rows import about_of, dispatch_of
 from relay.ledger.schema import attempts, dispatches, work
-from relay.ledger.sql import padded
+from relay.ledger.sql import padded, run
 from relay.ledger.terms import Terms
 from relay.ledger.work import news
 from relay.model import LEGAL, Chat, Failure, Move, ParkReason, Recorded, State, tell
@@ -86,7 +86,7 @@ def _record(conn: Connection, now: int, turn: Turn, terms: Terms) -> dict[int, R
 
 
 def _read(conn: Connection, statement: Any, ids: Sequence[str], key: str) -> dict[str, RowMapping]:
-    found = conn.execute(statement, {"ids": padded(ids)}).mappings() if ids else ()
+    found = run(conn, statement, {"ids": padded(ids)}).mappings() if ids else ()
     return {row[key]: row for row in found}
 
 

@@ -161,7 +161,7 @@ def claim_of(work: Mapping[Any, Any], news: RowMapping, *, lease: int, waited: i
         about=about_of(news),
         chat_uuid=news["chat_uuid"],
         agent_uuid=news["chat_agent"] or news["agent_uuid"],
-        doubt=work["doubt"],
+        doubt=bool(work["doubt"]),
         start_in=start_in,
     )
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, case, delete, func, in
 from relay.ledger import counters
 from relay.ledger.rows import NEWS, claim_of
 from relay.ledger.schema import attempts, dispatches, events, leases, outbox, slots, work
-from relay.ledger.sql import padded, write_many
+from relay.ledger.sql import padded, run, write_many
 from relay.ledger.terms import Terms
 from relay.model import Claim, Doubt, State
 
@@ -86,7 +86,7 @@ def _take(conn: Connection, now: int, most: int, paused: int, terms: Terms) -> l
     if most <= 0:
         return []
     values = {"now": now, "most": most, "until": now + terms.lease, "by": terms.owner, "paused": paused}
-    return sorted(conn.execute(_CLAIM, values).mappings(), key=lambda row: str(row["dispatch_id"]))
+    return sorted(run(conn, _CLAIM, values).mappings(), key=lambda row: str(row["dispatch_id"]))
 
 
 def _start(first: int, turn: int, now: int, terms: Terms) -> int:
@@ -124,7 +124,7 @@ def _claims(
 
 def news(conn: Connection, ids: Sequence[str]) -> dict[str, RowMapping]:
     """The columns of `NEWS` by dispatch id."""
-    found = conn.execute(_NEWS, {"ids": padded(ids)}).mappings() if ids else ()
+    found = run(conn, _NEWS, {"ids": padded(ids)}).mappings() if ids else ()
     return {row["id"]: row for row in found}
 
 
@@ -195,7 +195,7 @@ def _doubt(row: RowMapping, found: RowMapping, firsts: Mapping[str, int], now: i
 
 def wake(conn: Connection, now: int, *, terms: Terms) -> int | None:
     """Milliseconds until the next row can be claimed; None when there is none, or all sending is paused."""
-    first = conn.execute(_NEXT).scalar_one()
+    first = run(conn, _NEXT).scalar_one()
     known = counters.snapshot(conn)
     if first is None or known["paused_since"]:
         return None
