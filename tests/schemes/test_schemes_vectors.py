@@ -5,7 +5,6 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from relay.errors import Rejected
@@ -40,11 +39,10 @@ def judge(scheme, secret, headers, body, now, method="POST", url=""):
     return "valid"
 
 
-@pytest.mark.parametrize("vector", load(), ids=lambda vector: vector["id"])
-def test_shared_vectors_are_judged_as_expected(vector):
+def judge_vector(vector):
     body = vector.get("body")
     raw = base64.b64decode(vector["body_base64"]) if body is None else body.encode()
-    verdict = judge(
+    return judge(
         OURS[vector["scheme"]],
         vector["secret"],
         vector["headers"],
@@ -53,7 +51,12 @@ def test_shared_vectors_are_judged_as_expected(vector):
         vector["method"],
         vector["url"] or "",
     )
-    assert verdict == vector["expect"]
+
+
+def test_shared_vectors_are_judged_as_expected():
+    """Where the file of vectors lies beside the checkout; it is not part of it."""
+    wrong = [vector["id"] for vector in load() if judge_vector(vector) != vector["expect"]]
+    assert wrong == []
 
 
 def test_githubs_own_example():
