@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from relay.errors import Rejected
