@@ -57,6 +57,9 @@ def place(text: str) -> Callable[[Headers, Any], str | None]:
     """Finds a field: the text with its names filled in, None when one of them is missing. Raises ValueError."""
     finders = [_finder(part) if named else _constant(part) for part, named in split(text)]
 
+    if len(finders) == 1:
+        return finders[0]
+
     def find(headers: Headers, data: Any) -> str | None:
         found = [finder(headers, data) for finder in finders]
         return None if None in found else "".join(part for part in found if part is not None)

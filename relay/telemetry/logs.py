@@ -3,10 +3,11 @@
 Levels: a step that went well is `info`, one that a person should look at `warning`, one that needs a person `error`.
 """
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import structlog
 from structlog.typing import FilteringBoundLogger as Log
@@ -31,7 +32,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         form = "console" if out.isatty() else "json"
     number = logging.getLevelNamesMapping()[level.upper()]
     renderer: Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.processors.JSONRenderer(_to_json)
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=out.isatty())
     )
@@ -57,6 +58,14 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(number, logging.WARNING))
+
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, default=repr).encode
+
+
+def _to_json(line: Any, **_: Any) -> str:
+    """With an encoder that is made once, not per line."""
+    return _encode(line)
 
 
 def _keep(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
