@@ -145,6 +145,7 @@ async def test_of_unmatched_events_only_the_newest_are_kept(store, clock):
     for _ in range(5):
         clock.now += 1
         kept.append((await keep(ledger, clock, rules=())).event.id)
+    clock.now += 1
     matched = await finish(ledger, clock)
     assert await ledger.prune() == 2
     left = await ledger.read(lambda conn, _: list(conn.execute(select(events.c.id).order_by(events.c.id)).scalars()))
