@@ -36,8 +36,8 @@ class Policy:
         return self.timeout + 1_000 + 2 * self.margin
 
     def wait(self, tries: int, retry_after: float | None = None) -> int:
-        """Milliseconds before the next try; `tries` counts from 1."""
-        return delay(tries - 1, retry_after, first=self.first, cap=self.cap, random=self.random)
+        """Milliseconds before the next try; `tries` counts from 1 (0: a run that began with a look made none yet)."""
+        return delay(max(0, tries - 1), retry_after, first=self.first, cap=self.cap, random=self.random)
 
     def look_in(self, looks: int, ended_ago: int) -> int:
         """Milliseconds until the next look for a chat, the moment when absence becomes proof not missed."""
