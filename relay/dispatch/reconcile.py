@@ -7,6 +7,7 @@ from relay.dispatch import outcome
 from relay.dispatch.gate import Gate
 from relay.dispatch.policy import Policy
 from relay.dispatch.scan import BEFORE, Scan, scan
+from relay.dispatch.stamp import STAMPABLE
 from relay.dispatch.worker import report
 from relay.errors import Denied, Permanent, RelayError, Retryable, Unavailable, Unknown
 from relay.model import Chat, Claim, Doubt, Failure, Move, ParkReason, State
@@ -105,7 +106,8 @@ class Reconciler:
             return [(claim, outcome.adopt(claim, chat, now=now, reconciled=True)) for chat in found]
         if not proof or doubt.ended_ago < self._policy.settle:
             return [self._look_again(doubt)]
-        if lookalikes := [chat.uuid for chat in seen.bare if _resembles(chat, doubt)]:
+        lookalikes = [chat.uuid for chat in seen.bare if _resembles(chat, doubt)]
+        if lookalikes or _leaves_no_trace(claim):
             return [self._undecidable(doubt, lookalikes)]
         absent = Failure("absent", "the outcome of the last attempt was not known; Cargo has no such chat")
         move = outcome.wait_or_give_up(claim, absent, self._policy, now=self._clock(), verdict=None)
@@ -114,7 +116,7 @@ class Reconciler:
     def _undecidable(self, doubt: Doubt, lookalikes: Sequence[str]) -> tuple[Claim, Move]:
         """Cargo does not carry stamps back here, so absence cannot be proved."""
         claim = doubt.claim
-        failure = Failure("unstamped", f"one of these chats may be the one: {', '.join(lookalikes[:5])}")
+        failure = Failure("unstamped", _doubtful(claim, lookalikes))
         if claim.dispatch.on_unknown == "retry":
             return claim, outcome.wait_or_give_up(claim, failure, self._policy, now=self._clock(), verdict=None)
         return claim, outcome.park(claim, ParkReason.UNKNOWN, failure, now=self._clock())
@@ -148,6 +150,18 @@ class Reconciler:
 
 def _trigger_type(doubt: Doubt) -> str:
     return doubt.claim.dispatch.trigger_type
+
+
+def _leaves_no_trace(claim: Claim) -> bool:
+    """A call of this run, without a stamp. A run begun by hand has made none yet: a person wants it sent."""
+    return claim.dispatch.trigger_type not in STAMPABLE and claim.attempts > 0
+
+
+def _doubtful(claim: Claim, lookalikes: Sequence[str]) -> str:
+    if lookalikes:
+        return f"one of these chats may be the one: {', '.join(lookalikes[:5])}"
+    kind = claim.dispatch.trigger_type
+    return f"a {kind} chat carries no stamp: look in Cargo whether there is one, then retry or cancel"
 
 
 def _resembles(chat: Chat, doubt: Doubt) -> bool:
