@@ -61,10 +61,10 @@ def background(folder: Path, *command: str) -> Iterator[Process]:
 
 @contextmanager
 def cargo(folder: Path, latency: str = "0") -> Iterator[str]:
-    """The simulator in a process of its own; gives its base URL."""
+    """The simulator in a process of its own, `latency` in seconds; gives its base URL."""
     port = find_port()
     with background(folder, "-m", "relay", "sandbox", "--port", str(port), "--latency", latency) as process:
-        wait(lambda: answers(f"http://127.0.0.1:{port}/_stats"), process.describe)
+        wait(lambda: answers(f"http://127.0.0.1:{port}/_stats"), process.describe, seconds=20)
         yield f"http://127.0.0.1:{port}/v1"
 
 
@@ -177,7 +177,7 @@ async def depth(amqp: str, queue: str) -> int:
 
 def bench_latency(folder: Path, amqp: str) -> None:
     """(c) p50 and p99 at 200 events a second, with Cargo at 20 ms."""
-    with cargo(folder, "20ms") as url, relay(folder, cargo=url, amqp=amqp) as service:
+    with cargo(folder, "0.02") as url, relay(folder, cargo=url, amqp=amqp) as service:
         load(service.url("hooks"), 200, rate=200)
         before = buckets(service)
         measured = load(service.url("hooks"), 3_000, rate=200)
