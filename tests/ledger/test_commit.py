@@ -138,3 +138,30 @@ async def test_closing_commits_what_waits_and_takes_no_more(store, lane):
     assert len(await asyncio.gather(*asked)) == 100
     with pytest.raises(Unavailable):
         committer.submit(lane, 1)
+
+
+async def test_what_can_wait_goes_with_the_turn_that_others_need(lane):
+    store = Memory(shares=True)
+    patient = Lane(keep, patience=3_600.0)
+    committer = Committer(store, [lane, patient])
+    waiting = committer.submit(patient, 2)
+    await asyncio.sleep(0)
+    assert (store.transactions, waiting.done()) == (0, False)
+    assert await committer.submit(lane, 3) == 9
+    assert (await waiting, store.transactions) == (4, 1)
+
+
+async def test_patience_ends_and_what_came_meanwhile_shares_its_turn(store):
+    patient = Lane(keep, patience=0.005)
+    committer = Committer(store, [patient])
+    assert await submit_all(committer, patient, [1, 2, 3]) == [1, 4, 9]
+    assert await committer.submit(patient, 4) == 16
+    assert (store.kept, store.transactions) == ([1, 2, 3, 4], 2)
+
+
+async def test_closing_commits_also_what_could_wait(store):
+    patient = Lane(keep, patience=3_600.0)
+    committer = Committer(store, [patient])
+    waiting = committer.submit(patient, 2)
+    await committer.aclose()
+    assert (await waiting, store.kept) == (4, [2])
