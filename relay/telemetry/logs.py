@@ -7,13 +7,33 @@ import json
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final, TextIO
+from contextlib import suppress
+from typing import Any, Final, TextIO, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger as Log
 from structlog.typing import Processor
 
 __all__ = ["Log", "configure", "get_log"]
+
+
+class _Sink:
+    """Where lines go: `stream`, or what stderr is at the moment.
+
+    A line that cannot be written (a full disk, a pipe that nobody reads any more) is lost: what it tells of has
+    happened, and failing now would only make the sender repeat it. The next line is tried again.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            (self._stream or sys.stderr).write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            (self._stream or sys.stderr).flush()
 
 
 def get_log() -> Log:
@@ -27,7 +47,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
 
     Lines of libraries that use the standard library's logging come out in the same form, from `warning` up.
     """
-    out = stream or sys.stderr
+    out, sink = stream or sys.stderr, _Sink(stream)
     if form == "auto":
         form = "console" if out.isatty() else "json"
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -45,10 +65,10 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, sink)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(out)
+    handler = logging.StreamHandler(sink)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

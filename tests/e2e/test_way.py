@@ -22,6 +22,19 @@ async def start(relay: Relay) -> None:
     await asyncio.to_thread(relay.start)
 
 
+async def fetch(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractIncomingMessage:
+    """The next message of a queue, waited for (`get` itself does not wait)."""
+    found: list[aio_pika.abc.AbstractIncomingMessage] = []
+
+    async def look() -> bool:
+        message = await queue.get(fail=False)
+        found.extend([message] if message else [])
+        return bool(found)
+
+    await eventually(look, seconds=20, what=lambda: f"nothing came to {queue.name}")
+    return found[0]
+
+
 async def stop(relay: Relay) -> None:
     await asyncio.to_thread(relay.stop)
 
@@ -96,14 +109,12 @@ async def test_message_to_reply_and_dead_letter(tmp_path: Path, amqp_url: str, l
             await eventually(lambda: len(told.results) == 1, seconds=20, what=relay.describe)
             kinds = set()
             for _ in range(2):
-                reply = await replies.get(timeout=20)
-                assert reply is not None
+                reply = await fetch(replies)
                 assert reply.correlation_id == "call-1"
                 kinds.add(json.loads(reply.body)["type"])
                 await reply.ack()
             assert kinds == {"relay.chat.created", "relay.event.unmatched"}
-            dead = await (await channel.get_queue("relay.dead")).get(timeout=20)
-            assert dead is not None
+            dead = await fetch(await channel.get_queue("relay.dead"))
             assert dead.body == b"\xff\x00 garbage"
             assert dead.headers["relay-source"] == "bus"
         finally:

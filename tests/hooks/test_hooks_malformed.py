@@ -6,6 +6,7 @@ import io
 from urllib.parse import urlsplit
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,11 +26,11 @@ async def raw(url: str, request: bytes) -> bytes:
 
 @pytest.fixture
 def lines(monkeypatch):
-    out = io.StringIO()
+    before, out = structlog.get_config(), io.StringIO()
     configure("debug", "json", out)
     monkeypatch.setattr("relay.hooks.quiet.log", get_log())  # a logger keeps what it was configured to first
     yield out
-    configure("info", "json")
+    structlog.configure(**before)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,67 @@
+"""A log line tells of a step; it never undoes it."""
+
+import io
+import json
+
+import pytest
+import structlog
+
+from relay.telemetry import configure, get_log
+
+
+@pytest.fixture(autouse=True)
+def unconfigured():
+    """The configuration of the run comes back afterwards."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+class Full(io.StringIO):
+    """A disk without room, until it has some."""
+
+    full = True
+
+    def write(self, text):
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
+
+
+def test_a_line_that_cannot_be_written_fails_nothing_and_the_next_one_is_written():
+    out = Full()
+    configure("info", "json", out)
+    log = get_log()
+    log.info("event.accepted", event_id="1")
+    out.full = False
+    log.info("event.accepted", event_id="2")
+    assert [json.loads(line)["event_id"] for line in out.getvalue().splitlines()] == ["2"]
+
+
+def test_a_stream_that_was_closed_fails_nothing():
+    out = io.StringIO()
+    configure("info", "json", out)
+    log = get_log()
+    log.info("event.accepted")
+    out.close()
+    log.info("event.accepted")
+
+
+def test_lines_follow_stderr_when_it_is_replaced(monkeypatch):
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr("sys.stderr", first)
+    configure("info", "json")
+    log = get_log()
+    log.info("one")
+    monkeypatch.setattr("sys.stderr", second)
+    log.info("two")
+    assert ("one" in first.getvalue(), "two" in second.getvalue()) == (True, True)
+
+
+def test_levels_below_the_one_that_is_set_are_left_out():
+    out = io.StringIO()
+    configure("warning", "json", out)
+    log = get_log()
+    log.info("event.accepted")
+    log.warning("request.rejected")
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["request.rejected"]
