@@ -19,7 +19,7 @@ from relay.config import Loaded, WebhookSource, load
 from relay.model import Result
 from relay.sandbox import make_app
 from relay.sandbox import run as simulate
-from relay.schemes import build
+from relay.schemes import Headers, Request, build
 
 Say = Callable[[str], None]
 
@@ -105,10 +105,10 @@ async def _send(session: aiohttp.ClientSession, service: Service, step: Step) ->
     source = service.settings.sources[step.source]
     assert isinstance(source, WebhookSource)  # noqa: S101 - the demo's own configuration has no other
     body = (_HERE / "samples" / step.sample).read_bytes()
-    signed = build(source.spec()).sign(body, now=wall(), id=step.id, type=_github_event(step))
-    sent = body.replace(b"48000", b"1") if step.forged else body
-    headers = {"content-type": "application/json", **signed}
-    async with session.post(f"/hooks/{step.source}", data=sent, headers=headers) as answer:
+    request = Request("POST", f"/hooks/{step.source}", Headers.of({"content-type": "application/json"}), body, wall())
+    signed = build(source.spec()).sign(request, id=step.id, type=_github_event(step))
+    sent = signed.body.replace(b"48000", b"1") if step.forged else signed.body
+    async with session.post(signed.url, data=sent, headers=signed.headers.flat()) as answer:
         return answer.status, await answer.json(content_type=None)
 
 

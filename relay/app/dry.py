@@ -47,8 +47,10 @@ def _read(
 ) -> Sequence[Event]:
     source = settings.sources[name]
     if isinstance(source, WebhookSource):
-        request = Request("POST", f"/hooks/{name}", Headers.of(headers), body, now)
-        return decode_request(make_hook(name, source, settings.vars), request, most=settings.http.max_body, ids=ids)
+        hook = make_hook(name, source, settings.vars)
+        most, lists = settings.http.max_body, hook.scheme.lists
+        request = Request("POST", f"/hooks/{name}", Headers.of(headers), body, now, most=most, lists=lists)
+        return decode_request(hook, hook.scheme.of(request), request, ids=ids)
     return [decode_message(_delivery(headers, body), make_input(name, source, settings.vars), id=ids(), now=now)]
 
 

@@ -1,6 +1,7 @@
 """The ways in, as the configuration wants them: webhooks and queues."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from relay.app.clock import wall
@@ -13,16 +14,8 @@ from relay.intake import Intake
 from relay.model import new_id
 from relay.rules import Template
 from relay.schemes import build
+from relay.secret import Secret
 from relay.telemetry import Metrics
-
-
-def make_hooks(settings: Settings) -> Mapping[str, Hook]:
-    """The webhook sources by name."""
-    return {
-        name: make_hook(name, source, settings.vars)
-        for name, source in settings.sources.items()
-        if isinstance(source, WebhookSource)
-    }
 
 
 def make_consumers(
@@ -51,9 +44,12 @@ def make_consumers(
             )
 
 
-def make_hook(name: str, source: WebhookSource, constants: Mapping[str, Any]) -> Hook:
-    """One webhook source; `constants` are the configuration's vars."""
-    return Hook(name, build(source.spec()), _make_templates(source.event), constants)
+def make_hook(name: str, source: WebhookSource, constants: Mapping[str, Any], learnt: Secret | None = None) -> Hook:
+    """One webhook source; `constants` are the configuration's vars, `learnt` the secret of its handshake."""
+    spec = source.spec()
+    if learnt is not None and not spec.secrets:
+        spec = replace(spec, secrets=(learnt,))
+    return Hook(name, build(spec), spec, _make_templates(source.event), constants, source.keep_rejected)
 
 
 def make_input(name: str, source: AmqpSource, constants: Mapping[str, Any]) -> Input:

@@ -9,6 +9,7 @@ from relay import __version__
 from relay.app import adapters, inputs
 from relay.app.clock import boottime, wall
 from relay.app.dry import make_rules
+from relay.app.learned import Hooks
 from relay.app.listen import listen, make_runner
 from relay.app.operations import Desk
 from relay.app.sources import Sources
@@ -20,6 +21,7 @@ from relay.config import Loaded, Settings
 from relay.consumer import Consumer
 from relay.dispatch import Gate, Reconciler, Worker
 from relay.errors import Unavailable
+from relay.hooks import fetch
 from relay.hooks import make_app as make_hooks_app
 from relay.hooks import make_runner as make_hooks_runner
 from relay.intake import Intake
@@ -194,8 +196,10 @@ class Service:
 
     async def _listen_hooks(self, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake) -> str:
         http = self.settings.http
+        self.hooks = Hooks(self.settings, ledger)
+        await self.hooks.refresh()
         app = make_hooks_app(
-            inputs.make_hooks(self.settings),
+            self.hooks.by_name,
             intake,
             max_body=http.max_body,
             ids=new_id,
@@ -206,6 +210,8 @@ class Service:
             reject=ledger.reject,
             paused=self.sources.is_paused,
             draining=lambda: self.status.phase is Phase.DRAINING,
+            fetch=fetch,
+            learn=self.hooks.learn,
         )
         return await listen(stack, make_hooks_runner(app), "hooks", http.hooks)
 

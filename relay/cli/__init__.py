@@ -23,8 +23,10 @@ from relay.cli.schema import schema
 from relay.cli.send import send
 from relay.cli.serve import serve
 from relay.cli.show import show
+from relay.cli.sources import sources
 from relay.cli.tail import tail
 from relay.cli.try_ import try_
+from relay.cli.verify import verify
 
 __all__ = ["app", "main"]
 
@@ -56,7 +58,7 @@ def _relay(
 
 _PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Run": {"serve": serve, "demo": demo, "init": init, "check": check},
-    "Try": {"try": try_, "send": send, "sandbox": sandbox},
+    "Try": {"sources": sources, "try": try_, "send": send, "verify": verify, "sandbox": sandbox},
     "Look and act": {
         "events": events,
         "show": show,

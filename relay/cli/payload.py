@@ -3,8 +3,13 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from relay.errors import RelayError
+
+_JSON: Final = "application/json"
+_XML: Final = "text/xml; charset=utf-8"
+_FORM: Final = "application/x-www-form-urlencoded"
 
 
 def read_payload(name: str) -> bytes:
@@ -19,10 +24,24 @@ def read_payload(name: str) -> bytes:
 
 def read_headers(given: Sequence[str] | None) -> dict[str, str]:
     """`Name: value` pairs with lower-case names. Raises RelayError for what is none."""
-    headers = {}
+    return dict(read_header_lines(given))
+
+
+def read_header_lines(given: Sequence[str] | None) -> list[tuple[str, str]]:
+    """The same in order, repeated names too. Raises RelayError for what is none."""
+    headers = []
     for line in given or ():
         name, colon, value = line.partition(":")
         if not colon or not name.strip() or not line.isprintable():
             raise RelayError(f"--header {name.strip()!r} is no header; write 'Name: value'")
-        headers[name.strip().lower()] = value.strip()
+        headers.append((name.strip().lower(), value.strip()))
     return headers
+
+
+def guess_type(name: str, body: bytes) -> str:
+    """The content type of a payload: by the ending of its name, else by how it begins."""
+    known = {".json": _JSON, ".xml": _XML, ".form": _FORM, ".ndjson": "application/x-ndjson"}
+    if Path(name).suffix in known:
+        return known[Path(name).suffix]
+    begin = body.lstrip()[:1]
+    return _XML if begin == b"<" else _JSON if begin in {b"{", b"[", b""} else _FORM

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,10 @@ def send(
     id_: Annotated[
         str | None, typer.Option("--id", help="The sender's id; else a new one.", show_default=False)
     ] = None,
+    private_key: Annotated[
+        Path | None,
+        typer.Option("--private-key", help="The sender's private key in PEM, where the secret is its public one."),
+    ] = None,
     url: Annotated[
         str | None,
         typer.Option("--url", help="The hooks listener; else that of the configuration.", show_default=False),
@@ -38,7 +43,7 @@ def send(
 
     from relay import schemes
     from relay.cli.output import print_json
-    from relay.cli.payload import read_headers, read_payload
+    from relay.cli.payload import guess_type, read_headers, read_payload
     from relay.cli.settings import address, load
     from relay.model import new_id
 
@@ -47,11 +52,16 @@ def send(
     _require_secret(loaded.warnings, source)
     target = f"{(url or address(settings.http.hooks)).rstrip('/')}/hooks/{source}"
     body = read_payload(file)
+    headers = {"content-type": guess_type(file, body)} | read_headers(header)
+    request = schemes.Request("POST", target, schemes.Headers.of(headers), body, int(time.time() * 1_000))
     scheme = schemes.build(_find(settings, source).spec())
-    signed = scheme.sign(body, now=int(time.time() * 1_000), id=id_ or new_id(), method="POST", url=target)
-    headers = {"content-type": "application/json"}
-    headers |= {name.lower(): value for name, value in signed.items()} | read_headers(header)
-    answer = asyncio.run(_post(target, body, headers))
+    try:
+        signed = scheme.sign(request, id=id_ or new_id(), private=private_key.read_text() if private_key else None)
+    except OSError as error:
+        raise RelayError(f"{private_key} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise RelayError(f"this cannot be signed as {scheme.vendor.name} would: {error}") from None
+    answer = asyncio.run(_post(signed.url, signed.body, signed.headers.flat()))
     if as_json:
         print_json(answer.document)
     else:
@@ -77,7 +87,7 @@ def _find(settings: Any, name: str) -> Any:
     return found
 
 
-async def _post(url: str, body: bytes, headers: dict[str, str]) -> _Answer:
+async def _post(url: str, body: bytes, headers: list[tuple[str, str]]) -> _Answer:
     import aiohttp
 
     try:

@@ -13,13 +13,15 @@ def try_(
     """Show which rules match, why the others do not, and the exact bodies Cargo would get; sends nothing."""
     from relay.app import dry_run
     from relay.cli.output import print_json
-    from relay.cli.payload import read_headers, read_payload
+    from relay.cli.payload import guess_type, read_headers, read_payload
     from relay.cli.settings import load
 
     loaded = load(config, strict=False)
     for warning in loaded.warnings:
         sys.stderr.write(f"relay: warning: {warning}\n")
-    trial = dry_run(loaded.settings, source, read_headers(header), read_payload(file))
+    body = read_payload(file)
+    headers = {"content-type": guess_type(file, body)} | read_headers(header)
+    trial = dry_run(loaded.settings, source, headers, body)
     if as_json:
         print_json(trial)
     else:

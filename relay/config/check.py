@@ -79,9 +79,9 @@ def _check_webhooks(draft: Draft) -> None:
 
 
 def _check_webhook(draft: Draft, path: Path, source: WebhookSource) -> None:
-    if source.scheme not in schemes.NAMES:
+    if source.scheme not in schemes.names():
         if not draft.opaque(*path, "scheme"):
-            draft.fault((*path, "scheme"), f"is no scheme that Relay knows: {near(source.scheme, schemes.NAMES)}")
+            draft.fault((*path, "scheme"), f"is no scheme that Relay knows: {_near(source.scheme)}")
         return
     allowed = schemes.options(source.scheme)
     foreign = [key for key in source.options() if key not in allowed]
@@ -90,8 +90,15 @@ def _check_webhook(draft: Draft, path: Path, source: WebhookSource) -> None:
         draft.fault((*path, key), f"is no key of scheme {source.scheme}: {told}")
     if not foreign and draft.whole(*path) and not draft.opaque(*path):
         _try_scheme(draft, path, source)
-    if source.scheme == "none":
-        draft.fault(path, "has scheme none: anybody who reaches it can post events", warn=True)
+    entry = schemes.vendor(source.scheme)
+    if not source.live and not entry.learns and (not entry.secret_required or source.scheme == "none"):
+        draft.fault(path, "proves nothing: anybody who reaches it can post events", warn=True)
+
+
+def _near(scheme: str) -> str:
+    """The schemes are too many to be listed."""
+    close = near(scheme, schemes.names())
+    return close if close.startswith("did you mean") else "`relay sources` lists them"
 
 
 def _try_scheme(draft: Draft, path: Path, source: WebhookSource) -> None:

@@ -150,6 +150,12 @@ def _text(value: Any) -> Any:
     return value
 
 
+def _pem(value: Any) -> Any:
+    if isinstance(value, str) and "-----BEGIN CERTIFICATE-----" not in value:
+        raise ValueError("is no certificate in PEM: give the file, as ${file:vendor.pem}")
+    return str(value) if isinstance(value, str) else value
+
+
 def _secret(value: Any) -> Secret:
     if isinstance(value, Secret):
         return value
@@ -229,6 +235,9 @@ Flag = Annotated[
     WithJsonSchema({"anyOf": [{"type": "boolean"}, _REFERENCE]}),
 ]
 Text = Annotated[str, Field(strict=True, min_length=1), BeforeValidator(_text)]
+PemText = Annotated[str, Field(strict=True), BeforeValidator(_pem), BeforeValidator(_known)]
+"""A certificate in PEM, line breaks and all."""
+
 Label = Annotated[
     str, Field(strict=True), AfterValidator(label), WithJsonSchema({"type": "string", "pattern": f"^{_LABEL.pattern}$"})
 ]

@@ -14,5 +14,5 @@ def json_schema() -> dict[str, Any]:
     kinds = schema["$defs"]
     for part in (schema, kinds["CargoBlock"], kinds["BrokerBlock"]):
         part.pop("required", None)
-    kinds["WebhookSource"]["properties"]["scheme"]["examples"] = sorted(schemes.NAMES)
+    kinds["WebhookSource"]["properties"]["scheme"]["examples"] = sorted(schemes.names())
     return {"$schema": _DIALECT, **schema, "title": "Relay's configuration"}

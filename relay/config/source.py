@@ -7,13 +7,10 @@ from pydantic import Field, model_validator
 
 from relay import schemes
 from relay.config.block import Block, default, fault
-from relay.config.kinds import Count, Duration, Flag, Jinja, Secrets, SecretText, Text, Texts, Unset
+from relay.config.kinds import Count, Duration, Flag, Jinja, PemText, Secrets, SecretText, Text, Texts, Unset
 from relay.secret import Secret
 
-_OWN: Final = frozenset({"type", "scheme", "secret", "secrets", "event"})
-
-
-_FORMS: Final = ("unset", "unset:unset", f"whsec_{'A' * 43}=")
+_OWN: Final = frozenset({"type", "scheme", "secret", "secrets", "event", "keep_rejected"})
 
 
 class EventTemplates(Block):
@@ -47,21 +44,49 @@ class WebhookSource(Block):
     event: EventTemplates = Field(default_factory=EventTemplates)
     """Templates for the event's id, type, subject and time."""
     header: Text | None = default(None)
-    """hmac: the header with the signature. bearer: the header with the token, Authorization when left out."""
+    """hmac: the header with the signature. Tokens: the header with the token, Authorization when left out."""
     algorithm: Text | None = default(None)
     """hmac: sha1, sha256 or sha512."""
     encoding: Text | None = default(None)
     """hmac: hex or base64."""
     prefix: Text | None = default(None)
     """hmac: what stands before the signature in its header, as `sha256=`."""
+    separator: Text | None = default(None)
+    """hmac: what stands between several signatures in the header."""
     content: Jinja | None = default(None)
     """hmac: what is signed, of body, timestamp, method, url and header values."""
+    key: Text | None = default(None)
+    """hmac: what the secret is: text, hex or base64."""
     timestamp_header: Text | None = default(None)
     """hmac: the header with the time of signing."""
     tolerance: Duration | None = default(None)
     """How far the time of signing may be from now."""
     username: Text | None = default(None)
     """basic: the user's name; the secret is the password, or `user:password` without this key."""
+    query: Text | None = default(None)
+    """Tokens in the URL: the parameter's name."""
+    field: Text | None = default(None)
+    """Tokens in the body: the path of the field, as data.secret.relay."""
+    versions: Texts | None = default(None)
+    """A vendor's bare name: which of its schemes are taken, as hubspot-v3; the strongest when left out."""
+    verify_token: SecretText | None = default(None)
+    """The token that the vendor shows in its handshake."""
+    webhook_id: Text | None = default(None)
+    """The webhook's id at the vendor's, which its signature covers."""
+    cert_pem: PemText | None = default(None)
+    """The vendor's certificate in PEM, in place of the one that a request names."""
+    organization_id: Text | None = default(None)
+    """The organization whose messages are taken."""
+    topics: Texts | None = default(None)
+    """The topics whose messages are taken."""
+    origins: Texts | None = default(None)
+    """The origins that may send, as they name themselves."""
+    xml_lists: Texts | None = default(None)
+    """The XML elements that are lists however many there are."""
+    cut: Texts | None = default(None)
+    """Paths of credentials in the body, taken out before it is kept, as data.session.token."""
+    keep_rejected: Duration | None = default(None)
+    """How long bodies of refused requests are kept for `relay readmit`; left out: not at all."""
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -84,10 +109,10 @@ class WebhookSource(Block):
         A secret that is not set, under `check`, gives way to one of a form that the scheme takes.
         """
         told = schemes.SchemeSpec(self.scheme, self.live, self.options())
-        if not any(isinstance(secret, Unset) for secret in self.live):
+        if self.scheme not in schemes.names() or not any(isinstance(secret, Unset) for secret in self.live):
             return told
-        forms = (replace(told, secrets=(Secret(form),)) for form in _FORMS)
-        return next(filter(_builds, forms), told)
+        made = schemes.example(self.scheme).secret
+        return replace(told, secrets=(Secret(made),) if made else self.live)
 
 
 class Bind(Block):
@@ -116,14 +141,6 @@ class AmqpSource(Block):
     """Whether results go to the message's `reply_to` as well."""
     event: EventTemplates = Field(default_factory=EventTemplates)
     """Templates for the event's id, type, subject and time."""
-
-
-def _builds(spec: schemes.SchemeSpec) -> bool:
-    try:
-        schemes.build(spec)
-    except schemes.SchemeFault:
-        return False
-    return True
 
 
 Source = Annotated[WebhookSource | AmqpSource, Field(discriminator="type")]

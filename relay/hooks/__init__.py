@@ -1,8 +1,9 @@
-"""Webhooks in: `POST /hooks/{source}` over aiohttp, and nothing else."""
+"""Webhooks in: `POST /hooks/{source}` over aiohttp, and what vendors ask before they send."""
 
 from relay.hooks.app import make_app, make_runner
 from relay.hooks.decode import decode
+from relay.hooks.fetch import fetch
 from relay.hooks.hook import Hook, Intake
 from relay.hooks.quiet import QuietRunner
 
-__all__ = ["Hook", "Intake", "QuietRunner", "decode", "make_app", "make_runner"]
+__all__ = ["Hook", "Intake", "QuietRunner", "decode", "fetch", "make_app", "make_runner"]

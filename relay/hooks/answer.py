@@ -2,14 +2,18 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
 from relay.errors import Rejected
 from relay.model import EventStatus, Receipt
+from relay.schemes import Reply
+
+_INERT: Final = {"X-Content-Type-Options": "nosniff"}
+"""What a handshake echoes is a stranger's: no browser may take it for a page."""
 
 
 def answer(receipts: Sequence[Receipt]) -> web.Response:
@@ -39,13 +43,19 @@ def problem(status: int, reason: str, detail: str, headers: Mapping[str, str] | 
     )
 
 
-def refusal(error: Rejected, challenge: str | None) -> web.Response:
+def reply(said: Reply) -> web.Response:
+    """An answer in the vendor's own form."""
+    kind = {"Content-Type": said.type} if said.body else {}
+    return web.Response(body=said.body, status=said.status, headers={**said.headers, **kind, **_INERT})
+
+
+def refusal(error: Rejected, challenge: str | None, methods: Iterable[str] = ("POST",)) -> web.Response:
     """The answer to a refused request; its hint is the operator's and stays here."""
     headers: dict[str, str] = {}
     if error.status == 401 and challenge:
         headers["WWW-Authenticate"] = challenge
     if error.status == 405:
-        headers["Allow"] = "POST"
+        headers["Allow"] = ", ".join(sorted(methods))
     return problem(error.status, error.reason, str(error), headers)
 
 

@@ -6,17 +6,17 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from relay.errors import Overloaded, Refused, Rejected, Unavailable
-from relay.hooks.answer import answer, later, problem, refusal
+from relay.errors import Overloaded, Refused, Rejected, Retryable, Unavailable
+from relay.hooks.answer import answer, later, problem, refusal, reply
 from relay.hooks.body import receive
 from relay.hooks.caller import Network, find_remote, find_url
 from relay.hooks.decode import decode
-from relay.hooks.hook import Hook, Intake
+from relay.hooks.hook import Fetch, Hook, Intake, Learn
 from relay.hooks.kept import keep
 from relay.hooks.quiet import QuietRunner
 from relay.hooks.refusals import UNKNOWN, Refusals
 from relay.model import Ids, Rejection
-from relay.schemes import Headers, Request
+from relay.schemes import Greeting, Headers, NeedsCertificate, Request, Scheme
 from relay.telemetry import Metrics, get_log
 
 log = get_log()
@@ -37,9 +37,11 @@ def make_app(
     reject: Callable[[Rejection], Awaitable[None]],
     paused: Callable[[str], bool],
     draining: Callable[[], bool],
+    fetch: Fetch,
+    learn: Learn,
     trusted_proxies: Sequence[Network] = (),
 ) -> web.Application:
-    """`POST /hooks/{source}` and nothing else.
+    """`POST /hooks/{source}`, its vendors' handshakes, and nothing else.
 
     `max_body` is bytes, before and after inflating; `clock` gives milliseconds since the epoch. `hooks` may change
     while running. `reject` keeps a refused request; it may fail, and never holds up an answer. Serve the application
@@ -57,6 +59,8 @@ def make_app(
         tuple(trusted_proxies),
         paused=paused,
         draining=draining,
+        fetch=fetch,
+        learn=learn,
     )
     app = web.Application(client_max_size=max_body)
     app.router.add_route("*", "/hooks/{source}", door.take)
@@ -95,6 +99,8 @@ class Door:
         *,
         paused: Callable[[str], bool],
         draining: Callable[[], bool],
+        fetch: Fetch,
+        learn: Learn,
     ) -> None:
         self._hooks = hooks
         self._intake = intake
@@ -106,6 +112,8 @@ class Door:
         self._trusted = trusted
         self._paused = paused
         self._draining = draining
+        self._fetch = fetch
+        self._learn = learn
 
     async def take(self, http: web.Request) -> web.Response:
         """`/hooks/{source}`."""
@@ -133,11 +141,9 @@ class Door:
     async def _serve(self, hook: Hook, http: web.Request) -> web.Response:
         body = b""
         try:
-            _require_post(http)
+            _require_method(http, hook.scheme)
             body = await receive(http, self._most)
-            request = self._request(http, body)
-            hook.scheme.verify(request)
-            return answer(await self._intake.accept(decode(hook, request, most=self._most, ids=self._ids)))
+            return await self._take(hook, self._request(hook, http, body))
         except Rejected as error:
             return self._refuse(hook, http, body, error)
         except Refused as error:
@@ -147,13 +153,53 @@ class Door:
             return self._wait(hook.name, "overloaded", "too much is unfinished; send it again later", error.retry_after)
         except Unavailable:
             return self._wait(hook.name, "unavailable", "this cannot be kept now; send it again later", _RETRY_AFTER)
+        except Retryable as error:
+            log.warning("vendor.unreachable", source=hook.name, error=str(error))
+            return self._wait(hook.name, "vendor", "the sender's own address does not answer", _RETRY_AFTER)
         except Exception:
             log.exception("request.failed", source=hook.name)
             return problem(500, "failed", "the relay failed at this request; send it again")
 
-    def _request(self, http: web.Request, body: bytes) -> Request:
+    async def _take(self, hook: Hook, request: Request) -> web.Response:
+        """Greeted, or verified, parsed and committed."""
+        scheme = hook.scheme.of(request)
+        greeting = scheme.greet(request, proved=False)
+        if greeting is None:
+            await self._verify(scheme, request)
+            greeting = scheme.greet(request, proved=True)
+        if greeting is not None:
+            return await self._greet(hook, greeting)
+        _require_post(request)
+        events = decode(hook, scheme, request, ids=self._ids)
+        receipts = await self._intake.accept(events) if events else []
+        said = scheme.reply(request)
+        return answer(receipts) if said is None else reply(said)
+
+    async def _verify(self, scheme: Scheme, request: Request) -> None:
+        try:
+            scheme.verify(request)
+        except NeedsCertificate as needed:
+            if scheme.trust is not None:
+                scheme.trust.keep(needed.url, await self._fetch(needed.url), request.received_at)
+            scheme.verify(request)
+
+    async def _greet(self, hook: Hook, greeting: Greeting) -> web.Response:
+        if greeting.learn is not None and not await self._learn(hook.name, greeting.learn):
+            raise Rejected(
+                "this address has a secret already",
+                status=403,
+                reason="handshake_taken",
+                hint=f"a second handshake came; is it the vendor's? Then run `relay forget {hook.name}` and try again",
+            )
+        if greeting.confirm is not None:
+            await self._fetch(greeting.confirm)
+        log.info("handshake.answered", source=hook.name, handshake=greeting.name)
+        return reply(greeting.reply)
+
+    def _request(self, hook: Hook, http: web.Request, body: bytes) -> Request:
         url = find_url(http, self._public_url, self._trusted)
-        return Request(http.method, url, Headers(http.headers.items()), body, self._clock())
+        headers = Headers(http.headers.items())
+        return Request(http.method, url, headers, body, self._clock(), most=self._most, lists=hook.scheme.lists)
 
     def _refuse(self, hook: Hook, http: web.Request, body: bytes, error: Rejected) -> web.Response:
         remote = find_remote(http, self._trusted)
@@ -172,21 +218,30 @@ class Door:
                 digest=hashlib.sha256(body).hexdigest(),
             )
         )
-        return refusal(error, hook.scheme.challenge)
+        return refusal(error, hook.scheme.challenge, hook.scheme.methods)
 
     def _wait(self, name: str, reason: str, detail: str, seconds: float) -> web.Response:
         self._refusals.count(name, reason)
         return later(reason, detail, seconds)
 
 
-def _require_post(http: web.Request) -> None:
-    if http.method != "POST":
-        raise Rejected(
-            f"{http.method[:20]} is not taken here; events are sent with POST",
-            status=405,
-            reason="method",
-            hint="somebody opened the address in a browser, or the sender probes it",
-        )
+def _require_method(http: web.Request, scheme: Scheme) -> None:
+    if http.method not in scheme.methods:
+        raise _not_taken(http.method)
+
+
+def _require_post(request: Request) -> None:
+    if request.method != "POST":
+        raise _not_taken(request.method)
+
+
+def _not_taken(method: str) -> Rejected:
+    return Rejected(
+        f"{method[:20]} is not taken here; events are sent with POST",
+        status=405,
+        reason="method",
+        hint="somebody opened the address in a browser, or the sender probes it",
+    )
 
 
 def _closing(refusals: Refusals) -> Callable[[web.Application], AsyncIterator[Any]]:

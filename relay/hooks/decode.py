@@ -2,26 +2,25 @@
 
 import hashlib
 import json
-from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from relay.errors import Permanent, Rejected
-from relay.hooks import media
-from relay.hooks.body import inflate
 from relay.hooks.hook import Hook
 from relay.hooks.kept import clean, keep
-from relay.hooks.media import Form, Media
 from relay.model import Event, Ids
 from relay.rules import scope_of
-from relay.schemes import Identity, Request, moment
+from relay.schemes import Identity, Request, Scheme, moment
 from relay.schemes.cloudevents import CloudEvent, decode_binary, decode_structured, http_attributes
-from relay.schemes.document import Unreadable, parse
+from relay.schemes.document import Unreadable
+from relay.schemes.inflate import inflate
 from relay.schemes.phrase import text_of
+from relay.schemes.reading import Form
 from relay.telemetry import child_of
 
 _LARGEST_BATCH: Final = 1_000
+_JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,49 +31,67 @@ class _Found:
     origin: str | None = None
     traceparent: str | None = None
     verbatim: bool = False
+    content_type: str | None = None
 
 
-def decode(hook: Hook, request: Request, *, most: int, ids: Ids) -> list[Event]:
-    """The events of one verified request; several only for a batch of CloudEvents.
+def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids) -> list[Event]:
+    """The events of one verified request: several for a batch, none for a batch that is empty.
 
     What is signed but cannot be read becomes one event with `unreadable` set and the bytes as they came. Raises
     `Rejected`: 400 for what cannot be read where the scheme proves nothing and for a bad item of a batch, 413 when
-    it inflates to more than `most` bytes, 415 for a content type that is not read here.
+    it inflates to more than `request.most` bytes, 415 for a content type that is not read here.
     """
     content_type = clean(request.headers.first("content-type") or "")
-    form = media.read(content_type)
-    if form.form is Form.FOREIGN and "ce-specversion" not in request.headers:
-        raise Rejected(
-            f"the content type {content_type[:80]!r} is not read here; send application/json",
-            status=415,
-            reason="content_type",
-            hint="set the sender to JSON",
-        )
     try:
-        raw = inflate(request.body, request.headers.first("content-encoding"), most)
-        found = _find(hook, request, raw, form, content_type)
-        return [_apply(hook, _event(hook, request, one, content_type, ids())) for one in found]
+        found = _find(scheme, request, content_type)
+        return [_apply(hook, _event(hook, scheme, request, one, content_type, ids())) for one in found]
     except Unreadable as error:
-        if not hook.scheme.proves:
+        if not scheme.proves:
             raise Rejected(str(error), status=400, reason=error.reason, hint="the sender's body is malformed") from None
-        kept = _Found(hook.scheme.identify(request, None), None, request.body)
-        return [replace(_event(hook, request, kept, content_type, ids()), unreadable=str(error))]
+        kept = _Found(scheme.identify(request, None), None, request.body)
+        return [replace(_event(hook, scheme, request, kept, content_type, ids()), unreadable=str(error))]
 
 
-def _find(hook: Hook, request: Request, raw: bytes, form: Media, content_type: str) -> list[_Found]:
-    if form.form is Form.CLOUDS:
-        return _batch(parse(raw, form.charset))
-    if form.form is Form.CLOUD:
-        return [_cloud(lambda: decode_structured(parse(raw, form.charset)), raw)]
+def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:
     if "ce-specversion" in request.headers:
-        attributes = http_attributes({name: clean(values[0]) for name, values in request.headers.items()}, content_type)
-        return [_cloud(lambda: decode_binary(attributes, raw), raw)]
-    data = parse(raw, form.charset)
-    verbatim = form.charset == "utf-8" and not raw.startswith(BOM_UTF8)
-    return [_Found(hook.scheme.identify(request, data), data, raw, verbatim=verbatim)]
+        return [_binary(request, content_type)]
+    reading = scheme.read(request)
+    if reading.form is Form.CLOUDS:
+        return _batch(_require_batch(reading.data), _cloud_item)
+    if reading.form is Form.CLOUD:
+        return [_cloud(lambda: decode_structured(reading.data), reading.raw)]
+    try:
+        items = scheme.items(reading.data)
+    except ValueError as error:
+        raise Unreadable("batch", f"the body is not what {scheme.vendor.name} sends: {error}") from None
+    if len(items) == 1 and items[0] is reading.data:
+        return [_whole(scheme, request, reading.data, reading.raw, verbatim=reading.verbatim)]
+    return _batch(_require_batch(items), lambda item: _item(scheme, request, item))
 
 
-def _batch(items: Any) -> list[_Found]:
+def _whole(scheme: Scheme, request: Request, data: Any, raw: bytes, *, verbatim: bool) -> _Found:
+    kept, cut = scheme.clean(data)
+    identity = scheme.identify(request, kept)
+    if cut:
+        return _Found(identity, kept, _dump(kept), verbatim=True, content_type=_JSON)
+    return _Found(identity, kept, raw, verbatim=verbatim)
+
+
+def _item(scheme: Scheme, request: Request, item: Any) -> _Found:
+    """One event of a vendor's batch; what is kept of it is itself."""
+    if not isinstance(item, dict):
+        raise Unreadable("batch_item", "it is not a JSON object")
+    kept, _ = scheme.clean(item)
+    return _Found(scheme.identify(request, kept), kept, _dump(kept), verbatim=True, content_type=_JSON)
+
+
+def _binary(request: Request, content_type: str) -> _Found:
+    attributes = http_attributes({name: clean(values[0]) for name, values in request.headers.items()}, content_type)
+    raw = inflate(request.body, request.headers.first("content-encoding"), request.most)
+    return _cloud(lambda: decode_binary(attributes, raw), raw)
+
+
+def _require_batch(items: Any) -> list[Any]:
     if not isinstance(items, list):
         raise Unreadable("cloudevent", "a batch of CloudEvents is a JSON array")
     if len(items) > _LARGEST_BATCH:
@@ -84,20 +101,26 @@ def _batch(items: Any) -> list[_Found]:
             reason="too_large",
             hint="make the sender's batches smaller",
         )
-    return [_item(at, item) for at, item in enumerate(items)]
+    return items
 
 
-def _item(at: int, item: Any) -> _Found:
-    raw = json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode()
-    try:
-        return _cloud(lambda: decode_structured(item), raw)
-    except Unreadable as error:
-        raise Rejected(
-            f"item {at} of the batch (counted from 0) is wrong: {error}; nothing of the batch was taken",
-            status=400,
-            reason="batch_item",
-            hint="the sender's item is malformed",
-        ) from None
+def _batch(items: list[Any], read: Callable[[Any], _Found]) -> list[_Found]:
+    found = []
+    for at, item in enumerate(items):
+        try:
+            found.append(read(item))
+        except Unreadable as error:
+            raise Rejected(
+                f"item {at} of the batch (counted from 0) is wrong: {error}; nothing of the batch was taken",
+                status=400,
+                reason="batch_item",
+                hint="the sender's item is malformed",
+            ) from None
+    return found
+
+
+def _cloud_item(item: Any) -> _Found:
+    return _cloud(lambda: decode_structured(item), _dump(item))
 
 
 def _cloud(read: Callable[[], CloudEvent], raw: bytes) -> _Found:
@@ -111,7 +134,7 @@ def _cloud(read: Callable[[], CloudEvent], raw: bytes) -> _Found:
     return _Found(identity, cloud.data, raw, cloud.source, cloud.traceparent)
 
 
-def _event(hook: Hook, request: Request, found: _Found, content_type: str, id: str) -> Event:  # noqa: A002 - the word of the model
+def _event(hook: Hook, scheme: Scheme, request: Request, found: _Found, content_type: str, id: str) -> Event:  # noqa: A002 - the word of the model
     identity = found.identity
     return Event(
         id=id,
@@ -125,8 +148,8 @@ def _event(hook: Hook, request: Request, found: _Found, content_type: str, id: s
         origin=_clean(found.origin),
         subject=_clean(identity.subject),
         time=identity.time,
-        content_type=content_type or "application/json",
-        headers=keep(request.headers, hook.scheme.secret_headers),
+        content_type=found.content_type or content_type or _JSON,
+        headers=keep(request.headers, scheme.secret_headers),
         traceparent=child_of(request.headers.first("traceparent") or found.traceparent),
         verbatim=found.verbatim,
     )
@@ -152,3 +175,7 @@ def _apply(hook: Hook, event: Event) -> Event:
 
 def _clean(text: str | None) -> str | None:
     return None if text is None else clean(text)
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,25 +1,29 @@
 """A webhook source, and what the listener needs of the middle of Relay."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from relay.model import Event, Receipt
 from relay.rules import Template
-from relay.schemes import Scheme
+from relay.schemes import Scheme, SchemeSpec
+from relay.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
 class Hook:
     """One source at `POST /hooks/<name>`.
 
-    `event` are the operator's templates for `id`, `type`, `subject` and `time`; `vars` the constants they see.
+    `scheme` is made of `spec`. `event` are the operator's templates for `id`, `type`, `subject` and `time`; `vars` the
+    constants they see. `keep_rejected` is how long bodies of refused requests are kept, in milliseconds.
     """
 
     name: str
     scheme: Scheme
+    spec: SchemeSpec
     event: Mapping[str, Template] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
+    keep_rejected: int | None = None
 
 
 class Intake(Protocol):
@@ -28,3 +32,10 @@ class Intake(Protocol):
     async def accept(self, events: Sequence[Event]) -> list[Receipt]:
         """One receipt per event, in order, once all are on disk. Raises `Overloaded`, `Unavailable`, `Refused`."""
         ...
+
+
+Fetch = Callable[[str], Awaitable[bytes]]
+"""Fetches a small document from a vendor, by https. Raises `Retryable`."""
+
+Learn = Callable[[str, Secret], Awaitable[bool]]
+"""Keeps the secret that a source's handshake brought; False when another one is kept already. Raises `Unavailable`."""

@@ -1,17 +1,28 @@
 """How senders prove themselves and say what happened. Pure: no clock, no network, no environment."""
 
-from relay.schemes.build import NAMES, build, options
+from relay.schemes.build import build, options
+from relay.schemes.catalog import names, vendor
+from relay.schemes.diagnose import diagnose
+from relay.schemes.example import example
+from relay.schemes.greeting import Greeting, Reply
 from relay.schemes.request import Headers, Request
-from relay.schemes.scheme import Identity, Scheme, SchemeFault, SchemeSpec
+from relay.schemes.scheme import Scheme
+from relay.schemes.spec import Identity, NeedsCertificate, SchemeFault, SchemeSpec
 
 __all__ = [
-    "NAMES",
+    "Greeting",
     "Headers",
     "Identity",
+    "NeedsCertificate",
+    "Reply",
     "Request",
     "Scheme",
     "SchemeFault",
     "SchemeSpec",
     "build",
+    "diagnose",
+    "example",
+    "names",
     "options",
+    "vendor",
 ]

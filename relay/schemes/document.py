@@ -24,7 +24,7 @@ def parse(body: bytes, charset: str = "utf-8") -> Any:
     Raises `Unreadable`: `empty`, `charset`, `json`, `number` (NaN, Infinity, beyond a float, over 4,300 digits),
     `duplicate_key`, `depth` (over 200), `characters` (NUL or half a surrogate pair, which no database holds).
     """
-    text = _decode(body, charset)
+    text = decode(body, charset)
     if not text.strip():
         raise Unreadable("empty", "the body is empty; it must be JSON")
     try:
@@ -38,13 +38,14 @@ def parse(body: bytes, charset: str = "utf-8") -> Any:
     except ValueError as error:
         raise Unreadable("number", f"the body has a number that is too long: {error}") from None
     if text.count("[") + text.count("{") > _DEEPEST:
-        _require_shallow(data)
+        require_shallow(data)
     if "\\u" in text:
         _require_storable(data)
     return data
 
 
-def _decode(body: bytes, charset: str) -> str:
+def decode(body: bytes, charset: str) -> str:
+    """The text of a body, a byte order mark in front left out. Raises `Unreadable`: `charset`."""
     name = charset.strip().lower()
     if name not in _CHARSETS:
         raise Unreadable("charset", f"the charset {charset[:40]!r} is not known; send UTF-8")
@@ -77,7 +78,8 @@ def _constant(name: str) -> NoReturn:
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
 
 
-def _require_shallow(data: Any) -> None:
+def require_shallow(data: Any) -> None:
+    """Raises `Unreadable` (`depth`) for a tree that nests too deep to be kept and walked."""
     level = [data]
     for _ in range(_DEEPEST + 1):
         level = [inner for outer in level for inner in _inside(outer)]

@@ -1,12 +1,15 @@
-"""Times as senders write them: seconds or milliseconds since 1970, or RFC 3339."""
+"""Times as senders write them: seconds or milliseconds since 1970, RFC 3339, or HTTP's own dates."""
 
 import re
 from collections.abc import Callable
+from datetime import UTC
+from email.utils import formatdate, parsedate_to_datetime
 from typing import Any, Final
 
 from relay.units import iso, parse_iso
 
-_NUMBER: Final = re.compile(r"[0-9]{1,16}")
+_NUMBER: Final = re.compile(r"([0-9]{1,16})(\.[0-9]{1,9})?")
+_HTTP: Final = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), ")
 _MILLISECONDS_FROM: Final = 100_000_000_000
 """Above it a number is milliseconds: as seconds it would be the year 5138, as milliseconds it is 1973."""
 
@@ -17,21 +20,31 @@ WRITE: Final[dict[str, Callable[[int], str]]] = {
     "seconds": lambda now: str(now // 1_000),
     "milliseconds": str,
     "rfc3339": lambda now: f"{iso(now)[:19]}Z",
+    "http": lambda now: formatdate(now // 1_000, usegmt=True),
 }
 """How a time in milliseconds since the epoch is written in each unit."""
 
 
 def read(text: str) -> int:
     """A time as milliseconds since the epoch; which of the forms it has shows by itself. Raises ValueError."""
-    if _NUMBER.fullmatch(text):
-        number = int(text)
-        return _bound(number if number >= _MILLISECONDS_FROM else number * 1_000)
+    if match := _NUMBER.fullmatch(text):
+        number = int(match[1])
+        if number >= _MILLISECONDS_FROM:
+            return _bound(number)
+        return _bound(number * 1_000 + int(float(match[2] or 0) * 1_000))
+    if _HTTP.match(text):
+        return _bound(_read_http(text))
     if not text.isascii() or "-" not in text[:5]:
         raise ValueError("not a time: neither a number of seconds or milliseconds since 1970 nor RFC 3339")
     try:
         return _bound(parse_iso(text))
     except OverflowError as error:
         raise ValueError("not a time: out of range") from error
+
+
+def _read_http(text: str) -> int:
+    moment = parsedate_to_datetime(text)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
 def find(value: Any) -> int | None:

@@ -1,33 +1,63 @@
-"""The tiny language of signed strings and of where a field stands: text with `{{ name }}` in it, no Jinja.
+"""The tiny language of vendors' data: text with `{{ name }}` in it, no Jinja. It says what is signed, where a field
+stands, and what a handshake is answered.
 
-| name | is | in |
-| --- | --- | --- |
-| `body` | the raw body | signed strings |
-| `timestamp` | the time's header, verbatim | signed strings |
-| `method`, `url` | of the request, as the sender used them | signed strings |
-| `headers["x-id"]` | a header's value | both |
-| `data.order.id` | a value in the parsed body | places of fields |
+| name | is |
+| --- | --- |
+| `body` | the raw body, as it came over the wire |
+| `first` | of a body that is a JSON array, the bytes of its first item |
+| `params` | of a form, each name and value, sorted by name, run together (Twilio) |
+| `timestamp` | the time of signing, verbatim |
+| `method`, `url`, `path` | of the request, as the sender used them; `path` with its query |
+| `headers["x-id"]`, `query["name"]` | a header's value, a parameter in the URL |
+| `data.order.id` | a value in the parsed body, in a batch in the item; numbers count into lists |
+| `envelope.id` | a value in the whole body of a batch |
+| `options.webhook_id` | what the operator set |
+| `headers_named["x-names"]` | `name:value` of each header that this header names, joined by `;` (Contentful) |
+| `key["edit reply"]` | the first of these keys that the item has: the key itself (Telegram) |
+| `pairs["A B"]` | of each of these keys of the body that is there: key, line break, value, line break (SNS) |
+
+A name with `?` behind it is nothing where it is not there. A name may go through filters: `url | hubspot`,
+`body | sha256`, `data.plainToken | hmac_hex`.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from relay.schemes.request import Headers, Request, octets
+from relay.errors import Rejected
+from relay.schemes import form
+from relay.schemes.filters import FILTERS
+from relay.schemes.reading import Form, media
+from relay.schemes.request import Request, octets
 
-Piece = Callable[[Request, str], bytes]
-"""One piece of a signed string, from the request and its verbatim timestamp."""
+
+@dataclass(slots=True)
+class Scope:
+    """What a phrase is filled from. `data` is the whole body unless an item of a batch is given."""
+
+    request: Request
+    timestamp: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    key: bytes = b""
+    item: Any = None
+    whole: bool = True
+
+    @property
+    def data(self) -> Any:
+        return self.request.data if self.whole else self.item
+
+
+Piece = Callable[[Scope], bytes | None]
+"""One piece of a phrase; None when what it names is not there."""
 
 _SLOT: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
-_HEADER: Final = re.compile(r"""headers\[\s*(["'])([!#$%&'*+.^_`|~0-9A-Za-z-]+)\1\s*\]""")
-_DATA: Final = re.compile(r"data((?:\.[A-Za-z0-9_-]+)+)")
-_NAMES: Final[Mapping[str, Piece]] = {
-    "body": lambda request, _: request.body,
-    "timestamp": lambda _, timestamp: octets(timestamp),
-    "method": lambda request, _: request.method.encode(),
-    "url": lambda request, _: octets(request.url),
-}
-_SIGNABLE: Final = 'body, timestamp, method, url and headers["name"]'
+_KEYED: Final = re.compile(r"""(headers|query|headers_named|pairs|key)\[\s*(["'])(.+?)\2\s*\]""")
+_PATH: Final = re.compile(r"(data|envelope|options)((?:\.[A-Za-z0-9_:@#-]+)+)")
+_STARRED: Final = re.compile(r"data((?:\.(?:\*|[A-Za-z0-9_:@#-]+))+)")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def split(text: str) -> list[tuple[str, bool]]:
@@ -38,33 +68,67 @@ def split(text: str) -> list[tuple[str, bool]]:
     return [(part.strip() if named else part, named) for part, named in parts if part or named]
 
 
-def signed(text: str) -> tuple[Piece, ...]:
-    """The pieces of a signed string. Raises ValueError saying which name is unknown."""
-    return tuple(_piece(part) if named else _literal(part.encode()) for part, named in split(text))
+def compose(text: str) -> Callable[[Scope], bytes]:
+    """A signed string. Raises ValueError at once on an unknown name; the function raises `Rejected` (401) on a name
+    that is not there."""
+    pieces = [(part, _piece(part) if named else _literal(part.encode())) for part, named in split(text)]
+
+    def fill(scope: Scope) -> bytes:
+        return b"".join([_need(piece(scope), name) for name, piece in pieces])
+
+    return fill
+
+
+def place(text: str) -> Callable[[Scope], str | None]:
+    """A field: the text with its names filled in, None when one of them is missing or empty. Raises ValueError."""
+    pieces = [_piece(part) if named else _literal(part.encode()) for part, named in split(text)]
+
+    def find(scope: Scope) -> str | None:
+        found = [piece(scope) for piece in pieces]
+        if None in found:
+            return None
+        return b"".join(part for part in found if part is not None).decode("utf-8", "surrogateescape") or None
+
+    return find
+
+
+def holds(find: Callable[[Scope], str | None], wanted: str, request: Request, options: Mapping[str, str]) -> bool:
+    """Whether a place has the wanted value; `*` is any, `!` none, `a|b` one of them."""
+    found = find(Scope(request, options=options))
+    if wanted in {"*", "!"}:
+        return (found is not None) is (wanted == "*")
+    return found is not None and found in wanted.split("|")
 
 
 def named_headers(text: str) -> frozenset[str]:
-    """The headers, in lower case, whose values stand in a signed string."""
-    return frozenset(match[2].lower() for part, named in split(text) if named and (match := _HEADER.fullmatch(part)))
+    """The headers, in lower case, whose values stand in a phrase."""
+    found = (_KEYED.match(part) for part in names(text))
+    return frozenset(match[3].lower() for match in found if match and match[1] == "headers")
 
 
 def names(text: str) -> frozenset[str]:
-    """The names in a signed string, as they are written."""
+    """The names in a phrase, as they are written."""
     return frozenset(part for part, named in split(text) if named)
 
 
-def place(text: str) -> Callable[[Headers, Any], str | None]:
-    """Finds a field: the text with its names filled in, None when one of them is missing. Raises ValueError."""
-    finders = [_finder(part) if named else _constant(part) for part, named in split(text)]
+def dig(data: Any, path: list[str]) -> Any:
+    """The value at a path of keys and positions; None when there is none."""
+    for key in path:
+        if isinstance(data, dict):
+            data = data.get(key)
+        elif isinstance(data, list) and key.isdigit() and int(key) < len(data):
+            data = data[int(key)]
+        else:
+            return None
+    return data
 
-    if len(finders) == 1:
-        return finders[0]
 
-    def find(headers: Headers, data: Any) -> str | None:
-        found = [finder(headers, data) for finder in finders]
-        return None if None in found else "".join(part for part in found if part is not None)
-
-    return find
+def path_of(name: str) -> list[str]:
+    """The keys of `data.a.*.b`, `*` being every item. Raises ValueError for what is no such name."""
+    match = _STARRED.fullmatch(name)
+    if match is None:
+        raise ValueError(f"names {name!r}, which is no path as data.order.id")
+    return match[1][1:].split(".")
 
 
 def text_of(value: Any) -> str | None:
@@ -74,37 +138,166 @@ def text_of(value: Any) -> str | None:
     return str(value) or None
 
 
+def _need(value: bytes | None, name: str) -> bytes:
+    if value is None:
+        raise Rejected(
+            f"{name} is missing, and the signature covers it",
+            status=401,
+            reason="signed_part_missing",
+            hint="the sender does not sign like this, a proxy drops it, or the source has the wrong scheme",
+        )
+    return value
+
+
 def _literal(part: bytes) -> Piece:
-    return lambda _, __: part
+    return lambda _: part
 
 
 def _piece(name: str) -> Piece:
-    if name in _NAMES:
-        return _NAMES[name]
-    match = _HEADER.fullmatch(name)
-    if match is None:
-        raise ValueError(f"names {name!r}, which is none of {_SIGNABLE}")
-    header = match[2].lower()
-    return lambda request, _: octets(request.headers.sole(header, "header"))
+    term, *chain = (part.strip() for part in name.split("|"))
+    piece = _or_empty(_term(term[:-1])) if term.endswith("?") else _term(term)
+    for called in chain:
+        if called not in FILTERS:
+            raise ValueError(f"uses the filter {called!r}, which is none of {', '.join(FILTERS)}")
+        piece = _filtered(piece, FILTERS[called])
+    return piece
 
 
-def _constant(part: str) -> Callable[[Headers, Any], str | None]:
-    return lambda _, __: part
+def _or_empty(piece: Piece) -> Piece:
+    return lambda scope: piece(scope) or b""
 
 
-def _finder(name: str) -> Callable[[Headers, Any], str | None]:
-    if match := _HEADER.fullmatch(name):
-        header = match[2].lower()
-        return lambda headers, _: headers.first(header) or None
-    if match := _DATA.fullmatch(name):
-        path = match[1][1:].split(".")
-        return lambda _, data: text_of(_dig(data, path))
-    raise ValueError(f'names {name!r}, which is neither data.<path> nor headers["name"]')
+def _filtered(piece: Piece, change: Callable[[bytes, bytes], bytes]) -> Piece:
+    def filtered(scope: Scope) -> bytes | None:
+        value = piece(scope)
+        return None if value is None else change(value, scope.key)
+
+    return filtered
 
 
-def _dig(data: Any, path: list[str]) -> Any:
-    for key in path:
+def _term(name: str) -> Piece:
+    if name in _PLAIN:
+        return _PLAIN[name]
+    if match := _KEYED.fullmatch(name):
+        if match[1] not in {"pairs", "key"} and not _TOKEN.fullmatch(match[3]):
+            raise ValueError(f"names {name!r}, which is no header's or parameter's name")
+        return _LOOKUPS[match[1]](match[3])
+    if match := _PATH.fullmatch(name):
+        return _PATHS[match[1]](match[2][1:].split("."))
+    raise ValueError(f"names {name!r}, which is none of {', '.join(_PLAIN)}, headers[...], query[...] and data.<path>")
+
+
+def _header(name: str) -> Piece:
+    key = name.lower()
+
+    def find(scope: Scope) -> bytes | None:
+        values = scope.request.headers.get(key, ())
+        return octets(values[0].strip()) if len(values) == 1 else None
+
+    return find
+
+
+def _query(name: str) -> Piece:
+    return lambda scope: _octets(scope.request.query.get(name))
+
+
+def _data(path: list[str]) -> Piece:
+    return lambda scope: _octets(text_of(dig(scope.data, path)))
+
+
+def _envelope(path: list[str]) -> Piece:
+    return lambda scope: _octets(text_of(dig(scope.request.data, path)))
+
+
+def _option(path: list[str]) -> Piece:
+    return lambda scope: _octets(scope.options.get(path[0]))
+
+
+def _pairs(keys: str) -> Piece:
+    wanted = keys.split()
+
+    def find(scope: Scope) -> bytes | None:
+        data = scope.request.data
         if not isinstance(data, dict):
             return None
-        data = data.get(key)
-    return data
+        there = [(key, data[key]) for key in wanted if isinstance(data.get(key), str)]
+        return "".join(f"{key}\n{value}\n" for key, value in there).encode()
+
+    return find
+
+
+def _key(keys: str) -> Piece:
+    wanted = keys.split()
+
+    def find(scope: Scope) -> bytes | None:
+        data = scope.data
+        return next((key.encode() for key in wanted if isinstance(data, dict) and key in data), None)
+
+    return find
+
+
+def _headers_named(name: str) -> Piece:
+    key = name.lower()
+
+    def find(scope: Scope) -> bytes | None:
+        headers = scope.request.headers
+        listed = (headers.first(key) or "").lower().split(",")
+        pairs = [f"{one.strip()}:{headers.first(one.strip())}" for one in sorted(listed) if one.strip() in headers]
+        return octets(";".join(pairs)) or None
+
+    return find
+
+
+def _first(scope: Scope) -> bytes | None:
+    """The first item's own bytes: Segment signs just that, as JSON.stringify wrote it."""
+    text = scope.request.body.decode("utf-8", "replace").lstrip()
+    if not text.startswith("["):
+        return scope.request.body
+    start = len(text) - len(text[1:].lstrip())
+    try:
+        _, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    return text[start:end].encode()
+
+
+def _params(scope: Scope) -> bytes | None:
+    request = scope.request
+    kind = media(request.headers.first("content-type") or "")
+    if kind.form is not Form.FIELDS:
+        return None if request.body else b""
+    found: dict[str, set[str]] = {}
+    try:
+        for name, value in form.pairs(request.body, kind.charset):
+            found.setdefault(name, set()).add(value)
+    except ValueError:
+        return None
+    return "".join(name + value for name in sorted(found) for value in sorted(found[name])).encode()
+
+
+def _path(scope: Scope) -> bytes:
+    parts = urlsplit(scope.request.url)
+    return octets(f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/")
+
+
+def _octets(text: str | None) -> bytes | None:
+    return None if text is None else octets(text)
+
+
+_PLAIN: Final[Mapping[str, Piece]] = {
+    "body": lambda scope: scope.request.body,
+    "first": _first,
+    "params": _params,
+    "timestamp": lambda scope: octets(scope.timestamp),
+    "method": lambda scope: scope.request.method.encode(),
+    "url": lambda scope: octets(scope.request.url),
+    "path": _path,
+}
+_LOOKUPS: Final[Mapping[str, Callable[[str], Piece]]] = {
+    "headers": _header,
+    "query": _query,
+    "headers_named": _headers_named,
+    "pairs": _pairs,
+    "key": _key,
+}
+_PATHS: Final[Mapping[str, Callable[[list[str]], Piece]]] = {"data": _data, "envelope": _envelope, "options": _option}

@@ -1,10 +1,12 @@
-"""A request as a scheme judges it: raw, before anything is parsed."""
+"""A request as a scheme judges it: raw, and read only by a scheme that must look inside to judge."""
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from relay.errors import Rejected
+from relay.schemes.reading import Reading, read
 
 
 class Headers(Mapping[str, tuple[str, ...]]):
@@ -36,6 +38,10 @@ class Headers(Mapping[str, tuple[str, ...]]):
         """As of any mapping; the dict's own, because every request goes through it."""
         return self._values.items()
 
+    def flat(self) -> list[tuple[str, str]]:
+        """One pair per value, as an HTTP client takes them."""
+        return [(name, value) for name, values in self._values.items() for value in values]
+
     def first(self, name: str) -> str | None:
         """The first value of `name` (given in lower case), None when there is none."""
         values = self._values.get(name)
@@ -66,11 +72,12 @@ class Headers(Mapping[str, tuple[str, ...]]):
         return value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """A request. `body` is what came over the wire (not inflated), `url` the one that the sender used.
 
-    `received_at` is milliseconds since the epoch.
+    `received_at` is milliseconds since the epoch. `most` bounds what the body may inflate to, in bytes. `lists` are
+    the XML elements that are lists however many there are.
     """
 
     method: str
@@ -78,6 +85,31 @@ class Request:
     headers: Headers
     body: bytes
     received_at: int
+    most: int = 1 << 20
+    lists: frozenset[str] = frozenset()
+    _reading: Reading | None = field(default=None, init=False, repr=False, compare=False)
+
+    def read(self) -> Reading:
+        """The body, inflated and parsed, once. Raises `Unreadable` and `Rejected` as `reading.read` says."""
+        if self._reading is None:
+            kind = self.headers.first("content-type") or ""
+            encoding = self.headers.first("content-encoding")
+            self._reading = read(self.body, kind, encoding, most=self.most, lists=self.lists)
+        return self._reading
+
+    @property
+    def data(self) -> Any:
+        """The parsed body; None when it cannot be read."""
+        try:
+            return self.read().data
+        except (ValueError, Rejected):
+            return None
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters in the URL, the first of each name."""
+        pairs = parse_qsl(urlsplit(self.url).query, keep_blank_values=True, max_num_fields=100)
+        return dict(reversed(pairs))
 
 
 def octets(text: str) -> bytes:

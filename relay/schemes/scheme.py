@@ -1,85 +1,182 @@
-"""What a scheme is: how a sender proves itself, and where it says what happened."""
+"""A scheme, ready to judge: one or more proofs, and what the vendor's entry says of events, handshakes and answers."""
 
-# ruff: noqa: A002 - `id` and `type` are the words of the wire
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
-
+from relay.errors import Rejected
+from relay.schemes import form, phrase
+from relay.schemes.entry import Vendor
+from relay.schemes.fields import Places, remove
+from relay.schemes.greeting import Greeter, Greeting, Replier, Reply
+from relay.schemes.put import with_header
+from relay.schemes.reading import Form, Reading
 from relay.schemes.request import Request
-from relay.secret import Secret
-
-ALWAYS_SECRET: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
-"""Names of headers, in lower case, that are credentials whatever the scheme."""
-
-
-class SchemeFault(ValueError):
-    """A scheme is configured wrongly: `key` is the configuration key, `message` what is wrong and what is right."""
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(f"{key}: {message}")
-        self.key = key
-        self.message = message
+from relay.schemes.spec import Identity, Proof
+from relay.schemes.suspect import refuse
+from relay.schemes.trust import Trust
 
 
-@dataclass(frozen=True, slots=True)
-class SchemeSpec:
-    """A scheme by name with its live secrets (any of them may match) and its own configuration keys.
+class Scheme:
+    """How one source's sender proves itself, and where it says what happened.
 
-    Durations in `options` are integers of milliseconds or texts such as `5m`.
+    Of several proofs, which have the same strength, the first that a request has counts. `key` is the first secret,
+    for handshakes that are answered with an HMAC. `hashed` gives events without an id the hash of their body.
     """
 
-    scheme: str
-    secrets: tuple[Secret, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a sender says of its event. `external_id` is the same when the sender sends the event again.
-
-    `time` is milliseconds since the epoch.
-    """
-
-    external_id: str | None = None
-    type: str | None = None
-    subject: str | None = None
-    time: int | None = None
-
-
-class Scheme(Protocol):
-    """How one source's sender proves itself.
-
-    `proves` is False when anybody can send. `secret_headers` are lower-case names that are never stored or printed.
-    `challenge` is the `WWW-Authenticate` of a 401, None where the way of signing has none.
-    """
-
-    @property
-    def proves(self) -> bool: ...
-
-    @property
-    def secret_headers(self) -> frozenset[str]: ...
+    def __init__(
+        self,
+        name: str,
+        vendor: Vendor,
+        proofs: Sequence[Proof],
+        *,
+        options: Mapping[str, str],
+        key: bytes = b"",
+        trust: Trust | None = None,
+        hashed: bool = True,
+        lists: frozenset[str] = frozenset(),
+        cut: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.vendor = vendor
+        self.trust = trust
+        self._proofs = tuple(proofs)
+        self._options = options
+        self._greeters = [Greeter(one, options, key) for one in vendor.handshakes]
+        self._places = Places(vendor.event, options, hashed=hashed)
+        self._answer = Replier(vendor.answer) if vendor.answer else None
+        self._equal = [(phrase.place(one), phrase.place(other), one) for one, other in vendor.equal.items()]
+        self._cut = [path.split(".")[1:] for path in (*vendor.cut, *cut)]
+        self.lists = vendor.lists | lists
+        self.methods = {"POST"} | {greeter.form.method for greeter in self._greeters}
+        hidden = frozenset(name.lower() for name in vendor.hide)
+        self.secret_headers = hidden.union(*(proof.secret_headers for proof in self._proofs))
 
     @property
-    def challenge(self) -> str | None: ...
+    def proves(self) -> bool:
+        """False when anybody can send."""
+        return all(proof.proves for proof in self._proofs)
+
+    @property
+    def challenge(self) -> str | None:
+        """The `WWW-Authenticate` of a 401."""
+        return next((proof.challenge for proof in self._proofs if proof.challenge), None)
+
+    def of(self, request: Request) -> "Scheme":  # noqa: ARG002 - a choice of several schemes needs it
+        """The scheme that judges this request."""
+        return self
+
+    def applies(self, request: Request) -> bool:
+        """Whether the request is signed in this way, rightly or not."""
+        return any(proof.applies(request) for proof in self._proofs)
 
     def verify(self, request: Request) -> None:
-        """Return when the request is the sender's. Raises `Rejected` (401) with a stable reason and a hint."""
-        ...
+        """Return when the request is the sender's. Raises `Rejected` (401) with a stable reason and a hint, and
+        `NeedsCertificate`."""
+        proofs = self._proofs
+        if len(proofs) == 1:
+            proofs[0].verify(request)
+        else:
+            _verify_any([proof for proof in proofs if proof.applies(request)] or proofs[:1], request)
+        for one, other, name in self._equal:
+            scope = phrase.Scope(request, options=self._options)
+            wanted = other(scope)
+            if wanted is not None and one(scope) not in wanted.split("\n"):
+                hint = f"{name.strip('{} ')} is not what this source is configured with"
+                raise refuse("this request is somebody else's", "sender_foreign", hint)
 
-    def identify(self, request: Request, data: Any) -> Identity:
-        """What the sender says of its event, from the headers and the parsed body; never raises."""
-        ...
+    def greet(self, request: Request, *, proved: bool) -> Greeting | None:
+        """The answer to a handshake, None when the request is none.
 
-    def sign(
-        self,
-        body: bytes,
-        *,
-        now: int,
-        id: str,
-        type: str | None = None,
-        method: str = "POST",
-        url: str = "",
-    ) -> dict[str, str]:
-        """The headers that the sender would add to `body`, with the first secret. `now` is in milliseconds."""
-        ...
+        Those that are not signed are found before a request is verified, the others (`proved`) after. Raises
+        `Rejected` (403) when what the sender shows is not what was agreed.
+        """
+        for greeter in self._greeters:
+            if greeter.form.proof is proved and greeter.fits(request):
+                return greeter.greet(request)
+        return None
+
+    def read(self, request: Request) -> Reading:
+        """The body, JSON inside form fields unfolded. Raises `Unreadable`, `Rejected`."""
+        reading = request.read()
+        if reading.form not in {Form.FIELDS, Form.PARTS} or not self.vendor.unfold:
+            return reading
+        data = form.unfold(reading.data, self.vendor.unfold)
+        whole = self.vendor.unwrap
+        return replace(reading, data=data[whole] if whole and whole in data else data)
+
+    def items(self, data: Any) -> list[Any]:
+        """The events in a body. Raises ValueError when the vendor's list is none."""
+        return self._places.items(data)
+
+    def clean(self, data: Any) -> tuple[Any, bool]:
+        """The body without the credentials that the vendor puts into it, and whether there were any."""
+        if not self._cut:
+            return data, False
+        data = copy.deepcopy(data)
+        gone = [remove(data, path) for path in self._cut]
+        return data, True in gone
+
+    def identify(self, request: Request, item: Any) -> Identity:
+        """What the sender says of one event, from the headers and the parsed item; never raises."""
+        return self._places.identify(request, item)
+
+    def reply(self, request: Request) -> Reply | None:
+        """The answer that the vendor wants once its events are kept; None where ours will do."""
+        return self._answer.fill(phrase.Scope(request, options=self._options)) if self._answer else None
+
+    def sign(self, request: Request, *, id: str, type: str | None = None, private: str | None = None) -> Request:  # noqa: A002 - the words of the wire
+        """The request as the sender would send it, with the first secret, or a private key in PEM.
+
+        A header that the signature covers holds the id. Raises ValueError where a private key is missing or wrong.
+        """
+        for name, what in self.vendor.mark.items():
+            value = id if what == "id" else (type or "").split(".", 1)[0]
+            if value and name.lower() not in request.headers:
+                request = with_header(request, name, value)
+        proof = next((proof for proof in self._proofs if proof.suits(request)), self._proofs[0])
+        for name in sorted(getattr(proof, "named", ())):
+            if name not in request.headers:
+                request = with_header(request, name, id)
+        return proof.sign(request, private)
+
+
+class Choice(Scheme):
+    """A vendor's bare name: one of several schemes, the strongest first, by what the request shows."""
+
+    def __init__(self, name: str, vendor: Vendor, schemes: Sequence[Scheme]) -> None:
+        super().__init__(name, vendor, (), options={})
+        self._schemes = tuple(schemes)
+        self.methods = set().union(*(scheme.methods for scheme in schemes))
+        self.lists = frozenset().union(*(scheme.lists for scheme in schemes))
+        self.secret_headers = frozenset().union(*(scheme.secret_headers for scheme in schemes))
+
+    @property
+    def proves(self) -> bool:
+        """False when anybody can send."""
+        return all(scheme.proves for scheme in self._schemes)
+
+    def of(self, request: Request) -> Scheme:
+        """The first whose signature the request has, else the strongest, which refuses it."""
+        return next((scheme for scheme in self._schemes if scheme.applies(request)), self._schemes[0])
+
+    def verify(self, request: Request) -> None:
+        """As `Scheme.verify` says."""
+        self.of(request).verify(request)
+
+    def sign(self, request: Request, *, id: str, type: str | None = None, private: str | None = None) -> Request:  # noqa: A002 - the words of the wire
+        """As the strongest signs."""
+        return self._schemes[0].sign(request, id=id, type=type, private=private)
+
+
+def _verify_any(proofs: Sequence[Proof], request: Request) -> None:
+    first: Rejected | None = None
+    for proof in proofs:
+        try:
+            return proof.verify(request)
+        except Rejected as error:
+            first = first or error
+    if first is not None:
+        raise first
+    return None

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from relay.schemes import SchemeSpec, build
 from relay.secret import Secret
 from tests.e2e.harness import SECRET
+from tests.signing import sign
 
 
 def make_requests(url: str, count: int, first: int = 0) -> list[bytes]:
@@ -31,7 +32,7 @@ def make_requests(url: str, count: int, first: int = 0) -> list[bytes]:
             "Host": parts.netloc,
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
-            **scheme.sign(body, now=now, id=f"bench_{now}_{number}"),
+            **sign(scheme, body, now=now, id=f"bench_{now}_{number}"),
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         requests.append(f"POST {parts.path} HTTP/1.1\r\n{head}\r\n".encode() + body)

@@ -18,6 +18,7 @@ from relay.secret import Secret
 from relay.telemetry import Metrics
 from tests.e2e.harness import SECRET
 from tests.ledger.build import make_entry, make_event
+from tests.signing import sign
 
 BATCH = 32
 ROUNDS = 40
@@ -151,7 +152,7 @@ def verify_cost() -> str:
     """Microseconds to verify an HMAC over 1 KB."""
     scheme = build(SchemeSpec("standard-webhooks", (Secret(SECRET),)))
     body, now = b"x" * 1_024, 1_790_000_000_000
-    request = Request("POST", "/hooks/crm", Headers.of(scheme.sign(body, now=now, id="msg_1")), body, now)
+    request = Request("POST", "/hooks/crm", Headers.of(sign(scheme, body, now=now, id="msg_1")), body, now)
     began = time.perf_counter()
     for _ in range(10_000):
         scheme.verify(request)

@@ -18,6 +18,7 @@ import aiohttp
 from relay.schemes import SchemeSpec, build
 from relay.secret import Secret
 from tests.services.process import Process, find_port, wait_until
+from tests.signing import sign
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 KILLABLE = Path(__file__).with_name("killable.py")
@@ -154,7 +155,7 @@ class Vendor:
     async def post(self, number: int, kind: str = "deal.won") -> tuple[int, Any]:
         """One request; its status and answer."""
         body = json.dumps({"type": kind, "id": number}).encode()
-        headers = self._scheme.sign(body, now=time.time_ns() // 1_000_000, id=f"msg_{number}")
+        headers = sign(self._scheme, body, now=time.time_ns() // 1_000_000, id=f"msg_{number}")
         async with self._session.post(
             self._url, data=body, headers={"content-type": "application/json", **headers}
         ) as answer:

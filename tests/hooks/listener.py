@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 import aiohttp
 from aiohttp import web
 
+from relay.errors import Retryable
 from relay.hooks import Hook, make_app, make_runner
 from relay.model import EventStatus, Receipt, new_id
 from relay.rules import Template
 from relay.schemes import SchemeSpec, build
 from relay.secret import Secret
 from relay.telemetry import Metrics
+from tests.signing import sign
 
 NOW = 1_700_000_000_000
 MAX_BODY = 1 << 20
@@ -51,7 +53,8 @@ class Recorder:
 def hook(name, scheme, secret=None, *, event=None, **options):
     secrets = (Secret(secret),) if secret else ()
     templates = {key: Template(text) for key, text in (event or {}).items()}
-    return Hook(name, build(SchemeSpec(scheme, secrets, options)), templates)
+    spec = SchemeSpec(scheme, secrets, options)
+    return Hook(name, build(spec), spec, templates)
 
 
 HOOKS = {
@@ -108,7 +111,7 @@ class Listener:
     async def send(self, source, body=b"{}", headers=None, *, id_="e-1", type_=None, secret_of=None):
         """One request signed as the sender would."""
         scheme = HOOKS[secret_of or source].scheme
-        signed = scheme.sign(body, now=NOW, id=id_, type=type_, url=f"{self.url}/hooks/{source}")
+        signed = sign(scheme, body, now=NOW, id=id_, type=type_, url=f"{self.url}/hooks/{source}")
         return await self.post(source, body, signed | (headers or {}))
 
     def counted(self, source, reason):
@@ -121,7 +124,7 @@ async def read(answer):
 
 
 @contextlib.asynccontextmanager
-async def listen(*, reject=None, public_url=None, trusted_proxies=(), max_body=MAX_BODY):
+async def listen(*, reject=None, fetch=None, learn=None, public_url=None, trusted_proxies=(), max_body=MAX_BODY):
     """A running listener; afterwards it is shut down."""
     intake, metrics, rejected, paused, draining = Recorder(), Metrics(), [], set(), []
 
@@ -139,6 +142,8 @@ async def listen(*, reject=None, public_url=None, trusted_proxies=(), max_body=M
         reject=reject or keep,
         paused=paused.__contains__,
         draining=lambda: bool(draining),
+        fetch=fetch or no_fetch,
+        learn=learn or no_learn,
         trusted_proxies=trusted_proxies,
     )
     runner = make_runner(app)
@@ -151,6 +156,14 @@ async def listen(*, reject=None, public_url=None, trusted_proxies=(), max_body=M
             yield Listener(url, intake, metrics, rejected, paused, draining, session)
     finally:
         await runner.cleanup()
+
+
+async def no_fetch(url):
+    raise Retryable(f"nothing is fetched here: {url}")
+
+
+async def no_learn(name, secret):
+    return False
 
 
 def gzipped(body):

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from relay.errors import Overloaded, Refused, Unavailable
 from tests.hooks.listener import HOOKS, NOW, listen
+from tests.signing import sign
 
 BODY = json.dumps({"id": "z-1", "type": "zen:event-type:ticket.created", "time": "2023-11-14T22:13:20Z"}).encode()
 SIGNED = ["partners", "code", "helpdesk", "token", "login", "url", "shop"]
@@ -76,7 +77,7 @@ async def test_every_scheme_takes_what_is_signed_and_refuses_what_is_not(source)
 @pytest.mark.parametrize("source", ["partners", "code", "helpdesk", "shop"])
 async def test_a_changed_body_is_401_and_nothing_is_parsed_or_kept_of_it_but_its_hash(source):
     async with listen() as listener:
-        signed = HOOKS[source].scheme.sign(BODY, now=NOW, id="1")
+        signed = sign(HOOKS[source].scheme, BODY, now=NOW, id="1")
         assert is_problem(await listener.post(source, b"[" * 100_000, signed), 401, "signature_wrong")
         rejection = listener.rejected[0]
         assert (rejection.source, rejection.status, rejection.reason) == (source, 401, "signature_wrong")
@@ -100,7 +101,7 @@ async def speak(listener, *lines):
 
 async def test_a_repeated_signature_header_is_401():
     async with listen() as listener:
-        good = HOOKS["code"].scheme.sign(b"{}", now=NOW, id="1")["x-hub-signature-256"].encode()
+        good = sign(HOOKS["code"].scheme, b"{}", now=NOW, id="1")["x-hub-signature-256"].encode()
         assert (await speak(listener, b"X-Hub-Signature-256: " + good)).startswith(b"HTTP/1.1 202")
         for other in (good, b"sha256=" + b"0" * 64):
             lines = (b"X-Hub-Signature-256: " + good, b"X-Hub-Signature-256: " + other)
@@ -148,9 +149,7 @@ async def test_other_methods_are_405_and_told_the_right_one(method):
         assert listener.counted("open", "method") == 1
 
 
-@pytest.mark.parametrize(
-    "content_type", ["text/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense"]
-)
+@pytest.mark.parametrize("content_type", ["image/png", "application/octet-stream", "nonsense"])
 async def test_a_foreign_content_type_is_415(content_type):
     async with listen() as listener:
         assert is_problem(await listener.send("code", b"{}", {"Content-Type": content_type}), 415, "content_type")
@@ -249,8 +248,8 @@ async def test_each_refusal_is_one_line_with_reason_and_hint():
 async def test_the_url_that_is_signed_is_the_public_one():
     async with listen(public_url="https://relay.example.com/in/") as listener:
         scheme = HOOKS["url"].scheme
-        inside = scheme.sign(b"{}", now=NOW, id="1", url=f"{listener.url}/hooks/url")
-        outside = scheme.sign(b"{}", now=NOW, id="1", url="https://relay.example.com/in/hooks/url")
+        inside = sign(scheme, b"{}", now=NOW, id="1", url=f"{listener.url}/hooks/url")
+        outside = sign(scheme, b"{}", now=NOW, id="1", url="https://relay.example.com/in/hooks/url")
         assert (await listener.post("url", b"{}", inside))[0] == 401
         assert (await listener.post("url", b"{}", outside))[0] == 202
 
@@ -265,7 +264,7 @@ async def test_forwarded_headers_count_from_trusted_networks_only(network, statu
         "X-Forwarded-For": "6.6.6.6, 203.0.113.9",
     }
     async with listen(trusted_proxies=(ipaddress.ip_network(network),)) as listener:
-        signed = HOOKS["url"].scheme.sign(b"{}", now=NOW, id="1", url="https://us.example/hooks/url")
+        signed = sign(HOOKS["url"].scheme, b"{}", now=NOW, id="1", url="https://us.example/hooks/url")
         assert (await listener.post("url", b"{}", signed | forwarded))[0] == status
         await listener.post("code", b"{}", forwarded)
         assert listener.rejected[-1].remote == remote

@@ -1,0 +1,125 @@
+"""`relay verify SCHEME FILE`: one captured request, judged without a server, as the listener would."""
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relay.cli.options import AsJson, Headers, Payload
+from relay.errors import RelayError
+
+if TYPE_CHECKING:
+    from relay.schemes import Request, Scheme
+
+_LISTS = frozenset({"versions", "topics", "origins", "cut", "xml_lists"})
+
+
+def complete_scheme(incomplete: str) -> list[str]:
+    from relay.schemes import names
+
+    return sorted(name for name in names() if name.startswith(incomplete))
+
+
+SchemeName = Annotated[
+    str,
+    typer.Argument(
+        metavar="SCHEME", help="How the sender signs, as `relay sources` lists it.", autocompletion=complete_scheme
+    ),
+]
+
+
+def verify(
+    scheme: SchemeName,
+    file: Payload,
+    secret: Annotated[
+        list[str] | None, typer.Option("--secret", help="The secret; may be repeated.", envvar="RELAY_VERIFY_SECRET")
+    ] = None,
+    method: Annotated[str, typer.Option("--method", "-X", help="The request's method.")] = "POST",
+    url: Annotated[
+        str, typer.Option("--url", help="The address that the sender called, for schemes that sign it.")
+    ] = "",
+    header: Headers = None,
+    at: Annotated[
+        float | None,
+        typer.Option("--at", help="When it came, in seconds since 1970; left out, its age is told and not judged."),
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="A further key of the scheme, as KEY=VALUE; may be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a captured request is the sender's, and why not: `valid` (exit 0) or `invalid` (exit 1)."""
+    from relay import schemes
+    from relay.cli.output import print_json, print_line
+    from relay.cli.payload import read_header_lines, read_payload
+    from relay.secret import Secret
+
+    spec = schemes.SchemeSpec(scheme, tuple(Secret(one) for one in secret or ()), _options(sets or ()))
+    try:
+        made = schemes.build(spec, lenient=spec.scheme != "hmac")
+    except schemes.SchemeFault as fault:
+        raise RelayError(f"scheme {scheme}: {fault.key}: {fault.message}") from None
+    headers = schemes.Headers(read_header_lines(header))
+    now = int((time.time() if at is None else at) * 1_000)
+    request = schemes.Request(method.upper(), url, headers, read_payload(file), now, lists=made.lists)
+    verdict = _judge(spec, made.of(request), request, aged=at is not None)
+    if as_json:
+        print_json(verdict)
+    else:
+        print_line(_line(verdict))
+    if not verdict["valid"]:
+        raise typer.Exit(1)
+
+
+def _judge(spec: Any, scheme: "Scheme", request: "Request", *, aged: bool) -> dict[str, Any]:
+    from relay.errors import Rejected
+    from relay.schemes import diagnose
+
+    told: dict[str, Any] = {"valid": True, "scheme": scheme.name, "reason": None, "message": None, "hint": None}
+    try:
+        _verify(scheme, request)
+    except Rejected as error:
+        told |= {"reason": error.reason, "message": str(error), "hint": diagnose(spec, request, error)}
+        told["valid"] = not aged and error.reason in {"timestamp_old", "timestamp_future"}
+    return told
+
+
+def _verify(scheme: "Scheme", request: "Request") -> None:
+    import asyncio
+
+    from relay.errors import Retryable
+    from relay.hooks import fetch
+    from relay.schemes import NeedsCertificate
+
+    try:
+        scheme.verify(request)
+    except NeedsCertificate as needed:
+        try:
+            pem = asyncio.run(fetch(needed.url))
+        except Retryable as error:
+            raise RelayError(f"{error} ({needed.url}); give the certificate by --set cert_pem=@FILE") from None
+        if scheme.trust is not None:
+            scheme.trust.keep(needed.url, pem, request.received_at)
+        scheme.verify(request)
+
+
+def _options(sets: Any) -> dict[str, Any]:
+    """`KEY=VALUE` pairs; `@FILE` is a file's text, and a key of several values takes them with commas between."""
+    from relay.cli.payload import read_payload
+
+    found: dict[str, Any] = {}
+    for pair in sets:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise RelayError(f"--set {pair!r} is no pair; write KEY=VALUE")
+        text = read_payload(value[1:]).decode() if value.startswith("@") else value
+        found[key.replace("-", "_")] = tuple(text.split(",")) if key in _LISTS else text
+    return found
+
+
+def _line(verdict: dict[str, Any]) -> str:
+    if verdict["valid"] and verdict["reason"] is None:
+        return "valid"
+    if verdict["valid"]:
+        return f"valid (when it was signed; {verdict['hint']}; --at says when it came)"
+    return f"invalid: {verdict['reason']}: {verdict['message']}; {verdict['hint']}"

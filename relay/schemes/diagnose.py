@@ -1,0 +1,102 @@
+"""Why a request was refused, found out by trying what usually goes wrong; for the operator, never for the caller."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from relay.errors import Rejected
+from relay.schemes.build import build, options
+from relay.schemes.catalog import names, vendor
+from relay.schemes.document import Unreadable, parse
+from relay.schemes.entry import Jwt, Signature, Token
+from relay.schemes.request import Request
+from relay.schemes.spec import NeedsCertificate, SchemeFault, SchemeSpec
+
+_LARGEST: Final = 64 << 10
+_TRIED: Final = frozenset(
+    {"signature_wrong", "signature_missing", "signature_malformed", "token_missing", "timestamp_missing"}
+)
+
+
+def diagnose(spec: SchemeSpec, request: Request, error: Rejected) -> str:
+    """The likeliest cause of a refusal: what would have been right, else the error's own hint.
+
+    It takes a few signatures' time; bodies above 64 KiB are not tried in other forms.
+    """
+    if error.status != 401 or error.reason not in _TRIED:
+        return error.hint
+    return next(_causes(spec, request), error.hint)
+
+
+def _causes(spec: SchemeSpec, request: Request) -> Iterator[str]:
+    for url, told in _addresses(request.url):
+        if _fits(spec, replace(request, url=url)):
+            yield f"it is right for {told}: set http.public_url, or http.trusted_proxies"
+    for body, told in _bodies(request.body):
+        if _fits(spec, replace(request, body=body)):
+            yield f"the body was re-encoded on the way: the signature is right for it {told}; forward its own bytes"
+    for key in ("text", "hex", "base64") if spec.scheme == "hmac" else ():
+        if _fits(replace(spec, options={**spec.options, "key": key}), request):
+            yield f"it is right when the secret is read as {key}: set `key: {key}`"
+    for name in _signed_like(request, spec):
+        if _fits(SchemeSpec(name, spec.secrets, _shared(spec, name)), request):
+            yield f"it is right for scheme {name}: set that scheme on the source"
+    others = [name for name in _signed_like(request, spec) if name != spec.scheme]
+    if others and not build(spec).of(request).applies(request):
+        yield f"the headers are those of scheme {others[0]}: is that the sender?"
+
+
+def _fits(spec: SchemeSpec, request: Request) -> bool:
+    """Whether the signature is right, however old."""
+    try:
+        scheme = build(spec)
+        scheme.of(request).verify(request)
+    except Rejected as error:
+        return error.reason in {"timestamp_old", "timestamp_future"}
+    except (SchemeFault, NeedsCertificate):
+        return False
+    return scheme.proves
+
+
+def _addresses(url: str) -> Iterator[tuple[str, str]]:
+    if url.startswith("http://"):
+        yield f"https{url[4:]}", "the https address"
+    if url.startswith("https://"):
+        yield f"http{url[5:]}", "the http address"
+    if url.endswith("/"):
+        yield url[:-1], "the address without its last slash"
+    else:
+        yield f"{url}/", "the address with a slash at its end"
+
+
+def _bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
+    if not body or len(body) > _LARGEST:
+        return
+    yield body.rstrip(b"\r\n"), "without the line break at its end"
+    yield body + b"\n", "with a line break at its end"
+    yield body.replace(b"\r\n", b"\n"), "with plain line breaks"
+    try:
+        data = parse(body)
+    except Unreadable:
+        return
+    for plain in (False, True):
+        for spaces in ((",", ":"), (", ", ": ")):
+            form = "compact" if spaces[0] == "," else "spaced"
+            told = f"as {form} JSON with its letters escaped" if plain else f"as {form} JSON"
+            yield json.dumps(data, ensure_ascii=plain, separators=spaces).encode(), told
+
+
+def _signed_like(request: Request, spec: SchemeSpec) -> list[str]:
+    """The schemes whose header the request has, with signatures; never a weaker one of the same vendor's choice."""
+    return sorted(name for name in names() if name != spec.scheme and _headers(name) & set(request.headers))
+
+
+def _headers(scheme: str) -> frozenset[str]:
+    forms = [form for form in vendor(scheme).proof if isinstance(form, Signature | Jwt | Token)]
+    found = frozenset(form.header.lower() for form in forms if form.header)
+    return found - {"authorization"}
+
+
+def _shared(spec: SchemeSpec, scheme: str) -> dict[str, object]:
+    return {key: value for key, value in spec.options.items() if key in options(scheme) and key != "versions"}

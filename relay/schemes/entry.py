@@ -1,0 +1,222 @@
+"""The form of a vendor's entry, the YAML in `vendors/`: what a stranger checks against the vendor's document."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from relay.units import duration
+
+CATEGORIES: Final = (
+    "crm", "helpdesk", "development", "communication", "commerce", "marketing", "productivity", "standard", "generic",
+)  # fmt: skip
+Algorithm = Literal[
+    "hmac-sha1", "hmac-sha256", "hmac-sha512",
+    "sha256",                     # plain SHA-256 with the secret in front (HubSpot v1, v2)
+    "ed25519", "ecdsa-p256-sha256", "rsa-sha1", "rsa-sha256",
+]  # fmt: skip
+Key = Literal["text", "hex", "base64", "whsec", "whpk", "nfkd"]
+Milliseconds = Annotated[int, BeforeValidator(lambda value: duration(value) if isinstance(value, str) else value)]
+Several = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Time(_Form):
+    """The time of signing: a phrase (`at`), or the part of the signature's header that begins with `prefix`.
+
+    With `first` it is the first part of the signature's header whatever it begins with (Recurly).
+    """
+
+    at: str | None = None
+    header: str | None = None
+    prefix: str | None = None
+    first: bool = False
+    unit: Literal["seconds", "milliseconds", "rfc3339", "http"] = "seconds"
+
+
+class Certificate(_Form):
+    """A certificate that the request names: `url` says where, `host` and `path` are what may be fetched (regexes)."""
+
+    url: str
+    host: str
+    path: str = ".*"
+
+
+class Signature(_Form):
+    """A signature over a composed string.
+
+    `header` or `at` (a phrase) holds `prefix` and the signature, several of them where there is a `separator`; with
+    `numbered` the header ends in -1, -2, ... `only` are phrases and what they must be (`*`: there) for this proof to
+    be the one that counts, `equal` pairs of phrases that must be the same. `each` judges every item of that list.
+    `secrets` limits it to secrets that begin so. `ports` also tries the URL with and without its default port.
+    """
+
+    by: Literal["signature"] = "signature"
+    header: str | None = None
+    at: str | None = None
+    numbered: bool = False
+    algorithm: Algorithm = "hmac-sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    prefix: str = ""
+    separator: str | None = None
+    content: str = "{{ body }}"
+    key: Key = "text"
+    timestamp: Time | None = None
+    tolerance: Milliseconds = 300_000
+    certificate: Certificate | None = None
+    only: dict[str, str] = {}
+    equal: dict[str, str] = {}
+    each: str | None = None
+    secrets: str | None = None
+    ports: bool = False
+
+
+class Token(_Form):
+    """A secret shown as it is: in `header` (after the word `lead`, if any), in the parameter `query` of the URL, or at
+    the path `at` in the body, whose `*` means every item.
+
+    `option` names the key of the source by which the operator chooses another header, parameter or path.
+    """
+
+    by: Literal["token"]
+    header: str | None = None
+    lead: str = ""
+    query: str | None = None
+    at: str | None = None
+    option: Literal["header", "query", "field"] | None = None
+    secrets: str | None = None
+
+
+class Login(_Form):
+    """As the operator chose at the vendor's: HTTP Basic (`username`, or a secret `user:password`), a token in the
+    header that `header` names, else `Authorization: Bearer`. `only` limits the choice."""
+
+    by: Literal["login"]
+    only: Literal["basic", "token", "any"] = "any"
+
+
+class Jwt(_Form):
+    """A JSON Web Token in a header, after the word `lead` or bare.
+
+    `claims` are phrases that claims must equal; a name with `?` must be there just when the body is not empty.
+    """
+
+    by: Literal["jwt"]
+    header: str
+    lead: str = "Bearer"
+    algorithm: Literal["HS256", "RS256"] = "HS256"
+    required: tuple[str, ...] = ()
+    claims: dict[str, str] = {}
+    issuer: str | None = None
+
+
+class Nothing(_Form):
+    """Nothing is signed; a secret, where there is one, must stand in the URL as `?<query>=`."""
+
+    by: Literal["nothing"]
+    query: str = "token"
+
+
+Proof = Annotated[Signature | Token | Login | Jwt | Nothing, Field(discriminator="by")]
+
+
+class Fields(_Form):
+    """Where an event stands in a body, and its fields in an event (phrases; of several the first that is there).
+
+    `each` is the list of a batch, or several (`data.entry.*.changes`: the changes of every entry); `carry` are the
+    keys of what is around an item that the item gets. Where no id is found it is
+    the hash of the canonical body, the paths in `without` left out; with `hash: false` there is none, because two
+    events of this vendor may have the same body.
+    """
+
+    each: Several = ()
+    carry: tuple[str, ...] = ()
+    id: Several = ()
+    type: Several = ()
+    subject: Several = ()
+    time: Several = ()
+    without: tuple[str, ...] = ()
+    hash: bool = True
+
+
+class Answer(_Form):
+    """What a vendor is answered; `text` and the values of `json` and `headers` are phrases."""
+
+    status: int = 200
+    type: str = "application/json"
+    text: str | None = None
+    json_: dict[str, str | int | bool] | None = Field(default=None, alias="json")
+    headers: dict[str, str] = {}
+
+
+class Handshake(_Form):
+    """A request that proves that somebody is at home, and is no event.
+
+    `when` are phrases and what they must be (`*`: there). `proof` says whether it is signed as events are. `equal`
+    are pairs of phrases that must be the same, else 403. `learn` is the phrase of a secret to keep, `confirm` that of
+    a URL to fetch, on a host that matches `host`.
+    """
+
+    name: str
+    method: Literal["GET", "HEAD", "OPTIONS", "POST"] = "POST"
+    when: dict[str, str] = {}
+    proof: bool = True
+    equal: dict[str, str] = {}
+    answer: Answer = Answer()
+    learn: str | None = None
+    confirm: str | None = None
+    host: str = ""
+
+
+class Option(_Form):
+    """A key of the source beside its secret, as the operator reads of it."""
+
+    says: str
+    required: bool = False
+
+
+class Delivery(_Form):
+    """What the vendor does: how long it waits for an answer, how it tries again, what comes at once."""
+
+    deadline: Milliseconds | None = None
+    retries: str | None = None
+    batch: str | None = None
+
+
+class Vendor(_Form):
+    """One scheme.
+
+    `picks` makes it a choice among others by their headers, the strongest first; `accepts` are those that it takes
+    unless the operator names others under `versions`. `equal` are pairs of phrases that must be the same in every
+    request, where the second is there. `lists` are XML elements that are lists however many come; `unfold` form fields
+    that hold JSON, `unwrap` the one of them that is the whole event. `cut` are credentials in the body (paths), `hide`
+    further headers with credentials, `mark` headers that `relay send` adds, with the event's `id` or `type`.
+    `secret_required: false`: without a secret nothing is proved, and `relay check` warns. `learns`: the secret comes
+    with a handshake and need not be configured.
+    """
+
+    name: str
+    category: Literal[CATEGORIES]  # type: ignore[valid-type] # the one list, also of `relay sources`
+    secret: str | None = None
+    secret_required: bool = True
+    learns: bool = False
+    options: dict[str, Option] = {}
+    picks: tuple[str, ...] = ()
+    accepts: tuple[str, ...] = ()
+    proof: tuple[Proof, ...] = ()
+    event: Fields = Fields()
+    handshakes: tuple[Handshake, ...] = ()
+    answer: Answer | None = None
+    lists: frozenset[str] = frozenset()
+    unfold: tuple[str, ...] = ()
+    unwrap: str | None = None
+    equal: dict[str, str] = {}
+    cut: tuple[str, ...] = ()
+    hide: tuple[str, ...] = ()
+    mark: dict[str, str] = {}
+    delivery: Delivery = Delivery()
+    setup: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    facts: tuple[str, ...]

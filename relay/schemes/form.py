@@ -1,0 +1,114 @@
+"""Form bodies to the tree that rules see: bracketed names nest as PHP's do, a repeated name becomes a list."""
+
+import io
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from multipart import MultipartError, MultipartParser
+
+from relay.schemes.document import Unreadable, decode, parse
+
+_MOST: Final = 2_000
+_DEEPEST: Final = 20
+_BRACKETS: Final = re.compile(r"\[([^\[\]]*)\]")
+_NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
+
+
+def pairs(raw: bytes, charset: str = "utf-8") -> list[tuple[str, str]]:
+    """The fields of an urlencoded body, decoded, in order, blank ones too. Raises `Unreadable`: `form`, `charset`."""
+    text = decode(raw, charset)
+    try:
+        found = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST)
+    except UnicodeDecodeError:
+        raise Unreadable("charset", "a field of the form is not UTF-8 under its percent signs") from None
+    except ValueError:
+        raise Unreadable("form", f"the form has more than {_MOST} fields") from None
+    _require_storable(found)
+    return found
+
+
+def fields(raw: bytes, charset: str = "utf-8") -> dict[str, Any]:
+    """An urlencoded body as a tree. Raises `Unreadable`."""
+    return _tree(pairs(raw, charset))
+
+
+def parts(raw: bytes, boundary: str, charset: str = "utf-8") -> dict[str, Any]:
+    """A multipart/form-data body as a tree; of a file its name, type and size in bytes. Raises `Unreadable`."""
+    if not boundary:
+        raise Unreadable("multipart", "the content type multipart/form-data names no boundary")
+    parser = MultipartParser(
+        io.BytesIO(raw),
+        boundary,
+        charset=charset,
+        part_limit=_MOST,
+        spool_limit=len(raw) + 1,
+        memory_limit=len(raw) + 1,
+    )
+    try:
+        found = [(part.name, _part(part)) for part in parser]
+    except (MultipartError, UnicodeError, LookupError) as error:
+        raise Unreadable("multipart", f"the body is not multipart/form-data: {error}") from None
+    _require_storable([(name, value) for name, value in found if isinstance(value, str)])
+    return _tree(found)
+
+
+def unfold(data: Any, names: Iterable[str]) -> Any:
+    """The form with the JSON inside some of its fields parsed, where they are there. Raises `Unreadable`."""
+    if not isinstance(data, dict):
+        return data
+    inside = {name: parse(data[name].encode()) for name in names if isinstance(data.get(name), str)}
+    return data | inside
+
+
+def _part(part: Any) -> Any:
+    if part.filename is None:
+        return part.value
+    return {"filename": part.filename, "contentType": part.content_type, "size": part.size}
+
+
+def _tree(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in found:
+        _put(tree, _path(name), value)
+    return tree
+
+
+def _path(name: str) -> list[str]:
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return [name]
+    inner = _BRACKETS.findall(match[2])
+    if len(inner) > _DEEPEST:
+        raise Unreadable("depth", f"a field's name nests more than {_DEEPEST} deep")
+    return [match[1], *inner]
+
+
+def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    """`a[b]=1` is {"a": {"b": 1}}; `a[]=1` and a name that comes again make a list."""
+    *outer, last = path
+    if last == "" and outer:
+        *outer, last = outer
+        value = [value]
+    for key in outer:
+        inner = tree.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise Unreadable("form", f"the field {key[:80]!r} is both a value and a group of values")
+        tree = inner
+    _add(tree, last, value)
+
+
+def _add(tree: dict[str, Any], key: str, value: Any) -> None:
+    if key not in tree:
+        tree[key] = value
+    elif isinstance(tree[key], dict):
+        raise Unreadable("form", f"the field {key[:80]!r} is both a value and a group of values")
+    else:
+        known = tree[key] if isinstance(tree[key], list) else [tree[key]]
+        tree[key] = known + (value if isinstance(value, list) else [value])
+
+
+def _require_storable(found: Iterable[tuple[str, str]]) -> None:
+    if any("\0" in name or "\0" in value for name, value in found):
+        raise Unreadable("characters", "a field has the character NUL, which no database holds")

@@ -1,0 +1,66 @@
+"""A body out of its compression, never more of it than is allowed."""
+
+import zlib
+from typing import Final
+
+from relay.errors import Rejected
+from relay.schemes.document import Unreadable
+
+_WINDOWS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+"""zlib's window bits; `deflate` means zlib's format (RFC 9110), and many send the bare one."""
+
+
+_MEMBERS: Final = 100
+"""A gzip body may be several in a row; each costs a copy of the rest, so that many are an attack."""
+
+
+def inflate(body: bytes, encoding: str | None, most: int) -> bytes:
+    """The body without its content encoding.
+
+    Raises `Unreadable` when it is not what the encoding says, `Rejected`: 413 when more than `most` bytes would come
+    out, 415 for an encoding that is not read here.
+    """
+    name = (encoding or "identity").strip().lower()
+    if name in {"identity", ""}:
+        return body
+    if name not in _WINDOWS:
+        raise Rejected(
+            "this content encoding is not read here; send gzip, deflate or none",
+            status=415,
+            reason="content_encoding",
+            hint=f"the sender compresses with {name[:40]!r}",
+        )
+    for window in _WINDOWS[name]:
+        inflated = _expand(body, window, most)
+        if inflated is not None:
+            return inflated
+    raise Unreadable("encoding", f"the body is not {name}, or ends too early")
+
+
+def too_large(most: int) -> Rejected:
+    """The refusal of a body above `most` bytes."""
+    return Rejected(
+        f"the body is larger than {most} bytes",
+        status=413,
+        reason="too_large",
+        hint="raise http.max_body if this sender's events are that large",
+    )
+
+
+def _expand(body: bytes, window: int, most: int) -> bytes | None:
+    """What the body, of one or more members, inflates to; None when it is not of this format."""
+    out = b""
+    for _ in range(_MEMBERS):
+        if not body:
+            return out
+        machine = zlib.decompressobj(window)
+        try:
+            out += machine.decompress(body, most + 1 - len(out))
+        except zlib.error:
+            return None
+        if len(out) > most:
+            raise too_large(most)
+        if not machine.eof:
+            return None
+        body = machine.unused_data
+    return None if body else out

@@ -1,0 +1,28 @@
+"""A URL with and without the port that its scheme has by default: Twilio signs the one or the other."""
+
+from dataclasses import replace
+from typing import Final
+from urllib.parse import urlsplit
+
+from relay.schemes.request import Request
+
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+def twins(request: Request) -> list[Request]:
+    """The request under the other ways to write its URL."""
+    parts = urlsplit(request.url)
+    default = _PORTS.get(parts.scheme)
+    host = parts.netloc.rpartition("@")[2]
+    if default is None or not host:
+        return []
+    if host.endswith(f":{default}"):
+        return [_under(request, parts.netloc.removesuffix(f":{default}"), parts.netloc)]
+    if ":" in host.rpartition("]")[2]:
+        return []
+    return [_under(request, f"{parts.netloc}:{default}", parts.netloc)]
+
+
+def _under(request: Request, netloc: str, known: str) -> Request:
+    scheme, rest = request.url.split("://", 1)
+    return replace(request, url=f"{scheme}://{netloc}{rest.removeprefix(known)}")

@@ -1,0 +1,116 @@
+"""From the bytes of a body to its tree: by content type, out of its compression, within bounds. Pure."""
+
+import re
+from codecs import BOM_UTF8
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import Any, Final
+
+from relay.errors import Rejected
+from relay.schemes import form, xml
+from relay.schemes.cloudevents import BATCHED, STRUCTURED, is_json
+from relay.schemes.document import Unreadable, parse
+from relay.schemes.inflate import inflate
+
+_CHARSET: Final = re.compile(r"charset\s*=\s*\"?([^\";\s]+)", re.IGNORECASE)
+_BOUNDARY: Final = re.compile(r"boundary\s*=\s*(?:\"([^\"]+)\"|([^\";\s]+))", re.IGNORECASE)
+_UNTYPED: Final = frozenset({"", "text/plain"})
+_LINES: Final = frozenset({"application/x-ndjson", "application/jsonl", "application/jsonlines"})
+
+
+class Form(Enum):
+    """How a body is read."""
+
+    JSON = "json"
+    LINES = "lines"
+    CLOUD = "cloud"
+    CLOUDS = "clouds"
+    FIELDS = "fields"
+    PARTS = "parts"
+    XML = "xml"
+    FOREIGN = "foreign"
+
+
+_FORMS: Final = {
+    STRUCTURED: Form.CLOUD,
+    BATCHED: Form.CLOUDS,
+    "application/x-www-form-urlencoded": Form.FIELDS,
+    "multipart/form-data": Form.PARTS,
+    "application/xml": Form.XML,
+    "text/xml": Form.XML,
+    "application/soap+xml": Form.XML,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A content type: `form`, the charset (UTF-8 unless one is named) and the boundary of its parts."""
+
+    form: Form
+    charset: str = "utf-8"
+    boundary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A body: the tree, the inflated bytes, and whether the tree is just what the bytes parse to as UTF-8 JSON."""
+
+    data: Any
+    raw: bytes
+    form: Form
+    verbatim: bool = False
+
+
+@lru_cache(maxsize=256)
+def media(content_type: str) -> Media:
+    """What a `Content-Type` says; an empty one and text/plain are taken for JSON, and it shows when they are not."""
+    bare, _, parameters = content_type.partition(";")
+    charset, boundary = _CHARSET.search(parameters), _BOUNDARY.search(parameters)
+    edge = (boundary[1] or boundary[2]) if boundary else ""
+    return Media(_form(bare.strip().lower()), charset[1] if charset else "utf-8", edge)
+
+
+def read(body: bytes, content_type: str, encoding: str | None, *, most: int, lists: frozenset[str]) -> Reading:
+    """Inflate and parse. `most` bounds the inflated size in bytes; `lists` names the XML elements that are lists.
+
+    Raises `Unreadable` for what is not what its type says, `Rejected`: 413 when more than `most` bytes come out, 415
+    for a content encoding or type that is not read here.
+    """
+    kind = media(content_type)
+    raw = inflate(body, encoding, most)
+    match kind.form:
+        case Form.FIELDS:
+            return Reading(form.fields(raw, kind.charset), raw, kind.form)
+        case Form.PARTS:
+            return Reading(form.parts(raw, kind.boundary, kind.charset), raw, kind.form)
+        case Form.XML:
+            return Reading(xml.parse(raw, kind.charset, lists), raw, kind.form)
+        case Form.LINES:
+            return Reading([parse(line, kind.charset) for line in raw.splitlines() if line.strip()], raw, kind.form)
+        case Form.FOREIGN:
+            raise _foreign(content_type)
+    verbatim = kind.form is Form.JSON and kind.charset.lower() == "utf-8" and not raw.startswith(BOM_UTF8)
+    return Reading(parse(raw, kind.charset), raw, kind.form, verbatim)
+
+
+def _form(bare: str) -> Form:
+    if bare in _FORMS:
+        return _FORMS[bare]
+    if bare in _LINES:
+        return Form.LINES
+    if bare.endswith("+xml"):
+        return Form.XML
+    return Form.JSON if bare in _UNTYPED or is_json(bare) else Form.FOREIGN
+
+
+def _foreign(content_type: str) -> Rejected:
+    return Rejected(
+        f"the content type {content_type[:80]!r} is not read here; send application/json",
+        status=415,
+        reason="content_type",
+        hint="set the sender to JSON",
+    )
+
+
+__all__ = ["Form", "Media", "Reading", "Unreadable", "media", "read"]

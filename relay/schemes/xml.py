@@ -1,0 +1,51 @@
+"""XML to the same tree each time: local names, declared lists, no entities."""
+
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+import xmltodict
+
+from relay.schemes.document import Unreadable, decode, require_shallow
+
+
+def parse(raw: bytes, charset: str, lists: frozenset[str]) -> dict[str, Any]:
+    """The tree of a document: elements by local name, attributes as `@name`, text beside either as `#text`.
+
+    An element with neither children nor attributes is its text (null when empty); one in `lists`, or that comes
+    several times, is a list. Namespaces and their prefixes are left out, so that a sender may choose others.
+    Raises `Unreadable`: `xml`, `charset`, `depth`, `empty`. Document types and entities are refused.
+    """
+    text = decode(raw, charset)
+    if not text.strip():
+        raise Unreadable("empty", "the body is empty; it must be XML")
+    try:
+        found = xmltodict.parse(
+            text.encode(),
+            encoding="utf-8",
+            disable_entities=True,
+            force_list=_chooser(lists),
+            postprocessor=_local,  # type: ignore[arg-type] # None leaves a key out, which its stub does not know
+            process_namespaces=False,
+        )
+    except ExpatError as error:
+        raise Unreadable("xml", f"the body is not XML: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise Unreadable("xml", f"this XML is not read here: {error}") from None
+    require_shallow(found)
+    return dict(found)
+
+
+def _chooser(lists: frozenset[str]) -> Any:
+    return lambda _path, key, _value: _bare(key) in lists
+
+
+def _local(_path: Any, key: str, value: Any) -> tuple[str, Any] | None:
+    """A key without its prefix; the declarations of namespaces are left out."""
+    if key == "@xmlns" or key.startswith("@xmlns:"):
+        return None
+    return _bare(key), value
+
+
+def _bare(key: str) -> str:
+    lead = "@" if key.startswith("@") else ""
+    return lead + key.removeprefix("@").rpartition(":")[2]
