@@ -169,7 +169,11 @@ class EventPage(Wire):
 
 
 class Rejection(Wire):
-    """A refused request; `digest` is the body's SHA-256 in hex, `hint` the likely cause."""
+    """A refused request; `digest` is the body's SHA-256 in hex, `hint` the likely cause.
+
+    `kept` says that the request can be judged again, until `keptUntil`; `readmitted` are the ids of the events that it
+    has become since, null when it has not.
+    """
 
     id: str
     at: Moment
@@ -181,6 +185,9 @@ class Rejection(Wire):
     headers: dict[str, str]
     size: int
     digest: str
+    kept: bool
+    kept_until: Moment | None
+    readmitted: list[str] | None
 
 
 class Rejections(Wire):

@@ -15,6 +15,7 @@ from relay.model import (
     Failure,
     Gauges,
     Rejection,
+    RejectionView,
     Result,
     ResultType,
     ResultView,
@@ -120,7 +121,7 @@ class Memory:
 
     async def rejected(self, source, limit):
         self._reach()
-        return [one for one in self.refused if source in (None, one.source)][:limit]
+        return [view for view in self.refused if source in (None, view.rejection.source)][:limit]
 
     async def gauges(self):
         self.asked += 1
@@ -203,8 +204,8 @@ def make_failed(number):
     return event, dispatch, attempts, told
 
 
-def make_rejection(number):
-    return Rejection(
+def make_rejection(number, **view):
+    rejection = Rejection(
         id=f"r-{number}",
         at=NOW,
         source="helpdesk",
@@ -216,3 +217,4 @@ def make_rejection(number):
         size=12,
         digest="ab" * 32,
     )
+    return RejectionView(rejection, **view)

@@ -187,6 +187,16 @@ async def test_rules_and_rejections_are_listed(http, memory):
     assert (await get(http, "/api/rejected?source=other"))["rejected"] == []
 
 
+async def test_a_rejection_says_whether_it_is_kept_and_what_it_has_become(http, memory):
+    memory.refused = [make_rejection(1), make_rejection(2, kept_until=NOW), make_rejection(3, readmitted=("0190-1",))]
+    refused = (await get(http, "/api/rejected"))["rejected"]
+    assert [(one["kept"], one["keptUntil"], one["readmitted"]) for one in refused] == [
+        (False, None, None),
+        (True, "2026-11-23T02:13:20.000Z", None),
+        (False, None, ["0190-1"]),
+    ]
+
+
 async def test_a_ledger_that_is_away_is_said_with_retry_after(http, memory):
     memory.away = True
     answer = await http.get("/api/events")
