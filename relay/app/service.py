@@ -9,6 +9,7 @@ from relay import __version__
 from relay.app import adapters, inputs
 from relay.app.clock import boottime, wall
 from relay.app.dry import make_rules
+from relay.app.judge import Court
 from relay.app.listen import listen, make_runner
 from relay.app.operations import Desk
 from relay.app.sources import Sources
@@ -185,12 +186,13 @@ class Service:
         return await listen(stack, make_runner(app), "health", self.settings.http.health)
 
     async def _listen_ops(self, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake) -> str:
-        desk = Desk(ledger, intake, self.settings, self.sources, new_id, wall, self._freed, self._told)
-        token = self.settings.http.token
+        http = self.settings.http
+        judges = Court(inputs.make_hooks(self.settings), intake, http.max_body, new_id)
+        desk = Desk(ledger, intake, self.settings, self.sources, judges, new_id, wall, self._freed, self._told)
         app = make_ops_app(
-            ledger, ledger, desk, token=token, status=self.status, version=__version__, encode=encode, clock=wall
+            ledger, ledger, desk, token=http.token, status=self.status, version=__version__, encode=encode, clock=wall
         )
-        return await listen(stack, make_runner(app), "ops", self.settings.http.ops)
+        return await listen(stack, make_runner(app), "ops", http.ops)
 
     async def _listen_hooks(self, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake) -> str:
         http = self.settings.http
