@@ -5,11 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.app.dry import dry_run
+from relay.app.judge import Judges
+from relay.app.readmit import readmit
 from relay.app.sources import Sources
 from relay.config import Settings
+from relay.errors import NotFound
 from relay.intake import Intake, replay, retry
 from relay.model import Dispatch, Ids
 from relay.ports import Archive
+from relay.secret import Secret
+from relay.telemetry import get_log
+
+log = get_log()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +27,7 @@ class Desk:
     intake: Intake
     settings: Settings
     controls: Sources
+    judges: Judges
     ids: Ids
     clock: Callable[[], int]
     freed: Callable[[], None]
@@ -65,3 +73,18 @@ class Desk:
 
     async def resume_source(self, name: str) -> None:
         await self.controls.set_paused(name, paused=False)
+
+    async def readmit(self, name: str, *, dry_run: bool) -> Mapping[str, Any]:
+        self.controls.require(name)
+        return await readmit(self.archive, name, self.judges(name, dry_run), now=self.clock(), dry_run=dry_run)
+
+    async def forget(self, name: str) -> bool:
+        return await self.controls.forget(name)
+
+    async def learned_secret(self, name: str) -> Secret:
+        self.controls.require(name)
+        secret = (await self.archive.learned()).get(name)
+        if secret is None:
+            raise NotFound(f"no handshake has brought a secret for source {name}; have the vendor send one")
+        log.info("secret.shown", source=name)
+        return secret

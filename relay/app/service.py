@@ -9,6 +9,7 @@ from relay import __version__
 from relay.app import adapters, inputs
 from relay.app.clock import boottime, wall
 from relay.app.dry import make_rules
+from relay.app.judge import Court
 from relay.app.learned import Hooks
 from relay.app.listen import listen, make_runner
 from relay.app.operations import Desk
@@ -72,7 +73,8 @@ class Service:
         ledger = self.ledger = await self._open_ledger(stack)
         self._gauges = ledger.gauges
         cargo = await stack.enter_async_context(adapters.make_cargo(self.settings, self.metrics))
-        self.sources = Sources(self.settings.sources, ledger)
+        self.hooks = Hooks(self.settings)
+        self.sources = Sources(self.settings.sources, ledger, self.hooks.take)
         self._add_dispatch(ledger, cargo)
         self._add_upkeep(ledger)
         intake = self._make_intake(ledger)
@@ -187,17 +189,16 @@ class Service:
         return await listen(stack, make_runner(app), "health", self.settings.http.health)
 
     async def _listen_ops(self, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake) -> str:
-        desk = Desk(ledger, intake, self.settings, self.sources, new_id, wall, self._freed, self._told)
-        token = self.settings.http.token
+        http = self.settings.http
+        judges = Court(self.hooks.by_name, intake, http.max_body, new_id)
+        desk = Desk(ledger, intake, self.settings, self.sources, judges, new_id, wall, self._freed, self._told)
         app = make_ops_app(
-            ledger, ledger, desk, token=token, status=self.status, version=__version__, encode=encode, clock=wall
+            ledger, ledger, desk, token=http.token, status=self.status, version=__version__, encode=encode, clock=wall
         )
-        return await listen(stack, make_runner(app), "ops", self.settings.http.ops)
+        return await listen(stack, make_runner(app), "ops", http.ops)
 
     async def _listen_hooks(self, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake) -> str:
         http = self.settings.http
-        self.hooks = Hooks(self.settings, ledger)
-        await self.hooks.refresh()
         app = make_hooks_app(
             self.hooks.by_name,
             intake,
@@ -211,7 +212,7 @@ class Service:
             paused=self.sources.is_paused,
             draining=lambda: self.status.phase is Phase.DRAINING,
             fetch=fetch,
-            learn=self.hooks.learn,
+            learn=self.hooks.learner(self.sources.learn),
         )
         return await listen(stack, make_hooks_runner(app), "hooks", http.hooks)
 

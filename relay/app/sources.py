@@ -1,4 +1,4 @@
-"""The configured sources, and which of them a person has paused."""
+"""The configured sources: which of them a person has paused, and what handshakes have taught them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import Any
 from relay.config import AmqpSource, WebhookSource
 from relay.errors import NotFound
 from relay.ports import Archive
+from relay.secret import Secret
 from relay.telemetry import get_log
 from relay.units import iso
 
@@ -18,12 +19,22 @@ Switch = Callable[[], None]
 
 
 class Sources:
-    """Follows the ledger, so that a pause holds on every replica and over restarts."""
+    """Follows the ledger, so that a pause or a secret holds on every replica and over restarts.
 
-    def __init__(self, sources: Mapping[str, WebhookSource | AmqpSource], archive: Archive) -> None:
+    `taught` is given all secrets that handshakes brought, whenever they are read.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, WebhookSource | AmqpSource],
+        archive: Archive,
+        taught: Callable[[Mapping[str, Secret]], None],
+    ) -> None:
         self._sources = sources
         self._archive = archive
+        self._taught = taught
         self._paused: frozenset[str] = frozenset()
+        self._learned: Mapping[str, Secret] = {}
         self._last: Mapping[str, int] = {}
         self._switches: dict[str, tuple[Switch, Switch]] = {}
 
@@ -36,15 +47,47 @@ class Sources:
 
     async def set_paused(self, name: str, *, paused: bool) -> None:
         """Pause or resume everywhere. Raises NotFound."""
-        if name not in self._sources:
-            raise NotFound(f"there is no source {name!r}; there are: {', '.join(self._sources) or 'none'}")
+        self.require(name)
         await self._archive.pause_source(name, paused=paused)
         log.info("source.paused" if paused else "source.resumed", source=name)
         await self.refresh()
 
+    def require(self, name: str) -> None:
+        """Raises NotFound for a source that is not configured."""
+        if name not in self._sources:
+            raise NotFound(f"there is no source {name!r}; there are: {', '.join(self._sources) or 'none'}")
+
+    def secret(self, name: str) -> Secret | None:
+        """The secret that a handshake brought; None when none did."""
+        return self._learned.get(name)
+
+    async def learn(self, name: str, secret: Secret) -> bool:
+        """Keep the secret that a handshake brought, from now on; False when another one is kept already.
+
+        An empty one is never kept: with it, anybody could sign.
+        """
+        if not secret or not await self._archive.learn(name, secret):
+            return False
+        if self.secret(name) != secret:
+            log.info("secret.learned", source=name)
+        await self.refresh()
+        return True
+
+    async def forget(self, name: str) -> bool:
+        """Drop it, also that of a source that is not configured any more; False when there is none. Raises NotFound."""
+        forgotten = await self._archive.forget(name)
+        if not forgotten:
+            self.require(name)
+            return False
+        log.info("secret.forgotten", source=name)
+        await self.refresh()
+        return True
+
     async def refresh(self) -> None:
         """Take over what the ledger says."""
         before, self._paused = self._paused, await self._archive.paused_sources()
+        self._learned = await self._archive.learned()
+        self._taught(self._learned)
         self._last = await self._archive.last_events(tuple(self._sources))
         for name in before ^ self._paused:
             if name in self._switches:
@@ -60,7 +103,8 @@ class Sources:
     def describe(self) -> Sequence[Mapping[str, Any]]:
         """The sources for the API."""
         return [
-            _describe(name, source, self._last.get(name)) | {"paused": self.is_paused(name)}
+            _describe(name, source, self._last.get(name))
+            | {"paused": self.is_paused(name), "learned": name in self._learned}
             for name, source in self._sources.items()
         ]
 

@@ -12,10 +12,12 @@ from relay.cli.cancel import cancel
 from relay.cli.check import check
 from relay.cli.demo import demo
 from relay.cli.events import events
+from relay.cli.forget import forget
 from relay.cli.guard import Guarded
 from relay.cli.health import health
 from relay.cli.init import init
 from relay.cli.migrate import migrate
+from relay.cli.readmit import readmit
 from relay.cli.replay import replay
 from relay.cli.retry import retry
 from relay.cli.sandbox import sandbox
@@ -65,6 +67,8 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "replay": replay,
         "retry": retry,
         "cancel": cancel,
+        "readmit": readmit,
+        "forget": forget,
         "tail": tail,
     },
     "Maintain": {"migrate": migrate, "schema": schema, "health": health},

@@ -15,7 +15,9 @@ from relay.cli.guard import Unreachable, reason
 from relay.errors import Conflict, NotFound, RelayError
 from relay.secret import Secret
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=5)
+LONG: Final = 600.0
+"""Seconds for what takes a commit per request."""
+_SHORT: Final = 60.0
 _STREAM: Final = aiohttp.ClientTimeout(total=None, connect=5, sock_read=45)
 _TYPES: Final = {"application/json", "text/event-stream"}
 _STRANGER: Final = "{url} answers, but not as a relay does ({what}); is it the listener of http.ops?"
@@ -32,11 +34,11 @@ class Client:
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON at `/api/...`; parameters that are None are left out."""
-        return asyncio.run(self._ask("GET", path, {name: value for name, value in query.items() if value is not None}))
+        return asyncio.run(self._ask("GET", path, query))
 
-    def post(self, path: str, body: Any = None) -> Any:
-        """The JSON that an action answers."""
-        return asyncio.run(self._ask("POST", path, {}, body or {}))
+    def post(self, path: str, body: Any = None, *, within: float = _SHORT, **query: Any) -> Any:
+        """The JSON that an action answers, within so many seconds; parameters likewise."""
+        return asyncio.run(self._ask("POST", path, query, body or {}, within))
 
     async def results(self, after: str, *, follow: bool) -> AsyncGenerator[tuple[str, Any]]:
         """The stream of results: pairs of cursor and CloudEvent, at first the cursor at which it begins and None.
@@ -48,10 +50,13 @@ class Client:
             async for event in _events(answer):
                 yield event
 
-    async def _ask(self, method: str, path: str, query: dict[str, Any], body: Any = None) -> Any:
+    async def _ask(
+        self, method: str, path: str, query: dict[str, Any], body: Any = None, within: float = _SHORT
+    ) -> Any:
+        asked = {name: value for name, value in query.items() if value is not None}
         async with (
-            self._open(_TIMEOUT) as session,
-            self._request(session, method, path, params=query, json=body) as answer,
+            self._open(aiohttp.ClientTimeout(total=within, connect=5)) as session,
+            self._request(session, method, path, params=asked, json=body) as answer,
         ):
             return await answer.json()
 

@@ -79,9 +79,17 @@ def _print_rejected(rejected: list[dict[str, Any]]) -> None:
     if not rejected:
         return print_line("no refused requests")
     return print_table(
-        ["at", "source", "status", "reason", "hint", "remote"],
+        ["at", "source", "reason", "hint", "remote", "kept until", "readmitted"],
         [
-            (short(one["at"]), one["source"], one["status"], one["reason"], one["hint"], one["remote"])
+            (short(one["at"]), *(one[key] for key in ("source", "reason", "hint", "remote")), *_kept(one))
             for one in rejected
         ],
     )
+
+
+def _kept(one: dict[str, Any]) -> tuple[str, str]:
+    """Until when it can be judged again; the events that it has become."""
+    from relay.cli.output import short
+
+    became = one["readmitted"]
+    return short(one["keptUntil"]), "" if became is None else "\n".join(became) or "as no event"

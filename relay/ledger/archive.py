@@ -6,10 +6,11 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, select
 
-from relay.ledger import browse, hand, prune
+from relay.ledger import browse, hand, learned, prune, refused
 from relay.ledger.commit import Work
 from relay.ledger.terms import Terms
-from relay.model import Dispatch, Entry, Event, EventDetail, EventPage, EventQuery, Gauges, Rejection
+from relay.model import Dispatch, Entry, Event, EventDetail, EventPage, EventQuery, Gauges, Rejection, RejectionView
+from relay.secret import Secret
 
 T = TypeVar("T")
 
@@ -48,8 +49,23 @@ class SqlArchive:
     async def cancel(self: Database, dispatch_id: str) -> Dispatch:
         return await self.write(partial(hand.cancel, dispatch_id=dispatch_id, terms=self.terms))
 
-    async def rejected(self: Database, source: str | None, limit: int) -> list[Rejection]:
-        return await self.read(partial(browse.rejected, source=source, limit=limit))
+    async def rejected(self: Database, source: str | None, limit: int) -> list[RejectionView]:
+        return await self.read(partial(refused.views, source=source, limit=limit))
+
+    async def refused(self: Database, source: str, limit: int, after: str | None) -> list[Rejection]:
+        return await self.read(partial(refused.page, source=source, limit=limit, after=after))
+
+    async def readmitted(self: Database, rejection_id: str, event_ids: Sequence[str]) -> None:
+        await self.write(partial(refused.readmit, rejection_id=rejection_id, event_ids=event_ids))
+
+    async def learn(self: Database, source: str, secret: Secret) -> bool:
+        return await self.write(partial(learned.learn, source=source, secret=secret))
+
+    async def learned(self: Database) -> Mapping[str, Secret]:
+        return await self.read(learned.secrets)
+
+    async def forget(self: Database, source: str) -> bool:
+        return await self.write(partial(learned.forget, source=source))
 
     async def paused_sources(self: Database) -> frozenset[str]:
         return await self.read(browse.paused)

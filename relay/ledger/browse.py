@@ -1,4 +1,4 @@
-"""What people ask the ledger: pages of events, all about one, the refused, the gauges. Reads only."""
+"""What people ask the ledger: pages of events, all about one, the gauges. Reads only."""
 
 import json
 from collections import defaultdict
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, lite
 from relay.errors import NotFound
 from relay.ledger import counters
 from relay.ledger.rows import event_of, failure_of, result_of
-from relay.ledger.schema import attempts, dispatches, events, outbox, paused_sources, rejections, results, work
+from relay.ledger.schema import attempts, dispatches, events, outbox, paused_sources, results, work
 from relay.ledger.sql import is_alone
 from relay.ledger.terms import Terms
 from relay.model import (
@@ -27,7 +27,6 @@ from relay.model import (
     EventView,
     Gauges,
     ParkReason,
-    Rejection,
     ResultView,
     State,
 )
@@ -212,17 +211,6 @@ def dispatch_from(row: RowMapping, state: State) -> Dispatch:
     return Dispatch(
         **{name: row[name] for name in same}, on_unknown=row["on_unknown"], failure=failure_of(row), state=state
     )
-
-
-def rejected(conn: Connection, _now: int, *, source: str | None, limit: int) -> list[Rejection]:
-    """Refused requests, newest first."""
-    wanted = select(rejections).order_by(rejections.c.at.desc(), rejections.c.id.desc()).limit(limit)
-    if source is not None:
-        wanted = wanted.where(rejections.c.source == source)
-    return [
-        Rejection(**{**row, "headers": json.loads(row["headers"])})  # the columns are its fields
-        for row in conn.execute(wanted).mappings()
-    ]
 
 
 def paused(conn: Connection, _now: int) -> frozenset[str]:

@@ -8,19 +8,17 @@ from hashlib import sha256
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select
 
 from relay.ledger import outbox
-from relay.ledger.rows import dispatch_row, encode, event_row, work_row
-from relay.ledger.schema import dispatches, events, rejections, seen, work
-from relay.ledger.sql import Row, Upsert, keep_first, padded, run, upsert, write_many
+from relay.ledger.rows import dispatch_row, event_row, work_row
+from relay.ledger.schema import dispatches, events, seen, work
+from relay.ledger.sql import Row, Upsert, padded, run, upsert, write_many
 from relay.ledger.terms import Terms
-from relay.model import Entry, Event, EventStatus, Receipt, Rejection, State
+from relay.model import Entry, Event, EventStatus, Receipt, State
 
 REDELIVERY: Final = 3_600_000
 """Milliseconds for which a content without an id is known."""
-KEPT: Final = 1_000
-"""Refused requests kept per source."""
 
 Delivery = Sequence["Prepared"]
 
@@ -181,33 +179,3 @@ def _rules(conn: Connection, event_ids: set[str]) -> defaultdict[str, list[tuple
         for row in conn.execute(_RULES, {"ids": padded(sorted(event_ids))}):
             rules[row.event_id].append((row.id, row.rule))
     return rules
-
-
-def reject(conn: Connection, _now: int, batch: Sequence[Rejection]) -> list[None]:
-    """Keep refused requests, the newest of each source."""
-    rows = [_rejection_row(one) for one in batch]
-    write_many(conn, keep_first(rejections, conn.dialect.name), sorted(rows, key=_by_id))
-    for source in sorted({one.source for one in batch}):
-        _trim(conn, source)
-    return [None] * len(batch)
-
-
-def _trim(conn: Connection, source: str) -> None:
-    mine = select(rejections.c.id).where(rejections.c.source == source)
-    surplus = mine.order_by(rejections.c.at.desc(), rejections.c.id.desc()).offset(KEPT)
-    conn.execute(delete(rejections).where(rejections.c.id.in_(surplus)))
-
-
-def _rejection_row(one: Rejection) -> Row:
-    return {
-        "id": one.id,
-        "at": one.at,
-        "source": one.source,
-        "status": one.status,
-        "reason": one.reason,
-        "hint": one.hint,
-        "remote": one.remote,
-        "headers": encode(dict(one.headers)),
-        "size": one.size,
-        "digest": one.digest,
-    }

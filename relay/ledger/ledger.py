@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from relay.ledger import counters, inbox, leases, outbox, record, work
+from relay.ledger import counters, inbox, leases, outbox, record, refused, work
 from relay.ledger.archive import SqlArchive
 from relay.ledger.commit import Committer, Lane, Store, Work
 from relay.ledger.faults import refusal
@@ -28,7 +28,7 @@ class SqlLedger(SqlArchive):
         self._accept: Lane[inbox.Delivery, list[Receipt]] = Lane(partial(inbox.accept, terms=terms), most=128)
         self._claim: Lane[int, list[Claim]] = Lane(partial(work.claim, terms=terms))
         self._due: Lane[int, list[Due]] = Lane(outbox.due)
-        self._reject: Lane[Rejection, None] = Lane(inbox.reject)
+        self._reject: Lane[Rejection, None] = Lane(refused.reject)
         self._sequence: Lane[None, bool] = Lane(outbox.sequence)
         first_what_frees = (self._record, self._settle, self._accept, self._claim, self._due, self._reject)
         self._committer = Committer(store, (*first_what_frees, self._sequence))

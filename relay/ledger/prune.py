@@ -4,6 +4,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, or_, select
 
+from relay.ledger import refused
 from relay.ledger.schema import attempts, dispatches, events, leases, outbox, results, seen, slots, work
 from relay.ledger.terms import Terms
 from relay.model import EventStatus, State
@@ -13,10 +14,11 @@ _STALE: Final = 3_600_000
 
 
 def prune(conn: Connection, now: int, *, terms: Terms) -> int:
-    """One turn; how many rows of events and seen ids were deleted."""
+    """One turn; how many rows of events, seen ids and kept requests were deleted."""
     gone = _delete_events(conn, _finished(now - terms.retain))
     gone += _delete_events(conn, _unmatched(conn, now, terms))
     gone += _delete_seen(conn, now)
+    gone += refused.expire(conn, now)
     conn.execute(delete(leases).where(leases.c.until < now - _STALE))
     conn.execute(delete(slots).where(slots.c.until < now - _STALE))
     return gone

@@ -14,11 +14,13 @@ identities on its own, so that it outlives pruned events.
 - `counters` has four rows: `position` (the last cursor given to a result), `pace` (the next free start under
   `cargo.rate`, in microseconds), `paused` (milliseconds of global pauses that are over), `paused_since` (start of the
   pause that is on, else 0).
+- Only `kept` and `learned` hold credentials: what a refused request would prove itself by, for as long as it can be
+  verified again, and the secrets that handshakes brought. Nothing reads them but what verifies.
 - Places for rules to come (`once`, `debounce`, `order`, `limit`, `budget`) are tables of their own.
 
 Times are integers, milliseconds UTC by the database's clock, unless an outsider gave them (`events.time`,
-`events.received_at`, `results.time`). JSON is kept as text. There are no foreign keys: rows go in together and are
-pruned together, and checks would cost every insert.
+`events.received_at`, `results.time`, `rejections.at`, `kept.expires_at`). JSON is kept as text. There are no foreign
+keys: rows go in together and are pruned together, and checks would cost every insert.
 """
 
 from typing import Any, Final
@@ -234,7 +236,30 @@ rejections: Final = Table(
     Column("headers", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("digest", Text, nullable=False),
+    Column("readmitted", Text, comment="JSON list of the events it became; null until then"),
     Index("rejections_source", "source", "at", "id"),
+)
+
+kept: Final = Table(
+    "kept",
+    metadata,
+    Column("id", Id, primary_key=True, comment="of the rejection"),
+    Column("source", Text, nullable=False),
+    Column("size", BigInteger, nullable=False, comment="of the body, in bytes"),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("request", Text, nullable=False, comment="JSON in ASCII: method, url, headers"),
+    Column("body", LargeBinary, nullable=False),
+    Index("kept_source", "source", "id", "size"),
+    Index("kept_expires", "expires_at"),
+)
+
+learned: Final = Table(
+    "learned",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("secret", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    **_NARROW,
 )
 
 paused_sources: Final = Table(

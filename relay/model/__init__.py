@@ -14,7 +14,9 @@ from relay.model.view import (
     EventQuery,
     EventView,
     Gauges,
+    Kept,
     Rejection,
+    RejectionView,
     ResultView,
 )
 
@@ -41,6 +43,7 @@ __all__ = [
     "Failure",
     "Gauges",
     "Ids",
+    "Kept",
     "Message",
     "Move",
     "Page",
@@ -48,6 +51,7 @@ __all__ = [
     "Receipt",
     "Recorded",
     "Rejection",
+    "RejectionView",
     "Result",
     "ResultType",
     "ResultView",

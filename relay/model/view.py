@@ -115,8 +115,26 @@ class EventDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """The whole of a refused request, so that it can be verified again, until `expires_at` (milliseconds).
+
+    `url` is the one that the sender used, `headers` (lower-case names) hold what it proved itself by, `body` is what
+    came over the wire. All three may hold credentials, so none of them is ever printed.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rejection:
-    """Bounded metadata of a refused request; `headers` without secrets, `digest` the body's SHA-256 in hex."""
+    """Bounded metadata of a refused request; `headers` without secrets, `digest` the body's SHA-256 in hex.
+
+    `id` is a UUIDv7, `at` when the request came, in milliseconds. `kept` is the request itself, where it is kept.
+    """
 
     id: str
     at: int
@@ -128,6 +146,20 @@ class Rejection:
     headers: Mapping[str, str]
     size: int
     digest: str
+    kept: Kept | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectionView:
+    """A refused request as people see it: without what was kept of it.
+
+    `kept_until` is milliseconds, None when its body is not kept. `readmitted` are the ids of the events that it has
+    become, None when it was not readmitted.
+    """
+
+    rejection: Rejection
+    kept_until: int | None = None
+    readmitted: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from aiohttp import web
 from relay.ops import show, wire
 from relay.ops.ask import (
     EventsAsk,
+    ReadmitAsk,
     RejectedAsk,
     ReplayAsk,
     ResultsAsk,
@@ -71,6 +72,18 @@ class Api:
         name = request.match_info["name"]
         await self._operations.resume_source(name)
         return wire.SourceState(name=name, paused=False)
+
+    async def readmit(self, request: web.Request) -> wire.Readmission:
+        asked = read_query(request, ReadmitAsk)
+        told = await self._operations.readmit(request.match_info["name"], dry_run=asked.dry_run)
+        return wire.Readmission.model_validate(told)
+
+    async def forget(self, request: web.Request) -> wire.Forgotten:
+        return wire.Forgotten(forgotten=await self._operations.forget(request.match_info["name"]))
+
+    async def secret(self, request: web.Request) -> wire.LearnedSecret:
+        secret = await self._operations.learned_secret(request.match_info["name"])
+        return wire.LearnedSecret(secret=secret.reveal())
 
     async def rules(self, _: web.Request) -> wire.Rules:
         return wire.Rules.model_validate({"rules": self._operations.rules()})

@@ -90,6 +90,12 @@ class RejectedAsk(Ask):
     limit: Annotated[int, Field(ge=1, le=1000, description="the most that are listed")] = 100
 
 
+class ReadmitAsk(Ask):
+    """How to judge refused requests again."""
+
+    dry_run: Annotated[bool, Field(alias="dryRun", description="judge only: take nothing in")] = False
+
+
 class ReplayAsk(Ask):
     """How to replay an event."""
 
@@ -155,7 +161,7 @@ def _validate(model: type[Model], document: Mapping[str, Any], kind: str) -> Mod
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        known = ", ".join(model.model_fields)
+        known = ", ".join(field.alias or name for name, field in model.model_fields.items())
         raise BadRequest("; ".join(_fault(fault, kind, known) for fault in error.errors())) from None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from relay.model import Dispatch
+from relay.secret import Secret
 
 
 class Operations(Protocol):
@@ -42,4 +43,20 @@ class Operations(Protocol):
 
     async def resume_source(self, name: str) -> None:
         """Take events from a source again. Raises `NotFound`."""
+        ...
+
+    async def readmit(self, name: str, *, dry_run: bool) -> Mapping[str, Any]:
+        """Judge the refused requests of a source again and take in what is right now; with `dry_run` only judge.
+
+        Gives what became of each, ready for JSON (`relay.ops.wire.Readmission`). What was taken in before an error
+        stays so, and is not judged again. Raises `NotFound`, `Conflict` for a source that keeps none, `Overloaded`.
+        """
+        ...
+
+    async def forget(self, name: str) -> bool:
+        """Drop the secret that a handshake brought, on all replicas; False when there was none. Raises `NotFound`."""
+        ...
+
+    async def learned_secret(self, name: str) -> Secret:
+        """The secret that a handshake brought. Raises `NotFound`, also when none did."""
         ...

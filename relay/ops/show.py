@@ -58,7 +58,8 @@ def started(dispatch: model.Dispatch) -> wire.Started:
     )
 
 
-def rejection(refused: model.Rejection) -> wire.Rejection:
+def rejection(view: model.RejectionView) -> wire.Rejection:
+    refused = view.rejection
     return wire.Rejection(
         id=refused.id,
         at=iso(refused.at),
@@ -70,6 +71,9 @@ def rejection(refused: model.Rejection) -> wire.Rejection:
         headers=dict(refused.headers),
         size=refused.size,
         digest=refused.digest,
+        kept=view.kept_until is not None,
+        kept_until=_moment(view.kept_until),
+        readmitted=None if view.readmitted is None else list(view.readmitted),
     )
 
 

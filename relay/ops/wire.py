@@ -3,7 +3,7 @@
 Within a version, fields are only added.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -169,7 +169,11 @@ class EventPage(Wire):
 
 
 class Rejection(Wire):
-    """A refused request; `digest` is the body's SHA-256 in hex, `hint` the likely cause."""
+    """A refused request; `digest` is the body's SHA-256 in hex, `hint` the likely cause.
+
+    `kept` says that the request can be judged again, until `keptUntil`; `readmitted` are the ids of the events that it
+    has become since, null when it has not.
+    """
 
     id: str
     at: Moment
@@ -181,12 +185,38 @@ class Rejection(Wire):
     headers: dict[str, str]
     size: int
     digest: str
+    kept: bool
+    kept_until: Moment | None
+    readmitted: list[str] | None
 
 
 class Rejections(Wire):
     """Refused requests, newest first."""
 
     rejected: list[Rejection]
+
+
+class Judged(Wire):
+    """A refused request that was judged again; `at` is when it came.
+
+    `events` are the ids of those it has become, of the first ones for a `duplicate`. `reason` and `hint` say why it was
+    refused again.
+    """
+
+    id: str
+    at: Moment
+    verdict: Literal["readmitted", "duplicate", "refused"]
+    reason: str | None
+    hint: str | None
+    events: list[str]
+
+
+class Readmission(Wire):
+    """What became of the refused requests of a source, oldest first; a duplicate counts in neither number."""
+
+    readmitted: int
+    refused: int
+    requests: list[Judged]
 
 
 class Added(Wire):
@@ -203,7 +233,10 @@ class Replayed(Wire):
 
 
 class Source(Open):
-    """A way in. `type` is `webhook` (then `path`) or `amqp` (then `queue`)."""
+    """A way in. `type` is `webhook` (then `path`) or `amqp` (then `queue`).
+
+    `learned` says that it verifies by a secret that a handshake brought.
+    """
 
     name: str
     type: str
@@ -211,6 +244,7 @@ class Source(Open):
     path: str | None = None
     queue: str | None = None
     paused: bool = False
+    learned: bool = False
     last_event_at: Moment | None = None
 
 
@@ -225,6 +259,18 @@ class SourceState(Wire):
 
     name: str
     paused: bool
+
+
+class Forgotten(Wire):
+    """Whether there was a learned secret to forget."""
+
+    forgotten: bool
+
+
+class LearnedSecret(Wire):
+    """The secret that a handshake brought."""
+
+    secret: Annotated[str, Field(repr=False)]
 
 
 class Rule(Open):

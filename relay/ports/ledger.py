@@ -22,9 +22,11 @@ from relay.model import (
     Receipt,
     Recorded,
     Rejection,
+    RejectionView,
     Result,
     Settled,
 )
+from relay.secret import Secret
 
 
 class Inbox(Protocol):
@@ -52,7 +54,11 @@ class Inbox(Protocol):
         ...
 
     async def reject(self, rejection: Rejection) -> None:
-        """Keep the metadata of a refused request; only the newest 1,000 per source are kept."""
+        """Keep the metadata of a refused request and, if it has one, its `kept` part, in one transaction.
+
+        Per source the newest 1,000 are kept, and of `kept` parts the newest 1,000 and 64 MiB of bodies; metadata stays
+        for as long as its `kept` part does. A body above 64 MiB is not kept.
+        """
         ...
 
 
@@ -169,8 +175,37 @@ class Archive(Protocol):
         """
         ...
 
-    async def rejected(self, source: str | None, limit: int) -> list[Rejection]:
-        """Refused requests, newest first."""
+    async def rejected(self, source: str | None, limit: int) -> list[RejectionView]:
+        """Refused requests, newest first; what is kept of them is not read."""
+        ...
+
+    async def refused(self, source: str, limit: int, after: str | None) -> list[Rejection]:
+        """The refused requests of a source that are kept and not expired, oldest first, each with its `kept` part.
+
+        `after` is the last id of the page before, None for the first page.
+        """
+        ...
+
+    async def readmitted(self, rejection_id: str, event_ids: Sequence[str]) -> None:
+        """Mark a refused request as having become these events and drop its `kept` part, in one transaction.
+
+        The first mark stays; one that is not there any more is left alone.
+        """
+        ...
+
+    async def learn(self, source: str, secret: Secret) -> bool:
+        """Keep the secret that a handshake brought for a source; whether this is now the kept one.
+
+        The first wins, also among replicas: False when another is kept already, until it is forgotten.
+        """
+        ...
+
+    async def learned(self) -> Mapping[str, Secret]:
+        """The secrets that handshakes brought, by source."""
+        ...
+
+    async def forget(self, source: str) -> bool:
+        """Drop the secret that a handshake brought, so that the next one is kept; False when there was none."""
         ...
 
     async def paused_sources(self) -> frozenset[str]:
@@ -190,7 +225,7 @@ class Archive(Protocol):
         ...
 
     async def prune(self) -> int:
-        """Delete up to 500 rows of what is past its time (finished events, seen ids, leases); how many."""
+        """Delete up to 500 rows of what is past its time (finished events, seen ids, kept requests); how many."""
         ...
 
     async def ping(self) -> None:

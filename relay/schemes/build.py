@@ -139,7 +139,7 @@ def _proof(
         case Login():
             return [_login(form, secrets, spec.options)]
         case Jwt():
-            live = tuple(secret.reveal() for secret in secrets)
+            live = tuple(_jwt_key(form, secret.reveal()) for secret in secrets)
             return [JwtProof(form, live, _tolerance(spec.options, 0), told)]
         case Nothing():
             words = tuple(secret.reveal().encode() for secret in secrets)
@@ -151,6 +151,11 @@ def _signed(
 ) -> Signed:
     live = tuple(keys.read(secret.reveal(), form.key, form.algorithm, form.encoding) for secret in secrets)
     return Signed(form, live, _tolerance(given, form.tolerance), told, trust)
+
+
+def _jwt_key(form: Jwt, secret: str) -> str:
+    """A shared secret as it is, a public key in PEM."""
+    return keys.pem(secret, "rsa-sha256") if form.algorithm == "RS256" else secret
 
 
 def _trust(forms: tuple[Any, ...], given: Mapping[str, Any]) -> Trust | None:

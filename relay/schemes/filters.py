@@ -28,6 +28,7 @@ def _uri(value: bytes, _key: bytes) -> bytes:
 FILTERS: Final[Mapping[str, Callable[[bytes, bytes], bytes]]] = {
     "sha256": lambda value, _: hashlib.sha256(value).hexdigest().encode(),
     "crc32": lambda value, _: str(zlib.crc32(value)).encode(),
+    "id15": lambda value, _: value[:15],  # Salesforce writes an id with 15 characters, or with 3 more to check it
     "lower": lambda value, _: value.lower(),
     "hubspot": _hubspot,
     "uri": _uri,

@@ -102,6 +102,12 @@ def read(secret: str, form: str, algorithm: str, encoding: str) -> Key:
     return Digest(_FORMS[form](secret), algorithm, encoding)
 
 
+def pem(secret: str, algorithm: str) -> str:
+    """A public key in PEM, from any of the forms that vendors show. Raises `SchemeFault`."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return _public(secret, algorithm).public_bytes(serialization.Encoding.PEM, form).decode()
+
+
 def of_certificate(pem: bytes, algorithm: str, encoding: str) -> Key:
     """The key in an X.509 certificate. Raises ValueError when it is none, or of another kind."""
     key = load_pem_x509_certificate(pem).public_key()

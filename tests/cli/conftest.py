@@ -61,18 +61,30 @@ def memory():
     return Memory()
 
 
-def make_ops(memory, token=None):
+@pytest.fixture
+def desk(memory):
+    return Desk(memory)
+
+
+def make_ops(memory, token=None, desk=None):
     """The ops listener's application on a Memory; call it on the loop that serves it."""
     status = Status(lambda: NOW, lambda: 0.0)
     token = Secret(token) if token else None
     return make_ops_app(
-        memory, memory, Desk(memory), token=token, status=status, version="1", encode=encode, clock=lambda: NOW
+        memory,
+        memory,
+        desk or Desk(memory),
+        token=token,
+        status=status,
+        version="1",
+        encode=encode,
+        clock=lambda: NOW,
     )
 
 
 @pytest.fixture
-def url(memory, monkeypatch, relay):
+def url(memory, desk, monkeypatch, relay):
     """The URL of a running relay; RELAY_URL names it."""
-    with serving(lambda: make_ops(memory)) as url:
+    with serving(lambda: make_ops(memory, desk=desk)) as url:
         monkeypatch.setenv("RELAY_URL", url)
         yield url

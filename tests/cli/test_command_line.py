@@ -21,6 +21,8 @@ COMMANDS = [
     "replay",
     "retry",
     "cancel",
+    "readmit",
+    "forget",
     "tail",
     "sandbox",
     "migrate",
@@ -99,5 +101,6 @@ def test_shell_completion_is_offered(shell):
     }
     environment = {"_RELAY_COMPLETE": f"complete_{shell}", "PATH": "/usr/bin:/bin"} | names
     done = run(env=environment)
+    assert "readmit" in done.stdout
     assert "replay" in done.stdout
     assert "retry" in done.stdout

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import jsonschema
 import pytest
+from typer.main import get_command
 
 from relay import schemes
+from relay.cli import app
 from relay.cli.vendors import VENDORS
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +162,14 @@ def test_source_names_are_completed(relay, config):
     assert complete_source(context, "he") == ["helpdesk"]
     config.write_text("{")
     assert complete_source(context, "he") == []
+
+
+@pytest.mark.parametrize("name", ["try", "send", "readmit", "forget"])
+def test_a_command_that_takes_a_source_completes_it(relay, config, name):
+    command = get_command(app).commands[name]
+    context = command.make_context(name, [], resilient_parsing=True)
+    [source] = [parameter for parameter in command.params if parameter.name == "source"]
+    assert [item.value for item in source.shell_complete(context, "he")] == ["helpdesk"]
 
 
 def test_migrate_makes_a_ledger_and_says_what_it_did(relay, config, monkeypatch, tmp_path):

@@ -1,6 +1,8 @@
 """events, show, replay, retry, cancel and tail against a running API."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +11,7 @@ import pytest
 
 from relay.model import ParkReason, State
 from tests.cli.conftest import make_ops, serving
-from tests.ops.desk import make_dispatch, make_event, make_failed, make_rejection, make_result
+from tests.ops.desk import NOW, make_dispatch, make_event, make_failed, make_judged, make_rejection, make_result
 
 pytestmark = pytest.mark.usefixtures("url")
 
@@ -74,6 +76,98 @@ def test_refused_requests_are_listed(relay, memory):
     memory.refused = [make_rejection(1)]
     assert "signature_wrong" in relay("events", "--rejected").stdout
     assert json.loads(relay("events", "--rejected", "--json").stdout)["rejected"][0]["id"] == "r-1"
+
+
+def test_a_refused_request_says_until_when_it_is_kept_and_what_it_has_become(relay, memory):
+    memory.refused = [
+        make_rejection(1),
+        make_rejection(2, kept_until=NOW),
+        make_rejection(3, readmitted=("0190-1", "0190-2")),
+        make_rejection(4, readmitted=()),
+    ]
+    head, *rows = relay("events", "--rejected").stdout.splitlines()
+    assert head.split() == ["at", "source", "reason", "hint", "remote", "kept", "until", "readmitted"]
+    shown = ["11-23 02:13:20", "helpdesk", "signature_wrong", "the secret was rotated at the vendor", "192.0.2.7"]
+    assert [re.split(r"  +", row.strip()) for row in rows] == [
+        shown,
+        [*shown, "11-23 02:13:20"],
+        [*shown, "0190-1"],
+        ["0190-2"],
+        [*shown, "as no event"],
+    ]
+
+
+def test_readmit_tells_the_verdict_on_each(relay, desk):
+    desk.judged.append(make_judged(2, "duplicate"))
+    result = relay("readmit", "helpdesk")
+    assert result.exit_code == 0
+    head, *rows = [line.split() for line in result.stdout.splitlines()]
+    assert head == ["id", "at", "verdict", "reason", "hint", "events"]
+    assert [(row[0], row[3], row[-1]) for row in rows] == [
+        ("r-1", "readmitted", "0190-1"),
+        ("r-2", "duplicate", "0190-2"),
+    ]
+
+
+def test_readmit_is_exit_code_1_when_something_was_refused_again(relay, desk):
+    desk.judged.append(make_judged(2, "refused", hint="still \x1b[2Janother secret"))
+    result = relay("readmit", "helpdesk")
+    assert result.exit_code == 1
+    assert "signature_wrong" in result.stdout
+    assert "\x1b" not in result.stdout
+    document = relay("readmit", "helpdesk", "--json")
+    assert document.exit_code == 1
+    assert json.loads(document.stdout)["requests"] == desk.judged
+
+
+def test_readmit_judges_only_when_it_is_told_so(relay, desk):
+    assert "nothing was taken in" in relay("readmit", "helpdesk", "--dry-run").stdout
+    assert "nothing was taken in" not in relay("readmit", "helpdesk").stdout
+    assert desk.dry == [True, False]
+
+
+def test_readmit_of_nothing_or_of_no_webhook_is_said(relay, desk):
+    desk.judged = []
+    result = relay("readmit", "helpdesk")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "no refused request of helpdesk is kept; `relay events --rejected` lists what was refused\n",
+    )
+    assert relay("readmit", "crm-bus").exit_code == 1
+    missing = relay("readmit", "nobody")
+    assert (missing.exit_code, missing.stderr) == (1, "relay: there is no source nobody\n")
+
+
+def test_forget_says_whether_there_was_a_secret(relay):
+    assert relay("forget", "helpdesk").stdout == "forgotten; the next handshake of helpdesk brings the secret\n"
+    assert relay("forget", "helpdesk").stdout == "nothing to forget: helpdesk has learned no secret\n"
+    assert json.loads(relay("forget", "helpdesk", "--json").stdout) == {"forgotten": False}
+    assert relay("forget", "nobody").exit_code == 1
+
+
+def run_on_a_terminal(*args, typed):
+    """Run a command whose stdin is a terminal on which this was typed; its exit code and what it printed."""
+    ours, its = os.openpty()
+    try:
+        os.write(ours, typed)
+        done = subprocess.run(
+            [sys.executable, "-m", "relay", *args], stdin=its, capture_output=True, text=True, timeout=30, check=False
+        )
+    finally:
+        os.close(ours)
+        os.close(its)
+    return done
+
+
+def test_forget_asks_on_a_terminal_unless_told_not_to(desk):
+    declined = run_on_a_terminal("forget", "helpdesk", typed=b"n\n")
+    assert declined.returncode == 1
+    assert "trust whoever sends the next handshake? [y/N]" in declined.stderr
+    assert (declined.stdout.strip(), list(desk.learned)) == ("", ["helpdesk"])
+    agreed = run_on_a_terminal("forget", "helpdesk", typed=b"y\n")
+    assert (agreed.returncode, desk.learned) == (0, {})
+    unasked = run_on_a_terminal("forget", "helpdesk", "--yes", typed=b"")
+    assert (unasked.returncode, unasked.stderr) == (0, "")
 
 
 def test_what_strangers_send_does_not_drive_the_terminal(relay, memory):
@@ -184,7 +278,17 @@ def test_tail_comes_back_where_it_was_cut(relay, memory):
 
 
 @pytest.mark.parametrize(
-    "command", [("events",), ("show", "x"), ("replay", "x"), ("retry", "x"), ("cancel", "x"), ("tail",)]
+    "command",
+    [
+        ("events",),
+        ("show", "x"),
+        ("replay", "x"),
+        ("retry", "x"),
+        ("cancel", "x"),
+        ("readmit", "x"),
+        ("forget", "x"),
+        ("tail",),
+    ],
 )
 def test_no_relay_there_is_exit_code_3(relay, command):
     result = relay(*command, "--url", "http://127.0.0.1:1")

@@ -1,5 +1,6 @@
 """A ledger on each of the two databases, its clock in the test's hand."""
 
+import logging
 from dataclasses import dataclass
 
 import pytest
@@ -23,6 +24,16 @@ class Clock:
 @pytest.fixture
 def clock():
     return Clock()
+
+
+@pytest.fixture
+def loud(caplog):
+    """Every statement that the databases are sent, as the library logs it: more than a relay ever writes.
+
+    Name it before the ledger: an engine asks once whether anybody listens.
+    """
+    caplog.set_level(logging.INFO, "sqlalchemy.engine")
+    return caplog
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -6,7 +6,7 @@ import pytest
 
 from relay.errors import NotFound
 from relay.ledger import SqlLedger, Terms
-from relay.model import EventQuery, EventStatus, Failure, ParkReason, Rejection, Settled, State, Verdict, tell
+from relay.model import EventQuery, EventStatus, Failure, ParkReason, Settled, State, Verdict, tell
 from tests.ledger.build import checking, created, make_chat, make_entry, make_event, move, waiting
 
 
@@ -250,18 +250,6 @@ async def test_while_the_rate_is_used_up_nothing_counts_as_due(store, clock):
     assert (await ledger.gauges()).due == 0, "more replicas would not help"
     clock.now += taken * 400
     assert (await ledger.gauges()).due == 9 - taken
-
-
-async def test_refused_requests_newest_first_of_all_or_of_one_source(ledger):
-    refused = [
-        Rejection(f"r{number}", number, source, 401, "signature_wrong", "rotate", "::1", {"host": "h"}, 3, "ab")
-        for number, source in enumerate(["helpdesk", "shop", "helpdesk"])
-    ]
-    for one in refused:
-        await ledger.reject(one)
-    assert await ledger.rejected(None, 10) == refused[::-1]
-    assert await ledger.rejected(None, 2) == refused[:0:-1]
-    assert await ledger.rejected("shop", 10) == [refused[1]]
 
 
 async def test_a_source_stays_paused_until_it_is_resumed(ledger, other, clock):

@@ -4,12 +4,10 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import func, select
 
 from relay.errors import Refused
 from relay.ledger import SqlLedger, Terms
-from relay.ledger.schema import rejections
-from relay.model import EventStatus, Failure, Rejection, State, tell
+from relay.model import EventStatus, Failure, State, tell
 from tests.ledger.build import make_dispatch, make_entry, make_event
 
 
@@ -190,15 +188,3 @@ async def test_slots_of_a_replica_that_is_gone_lapse(store, clock):
     assert await two.reserve(1) == 0
     clock.now += 30_000
     assert await two.reserve(10) == 10
-
-
-async def test_only_the_newest_thousand_refused_requests_of_a_source_are_kept(ledger):
-    def refused(number, source="helpdesk"):
-        return Rejection(f"{source}-{number:05}", number, source, 401, "signature_wrong", "", None, {}, 1, "00")
-
-    await asyncio.gather(
-        *(ledger.reject(refused(number)) for number in range(1_010)), ledger.reject(refused(1, "shop"))
-    )
-    rows = select(rejections.c.source, func.count(), func.min(rejections.c.at)).group_by(rejections.c.source)
-    found = await ledger.read(lambda conn, _: {row[0]: tuple(row[1:]) for row in conn.execute(rows)})
-    assert found == {"helpdesk": (1_000, 10), "shop": (1, 1)}

@@ -1,5 +1,6 @@
 """A ledger and a desk in memory, small enough to be read: what the operators' listeners are tested against."""
 
+from collections import Counter
 from dataclasses import replace
 
 from relay.errors import Conflict, NotFound, Unavailable
@@ -15,11 +16,14 @@ from relay.model import (
     Failure,
     Gauges,
     Rejection,
+    RejectionView,
     Result,
     ResultType,
     ResultView,
     State,
 )
+from relay.secret import Secret
+from relay.units import iso
 
 NOW = 1_795_400_000_000
 
@@ -120,7 +124,7 @@ class Memory:
 
     async def rejected(self, source, limit):
         self._reach()
-        return [one for one in self.refused if source in (None, one.source)][:limit]
+        return [view for view in self.refused if source in (None, view.rejection.source)][:limit]
 
     async def gauges(self):
         self.asked += 1
@@ -143,6 +147,9 @@ class Desk:
         self.memory = memory
         self.paused = set()
         self.tried = []
+        self.learned = {"helpdesk": Secret("hush-learned")}
+        self.judged = [make_judged(1)]
+        self.dry = []
 
     async def replay(self, event_id, *, again):
         await self.memory.event(event_id)
@@ -170,7 +177,13 @@ class Desk:
 
     def sources(self):
         return [
-            {"name": "helpdesk", "type": "webhook", "scheme": "zendesk", "paused": "helpdesk" in self.paused},
+            {
+                "name": "helpdesk",
+                "type": "webhook",
+                "scheme": "zendesk",
+                "paused": "helpdesk" in self.paused,
+                "learned": "helpdesk" in self.learned,
+            },
             {"name": "crm-bus", "type": "amqp", "queue": "crm.events", "paused": False, "lastEventAt": None},
         ]
 
@@ -184,6 +197,24 @@ class Desk:
     async def resume_source(self, name):
         self._know(name)
         self.paused.discard(name)
+
+    async def readmit(self, name, *, dry_run):
+        self._know(name)
+        if name == "crm-bus":
+            raise Conflict("source crm-bus keeps no refused requests")
+        self.dry.append(dry_run)
+        count = Counter(one["verdict"] for one in self.judged)
+        return {"readmitted": count["readmitted"], "refused": count["refused"], "requests": self.judged}
+
+    async def forget(self, name):
+        self._know(name)
+        return self.learned.pop(name, None) is not None
+
+    async def learned_secret(self, name):
+        self._know(name)
+        if name not in self.learned:
+            raise NotFound(f"source {name} has learned no secret")
+        return self.learned[name]
 
     def _know(self, name):
         if name not in {"helpdesk", "crm-bus"}:
@@ -203,8 +234,8 @@ def make_failed(number):
     return event, dispatch, attempts, told
 
 
-def make_rejection(number):
-    return Rejection(
+def make_rejection(number, **view):
+    rejection = Rejection(
         id=f"r-{number}",
         at=NOW,
         source="helpdesk",
@@ -216,3 +247,10 @@ def make_rejection(number):
         size=12,
         digest="ab" * 32,
     )
+    return RejectionView(rejection, **view)
+
+
+def make_judged(number, verdict="readmitted", **changes):
+    """A row of a readmission, as the desk tells it."""
+    row = {"id": f"r-{number}", "at": iso(NOW), "verdict": verdict, "reason": None, "hint": None, "events": []}
+    return row | ({"events": [f"0190-{number}"]} if verdict != "refused" else {"reason": "signature_wrong"}) | changes

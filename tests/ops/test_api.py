@@ -1,11 +1,13 @@
 """The API over real HTTP: what is asked, what comes back, and what is refused."""
 
+import logging
 from io import BytesIO
 
 import pytest
 
 from relay.model import EventStatus, ParkReason, State
-from tests.ops.desk import NOW, make_dispatch, make_event, make_failed, make_rejection
+from relay.ops import wire
+from tests.ops.desk import NOW, make_dispatch, make_event, make_failed, make_judged, make_rejection
 
 
 async def get(http, path, status=200):
@@ -177,6 +179,43 @@ async def test_sources_are_listed_paused_and_resumed(http, desk):
     await post(http, "/api/sources/nobody/pause", 404)
 
 
+async def test_refused_requests_are_readmitted(http, desk):
+    refused = make_judged(2, "refused", hint="the secret is still another one")
+    desk.judged.append(refused)
+    told = await post(http, "/api/sources/helpdesk/readmit")
+    assert told == {"readmitted": 1, "refused": 1, "requests": [make_judged(1), refused]}
+    await post(http, "/api/sources/helpdesk/readmit?dryRun=true")
+    assert desk.dry == [False, True]
+    await post(http, "/api/sources/nobody/readmit", 404)
+    await post(http, "/api/sources/crm-bus/readmit", 409)
+
+
+@pytest.mark.parametrize("wrong", ["dryRun=perhaps", "dryrun=true", "dry_run=true"])
+async def test_what_is_no_dry_run_takes_nothing_in(http, desk, wrong):
+    document = await post(http, f"/api/sources/helpdesk/readmit?{wrong}", 400)
+    assert "dryRun" in document["detail"]
+    assert desk.dry == []
+
+
+async def test_a_learned_secret_is_shown_on_demand_uncached_and_unlogged(http, caplog):
+    caplog.set_level(logging.DEBUG)
+    assert "hush" not in str(await get(http, "/api/sources"))
+    assert "hush" not in await (await http.get("/")).text()
+    answer = await http.get("/api/sources/helpdesk/secret")
+    assert (answer.headers["Cache-Control"], await answer.json()) == ("no-store", {"secret": "hush-learned"})
+    assert "hush" not in caplog.text
+    assert "hush" not in repr(wire.LearnedSecret(secret="hush-learned"))
+    await get(http, "/api/sources/crm-bus/secret", 404)
+
+
+async def test_a_learned_secret_is_forgotten(http, desk):
+    assert [source["learned"] for source in (await get(http, "/api/sources"))["sources"]] == [True, False]
+    assert await post(http, "/api/sources/helpdesk/forget") == {"forgotten": True}
+    assert await post(http, "/api/sources/helpdesk/forget") == {"forgotten": False}
+    assert [source["learned"] for source in (await get(http, "/api/sources"))["sources"]] == [False, False]
+    await post(http, "/api/sources/nobody/forget", 404)
+
+
 async def test_rules_and_rejections_are_listed(http, memory):
     assert (await get(http, "/api/rules"))["rules"][0]["name"] == "urgent"
     memory.refused = [make_rejection(1), make_rejection(2)]
@@ -185,6 +224,16 @@ async def test_rules_and_rejections_are_listed(http, memory):
         ("r-1", "signature_wrong", "2026-11-23T02:13:20.000Z")
     ]
     assert (await get(http, "/api/rejected?source=other"))["rejected"] == []
+
+
+async def test_a_rejection_says_whether_it_is_kept_and_what_it_has_become(http, memory):
+    memory.refused = [make_rejection(1), make_rejection(2, kept_until=NOW), make_rejection(3, readmitted=("0190-1",))]
+    refused = (await get(http, "/api/rejected"))["rejected"]
+    assert [(one["kept"], one["keptUntil"], one["readmitted"]) for one in refused] == [
+        (False, None, None),
+        (True, "2026-11-23T02:13:20.000Z", None),
+        (False, None, ["0190-1"]),
+    ]
 
 
 async def test_a_ledger_that_is_away_is_said_with_retry_after(http, memory):

@@ -40,6 +40,11 @@ CALLS = [
     ("get", "/api/sources", "/api/sources", None, 200),
     ("post", "/api/sources/{name}/pause", "/api/sources/helpdesk/pause", None, 200),
     ("post", "/api/sources/{name}/resume", "/api/sources/helpdesk/resume", None, 200),
+    ("post", "/api/sources/{name}/readmit", "/api/sources/helpdesk/readmit?dryRun=true", None, 200),
+    ("post", "/api/sources/{name}/readmit", "/api/sources/crm-bus/readmit", None, 409),
+    ("post", "/api/sources/{name}/forget", "/api/sources/helpdesk/forget", None, 200),
+    ("get", "/api/sources/{name}/secret", "/api/sources/helpdesk/secret", None, 200),
+    ("get", "/api/sources/{name}/secret", "/api/sources/crm-bus/secret", None, 404),
     ("get", "/api/rules", "/api/rules", None, 200),
     ("get", "/api/rejected", "/api/rejected", None, 200),
 ]
@@ -72,7 +77,7 @@ async def test_references_resolve_and_ids_are_unique(description):
     known = description["components"]["schemas"]
     assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= set(known)
     ids = [operation["operationId"] for methods in description["paths"].values() for operation in methods.values()]
-    assert len(set(ids)) == len(ids) == 13 - 1
+    assert len(set(ids)) == len(ids) == 15
 
 
 async def test_query_parameters_are_described(description):
@@ -80,3 +85,7 @@ async def test_query_parameters_are_described(description):
     assert set(found) == {"source", "type", "status", "since", "until", "text", "cursor", "limit"}
     assert found["limit"]["schema"] == {"maximum": 500, "minimum": 1, "type": "integer", "default": 50}
     assert "parked" in found["status"]["schema"]["enum"]
+    [dry] = [
+        one for one in description["paths"]["/api/sources/{name}/readmit"]["post"]["parameters"] if one["in"] == "query"
+    ]
+    assert (dry["name"], dry["schema"]) == ("dryRun", {"type": "boolean", "default": False})

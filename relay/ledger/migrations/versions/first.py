@@ -215,8 +215,27 @@ def _what_people_see() -> None:
         sa.Column("headers", sa.Text(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("readmitted", sa.Text(), comment="JSON list of the events it became; null until then"),
     )
     op.create_index("rejections_source", "rejections", ["source", "at", "id"])
+    op.create_table(
+        "kept",
+        sa.Column("id", ID, primary_key=True, comment="of the rejection"),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False, comment="of the body, in bytes"),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("request", sa.Text(), nullable=False, comment="JSON in ASCII: method, url, headers"),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+    )
+    op.create_index("kept_source", "kept", ["source", "id", "size"])
+    op.create_index("kept_expires", "kept", ["expires_at"])
+    op.create_table(
+        "learned",
+        sa.Column("source", sa.Text(), primary_key=True),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "paused_sources",
         sa.Column("name", sa.Text(), primary_key=True),

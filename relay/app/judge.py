@@ -1,0 +1,50 @@
+"""Judges of refused requests: the way of a webhook, from its verification to the commit, at a later time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from relay.app.readmit import Judge, Outcome, Verdict, admitted
+from relay.errors import Conflict
+from relay.hooks import Hook, Intake, decode
+from relay.model import Event, Ids, Kept
+from relay.schemes import Headers, Request
+
+Judges = Callable[[str, bool], Judge]
+"""The judge of a source by name; one for a dry run verifies and reads, and takes nothing in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Court:
+    """Implements `Judges`. `most` is the largest body in bytes, after inflating."""
+
+    hooks: Mapping[str, Hook]
+    intake: Intake
+    most: int
+    ids: Ids
+
+    def __call__(self, source: str, dry_run: bool) -> Judge:
+        """The judge of a webhook source. Raises `Conflict` for a queue, which refuses no requests."""
+        hook = self.hooks.get(source)
+        if hook is None:
+            raise Conflict(f"source {source} is a queue; what it cannot read goes to relay.dead")
+
+        async def judge(kept: Kept, at: int) -> Verdict:
+            events = self._read(hook, kept, at)
+            return Verdict(Outcome.READMITTED) if dry_run else admitted(await self.intake.accept(events))
+
+        return judge
+
+    def _read(self, hook: Hook, kept: Kept, at: int) -> list[Event]:
+        lists = hook.scheme.lists
+        request = Request(kept.method, kept.url, Headers.of(kept.headers), kept.body, at, most=self.most, lists=lists)
+        scheme = hook.scheme.of(request)
+        scheme.verify(request)
+        events = decode(hook, scheme, request, ids=self.ids)
+        return [_name(event, at, place) for place, event in enumerate(events)]
+
+
+def _name(event: Event, at: int, place: int) -> Event:
+    """An event without an id gets one of its request, so that readmitting that twice makes nothing twice."""
+    if event.external_id is not None:
+        return event
+    return replace(event, external_id=f"refused:{at}:{place}:{event.digest.hex()}")

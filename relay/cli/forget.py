@@ -1,0 +1,32 @@
+"""`relay forget SOURCE`: the end of a secret that a handshake brought."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from relay.cli.options import DEFAULT_URL, AsJson, SourceName, Token, Url
+
+
+def forget(
+    source: SourceName,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forget the secret that a handshake brought: what it signs is refused, and the next handshake's is taken."""
+    from relay.cli.client import Client, segment
+    from relay.cli.output import print_json, print_line
+    from relay.secret import Secret
+
+    if not yes and sys.stdin.isatty():
+        question = f"Refuse what {source} signs, and trust whoever sends the next handshake?"
+        typer.confirm(question, abort=True, err=True)
+    document = Client(url, Secret(token) if token else None).post(f"sources/{segment(source)}/forget")
+    if as_json:
+        print_json(document)
+    elif document["forgotten"]:
+        print_line(f"forgotten; the next handshake of {source} brings the secret")
+    else:
+        print_line(f"nothing to forget: {source} has learned no secret")

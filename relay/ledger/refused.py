@@ -1,0 +1,122 @@
+"""Refused requests: what they were, and for a while the whole of those that may be verified again."""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, exists, func, or_, select, update
+
+from relay.ledger.rows import encode
+from relay.ledger.schema import kept, rejections
+from relay.ledger.sql import Row, keep_first, write_many
+from relay.model import Kept, Rejection, RejectionView
+
+MOST: Final = 1_000
+"""Refused requests per source, and whole ones among them."""
+SPACE: Final = 64 << 20
+"""Bytes of whole bodies per source."""
+AT_ONCE: Final = 32
+"""Whole requests that expire in one turn: a database takes a while to free the pages of large bodies."""
+
+_SAME: Final = ("id", "at", "source", "status", "reason", "hint", "remote", "size", "digest")
+"""The fields of a rejection that are columns as they are."""
+_NEWEST: Final = (
+    select(
+        kept.c.id,
+        func.row_number().over(order_by=kept.c.id.desc()).label("place"),
+        func.sum(kept.c.size).over(order_by=kept.c.id.desc()).label("space"),
+    )
+    .where(kept.c.source == bindparam("source"))
+    .subquery()
+)
+_MAKE_ROOM: Final = delete(kept).where(
+    kept.c.id.in_(select(_NEWEST.c.id).where(or_(_NEWEST.c.place > MOST, _NEWEST.c.space > SPACE)))
+)
+_TRIM: Final = delete(rejections).where(
+    rejections.c.id.in_(
+        select(rejections.c.id)
+        .where(rejections.c.source == bindparam("source"))
+        .order_by(rejections.c.at.desc(), rejections.c.id.desc())
+        .offset(MOST)
+    ),
+    ~exists().where(kept.c.id == rejections.c.id),
+)
+
+
+def reject(conn: Connection, _now: int, batch: Sequence[Rejection]) -> list[None]:
+    """Keep refused requests: of each source the newest, and whole ones as far as there is room."""
+    ordered = sorted(batch, key=lambda one: one.id)
+    whole = [_kept_row(one, one.kept) for one in ordered if one.kept and len(one.kept.body) <= SPACE]
+    write_many(conn, keep_first(rejections, conn.dialect.name), [_row(one) for one in ordered])
+    write_many(conn, keep_first(kept, conn.dialect.name), whole)
+    for source in sorted({row["source"] for row in whole}):
+        conn.execute(_MAKE_ROOM, {"source": source})
+    for source in sorted({one.source for one in batch}):
+        conn.execute(_TRIM, {"source": source})
+    return [None] * len(batch)
+
+
+def _row(one: Rejection) -> Row:
+    return {name: getattr(one, name) for name in _SAME} | {"headers": encode(dict(one.headers))}
+
+
+def _kept_row(one: Rejection, whole: Kept) -> Row:
+    """Its JSON is ASCII: urls and headers may hold bytes that are no text, and must come back as they were signed."""
+    return {
+        "id": one.id,
+        "source": one.source,
+        "size": len(whole.body),
+        "expires_at": whole.expires_at,
+        "request": json.dumps([whole.method, whole.url, dict(whole.headers)]),
+        "body": whole.body,
+    }
+
+
+def views(conn: Connection, now: int, *, source: str | None, limit: int) -> list[RejectionView]:
+    """Refused requests, newest first."""
+    joined = rejections.outerjoin(kept, (kept.c.id == rejections.c.id) & (kept.c.expires_at > now))
+    wanted = select(rejections, kept.c.expires_at).select_from(joined)
+    if source is not None:
+        wanted = wanted.where(rejections.c.source == source)
+    newest = wanted.order_by(rejections.c.at.desc(), rejections.c.id.desc()).limit(limit)
+    return [_view(row) for row in conn.execute(newest).mappings()]
+
+
+def _view(row: RowMapping) -> RejectionView:
+    became = row["readmitted"]
+    return RejectionView(_rejection(row), row["expires_at"], None if became is None else tuple(json.loads(became)))
+
+
+def page(conn: Connection, now: int, *, source: str, limit: int, after: str | None) -> list[Rejection]:
+    """The whole requests of a source that have not expired, oldest first."""
+    wanted = (
+        select(rejections, kept.c.expires_at, kept.c.request, kept.c.body)
+        .join(kept, kept.c.id == rejections.c.id)
+        .where(kept.c.source == source, kept.c.id > (after or ""), kept.c.expires_at > now)
+        .order_by(kept.c.id)
+        .limit(limit)
+    )
+    return [_rejection(row, _kept(row)) for row in conn.execute(wanted).mappings()]
+
+
+def _rejection(row: RowMapping, whole: Kept | None = None) -> Rejection:
+    return Rejection(**{name: row[name] for name in _SAME}, headers=json.loads(row["headers"]), kept=whole)
+
+
+def _kept(row: RowMapping) -> Kept:
+    method, url, headers = json.loads(row["request"])
+    return Kept(method, url, headers, row["body"], row["expires_at"])
+
+
+def readmit(conn: Connection, _now: int, *, rejection_id: str, event_ids: Sequence[str]) -> None:
+    """Mark a refused request as having become these events, unless it is marked already, and drop the whole of it."""
+    mine = rejections.c.id == rejection_id
+    became = encode(list(event_ids))
+    conn.execute(delete(kept).where(kept.c.id == rejection_id))
+    conn.execute(update(rejections).where(mine, rejections.c.readmitted.is_(None)).values(readmitted=became))
+
+
+def expire(conn: Connection, now: int) -> int:
+    """Drop whole requests whose time is over; how many."""
+    over = select(kept.c.id).where(kept.c.expires_at <= now).limit(AT_ONCE)
+    return conn.execute(delete(kept).where(kept.c.id.in_(over))).rowcount
