@@ -1,4 +1,4 @@
-"""A circuit breaker over distinct dispatches, and the count of free places."""
+"""A circuit breaker over distinct dispatches, the count of free places, and a token bucket."""
 
 from enum import StrEnum
 from typing import Final
@@ -76,3 +76,20 @@ class Places:
     def close(self, places: int) -> None:
         """The work of these places is committed, or will never be."""
         self._open -= places
+
+
+class Bucket:
+    """A token bucket: `burst` tokens at once, then one every `spacing` milliseconds."""
+
+    def __init__(self, burst: int, spacing: int) -> None:
+        self._burst = burst
+        self._spacing = spacing
+        self._empty_until = 0
+
+    def take(self, now: int) -> bool:
+        """Whether there is a token at `now`, milliseconds on any clock that goes forward; it is taken."""
+        at = max(now - self._burst * self._spacing, self._empty_until) + self._spacing
+        if at > now:
+            return False
+        self._empty_until = at
+        return True

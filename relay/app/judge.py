@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from relay.app.readmit import Judge, Outcome, Verdict, admitted
 from relay.errors import Conflict
-from relay.hooks import Hook, Intake, decode
+from relay.hooks import Fetch, Hook, Intake, decode, prove
 from relay.model import Event, Ids, Kept
 from relay.schemes import Headers, Request
 
@@ -21,6 +21,7 @@ class Court:
     intake: Intake
     most: int
     ids: Ids
+    fetch: Fetch
 
     def __call__(self, source: str, dry_run: bool) -> Judge:
         """The judge of a webhook source. Raises `Conflict` for a queue, which refuses no requests."""
@@ -29,16 +30,16 @@ class Court:
             raise Conflict(f"source {source} is a queue; what it cannot read goes to relay.dead")
 
         async def judge(kept: Kept, at: int) -> Verdict:
-            events = self._read(hook, kept, at)
+            events = await self._read(hook, kept, at)
             return Verdict(Outcome.READMITTED) if dry_run else admitted(await self.intake.accept(events))
 
         return judge
 
-    def _read(self, hook: Hook, kept: Kept, at: int) -> list[Event]:
+    async def _read(self, hook: Hook, kept: Kept, at: int) -> list[Event]:
         lists = hook.scheme.lists
         request = Request(kept.method, kept.url, Headers.of(kept.headers), kept.body, at, most=self.most, lists=lists)
         scheme = hook.scheme.of(request)
-        scheme.verify(request)
+        await prove(scheme, request, self.fetch)
         events = decode(hook, scheme, request, ids=self.ids)
         return [_name(event, at, place) for place, event in enumerate(events)]
 

@@ -190,7 +190,7 @@ class Service:
 
     async def _listen_ops(self, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake) -> str:
         http = self.settings.http
-        judges = Court(self.hooks.by_name, intake, http.max_body, new_id)
+        judges = Court(self.hooks.by_name, intake, http.max_body, new_id, fetch)
         desk = Desk(ledger, intake, self.settings, self.sources, judges, new_id, wall, self._freed, self._told)
         app = make_ops_app(
             ledger, ledger, desk, token=http.token, status=self.status, version=__version__, encode=encode, clock=wall

@@ -88,19 +88,12 @@ def _verify(scheme: "Scheme", request: "Request") -> None:
     import asyncio
 
     from relay.errors import Retryable
-    from relay.hooks import fetch
-    from relay.schemes import NeedsCertificate
+    from relay.hooks import fetch, prove
 
     try:
-        scheme.verify(request)
-    except NeedsCertificate as needed:
-        try:
-            pem = asyncio.run(fetch(needed.url))
-        except Retryable as error:
-            raise RelayError(f"{error} ({needed.url}); give the certificate by --set cert_pem=@FILE") from None
-        if scheme.trust is not None:
-            scheme.trust.keep(needed.url, pem, request.received_at)
-        scheme.verify(request)
+        asyncio.run(prove(scheme, request, fetch))
+    except Retryable as error:
+        raise RelayError(f"{error}; give the certificate by --set cert_pem=@FILE") from None
 
 
 def _options(sets: Any) -> dict[str, Any]:

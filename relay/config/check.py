@@ -103,7 +103,10 @@ def _near(scheme: str) -> str:
 
 def _try_scheme(draft: Draft, path: Path, source: WebhookSource) -> None:
     try:
-        schemes.build(source.spec())
+        made = schemes.build(source.spec())
+        if source.keep_rejected is not None and not made.keepable:
+            told = "cannot be had with this scheme: its requests carry a credential, which is never stored"
+            draft.fault((*path, "keep_rejected"), told)
     except schemes.SchemeFault as fault:
         key = "secrets" if fault.key == "secret" and source.secrets else fault.key
         message = fault.message

@@ -1,6 +1,6 @@
 """The public listener: one request from its first byte to its answer, top to bottom."""
 
-import hashlib
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -12,17 +12,19 @@ from relay.hooks.body import receive
 from relay.hooks.caller import Network, find_remote, find_url
 from relay.hooks.decode import decode
 from relay.hooks.hook import Fetch, Hook, Intake, Learn
-from relay.hooks.kept import keep
+from relay.hooks.prove import prove
 from relay.hooks.quiet import QuietRunner
 from relay.hooks.refusals import UNKNOWN, Refusals
 from relay.model import Ids, Rejection
-from relay.schemes import Greeting, Headers, NeedsCertificate, Request, Scheme
+from relay.schemes import Greeting, Headers, Request, Scheme
 from relay.telemetry import Metrics, get_log
 
 log = get_log()
 
 _RETRY_AFTER: Final = 5.0
 _RETRY_PAUSED: Final = 30.0
+_MOST_FETCHES: Final = 4
+"""At once: a flood of forged requests must not become one to a vendor."""
 
 
 def make_app(
@@ -47,7 +49,7 @@ def make_app(
     while running. `reject` keeps a refused request; it may fail, and never holds up an answer. Serve the application
     with `make_runner`.
     """
-    refusals = Refusals(reject, metrics)
+    refusals = Refusals(reject, ids, metrics)
     door = Door(
         hooks,
         intake,
@@ -112,7 +114,7 @@ class Door:
         self._trusted = trusted
         self._paused = paused
         self._draining = draining
-        self._fetch = fetch
+        self._fetch = _bounded(fetch)
         self._learn = learn
 
     async def take(self, http: web.Request) -> web.Response:
@@ -145,10 +147,10 @@ class Door:
             body = await receive(http, self._most)
             return await self._take(hook, self._request(hook, http, body))
         except Rejected as error:
-            return self._refuse(hook, http, body, error)
+            return await self._refuse(hook, http, body, error)
         except Refused as error:
             wrong = Rejected(str(error), status=400, reason="refused", hint="the ledger cannot hold this event")
-            return self._refuse(hook, http, body, wrong)
+            return await self._refuse(hook, http, body, wrong)
         except Overloaded as error:
             return self._wait(hook.name, "overloaded", "too much is unfinished; send it again later", error.retry_after)
         except Unavailable:
@@ -165,7 +167,7 @@ class Door:
         scheme = hook.scheme.of(request)
         greeting = scheme.greet(request, proved=False)
         if greeting is None:
-            await self._verify(scheme, request)
+            await prove(scheme, request, self._fetch)
             greeting = scheme.greet(request, proved=True)
         if greeting is not None:
             return await self._greet(hook, greeting)
@@ -174,14 +176,6 @@ class Door:
         receipts = await self._intake.accept(events) if events else []
         said = scheme.reply(request)
         return answer(receipts) if said is None else reply(said)
-
-    async def _verify(self, scheme: Scheme, request: Request) -> None:
-        try:
-            scheme.verify(request)
-        except NeedsCertificate as needed:
-            if scheme.trust is not None:
-                scheme.trust.keep(needed.url, await self._fetch(needed.url), request.received_at)
-            scheme.verify(request)
 
     async def _greet(self, hook: Hook, greeting: Greeting) -> web.Response:
         if greeting.learn is not None and not await self._learn(hook.name, greeting.learn):
@@ -201,28 +195,24 @@ class Door:
         headers = Headers(http.headers.items())
         return Request(http.method, url, headers, body, self._clock(), most=self._most, lists=hook.scheme.lists)
 
-    def _refuse(self, hook: Hook, http: web.Request, body: bytes, error: Rejected) -> web.Response:
+    async def _refuse(self, hook: Hook, http: web.Request, body: bytes, error: Rejected) -> web.Response:
         remote = find_remote(http, self._trusted)
-        self._refusals.tell(error, hook.name, remote)
-        self._refusals.write(
-            Rejection(
-                id=self._ids(),
-                at=self._clock(),
-                source=hook.name,
-                status=error.status,
-                reason=error.reason,
-                hint=error.hint,
-                remote=remote,
-                headers=keep(Headers(http.headers.items()), hook.scheme.secret_headers),
-                size=len(body) or http.content_length or 0,
-                digest=hashlib.sha256(body).hexdigest(),
-            )
-        )
+        await self._refusals.refuse(hook, self._request(hook, http, body), error, remote)
         return refusal(error, hook.scheme.challenge, hook.scheme.methods)
 
     def _wait(self, name: str, reason: str, detail: str, seconds: float) -> web.Response:
         self._refusals.count(name, reason)
         return later(reason, detail, seconds)
+
+
+def _bounded(fetch: Fetch) -> Fetch:
+    few = asyncio.Semaphore(_MOST_FETCHES)
+
+    async def fetch_in_turn(url: str) -> bytes:
+        async with few:
+            return await fetch(url)
+
+    return fetch_in_turn
 
 
 def _require_method(http: web.Request, scheme: Scheme) -> None:

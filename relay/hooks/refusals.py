@@ -1,11 +1,17 @@
-"""Refused requests: counted, logged, and kept as bounded metadata without holding up the answer."""
+"""Refused requests: counted, logged with the likeliest cause, and kept; their bodies too, where asked for."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from relay.errors import Rejected
-from relay.model import Rejection
+from relay.hooks.hook import Hook
+from relay.hooks.kept import keep
+from relay.limits import Bucket
+from relay.model import Ids, Kept, Rejection
+from relay.schemes import Request, diagnose
+from relay.schemes.spec import ALWAYS_SECRET
 from relay.telemetry import Metrics, get_log
 
 log = get_log()
@@ -20,9 +26,11 @@ _FAREWELL: Final = 2.0
 class Refusals:
     """Tells of refusals. `keep` writes one to the ledger; beyond 32 under way they are only counted and logged."""
 
-    def __init__(self, keep: Callable[[Rejection], Awaitable[None]], metrics: Metrics) -> None:
+    def __init__(self, keep: Callable[[Rejection], Awaitable[None]], ids: Ids, metrics: Metrics) -> None:
         self._keep = keep
+        self._ids = ids
         self._metrics = metrics
+        self._patience = Bucket(20, 100)
         self._writing: set[asyncio.Task[None]] = set()
 
     def count(self, source: str, reason: str) -> None:
@@ -41,6 +49,40 @@ class Refusals:
             hint=error.hint,
             remote=remote,
         )
+
+    async def refuse(self, hook: Hook, request: Request, error: Rejected, remote: str | None) -> None:
+        """Tell of a refused request and keep what may be kept of it.
+
+        Metadata is written in the background. A body is written before the answer, since it is all that is left of
+        what may be an event; it holds the answer up for one commit.
+        """
+        error = self._explain(hook, request, error)
+        self.tell(error, hook.name, remote)
+        kept = _kept(hook, request, error)
+        rejection = Rejection(
+            id=self._ids(),
+            at=request.received_at,
+            source=hook.name,
+            status=error.status,
+            reason=error.reason,
+            hint=error.hint,
+            remote=remote,
+            headers=keep(request.headers, hook.scheme.secret_headers),
+            size=len(request.body),
+            digest=hashlib.sha256(request.body).hexdigest(),
+            kept=kept,
+        )
+        if kept is None:
+            self.write(rejection)
+        else:
+            await self._write(rejection)
+
+    def _explain(self, hook: Hook, request: Request, error: Rejected) -> Rejected:
+        """The same with the likeliest cause as its hint, unless too many came just now."""
+        if error.status != 401 or not self._patience.take(request.received_at):
+            return error
+        hint = diagnose(hook.spec, request, error)
+        return Rejected(str(error), status=error.status, reason=error.reason, hint=hint)
 
     def write(self, rejection: Rejection) -> None:
         """Keep it in the background."""
@@ -61,3 +103,11 @@ class Refusals:
             await self._keep(rejection)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the ledger, the answer has been given
             log.warning("rejection.lost", source=rejection.source, reason=rejection.reason, error=str(error))
+
+
+def _kept(hook: Hook, request: Request, error: Rejected) -> Kept | None:
+    """The request itself, where the source keeps those whose proof failed."""
+    if hook.keep_rejected is None or error.status != 401 or not hook.scheme.keepable:
+        return None
+    headers = {name: value for name, value in request.headers.flat() if name not in ALWAYS_SECRET}
+    return Kept(request.method, request.url, headers, request.body, request.received_at + hook.keep_rejected)

@@ -55,7 +55,6 @@ def build(spec: SchemeSpec, *, lenient: bool = False) -> Scheme:
         proofs,
         options=options,
         key=spec.secrets[0].reveal().encode() if spec.secrets else b"",
-        trust=trust,
         hashed=entry.category != "generic" and entry.event.hash,
         lists=frozenset(spec.options.get("xml_lists", ())),
         cut=spec.options.get("cut", ()),

@@ -49,4 +49,4 @@ def set_at(data: Any, path: list[str], value: str) -> None:
     elif rest:
         set_at(data.setdefault(key, {}), rest, value)
     else:
-        data[key] = value
+        data[key] = int(value) if isinstance(data.get(key), int) and value.isdigit() else value

@@ -13,9 +13,9 @@ from relay.schemes.greeting import Greeter, Greeting, Replier, Reply
 from relay.schemes.put import with_header
 from relay.schemes.reading import Form, Reading
 from relay.schemes.request import Request
+from relay.schemes.signature import Signed
 from relay.schemes.spec import Identity, Proof
 from relay.schemes.suspect import refuse
-from relay.schemes.trust import Trust
 
 
 class Scheme:
@@ -33,14 +33,12 @@ class Scheme:
         *,
         options: Mapping[str, str],
         key: bytes = b"",
-        trust: Trust | None = None,
         hashed: bool = True,
         lists: frozenset[str] = frozenset(),
         cut: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.vendor = vendor
-        self.trust = trust
         self._proofs = tuple(proofs)
         self._options = options
         self._greeters = [Greeter(one, options, key) for one in vendor.handshakes]
@@ -57,6 +55,11 @@ class Scheme:
     def proves(self) -> bool:
         """False when anybody can send."""
         return all(proof.proves for proof in self._proofs)
+
+    @property
+    def keepable(self) -> bool:
+        """Whether refused requests may be kept whole: what proves them is a signature, and no credential is inside."""
+        return not self._cut and all(isinstance(proof, Signed) for proof in self._proofs)
 
     @property
     def challenge(self) -> str | None:
@@ -156,6 +159,11 @@ class Choice(Scheme):
     def proves(self) -> bool:
         """False when anybody can send."""
         return all(scheme.proves for scheme in self._schemes)
+
+    @property
+    def keepable(self) -> bool:
+        """Whether those of each may."""
+        return all(scheme.keepable for scheme in self._schemes)
 
     def of(self, request: Request) -> Scheme:
         """The first whose signature the request has, else the strongest, which refuses it."""

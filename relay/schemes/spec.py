@@ -20,12 +20,21 @@ class SchemeFault(ValueError):
         self.message = message
 
 
-class NeedsCertificate(Exception):
-    """A request can be judged once the certificate at `url` is there: fetch it, hand it to `trust`, judge again."""
+class Trusting(Protocol):
+    """Keeps certificates that were fetched."""
 
-    def __init__(self, url: str) -> None:
+    def keep(self, url: str, pem: bytes, now: int) -> None:
+        """Raises `Rejected` when it is none; `now` is milliseconds since the epoch."""
+        ...
+
+
+class NeedsCertificate(Exception):
+    """A request can be judged once the certificate at `url` is there: fetch it, let `trust` keep it, judge again."""
+
+    def __init__(self, url: str, trust: Trusting) -> None:
         super().__init__(f"the certificate at {url} is needed")
         self.url = url
+        self.trust = trust
 
 
 @dataclass(frozen=True, slots=True)

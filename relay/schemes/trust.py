@@ -47,8 +47,11 @@ class Trust:
         return url
 
     def keep(self, url: str, pem: bytes, now: int) -> None:
-        """A certificate that was fetched; `now` is milliseconds since the epoch. Raises ValueError when it is none."""
-        keys.of_certificate(pem, "rsa-sha256", "base64")
+        """A certificate that was fetched; `now` is milliseconds since the epoch. Raises `Rejected` when it is none."""
+        try:
+            keys.of_certificate(pem, "rsa-sha256", "base64")
+        except ValueError as error:
+            raise refuse("what is at the certificate's address is none", "certificate_wrong", str(error)) from None
         self._known[url] = (pem, now)
         while len(self._known) > _MOST:
             self._known.popitem(last=False)
@@ -56,5 +59,5 @@ class Trust:
     def _find(self, url: str, now: int) -> bytes:
         pem, fetched = self._known.get(url, (b"", 0))
         if not pem or abs(now - fetched) > _DAY:
-            raise NeedsCertificate(url)
+            raise NeedsCertificate(url, self)
         return pem

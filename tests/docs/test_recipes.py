@@ -1,13 +1,16 @@
 """The recipes of config/recipes: from a signed request, or a message, to the chat's body."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+import yaml
+
 from relay.app import dry_run
 from relay.config import load
-from relay.schemes import Headers, Request, build
+from relay.schemes import Headers, Request, build, example, names, vendor
 from tests.signing import sign
 
 FOLDER = Path(__file__).parents[2] / "config/recipes"
@@ -61,11 +64,27 @@ WEBHOOKS = {
 }
 
 
+VENDORS = yaml.safe_load(Path(__file__).with_name("recipes.yaml").read_text())
+TYPES = {".json": "application/json", ".xml": "text/xml; charset=utf-8"}
+
+
+@cache
+def key_pair(name):
+    return example(name)
+
+
+def environment(name):
+    told = VENDORS.get(name, {})
+    pair = {told["key_pair"]: key_pair(name).secret} if "key_pair" in told else {}
+    return ENV | told.get("env", {}) | pair
+
+
 def recipe(name):
     """The settings of a recipe, the name of its source, its sample."""
-    settings = load([FOLDER / f"{name}.yaml"], ENV).settings
+    (sample,) = (path for path in FOLDER.glob(f"{name}.*") if path.suffix in TYPES)
+    settings = load([FOLDER / f"{name}.yaml"], environment(name)).settings
     (source,) = settings.sources
-    return settings, source, (FOLDER / f"{name}.json").read_bytes()
+    return settings, source, sample
 
 
 def wanted(trial):
@@ -82,12 +101,60 @@ def chat(name, meta):
 
 def test_every_recipe_has_a_sample_and_is_held_here():
     assert {path.stem for path in FOLDER.glob("*.yaml")} == {*WEBHOOKS, "amqp"}
-    assert {path.stem for path in FOLDER.glob("*.json")} == {*WEBHOOKS, "amqp"}
+    assert {path.stem for path in FOLDER.iterdir() if path.suffix in TYPES} == {*WEBHOOKS, *VENDORS, "amqp"}
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == {*WEBHOOKS, *VENDORS, "amqp"}
+
+
+def test_every_crm_and_helpdesk_has_a_recipe():
+    """A vendor with several schemes has one, named for the vendor."""
+    recipes = [recipe(name)[0] for name in (*VENDORS, "zendesk")]
+    schemes = {source.scheme for settings in recipes for source in settings.sources.values()}
+    families = {scheme.split("-")[0] for scheme in schemes}
+    wanted = {name for name in names() if vendor(name).category in {"crm", "helpdesk"}}
+    assert {name for name in wanted if name.split("-")[0] not in families} == set()
+
+
+def sent(name, old="", new=""):
+    """A recipe's sample as its vendor would send it, with one text for another."""
+    told, (settings, source, sample) = VENDORS[name], recipe(name)
+    scheme = build(settings.sources[source].spec())
+    private = key_pair(name).private if "key_pair" in told else None
+    body = sample.read_bytes().replace(old.encode(), new.encode())
+    assert (old == new) is (body == sample.read_bytes())
+    headers = Headers.of({"content-type": TYPES[sample.suffix]} | told.get("headers", {}))
+    request = Request("POST", f"https://relay.example/hooks/{source}", headers, body, NOW)
+    return settings, source, scheme, scheme.sign(request, id="the-sender-s-id", private=private)
+
+
+@pytest.mark.parametrize("name", VENDORS)
+def test_a_vendors_signed_sample_becomes_the_chat(name):
+    told = VENDORS[name]
+    settings, source, scheme, request = sent(name)
+    scheme.of(request).verify(request)
+    event, verdict = wanted(dry_run(settings, source, dict(request.headers.flat()), request.body))
+    assert (event["externalId"], event["type"], event["subject"]) == (
+        told["external_id"],
+        told["type"],
+        told["subject"],
+    )
+    assert (verdict["rule"], verdict["body"]) == (told["rule"], chat(told["name"], told["meta"]))
+    assert verdict["message"] == told["message"]
+
+
+@pytest.mark.parametrize("name", VENDORS)
+def test_a_vendors_sample_without_what_matters_is_wanted_by_no_rule(name):
+    told = VENDORS[name]
+    assert "quiet" in told or "quiet_headers" in told
+    settings, source, _, request = sent(name, *told.get("quiet", ()))
+    headers = dict(request.headers.flat()) | told.get("quiet_headers", {})
+    (tried,) = dry_run(settings, source, headers, request.body)["events"]
+    assert not any(verdict["matched"] for verdict in tried["rules"])
 
 
 @pytest.mark.parametrize("name", WEBHOOKS)
 def test_a_signed_sample_becomes_the_chat(name):
-    settings, source, body = recipe(name)
+    settings, source, sample = recipe(name)
+    body = sample.read_bytes()
     scheme = build(settings.sources[source].spec())
     url = f"https://relay.example/hooks/{source}"
     headers = sign(scheme, body, now=NOW, id="the-sender-s-id", type="issues.opened", url=url)
@@ -101,7 +168,8 @@ def test_a_signed_sample_becomes_the_chat(name):
 
 @pytest.mark.parametrize("name", WEBHOOKS)
 def test_the_sample_without_what_makes_it_important_is_wanted_by_no_rule(name):
-    settings, source, body = recipe(name)
+    settings, source, sample = recipe(name)
+    body = sample.read_bytes()
     headers = sign(build(settings.sources[source].spec()), body, now=NOW, id="x", type="issues.opened")
     changed = {
         "zendesk": body.replace(b"URGENT", b"LOW"),
@@ -115,7 +183,8 @@ def test_the_sample_without_what_makes_it_important_is_wanted_by_no_rule(name):
 
 
 def test_only_bugs_take_the_first_rule_of_the_github_recipe():
-    settings, source, body = recipe("github")
+    settings, source, sample = recipe("github")
+    body = sample.read_bytes()
     plain = body.replace(b'"name": "bug"', b'"name": "question"')
     _, verdict = wanted(dry_run(settings, source, {"x-github-event": "issues"}, plain))
     assert verdict["rule"] == "new-issue"
@@ -126,14 +195,16 @@ DEAL = chat("Won: Northwind, 120 seats", {"dealId": 90210, "owner": "kim@example
 
 
 def test_a_plain_message_becomes_the_chat():
-    settings, source, body = recipe("amqp")
+    settings, source, sample = recipe("amqp")
+    body = sample.read_bytes()
     event, verdict = wanted(dry_run(settings, source, {"routing-key": "deal.won"}, body))
     assert (event["externalId"], event["type"]) == ("evt-70013", "deal.won")
     assert (verdict["body"], verdict["message"]) == (DEAL, "Prepare the handover of Northwind, 120 seats.")
 
 
 def test_a_cloudevent_becomes_the_same_chat_in_both_modes():
-    settings, source, body = recipe("amqp")
+    settings, source, sample = recipe("amqp")
+    body = sample.read_bytes()
     deal = json.loads(body)["deal"]
     attributes = {"specversion": "1.0", "id": "ce-1", "source": "/crm", "type": "com.example.deal.won"}
     whole = json.dumps({**attributes, "datacontenttype": "application/json", "data": {"deal": deal}}).encode()
@@ -147,7 +218,8 @@ def test_a_cloudevent_becomes_the_same_chat_in_both_modes():
 
 
 def test_a_message_without_the_id_of_the_template_keeps_its_message_id():
-    settings, source, body = recipe("amqp")
+    settings, source, sample = recipe("amqp")
+    body = sample.read_bytes()
     bare = json.dumps({"deal": json.loads(body)["deal"]}).encode()
     event, _ = wanted(dry_run(settings, source, {"message-id": "m-1", "type": "deal.won"}, bare))
     assert event["externalId"] == "m-1"

@@ -60,7 +60,7 @@ def what_is_covered(name, body):
         if name.startswith(("twilio", "mailchimp", "mandrill", "gitea")):
             return sorted(set(parse_qsl(body.decode(), keep_blank_values=True, errors="strict")))
         if name == "segment":
-            return json.JSONDecoder().raw_decode(body.decode(), 1)
+            return json.JSONDecoder().raw_decode(body.decode(errors="replace"), 1)
         data = json.loads(body)
     except ValueError:
         return None

@@ -1,0 +1,146 @@
+"""Form bodies, urlencoded and in parts, to the tree that rules see."""
+
+import pytest
+
+from relay.schemes.document import Unreadable
+from relay.schemes.form import fields, pairs, parts, unfold
+
+
+def part(text, name="a", *more):
+    """One part of a multipart body, with the edge `e`."""
+    lines = [f'Content-Disposition: form-data; name="{name}"{"".join(f"; {one}" for one in more)}', "", ""]
+    return b"--e\r\n" + "\r\n".join(lines).encode() + (text if isinstance(text, bytes) else text.encode()) + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "tree"),
+    [
+        (b"", {}),
+        (b"a=1", {"a": "1"}),
+        (b"a=1&b=2", {"a": "1", "b": "2"}),
+        (b"a=", {"a": ""}),
+        (b"a", {"a": ""}),
+        (b"=1", {"": "1"}),
+        (b"&&a=1&", {"a": "1"}),
+        (b"a=1;b=2", {"a": "1;b=2"}),
+        (b"a=b=c", {"a": "b=c"}),
+        (b"a=1+2%2B3", {"a": "1 2+3"}),
+        (b"%C3%BC=%F0%9F%98%80", {"ü": "😀"}),
+        ("ü=é".encode(), {"ü": "é"}),
+        (b"a=%", {"a": "%"}),
+        (b"a=%zz%2", {"a": "%zz%2"}),
+        (b"a=1&a=2&a=3", {"a": ["1", "2", "3"]}),
+        (b"a[]=1", {"a": ["1"]}),
+        (b"a[]=1&a[]=2", {"a": ["1", "2"]}),
+        (b"a=1&a[]=2", {"a": ["1", "2"]}),
+        (b"a[b]=1&a[c]=2", {"a": {"b": "1", "c": "2"}}),
+        (b"a%5Bb%5D=1", {"a": {"b": "1"}}),
+        (b"a[b][c][d]=1", {"a": {"b": {"c": {"d": "1"}}}}),
+        (b"a[b][]=1&a[b][]=2", {"a": {"b": ["1", "2"]}}),
+        (b"a[0][b]=1&a[1][b]=2", {"a": {"0": {"b": "1"}, "1": {"b": "2"}}}),
+        (b"a[b]=1&a[b]=2", {"a": {"b": ["1", "2"]}}),
+        (b"a[b=1", {"a[b": "1"}),
+        (b"a]b=1", {"a]b": "1"}),
+        (b"[a]=1", {"[a]": "1"}),
+        (b"a[b]c=1", {"a[b]c": "1"}),
+        (b"a[[b]]=1", {"a[[b]]": "1"}),
+        (b"a.b=1", {"a.b": "1"}),
+        (b"__proto__[x]=1&items=2", {"__proto__": {"x": "1"}, "items": "2"}),
+    ],
+)
+def test_bracketed_names_nest_and_repeated_ones_are_lists(body, tree):
+    assert fields(body) == tree
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"a=1&a[b]=2", "form"),
+        (b"a[b]=1&a=2", "form"),
+        (b"a[]=1&a[b]=2", "form"),
+        (b"a[b]=1&a[]=2", "form"),
+        (b"a[b][c]=1&a[b]=2", "form"),
+        (b"a=%FF", "charset"),
+        (b"%C3=1", "charset"),
+        (b"a=\xff", "charset"),
+        (b"a=%00", "characters"),
+        (b"a%00=1", "characters"),
+        (b"a=\0", "characters"),
+        (b"a=%ED%A0%80", "charset"),
+        (b"&".join(b"a=%d" % at for at in range(2_001)), "form"),
+        (b"a" + b"[b]" * 21 + b"=1", "depth"),
+    ],
+)
+def test_what_cannot_be_kept_or_means_two_things_is_unreadable(body, reason):
+    with pytest.raises(Unreadable) as caught:
+        fields(body)
+    assert caught.value.reason == reason
+
+
+def test_the_limits_themselves_are_read():
+    assert len(fields(b"&".join(b"a%d=" % at for at in range(2_000)))) == 2_000
+    assert fields(b"a" + b"[b]" * 20 + b"=1")["a"]["b"]["b"]
+
+
+def test_fields_keep_their_order_and_their_twins():
+    assert pairs(b"b=1&a=2&b=1&c") == [("b", "1"), ("a", "2"), ("b", "1"), ("c", "")]
+
+
+def test_json_inside_a_field_is_unfolded_where_it_is_there():
+    data = {"payload": '{"a": [1]}', "other": "{}", "twice": ["1", "2"]}
+    assert unfold(data, ["payload", "gone", "twice"]) == data | {"payload": {"a": [1]}}
+    assert unfold([1], ["payload"]) == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("", "empty"), ("{", "json"), ('{"a":1,"a":2}', "duplicate_key"), (r'"\u0000"', "characters")]
+)
+def test_json_inside_a_field_is_read_as_strictly_as_a_body(text, reason):
+    with pytest.raises(Unreadable) as caught:
+        unfold({"payload": text}, ["payload"])
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("body", "tree"),
+    [
+        (part("1") + b"--e--\r\n", {"a": "1"}),
+        (part("1") + part("2") + b"--e--", {"a": ["1", "2"]}),
+        (part("1", "a[b]") + part("2", "a[c]") + b"--e--\r\n", {"a": {"b": "1", "c": "2"}}),
+        (part("ü\r\nx") + b"--e--\r\n", {"a": "ü\r\nx"}),
+        (part("") + b"--e--\r\n", {"a": ""}),
+        (
+            part(b"\x00\xff", "a", 'filename="x.png"') + b"--e--\r\n",
+            {"a": {"filename": "x.png", "contentType": "application/octet-stream", "size": 2}},
+        ),
+    ],
+)
+def test_parts_are_read_as_fields_and_of_files_what_they_are_called(body, tree):
+    assert parts(body, "e") == tree
+
+
+@pytest.mark.parametrize(
+    ("body", "charset", "reason"),
+    [
+        (b"", "utf-8", "multipart"),
+        (b"a=1", "utf-8", "multipart"),
+        (part("1"), "utf-8", "multipart"),
+        (b"--e\r\n\r\n1\r\n--e--\r\n", "utf-8", "multipart"),
+        (part(b"\xff") + b"--e--\r\n", "utf-8", "multipart"),
+        (part("1") + b"--e--\r\n", "rot13", "multipart"),
+        (part("1") + b"--e--\r\n", "no-such", "multipart"),
+        (part("\0") + b"--e--\r\n", "utf-8", "characters"),
+        (part("1", "a\0") + b"--e--\r\n", "utf-8", "characters"),
+        (part("1", "a", 'filename="\0"') + b"--e--\r\n", "utf-8", "characters"),
+        (part("1", "a\0", 'filename="x"') + b"--e--\r\n", "utf-8", "characters"),
+        (part("+2AA-") + b"--e--\r\n", "utf-7", "multipart"),
+        (part(r"\ud800") + b"--e--\r\n", "unicode_escape", "multipart"),
+        (part("1", "a") + part("2", "a[b]") + b"--e--\r\n", "utf-8", "form"),
+        (part("1") * 2_001 + b"--e--\r\n", "utf-8", "multipart"),
+    ],
+)
+def test_what_is_wrong_with_parts_has_a_name(body, charset, reason):
+    """A NUL and half a surrogate pair can be kept in no database, wherever they stand."""
+    with pytest.raises(Unreadable) as caught:
+        parts(body, "e", charset)
+    assert caught.value.reason in {reason, "charset"}
