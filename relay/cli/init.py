@@ -8,11 +8,12 @@ import typer
 from relay.errors import RelayError
 
 if TYPE_CHECKING:
-    from relay.cli.vendors import Vendor
+    from relay.cli.vendors import First
 
 _TEMPLATE: Final = """\
 # The relay's configuration. `relay check` says whether it is right; `relay schema` prints every key.
-# At the sender: {setup}.
+# At the sender:
+{setup}
 
 cargo:
   base_url: ${{CARGO_BASE_URL:-https://api.getcargo.io/v1}}
@@ -30,8 +31,7 @@ sources:
 rules:
   - name: first-rule
     source: {source}
-    type: "{type}"
-{when}    chat:
+{type}{when}    chat:
       agentUuid: 3c90c3cc-0d44-4b50-8888-8dd25736052a          # your agent's
       name: "{name}"
       trigger:
@@ -50,13 +50,15 @@ broker:
 
 
 def _complete(incomplete: str) -> list[str]:
-    from relay.cli.vendors import VENDORS
+    from relay.cli.vendors import names
 
-    return [name for name in VENDORS if name.startswith(incomplete)]
+    return [name for name in names() if name.startswith(incomplete)]
 
 
 def init(
-    vendor: Annotated[str, typer.Argument(help="Who sends, as zendesk, github or rabbitmq.", autocompletion=_complete)],
+    vendor: Annotated[
+        str, typer.Argument(help="Who sends, as `relay sources` lists them, or rabbitmq.", autocompletion=_complete)
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write; - is stdout.")] = Path(
         "config/relay.yaml"
     ),
@@ -64,12 +66,11 @@ def init(
 ) -> None:
     """Write a first configuration for a vendor, with comments."""
     from relay.cli.output import print_line
-    from relay.cli.vendors import VENDORS
+    from relay.cli.vendors import first, names
 
-    if vendor not in VENDORS:
-        raise RelayError(f"{vendor} is not known; there are: {', '.join(sorted(VENDORS))}")
-    chosen = VENDORS[vendor]
-    text = compose(chosen)
+    if vendor not in names():
+        raise RelayError(f"{vendor} is not known; `relay sources` lists who is, and there is rabbitmq")
+    text = compose(first(vendor))
     if str(out) == "-":
         return print_line(text.rstrip())
     _write(out, text, force=force)
@@ -78,20 +79,27 @@ def init(
     return print_line(f"  relay serve --config {out}")
 
 
-def compose(vendor: "Vendor") -> str:
+def compose(vendor: "First") -> str:
     """The configuration as YAML."""
     queue = "type: amqp" in vendor.lines
     return _TEMPLATE.format(
-        setup=vendor.setup,
+        setup="\n".join(_wrapped(number, step, vendor.source) for number, step in enumerate(vendor.setup, 1)),
         broker=_BROKER if queue else _NO_BROKER,
         source=vendor.source,
         address="" if queue else f"{' ' * max(1, 34 - len(vendor.source))}# POST /hooks/{vendor.source}",
         lines="\n".join(f"    {line}" for line in vendor.lines),
-        type=vendor.type,
+        type=f'    type: "{vendor.type}"\n' if vendor.type else "",
         when=f"    when: {vendor.when}\n" if vendor.when else "",
         name=vendor.name,
         meta="\n".join(f"          {line}" for line in vendor.meta),
     )
+
+
+def _wrapped(number: int, step: str, source: str) -> str:
+    import textwrap
+
+    text = f"{number}. {step.replace('{url}', f'https://<relay>/hooks/{source}')}"
+    return textwrap.fill(text, 118, initial_indent="#  ", subsequent_indent="#     ", break_long_words=False)
 
 
 def _variables(text: str) -> list[str]:

@@ -61,7 +61,7 @@ def send(
         raise RelayError(f"{private_key} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise RelayError(f"this cannot be signed as {scheme.vendor.name} would: {error}") from None
-    answer = asyncio.run(_post(signed.url, signed.body, signed.headers.flat()))
+    answer = asyncio.run(_post(signed.url, signed.body, dict(signed.headers.flat()) | read_headers(header)))
     if as_json:
         print_json(answer.document)
     else:
@@ -87,7 +87,7 @@ def _find(settings: Any, name: str) -> Any:
     return found
 
 
-async def _post(url: str, body: bytes, headers: list[tuple[str, str]]) -> _Answer:
+async def _post(url: str, body: bytes, headers: dict[str, str]) -> _Answer:
     import aiohttp
 
     try:

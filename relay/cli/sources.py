@@ -99,7 +99,8 @@ def _explain(scheme: str, entry: "Vendor", url: str) -> None:
             ("at once", delivery.batch),
             (
                 "versions",
-                entry.picks and f"{', '.join(entry.accepts)}; `versions` names others of {', '.join(entry.picks)}",
+                ", ".join(entry.picks)
+                and f"{', '.join(entry.accepts)}; `versions` names others of {', '.join(entry.picks)}",
             ),
         ]
     )

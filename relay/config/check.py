@@ -84,7 +84,7 @@ def _check_webhook(draft: Draft, path: Path, source: WebhookSource) -> None:
             draft.fault((*path, "scheme"), f"is no scheme that Relay knows: {_near(source.scheme)}")
         return
     allowed = schemes.options(source.scheme)
-    foreign = [key for key in source.options() if key not in allowed]
+    foreign = [key for key in source.options() if key not in allowed | schemes.SHARED]
     for key in foreign:
         told = f"the keys of its own are {', '.join(sorted(allowed))}" if allowed else "it has no keys of its own"
         draft.fault((*path, key), f"is no key of scheme {source.scheme}: {told}")

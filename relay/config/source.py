@@ -65,8 +65,6 @@ class WebhookSource(Block):
     """basic: the user's name; the secret is the password, or `user:password` without this key."""
     query: Text | None = default(None)
     """Tokens in the URL: the parameter's name."""
-    field: Text | None = default(None)
-    """Tokens in the body: the path of the field, as data.secret.relay."""
     versions: Texts | None = default(None)
     """A vendor's bare name: which of its schemes are taken, as hubspot-v3; the strongest when left out."""
     verify_token: SecretText | None = default(None)

@@ -1,6 +1,6 @@
 """How senders prove themselves and say what happened. Pure: no clock, no network, no environment."""
 
-from relay.schemes.build import build, options
+from relay.schemes.build import SHARED, build, options
 from relay.schemes.catalog import names, vendor
 from relay.schemes.diagnose import diagnose
 from relay.schemes.example import example
@@ -10,6 +10,7 @@ from relay.schemes.scheme import Scheme
 from relay.schemes.spec import Identity, NeedsCertificate, SchemeFault, SchemeSpec
 
 __all__ = [
+    "SHARED",
     "Greeting",
     "Headers",
     "Identity",

@@ -71,14 +71,15 @@ def options(scheme: str) -> frozenset[str]:
     if entry.picks:
         return frozenset({"versions"}).union(*(options(one) for one in entry.picks))
     timed = scheme == "hmac" or any(isinstance(form, Jwt) or getattr(form, "timestamp", None) for form in entry.proof)
-    return SHARED | frozenset(entry.options) | (frozenset({"tolerance"}) if timed else frozenset())
+    return frozenset(entry.options) | (frozenset({"tolerance"}) if timed else frozenset())
 
 
 def _require_known(spec: SchemeSpec) -> None:
     known = options(spec.scheme)
     for key in spec.options:
-        if key not in known:
-            raise SchemeFault(key, f"is no key of scheme {spec.scheme}; it takes {', '.join(sorted(known))}")
+        if key not in known | SHARED:
+            takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none of its own"
+            raise SchemeFault(key, f"is no key of scheme {spec.scheme}; {takes}")
 
 
 def _require_secrets(spec: SchemeSpec, entry: Vendor) -> None:
@@ -106,14 +107,14 @@ def _choice(spec: SchemeSpec, entry: Vendor, *, lenient: bool) -> Scheme:
     chosen = [version for version in entry.picks if version in wanted]
     rest = {key: value for key, value in spec.options.items() if key != "versions"}
     for key in rest:
-        if not any(key in options(version) for version in chosen):
+        if not any(key in options(version) | SHARED for version in chosen):
             raise SchemeFault(key, f"belongs to none of the versions that are taken: {', '.join(chosen)}")
     made = [build(replace(spec, scheme=version, options=_part(rest, version)), lenient=lenient) for version in chosen]
     return Choice(spec.scheme, entry, made)
 
 
 def _part(given: Mapping[str, Any], scheme: str) -> dict[str, Any]:
-    known = options(scheme)
+    known = options(scheme) | SHARED
     return {key: value for key, value in given.items() if key in known}
 
 
@@ -198,14 +199,12 @@ def _require_sound(form: Signature, given: Mapping[str, Any]) -> None:
 
 def _token(form: Token, secrets: list[Secret], given: Mapping[str, Any]) -> Proof:
     words = tuple(secret.reveal().encode() for secret in secrets)
-    chosen = given.get(form.option) if form.option else None
-    if form.at or form.option == "field":
-        at = chosen or form.at or ""
-        return InBody(at if at.startswith("data.") else f"data.{at}", words)
-    if form.query or form.option == "query":
-        return InUrl(chosen or form.query or "", words)
+    if form.at:
+        return InBody(form.at, words)
+    if form.query:
+        return InUrl(form.query, words)
     _require_sendable(secrets)
-    header = chosen or form.header or ""
+    header = _header(given, "header", form.header or "Authorization")
     return Shown(header, form.lead, words, bare=not form.lead, challenge=_challenge(header, form.lead))
 
 

@@ -19,13 +19,16 @@ def names() -> frozenset[str]:
 
 @cache
 def vendor(scheme: str) -> Vendor:
-    """The entry of a scheme. Raises KeyError when there is none."""
+    """The entry of a scheme; that of a choice says what its first one needs. Raises KeyError when there is none."""
     if scheme not in names():
         raise KeyError(scheme)
     text = (_FOLDER / f"{scheme}.yaml").read_text(encoding="utf-8")
     found: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
     like = found.pop("like", None)
-    return Vendor.model_validate(_source(like) | found if like else found)
+    made = Vendor.model_validate(_source(like) | found if like else found)
+    if made.picks and made.secret is None:
+        return made.model_copy(update={"secret": vendor(made.accepts[0]).secret})
+    return made
 
 
 def _source(scheme: str) -> dict[str, Any]:

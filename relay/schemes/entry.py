@@ -75,9 +75,7 @@ class Signature(_Form):
 
 class Token(_Form):
     """A secret shown as it is: in `header` (after the word `lead`, if any), in the parameter `query` of the URL, or at
-    the path `at` in the body, whose `*` means every item.
-
-    `option` names the key of the source by which the operator chooses another header, parameter or path.
+    the path `at` in the body, whose `*` means every item. Where `header` is an option, the operator may name another.
     """
 
     by: Literal["token"]
@@ -85,7 +83,6 @@ class Token(_Form):
     lead: str = ""
     query: str | None = None
     at: str | None = None
-    option: Literal["header", "query", "field"] | None = None
     secrets: str | None = None
 
 

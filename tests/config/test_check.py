@@ -102,7 +102,7 @@ def test_a_fault_is_told_at_its_place(told, blocks, line):
 @pytest.mark.parametrize(
     ("blocks", "line"),
     [
-        ({"sources": "{a: {type: webhook, scheme: none}}"}, "2:11: sources.a: has scheme none: anybody"),
+        ({"sources": "{a: {type: webhook, scheme: none}}"}, "2:11: sources.a: proves nothing: anybody"),
         ({"sources": "{a: {type: amqp, queue: q}}", "broker": "{url: 'amqp://x'}"}, "sources.a: has no event.id"),
         ({"rules": f"[{{name: one, source: 'b*', chat: {CHAT}}}]"}, "rules[one].source: 'b*' fits no source"),
         ({"rules": ""}, "3:1: rules: there are none: every event is kept as unmatched"),

@@ -25,6 +25,7 @@ from relay.config import (
     json_schema,
     load,
 )
+from relay.schemes import example
 
 CONFIG = Path(__file__).parents[2] / "config"
 FILES = sorted(CONFIG.rglob("*.yaml"))
@@ -49,6 +50,17 @@ ENV = {
     "PARTNERS_NEW": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
     "PARTNERS_OLD": "whsec_MTEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
 }
+
+
+def secrets(path):
+    """A value for each variable that a recipe's source names, of the form that its scheme takes."""
+    sources = (yaml.safe_load(path.read_text()) or {}).get("sources", {}).values()
+    found = {}
+    for source in sources:
+        for key, value in source.items():
+            if isinstance(value, str) and value.startswith("${"):
+                found[value[2:-1]] = example(source["scheme"]).secret if key == "secret" else "value"
+    return {name: value for name, value in found.items() if name not in ENV}
 
 
 def reference():
@@ -113,7 +125,7 @@ def test_every_key_has_a_comment_in_the_reference_and_a_description_in_the_schem
 
 @pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
 def test_a_file_in_config_loads_with_and_without_its_variables(path):
-    assert load([path], ENV).settings.rules
+    assert load([path], ENV | secrets(path)).settings.rules
     assert load([path], {}, strict=False).settings.rules
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from relay.errors import Rejected
 from relay.schemes import phrase
-from relay.schemes.entry import Jwt, Signature
+from relay.schemes.entry import Jwt
 from tests.schemes import spots
 from tests.schemes.cases import SIGNED, STAMPED, WAYS, form_of, refused, way
 

@@ -8,7 +8,7 @@ from relay.errors import Rejected
 from relay.hooks.kept import keep
 from relay.schemes import SchemeSpec, build, example, vendor
 from relay.secret import Secret
-from tests.schemes.cases import SCHEMES, SECRET, WAYS, refused, sample, way, where
+from tests.schemes.cases import SCHEMES, SECRET, WAYS, refused, way, where
 
 GARBAGE = (
     "\0", "☃", "=", ",", ";", "Bearer", "Basic", "HMAC", "v1,", "v1=,v1=", "t=,v1=", "sha256=", "x" * 10_000,

@@ -90,7 +90,7 @@ BOMB = (
         ("<!DOCTYPE a [<!ENTITY % x SYSTEM 'https://example.com/x'>%x;]><a/>", "xml"),
         (BOMB, "xml"),
         (b"<a>\xff</a>", "charset"),
-        ("<a>" * 201 + "</a>" * 201, "depth"),
+        ("<a>" * 250 + "</a>" * 250, "depth"),
         ("<a>" * 50_000 + "</a>" * 50_000, "depth"),
     ],
 )
