@@ -56,7 +56,7 @@ def _order(entry: "Vendor") -> int:
 def _list(entries: "dict[str, Vendor]") -> None:
     from relay.cli.output import print_table
 
-    rows = [(name, entry.name, entry.category, _proof(entry), _needs(entry)) for name, entry in entries.items()]
+    rows = [(name, entry.name, entry.category, proof(entry), _needs(entry)) for name, entry in entries.items()]
     print_table(["scheme", "sender", "category", "proof", "needs"], rows)
 
 
@@ -70,7 +70,8 @@ def _needs(entry: "Vendor") -> str:
     return ", ".join(secret + own) or "nothing"
 
 
-def _proof(entry: "Vendor") -> str:
+def proof(entry: "Vendor") -> str:
+    """How a sender proves itself, in a few words."""
     if entry.picks:
         return f"one of {', '.join(entry.picks)}"
     return " or ".join(dict.fromkeys(_way(form) for form in entry.proof)) or "HMAC by hand"
@@ -91,7 +92,7 @@ def _explain(scheme: str, entry: "Vendor", url: str) -> None:
     print_title(f"{entry.name} (scheme {scheme})")
     print_pairs(
         [
-            ("proof", _proof(entry)),
+            ("proof", proof(entry)),
             ("secret", entry.secret),
             *((key, option.says + (" (required)" if option.required else "")) for key, option in entry.options.items()),
             ("waits", delivery.deadline and f"{show(delivery.deadline)} for an answer"),
@@ -119,7 +120,7 @@ def _show(name: str, entry: "Vendor") -> dict[str, Any]:
         "scheme": name,
         "name": entry.name,
         "category": entry.category,
-        "proof": _proof(entry),
+        "proof": proof(entry),
         "secret": entry.secret,
         "options": {key: {"says": option.says, "required": option.required} for key, option in entry.options.items()},
         "versions": list(entry.picks),

@@ -31,9 +31,7 @@ SchemeName = Annotated[
 def verify(
     scheme: SchemeName,
     file: Payload,
-    secret: Annotated[
-        list[str] | None, typer.Option("--secret", help="The secret; may be repeated.", envvar="RELAY_VERIFY_SECRET")
-    ] = None,
+    secret: Annotated[list[str] | None, typer.Option("--secret", help="The secret; may be repeated.")] = None,
     method: Annotated[str, typer.Option("--method", "-X", help="The request's method.")] = "POST",
     url: Annotated[
         str, typer.Option("--url", help="The address that the sender called, for schemes that sign it.")

@@ -1,40 +1,104 @@
-"""Who called, and under which URL, behind proxies whose word is believed."""
+"""Who called, and under which URL, behind proxies whose word is believed.
+
+They say it in X-Forwarded-*, or else in Forwarded (RFC 7239). What a proxy does not set itself a stranger may: the first
+is what most set.
+"""
 
 import ipaddress
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import web
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_PAIR: Final = re.compile(r'([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^";,\s]*))')
+_ELEMENT: Final = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')
+
+
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """What one proxy says of the request that it passed on: who sent it, by which scheme, to which host."""
+
+    sender: str | None
+    scheme: str | None = None
+    host: str | None = None
+
 
 def find_remote(request: web.Request, trusted: Sequence[Network]) -> str | None:
-    """The nearest address that is no trusted proxy: the peer's, or the last such one in X-Forwarded-For."""
-    peer = request.remote
-    if not trusted or not _is_trusted(peer, trusted):
-        return peer
-    hops = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
-    for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
-        address = _address(hop)
+    """The nearest address that is no trusted proxy: the peer's, or the last such one that trusted proxies name."""
+    remote = request.remote
+    for hop in _believed(request, trusted):
+        address = _address(hop.sender)
         if address is None:
-            return peer
-        if not _is_trusted(hop, trusted):
-            return str(address)
-        peer = str(address)
-    return peer
+            return remote
+        remote = str(address)
+    return remote
 
 
 def find_url(request: web.Request, public_url: str | None, trusted: Sequence[Network]) -> str:
-    """The URL that the sender called: below `public_url` if set, else as a trusted proxy or the request says."""
+    """The URL that the sender called: below `public_url` if set, else as the outermost trusted proxy says, else as
+    the request does."""
     path = request.rel_url.raw_path_qs
     if public_url:
         return f"{public_url.rstrip('/')}{path}"
     scheme, host = request.scheme, request.host
-    if trusted and _is_trusted(request.remote, trusted):
-        scheme = request.headers.get("X-Forwarded-Proto", scheme).split(",")[-1].strip()
-        host = request.headers.get("X-Forwarded-Host", host).split(",")[-1].strip()
+    for hop in _believed(request, trusted):
+        scheme, host = hop.scheme or scheme, hop.host or host
     return f"{scheme}://{host}{path}"
+
+
+def _believed(request: web.Request, trusted: Sequence[Network]) -> list[_Hop]:
+    """What trusted proxies say, from the nearest on: the peer's word counts if it is one, and so forth."""
+    if not trusted or not _is_trusted(request.remote, trusted):
+        return []
+    hops = _x_forwarded(request) or _forwarded(request)
+    found = []
+    for hop in reversed(hops):
+        found.append(hop)
+        if not _is_trusted(hop.sender, trusted):
+            break
+    return found
+
+
+def _forwarded(request: web.Request) -> list[_Hop]:
+    text = ",".join(request.headers.getall("Forwarded", ()))
+    return [_hop(element) for element in _ELEMENT.split(text) if element.strip()]
+
+
+def _hop(element: str) -> _Hop:
+    found = {name.lower(): re.sub(r"\\(.)", r"\1", quoted) or bare for name, quoted, bare in _PAIR.findall(element)}
+    return _Hop(_bare(found.get("for")), found.get("proto"), found.get("host"))
+
+
+def _bare(sender: str | None) -> str | None:
+    """An address without its port and brackets: `"[2001:db8::1]:4711"`, `192.0.2.1:80`."""
+    if sender is None:
+        return None
+    if sender.startswith("["):
+        return sender[1:].partition("]")[0]
+    return sender.partition(":")[0] if sender.count(":") == 1 else sender
+
+
+def _x_forwarded(request: web.Request) -> list[_Hop]:
+    """The three headers side by side, from their ends: a proxy that sets only some leaves the others as they are."""
+    senders, schemes, hosts = (_listed(request, name) for name in ("For", "Proto", "Host"))
+    length = max(len(senders), 1 if schemes or hosts else 0)
+    columns = [_aligned(values, length) for values in (senders, schemes, hosts)]
+    return [_Hop(_bare(sender), scheme, host) for sender, scheme, host in zip(*columns, strict=True)]
+
+
+def _aligned(values: list[str], length: int) -> list[str | None]:
+    """The last `length` values, with None in front of too few."""
+    return [*([None] * (length - len(values))), *values[len(values) - length if len(values) > length else 0 :]]
+
+
+def _listed(request: web.Request, name: str) -> list[str]:
+    text = ",".join(request.headers.getall(f"X-Forwarded-{name}", ()))
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _is_trusted(text: str | None, trusted: Sequence[Network]) -> bool:

@@ -14,6 +14,8 @@ COMMANDS = [
     "demo",
     "init",
     "check",
+    "sources",
+    "verify",
     "try",
     "send",
     "events",

@@ -132,14 +132,19 @@ def sample(scheme):
 
 def body_of(told):
     """The bytes of a sample's body, or of a handshake's."""
-    return base64.b64decode(told["body_base64"]) if "body_base64" in told else told.get("body", "").encode()
+    return base64.b64decode(told["body_base64"]) if "body_base64" in told else told["body"].encode()
 
 
-def request_of(scheme):
-    """The vendor's request before it is signed."""
-    told = sample(scheme)
+def request_of(scheme, handshake=None):
+    """The vendor's request, or its handshake, before it is signed."""
+    told = (
+        sample(scheme)
+        if handshake is None
+        else {"content_type": sample(scheme)["content_type"], "body": "", **handshake}
+    )
     headers = Headers([("content-type", told["content_type"]), *told.get("headers", {}).items()])
-    return Request("POST", URL, headers, body_of(told), NOW, lists=vendor(scheme).lists)
+    url = f"{URL}?{urlencode(told['query'])}" if "query" in told else URL
+    return Request(told.get("method", "POST"), url, headers, body_of(told), NOW, lists=vendor(scheme).lists)
 
 
 def form_of(name):

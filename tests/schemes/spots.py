@@ -39,7 +39,8 @@ class Spot:
         data = json.loads(request.body)
         inner = _inner(data, self._path)
         inner.pop(self._path[-1], None)
-        inner.update({self._path[-1]: value for value in values})
+        for value in values:
+            inner[self._path[-1]] = value
         return replace(request, body=json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
 
     @property
