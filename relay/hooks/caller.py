@@ -1,7 +1,7 @@
 """Who called, and under which URL, behind proxies whose word is believed.
 
-They say it in X-Forwarded-*, or else in Forwarded (RFC 7239). What a proxy does not set itself a stranger may: the first
-is what most set.
+They say it in X-Forwarded-*, or else in Forwarded (RFC 7239). What a proxy does not set itself, a stranger may: most
+set the former.
 """
 
 import ipaddress
