@@ -26,6 +26,7 @@ Say = Callable[[str], None]
 _HERE: Final[Traversable] = files("relay.app")
 _TOKEN: Final = "demo-token"  # noqa: S105 - guards nothing but the demo's own simulator
 _PATIENCE: Final = 30.0
+_DEALS: Final = "crm-deals.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ STEPS: Final = (
         "ticket-1",
     ),
     Step("an unimportant ticket: kept as unmatched", "helpdesk", "helpdesk-question.json", "ticket-2"),
-    Step("a deal was won", "crm", "crm-deal.json", "deal-1"),
+    Step(
+        "HubSpot tells of two deals at once: two events, and a rule wants the one that was won", "crm", _DEALS, "deals"
+    ),
     Step("an order over 1000", "shop", "shop-order.json", "order-1"),
     Step(
         "an issue without assignee: the rule's template misses it, its dispatch fails",
@@ -56,7 +59,7 @@ STEPS: Final = (
         "code-issue.json",
         "issue-1",
     ),
-    Step("a forged signature: refused", "crm", "crm-deal.json", "deal-2", forged=True),
+    Step("a forged signature: refused", "crm", _DEALS, "deals", forged=True),
 )
 
 
@@ -89,7 +92,7 @@ async def _show(service: Service, addresses: Addresses, say: Say) -> bool:
     expected = 0
     async with aiohttp.ClientSession(addresses.hooks) as session:
         for number, step in enumerate(STEPS, 1):
-            status, answer = await _send(session, service, step)
+            status, answer = await _send(session, service, step, addresses.hooks)
             say(f"\n{number}. {step.shows}\n   POST /hooks/{step.source} -> {status} {_outcome(answer)}")
             expected += _results_of(service, answer)
     say("\nWhat became of them (the same messages go to the RabbitMQ exchange relay.results, when there is a broker):")
@@ -101,13 +104,14 @@ async def _show(service: Service, addresses: Addresses, say: Say) -> bool:
     return False
 
 
-async def _send(session: aiohttp.ClientSession, service: Service, step: Step) -> tuple[int, Any]:
+async def _send(session: aiohttp.ClientSession, service: Service, step: Step, hooks: str) -> tuple[int, Any]:
     source = service.settings.sources[step.source]
     assert isinstance(source, WebhookSource)  # noqa: S101 - the demo's own configuration has no other
     body = (_HERE / "samples" / step.sample).read_bytes()
-    request = Request("POST", f"/hooks/{step.source}", Headers.of({"content-type": "application/json"}), body, wall())
+    headers = Headers.of({"content-type": "application/json"})
+    request = Request("POST", f"{hooks}/hooks/{step.source}", headers, body, wall())
     signed = build(source.spec()).sign(request, id=step.id, type=_github_event(step))
-    sent = signed.body.replace(b"48000", b"1") if step.forged else signed.body
+    sent = signed.body.replace(b"90211", b"666") if step.forged else signed.body
     async with session.post(signed.url, data=sent, headers=signed.headers.flat()) as answer:
         return answer.status, await answer.json(content_type=None)
 

@@ -187,7 +187,7 @@ def test_the_examples_of_vendors_own_documents(page):
     spoilt = secret[:-1] + ("0" if secret[-1] != "0" else "1")
     assert judge(scheme, spoilt, headers, body, url="".join(url)) in {"signature_wrong", "token_wrong"}
     if scheme != "basic":
-        assert judge(scheme, secret, headers, body.replace(b"e", b"E", 1), url="".join(url)) != "valid"
+        assert judge(scheme, secret, headers, body.replace(b"l", b"1"), url="".join(url)) != "valid"
 
 
 def test_standard_webhooks_own_library_signs_what_is_accepted_and_accepts_what_is_signed():
