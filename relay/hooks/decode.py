@@ -60,29 +60,23 @@ def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:
         return _batch(_require_batch(reading.data), _cloud_item)
     if reading.form is Form.CLOUD:
         return [_cloud(lambda: decode_structured(reading.data), reading.raw)]
+    data, cut = scheme.clean(reading.data)
     try:
-        items = scheme.items(reading.data)
+        items = scheme.items(data)
     except ValueError as error:
         raise Unreadable("batch", f"the body is not what {scheme.vendor.name} sends: {error}") from None
-    if len(items) == 1 and items[0] is reading.data:
-        return [_whole(scheme, request, reading.data, reading.raw, verbatim=reading.verbatim)]
-    return _batch(_require_batch(items), lambda item: _item(scheme, request, item))
-
-
-def _whole(scheme: Scheme, request: Request, data: Any, raw: bytes, *, verbatim: bool) -> _Found:
-    kept, cut = scheme.clean(data)
-    identity = scheme.identify(request, kept)
+    if len(items) != 1 or items[0] is not data:
+        return _batch(_require_batch(items), lambda item: _item(scheme, request, item))
     if cut:
-        return _Found(identity, kept, _dump(kept), verbatim=True, content_type=_JSON)
-    return _Found(identity, kept, raw, verbatim=verbatim)
+        return [_item(scheme, request, data)]
+    return [_Found(scheme.identify(request, data), data, reading.raw, verbatim=reading.verbatim)]
 
 
 def _item(scheme: Scheme, request: Request, item: Any) -> _Found:
-    """One event of a vendor's batch; what is kept of it is itself."""
+    """One event of a batch, or one without what was cut out: what is kept of it is itself."""
     if not isinstance(item, dict):
         raise Unreadable("batch_item", "it is not a JSON object")
-    kept, _ = scheme.clean(item)
-    return _Found(scheme.identify(request, kept), kept, _dump(kept), verbatim=True, content_type=_JSON)
+    return _Found(scheme.identify(request, item), item, _dump(item), verbatim=True, content_type=_JSON)
 
 
 def _binary(request: Request, content_type: str) -> _Found:

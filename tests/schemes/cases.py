@@ -108,7 +108,7 @@ class Way:
 
     def sign(self, request=None, *, pair=None):
         """A request, the vendor's unless another is given, signed in this way and in no other."""
-        signer = self.make(*([pair.secret] if pair else []))
+        signer = self.make(*([pair.secret] if pair and pair.secret else []))
         signer._proofs = signer._proofs[self.at :]
         key = pair.private if pair else self.private
         return signer.sign(request or self.request, id="e-1", type="ticket.created", private=key)
