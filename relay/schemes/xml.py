@@ -18,6 +18,8 @@ def parse(raw: bytes, charset: str, lists: frozenset[str]) -> dict[str, Any]:
     text = decode(raw, charset)
     if not text.strip():
         raise Unreadable("empty", "the body is empty; it must be XML")
+    if "<!DOCTYPE" in text:
+        raise Unreadable("xml", "the body has a document type, which is not read here: entities could come with it")
     try:
         found = xmltodict.parse(
             text.encode(),

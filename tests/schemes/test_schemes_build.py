@@ -110,7 +110,9 @@ def test_a_secret_that_is_no_key_of_the_schemes_kind_is_refused(scheme, secret):
 
 
 @pytest.mark.parametrize("scheme", ["aws-sns", "paypal"])
-@pytest.mark.parametrize("pem", ["x", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", private(rsa_key(0))])
+@pytest.mark.parametrize(
+    "pem", ["x", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", private(rsa_key(0))]
+)
 def test_a_pinned_certificate_that_is_none_is_refused(scheme, pem):
     """Else every request would be refused, one by one."""
     assert fault(scheme, **way(scheme).options | {"cert_pem": pem}) == "cert_pem"

@@ -122,7 +122,7 @@ def test_a_flipped_bit_in_the_time_of_signing_is_refused(name):
     if spot is None:
         assert str(signed.received_at // 1_000) in way(name).spot.read(signed)
         return
-    stamp = spot.read(signed)
+    stamp = str(spot.read(signed))
     for flipped in spots.flips(stamp):
         if flipped.strip() != stamp:
             reason = refused(scheme, spot.write(signed, flipped))

@@ -121,14 +121,23 @@ def test_what_is_cut_is_nowhere_in_what_is_kept(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_operator_may_have_more_cut(name):
-    """`cut` on a source, here the first key of the body or of its first event."""
-    event, *_ = decoded(name, sign(name))
-    if not isinstance(event.data, dict):
-        return
-    key = next(iter(event.data))
-    less, *_ = decoded(name, sign(name), cut=(f"data.{key}",))
-    assert less.data == {name: value for name, value in event.data.items() if name != key}
-    assert json.loads(less.raw) == less.data
+    """`cut` on a source, in every event of a batch: here a key of the first event."""
+    signed = sign(name)
+    first, *_ = decoded(name, signed)
+    each = next(
+        (f"{one}.*" for one in make(name).of(signed).vendor.event.each if len(sample(name)["events"]) > 1), "data"
+    )
+    key = next(key for key in first.data if key not in vendor(name).event.carry)
+    less = decoded(name, signed, cut=(f"{each}.{key}",))
+    assert less[0].data == {name: value for name, value in first.data.items() if name != key}
+    assert json.loads(less[0].raw) == less[0].data
+    assert not any(key in event.data for event in less)
+
+
+def test_a_body_that_is_a_list_and_no_batch_is_kept_without_what_is_cut():
+    request = replace(request_of("none"), body=b'[{"token": "Sesam", "a": 1}]')
+    event, *_ = decoded("none", request, cut=("data.*.token",))
+    assert (event.data, json.loads(event.raw)) == ([{"a": 1}], [{"a": 1}])
 
 
 @pytest.mark.parametrize("name", NAMES)

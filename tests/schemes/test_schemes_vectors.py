@@ -46,7 +46,6 @@ def judge(scheme, secret, headers, body, now=None, *, method="POST", url="", **o
     try:
         built.of(request).verify(request)
     except Rejected as error:
-        assert error.status == 401
         aged = now is None and error.reason in {"timestamp_old", "timestamp_future"}
         return "valid" if aged else error.reason
     return "valid"
@@ -98,6 +97,11 @@ ADYEN = {
     "success": "true",
     "additionalData": {"hmacSignature": "coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0="},
 }
+HUBSPOT_V1 = (
+    b'[{"eventId":1,"subscriptionId":12345,"portalId":62515,"occurredAt":1564113600000,'
+    b'"subscriptionType":"contact.creation","attemptNumber":0,"objectId":123,"changeSource":"CRM",'
+    b'"changeFlag":"NEW","appId":54321}]'
+)
 HUBSPOT = "yyyyyyyy-yyyy-yyyy-yyyy-yyyyyyyyyyyy"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -127,9 +131,7 @@ PUBLISHED = {
             "X-HubSpot-Signature-Version": "v1",
             "X-HubSpot-Signature": "232db2615f3d666fe21a8ec971ac7b5402d33b9a925784df3ca654d05f4817de",
         },
-        b'[{"eventId":1,"subscriptionId":12345,"portalId":62515,"occurredAt":1564113600000,'
-        b'"subscriptionType":"contact.creation","attemptNumber":0,"objectId":123,"changeSource":"CRM",'
-        b'"changeFlag":"NEW","appId":54321}]',
+        HUBSPOT_V1,
     ),
     "https://legacydocs.hubspot.com/docs/faq/v2-request-validation": (
         "hubspot-v2",
