@@ -7,7 +7,7 @@ import pytest
 
 from relay.app.judge import Court
 from relay.app.readmit import readmit
-from relay.errors import Conflict, Overloaded
+from relay.errors import Conflict, Overloaded, Retryable
 from relay.hooks import Hook
 from relay.intake import Intake
 from relay.model import EventQuery, EventStatus, new_id
@@ -16,6 +16,7 @@ from relay.schemes import SchemeSpec, build
 from relay.secret import Secret
 from relay.telemetry import Metrics
 from tests.app.conftest import NOW
+from tests.signing import sign
 
 MONTH = 30 * 86_400_000
 RULE = RuleSpec("any", chat={"trigger": {"type": "draft"}})
@@ -23,14 +24,19 @@ JSON = {"content-type": "application/json"}
 
 
 def make_hook(scheme, secret, name="helpdesk"):
-    return Hook(name, build(SchemeSpec(scheme, (Secret(secret),))))
+    spec = SchemeSpec(scheme, (Secret(secret),))
+    return Hook(name, build(spec), spec)
 
 
 OLD, NEW = make_hook("zendesk", "hush-old"), make_hook("zendesk", "hush-new")
 
 
-def sign(hook, body, at, **given):
-    return JSON | {name.lower(): value for name, value in hook.scheme.sign(body, now=at, id="inv-1", **given).items()}
+def signed(hook, body, at):
+    return JSON | sign(hook.scheme, body, now=at, id="inv-1")
+
+
+async def no_fetch(url):
+    raise Retryable(f"nothing is fetched here: {url}")
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ def court(ledger):
             freed=lambda: None,
             told=lambda: None,
         )
-        return Court({hook.name: hook}, intake, 1 << 20, new_id)
+        return Court({hook.name: hook}, intake, 1 << 20, new_id, no_fetch)
 
     return make
 
@@ -71,7 +77,7 @@ TICKET = json.dumps({"id": "t-1", "type": "ticket.created"}).encode()
 
 
 async def test_what_the_rotated_secret_signed_is_taken_in_once_it_is_configured(ledger, refuse, again):
-    await refuse(TICKET, headers=sign(NEW, TICKET, NOW))
+    await refuse(TICKET, headers=signed(NEW, TICKET, NOW))
     [refused] = await again(OLD)
     assert (refused["verdict"], refused["reason"]) == ("refused", "signature_wrong")
     assert await events(ledger) == ()
@@ -83,13 +89,13 @@ async def test_what_the_rotated_secret_signed_is_taken_in_once_it_is_configured(
 
 
 async def test_a_signature_that_was_too_old_when_it_came_stays_so(refuse, again):
-    await refuse(TICKET, headers=sign(NEW, TICKET, NOW - 3_600_000))
+    await refuse(TICKET, headers=signed(NEW, TICKET, NOW - 3_600_000))
     [refused] = await again(NEW)
     assert (refused["verdict"], refused["reason"]) == ("refused", "timestamp_old")
 
 
 async def test_a_dry_run_takes_nothing_in(ledger, refuse, again):
-    await refuse(TICKET, headers=sign(NEW, TICKET, NOW))
+    await refuse(TICKET, headers=signed(NEW, TICKET, NOW))
     [judged] = await again(NEW, dry_run=True)
     assert (judged["verdict"], judged["events"]) == ("readmitted", [])
     assert await events(ledger) == ()
@@ -98,7 +104,7 @@ async def test_a_dry_run_takes_nothing_in(ledger, refuse, again):
 
 async def test_what_the_sender_has_sent_again_meanwhile_is_a_duplicate(ledger, refuse, again):
     for _ in range(2):
-        await refuse(TICKET, headers=sign(NEW, TICKET, NOW))
+        await refuse(TICKET, headers=signed(NEW, TICKET, NOW))
     first, second = await again(NEW)
     assert (first["verdict"], second["verdict"]) == ("readmitted", "duplicate")
     assert first["events"] == second["events"]
@@ -107,7 +113,7 @@ async def test_what_the_sender_has_sent_again_meanwhile_is_a_duplicate(ledger, r
 
 async def test_an_event_without_an_id_is_made_once_however_often_its_request_is_judged(ledger, refuse, court):
     forms = make_hook("bearer", "hush", "forms")
-    headers = sign(forms, b'{"mail": "a@b.example"}', NOW)
+    headers = signed(forms, b'{"mail": "a@b.example"}', NOW)
     for at in (NOW, NOW + 1):
         await refuse(b'{"mail": "a@b.example"}', source="forms", at=at, headers=headers)
     judge = court(forms)("forms", False)
@@ -118,7 +124,7 @@ async def test_an_event_without_an_id_is_made_once_however_often_its_request_is_
 
 
 async def test_past_the_high_water_mark_it_ends_and_nothing_is_lost(ledger, refuse, again):
-    await refuse(TICKET, headers=sign(NEW, TICKET, NOW))
+    await refuse(TICKET, headers=signed(NEW, TICKET, NOW))
     ledger.terms = replace(ledger.terms, high_water=0)
     with pytest.raises(Overloaded):
         await again(NEW)

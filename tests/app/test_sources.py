@@ -32,7 +32,7 @@ def settings(tmp_path):
 
 @pytest.fixture
 def sources(settings, ledger):
-    return Sources(settings.sources, ledger)
+    return Sources(settings.sources, ledger, lambda known: None)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def learned(sources):
 
 
 async def test_a_learned_secret_holds_at_once_here_and_after_a_refresh_on_other_replicas(settings, ledger, sources):
-    other = Sources(settings.sources, ledger)
+    other = Sources(settings.sources, ledger, lambda known: None)
     assert await sources.learn("helpdesk", HUSH)
     assert (sources.secret("helpdesk"), sources.secret("shop"), learned(sources)) == (HUSH, None, ["helpdesk"])
     assert other.secret("helpdesk") is None

@@ -29,7 +29,7 @@ MORE = {
     "basic user:password": ("basic", "user:Sesam-6-for-the-door", {}),
     "basic username": ("basic", "Sesam:5-for-the-door", {"username": "user"}),
     "bearer own header": ("bearer", "Sesam-2-for-the-door", {"header": "X-Token"}),
-    "hmac": ("hmac", "Sesam-1-for-the-door", {"header": "X-Signature"}),
+    "hmac body": ("hmac", "Sesam-1-for-the-door", {"header": "X-Signature"}),
     "hmac sha1 base64": (
         "hmac",
         "Sesam-3-for-the-door",
@@ -153,6 +153,8 @@ def form_of(name):
         scheme, _, options = MORE[name]
         return _described(SchemeSpec(scheme, (), options)) if scheme == "hmac" else vendor(scheme).proof[0]
     scheme, _, number = name.partition(" ")
+    if scheme == "hmac":
+        return _described(SchemeSpec(scheme, (), sample(scheme)["options"]))
     return vendor(scheme).proof[int(number or 1) - 1]
 
 
@@ -181,7 +183,7 @@ def way(name):
 
 def _names():
     for scheme in sorted(names()):
-        for at in range(len(vendor(scheme).proof)):
+        for at in range(len(vendor(scheme).proof) or scheme == "hmac"):
             yield scheme if at == 0 else f"{scheme} {at + 1}"
 
 

@@ -83,8 +83,8 @@ def test_times_are_read_in_seconds_milliseconds_and_as_text(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "soon", "-1", "+1700000000", "1e9", "1_700_000_000", "0x65", "\u0661\u0667\u0660\u0660", "99999999999999999999", "2023-99-99",
-        "2023-11-14T22:13:20+99:99", "Tue, 99 Nov 2023 22:13:20 GMT", "Tue,", "NaN", "1700000000,0", "\udcff",
+        "soon", "-1", "+1700000000", "1e9", "1_700_000_000", "0x65", "\u0661\u0667", "99999999999999999999", "NaN",
+        "2023-99-99", "2023-11-14T22:13:20+99:99", "Tue, 99 Nov 2023 22:13:20 GMT", "Tue,", "1700000000,0", "\udcff",
     ],
 )  # fmt: skip
 def test_a_time_that_is_signed_but_no_time_is_refused(text):

@@ -28,14 +28,14 @@ def request(headers, body=BODY, **over):
 
 def test_hex_all_in_capitals_is_the_same_signature_and_mixed_case_is_not():
     """Some platforms print it so (Java's, .NET's)."""
-    signed, scheme, spot = way("hmac").sign(), way("hmac").make(), way("hmac").spot
+    signed, scheme, spot = way("hmac body").sign(), way("hmac body").make(), way("hmac body").spot
     proof = spot.read(signed)
     scheme.verify(spot.write(signed, proof.upper()))
     assert refused(scheme, spot.write(signed, proof[:-9] + proof[-9:].swapcase())) == "signature_wrong"
 
 
 def test_the_hint_tells_hex_from_base64_and_one_algorithm_from_another():
-    signed = way("hmac").sign()
+    signed = way("hmac body").sign()
     for options, said in (
         ({"encoding": "base64"}, "looks like sha256 in hex, while sha256 in base64 is expected"),
         ({"algorithm": "sha512"}, "looks like sha256 in hex, while sha512 in hex is expected"),
