@@ -16,8 +16,8 @@ Every scheme that Relay knows, from the entries in [relay/schemes/vendors](../re
 them. `relay sources SCHEME` says how to set one up, step by step, and names the pages that its facts come from;
 `relay init SCHEME` writes a first configuration; `relay verify SCHEME` judges one captured request.
 
-The keys `secret` (or `secrets`), `event`, `cut`, `xml_lists` and `keep_rejected` belong to every webhook source. An event's id is
-what the vendor repeats when it sends again: of several places the first that is there. *hash* is the SHA-256 of the
+The keys `secret` (or `secrets`), `event`, `cut`, `xml_lists` and `keep_rejected` belong to every webhook source. An
+event's id is what the vendor repeats when it sends again: of several places the first that is there. *hash* is the SHA-256 of the
 canonical body, where the vendor gives nothing better; *none* means that a repeat counts as a new event.
 """
 TITLES = {"crm": "CRM", "generic": "Anybody else"}

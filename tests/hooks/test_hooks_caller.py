@@ -10,23 +10,35 @@ from tests.signing import sign
 INSIDE = ("127.0.0.0/8", "10.0.0.0/8")
 
 
+US = "https://us.example"
+FAR = "203.0.113.9"
+
+
+def forwarded(*elements):
+    return {"Forwarded": ", ".join(elements)}
+
+
+def x_forwarded(**values):
+    return {f"X-Forwarded-{name}": value for name, value in values.items()}
+
+
 @pytest.mark.parametrize(
     ("networks", "headers", "url", "remote"),
     [
-        (INSIDE, {"Forwarded": "for=203.0.113.9;proto=https;host=us.example"}, "https://us.example", "203.0.113.9"),
-        (INSIDE, {"Forwarded": 'For="[2001:db8::9]:4711";Proto=https;Host="us.example:8443"'}, "https://us.example:8443", "2001:db8::9"),
+        (INSIDE, forwarded(f"for={FAR};proto=https;host=us.example"), US, FAR),
+        (INSIDE, forwarded('For="[2001:db8::9]:4711";Proto=https;Host="us.example:8443"'), f"{US}:8443", "2001:db8::9"),
         # The outermost trusted proxy saw the sender's own request; the nearer one saw plain HTTP.
-        (INSIDE, {"Forwarded": "for=203.0.113.9;proto=https;host=us.example, for=10.1.1.1;proto=http"}, "https://us.example", "203.0.113.9"),
-        (INSIDE, {"X-Forwarded-For": "203.0.113.9, 10.1.1.1", "X-Forwarded-Proto": "https, http", "X-Forwarded-Host": "us.example"}, "https://us.example", "203.0.113.9"),
+        (INSIDE, forwarded(f"for={FAR};proto=https;host=us.example", "for=10.1.1.1;proto=http"), US, FAR),
+        (INSIDE, x_forwarded(For=f"{FAR}, 10.1.1.1", Proto="https, http", Host="us.example"), US, FAR),
         # What a stranger puts in front is passed on by proxies, and not believed.
-        (INSIDE, {"Forwarded": "for=6.6.6.6;host=evil.example, for=203.0.113.9;proto=https;host=us.example"}, "https://us.example", "203.0.113.9"),
-        (INSIDE, {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "us.example"}, "https://us.example", "127.0.0.1"),
-        (INSIDE, {"Forwarded": "for=_hidden;proto=https;host=us.example"}, "https://us.example", "127.0.0.1"),
-        (INSIDE, {"Forwarded": 'for="; nonsense ,,;;=', "X-Note": "x"}, None, "127.0.0.1"),
-        (("10.0.0.0/8",), {"Forwarded": "for=203.0.113.9;proto=https;host=us.example"}, None, "127.0.0.1"),
-        ((), {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "us.example"}, None, "127.0.0.1"),
+        (INSIDE, forwarded("for=6.6.6.6;host=evil.example", f"for={FAR};proto=https;host=us.example"), US, FAR),
+        (INSIDE, x_forwarded(Proto="https", Host="us.example"), US, "127.0.0.1"),
+        (INSIDE, forwarded("for=_hidden;proto=https;host=us.example"), US, "127.0.0.1"),
+        (INSIDE, forwarded('for="; nonsense ,,;;='), None, "127.0.0.1"),
+        (("10.0.0.0/8",), forwarded(f"for={FAR};proto=https;host=us.example"), None, "127.0.0.1"),
+        ((), x_forwarded(Proto="https", Host="us.example"), None, "127.0.0.1"),
     ],
-)  # fmt: skip
+)
 async def test_the_url_that_is_signed_and_the_caller(networks, headers, url, remote):
     async with listen(trusted_proxies=tuple(map(ipaddress.ip_network, networks))) as listener:
         signed = sign(HOOKS["url"].scheme, b"{}", now=NOW, id="1", url=f"{url or listener.url}/hooks/url")
