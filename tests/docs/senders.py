@@ -12,13 +12,13 @@ PAGE = Path(__file__).parents[2] / "config/senders.md"
 HEAD = """\
 # Senders
 
-Every scheme that Relay knows, from the entries in [relay/schemes/vendors](../relay/schemes/vendors); this page is made of
-them. `relay sources SCHEME` says how to set one up, step by step, and names the pages that its facts come from;
+Every scheme that Relay knows, from the entries in [relay/schemes/vendors](../relay/schemes/vendors), of which this page
+is made. `relay sources SCHEME` says how to set one up, step by step, and names the pages that its facts come from;
 `relay init SCHEME` writes a first configuration; `relay verify SCHEME` judges one captured request.
 
 The keys `secret` (or `secrets`), `event`, `cut`, `xml_lists` and `keep_rejected` belong to every webhook source. An
-event's id is what the vendor repeats when it sends again: of several places the first that is there. *hash* is the SHA-256 of the
-canonical body, where the vendor gives nothing better; *none* means that a repeat counts as a new event.
+event's id is what the vendor repeats when it sends again: of several places the first that is there. *hash* is the
+SHA-256 of the canonical body, where the vendor gives nothing better; *none* means that a repeat counts as a new event.
 """
 TITLES = {"crm": "CRM", "generic": "Anybody else"}
 
