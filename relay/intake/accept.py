@@ -58,9 +58,10 @@ class Intake:
         Raises `Overloaded` past the high-water mark (unless all of it is known already), `Unavailable` while the
         ledger is away, `Refused` when the ledger cannot hold it.
         """
-        delivery = [make_entry(event, self.rules, ids=self._ids, now=self._clock()) for event in events]
-        places = sum(len(entry.dispatches) for entry in delivery)
-        if places and not await self._take(places):
+        now = self._clock()
+        delivery = [make_entry(event, self.rules, ids=self._ids, now=now) for event in events]
+        places = sum([len(entry.dispatches) for entry in delivery])
+        if places and not (self._places.take(places, now) or await self._refill(places)):
             receipts = await self._inbox.known(delivery)
             if receipts is None:
                 raise Overloaded("too many dispatches are unfinished", retry_after=_RETRY_AFTER)
@@ -69,17 +70,13 @@ class Intake:
                 receipts = await self._inbox.accept(delivery)
             finally:
                 self._places.close(places)
-        if places:
-            self._freed()
-        if any(entry.results for entry in delivery):
-            self._told()
+        self._notify(delivery)
         for entry, receipt in zip(delivery, receipts, strict=True):
             self._report(entry, receipt)
         return receipts
 
-    async def _take(self, places: int) -> bool:
-        if self._places.take(places, self._clock()):
-            return True
+    async def _refill(self, places: int) -> bool:
+        """Lease a new block and take the places from it."""
         async with self._refilling:
             if self._places.take(places, self._clock()):
                 return True
@@ -87,10 +84,16 @@ class Intake:
             self._places.refill(await self._inbox.reserve(self._places.wanted(places)), now)
             return self._places.take(places, now)
 
+    def _notify(self, delivery: Sequence[Entry]) -> None:
+        for entry in delivery:
+            if entry.dispatches:
+                self._freed()
+            if entry.results:
+                self._told()
+
     def _report(self, entry: Entry, receipt: Receipt) -> None:
         event = entry.event
-        self._metrics.events.labels(event.source, receipt.status.value).inc()
-        self._metrics.last_event.labels(event.source).set(event.received_at / 1_000)
+        self._metrics.event(event.source, receipt.status, event.received_at)
         line = {
             "event_id": receipt.id,
             "source": event.source,
