@@ -5,22 +5,16 @@ from collections.abc import Callable, Sequence
 
 from relay.errors import Overloaded
 from relay.intake.entry import make_entry
+from relay.intake.report import Reports
 from relay.limits import Places
-from relay.model import Dispatch, Entry, Event, EventStatus, Ids, Receipt
+from relay.model import Entry, Event, Ids, Receipt
 from relay.ports import Inbox
 from relay.rules import RuleSet
-from relay.telemetry import Metrics, get_log, trace_id
-
-log = get_log()
+from relay.telemetry import Metrics
 
 _BLOCK = 500
 _LIFETIME = 20_000
 _RETRY_AFTER = 5.0
-_LINES = {
-    EventStatus.ACCEPTED: "event.accepted",
-    EventStatus.DUPLICATE: "event.duplicate",
-    EventStatus.UNMATCHED: "event.unmatched",
-}
 
 
 class Intake:
@@ -46,7 +40,7 @@ class Intake:
         self._inbox = inbox
         self._ids = ids
         self._clock = clock
-        self._metrics = metrics
+        self._reports = Reports(metrics)
         self._freed = freed
         self._told = told
         self._places = Places(max(1, min(_BLOCK, high_water // 20)), _LIFETIME)
@@ -71,8 +65,7 @@ class Intake:
             finally:
                 self._places.close(places)
         self._notify(delivery)
-        for entry, receipt in zip(delivery, receipts, strict=True):
-            self._report(entry, receipt)
+        self._reports.add(delivery, receipts)
         return receipts
 
     async def _refill(self, places: int) -> bool:
@@ -90,36 +83,3 @@ class Intake:
                 self._freed()
             if entry.results:
                 self._told()
-
-    def _report(self, entry: Entry, receipt: Receipt) -> None:
-        event = entry.event
-        self._metrics.event(event.source, receipt.status, event.received_at)
-        line = {
-            "event_id": receipt.id,
-            "source": event.source,
-            "type": event.type,
-            "external_id": event.external_id,
-            "trace_id": trace_id(event.traceparent),
-        }
-        if receipt.status is EventStatus.UNREADABLE:
-            log.warning("event.unreadable", reason=event.unreadable, **line)
-        else:
-            log.info(_LINES[receipt.status], rules=[rule for _, rule in receipt.dispatches], **line)
-        if receipt.conflict:
-            log.warning("event.conflict", what="the same id came with another body; the first one counts", **line)
-        if receipt.status is EventStatus.ACCEPTED:
-            for dispatch in entry.dispatches:
-                self._report_dispatch(dispatch, event)
-
-    def _report_dispatch(self, dispatch: Dispatch, event: Event) -> None:
-        line = {
-            "event_id": event.id,
-            "dispatch_id": dispatch.id,
-            "source": event.source,
-            "rule": dispatch.rule,
-            "trace_id": trace_id(event.traceparent),
-        }
-        log.debug("rule.matched", **line)
-        if dispatch.failure is not None:
-            self._metrics.chat(dispatch.rule, "failed")
-            log.error("chat.failed", code=dispatch.failure.code, error=dispatch.failure.message, **line)
