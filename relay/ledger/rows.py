@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pydantic_core import to_json
 from sqlalchemy import RowMapping
 
 from relay.ledger.schema import dispatches, events
@@ -37,7 +38,7 @@ def event_row(entry: Entry) -> Row:
         "time": event.time,
         "received_at": event.received_at,
         "content_type": event.content_type,
-        "headers": encode(dict(event.headers)),
+        "headers": to_json(dict(event.headers)).decode(),
         "raw": event.raw,
         "data": _data(event),
         "digest": event.digest,
