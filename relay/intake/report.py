@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from logging import DEBUG
 from typing import Final
 
 from relay.model import Dispatch, Entry, Event, EventStatus, Receipt
 from relay.telemetry import Metrics, get_log, trace_id
 
 log = get_log()
+
+Line = dict[str, str | None]
 
 _LINES: Final = {
     EventStatus.ACCEPTED: "event.accepted",
@@ -30,38 +33,30 @@ class Reports:
 
     def _tell(self) -> None:
         waiting, self._waiting = self._waiting, []
+        in_detail = log.is_enabled_for(DEBUG)
         for entry, receipt in waiting:
-            self._tell_event(entry, receipt)
+            line = self._tell_event(entry.event, receipt)
+            if receipt.status is EventStatus.ACCEPTED:
+                for dispatch in entry.dispatches:
+                    if in_detail or dispatch.failure is not None:
+                        self._tell_dispatch(dispatch, line)
 
-    def _tell_event(self, entry: Entry, receipt: Receipt) -> None:
-        event = entry.event
+    def _tell_event(self, event: Event, receipt: Receipt) -> Line:
+        """The count and the line of an event; gives what every line about it says."""
         self._metrics.event(event.source, receipt.status, event.received_at)
-        line = {
-            "event_id": receipt.id,
-            "source": event.source,
-            "type": event.type,
-            "external_id": event.external_id,
-            "trace_id": trace_id(event.traceparent),
-        }
+        line = {"event_id": receipt.id, "source": event.source, "trace_id": trace_id(event.traceparent)}
+        full = line | {"type": event.type, "external_id": event.external_id}
         if receipt.status is EventStatus.UNREADABLE:
-            log.warning("event.unreadable", reason=event.unreadable, **line)
+            log.warning("event.unreadable", reason=event.unreadable, **full)
         else:
-            log.info(_LINES[receipt.status], rules=[rule for _, rule in receipt.dispatches], **line)
+            log.info(_LINES[receipt.status], rules=[rule for _, rule in receipt.dispatches], **full)
         if receipt.conflict:
-            log.warning("event.conflict", what="the same id came with another body; the first one counts", **line)
-        if receipt.status is EventStatus.ACCEPTED:
-            for dispatch in entry.dispatches:
-                self._tell_dispatch(dispatch, event)
+            log.warning("event.conflict", what="the same id came with another body; the first one counts", **full)
+        return line
 
-    def _tell_dispatch(self, dispatch: Dispatch, event: Event) -> None:
-        line = {
-            "event_id": event.id,
-            "dispatch_id": dispatch.id,
-            "source": event.source,
-            "rule": dispatch.rule,
-            "trace_id": trace_id(event.traceparent),
-        }
-        log.debug("rule.matched", **line)
+    def _tell_dispatch(self, dispatch: Dispatch, line: Line) -> None:
+        named = line | {"dispatch_id": dispatch.id, "rule": dispatch.rule}
+        log.debug("rule.matched", **named)
         if dispatch.failure is not None:
             self._metrics.chat(dispatch.rule, "failed")
-            log.error("chat.failed", code=dispatch.failure.code, error=dispatch.failure.message, **line)
+            log.error("chat.failed", code=dispatch.failure.code, error=dispatch.failure.message, **named)
