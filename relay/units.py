@@ -7,6 +7,7 @@ milliseconds since the Unix epoch, UTC.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -71,8 +72,13 @@ def show(milliseconds: float) -> str:
 
 def iso(milliseconds: int) -> str:
     """RFC 3339 in UTC with milliseconds: `2026-11-23T09:00:00.000Z`."""
-    moment = datetime.fromtimestamp(milliseconds // 1_000, UTC)
-    return f"{moment.isoformat()[:19]}.{milliseconds % 1_000:03d}Z"
+    return f"{_second(milliseconds // 1_000)}.{milliseconds % 1_000:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    """Of what happens now, much happens in the same second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def parse_iso(text: str) -> int:

@@ -1,6 +1,7 @@
 """Runs a relay until a signal ends it."""
 
 import asyncio
+import gc
 import os
 import signal
 from contextlib import AsyncExitStack
@@ -36,6 +37,7 @@ async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
             ops=addresses.ops,
             config=loaded.digest,
         )
+        _freeze()
         await service.serve(grace)
     log.info("service.stopped")
     return 0
@@ -52,6 +54,16 @@ async def _open(service: Service, stack: AsyncExitStack) -> Addresses | None:
         await asyncio.gather(opening, return_exceptions=True)
         return None
     return await opening
+
+
+def _freeze() -> None:
+    """Leave what the start has made out of all garbage collections: one that went through it halted all for 60 ms.
+
+    A request makes hundreds of objects and few cycles, so that looking for these more rarely costs little memory.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000)
 
 
 def on_signals(service: Service) -> None:

@@ -5,22 +5,16 @@ from collections.abc import Callable, Sequence
 
 from relay.errors import Overloaded
 from relay.intake.entry import make_entry
+from relay.intake.report import Reports
 from relay.limits import Places
-from relay.model import Dispatch, Entry, Event, EventStatus, Ids, Receipt
+from relay.model import Entry, Event, Ids, Receipt
 from relay.ports import Inbox
 from relay.rules import RuleSet
-from relay.telemetry import Metrics, get_log, trace_id
-
-log = get_log()
+from relay.telemetry import Metrics
 
 _BLOCK = 500
 _LIFETIME = 20_000
 _RETRY_AFTER = 5.0
-_LINES = {
-    EventStatus.ACCEPTED: "event.accepted",
-    EventStatus.DUPLICATE: "event.duplicate",
-    EventStatus.UNMATCHED: "event.unmatched",
-}
 
 
 class Intake:
@@ -46,7 +40,7 @@ class Intake:
         self._inbox = inbox
         self._ids = ids
         self._clock = clock
-        self._metrics = metrics
+        self._reports = Reports(metrics)
         self._freed = freed
         self._told = told
         self._places = Places(max(1, min(_BLOCK, high_water // 20)), _LIFETIME)
@@ -58,9 +52,10 @@ class Intake:
         Raises `Overloaded` past the high-water mark (unless all of it is known already), `Unavailable` while the
         ledger is away, `Refused` when the ledger cannot hold it.
         """
-        delivery = [make_entry(event, self.rules, ids=self._ids, now=self._clock()) for event in events]
-        places = sum(len(entry.dispatches) for entry in delivery)
-        if places and not await self._take(places):
+        now = self._clock()
+        delivery = [make_entry(event, self.rules, ids=self._ids, now=now) for event in events]
+        places = sum([len(entry.dispatches) for entry in delivery])
+        if places and not (self._places.take(places, now) or await self._refill(places)):
             receipts = await self._inbox.known(delivery)
             if receipts is None:
                 raise Overloaded("too many dispatches are unfinished", retry_after=_RETRY_AFTER)
@@ -69,17 +64,12 @@ class Intake:
                 receipts = await self._inbox.accept(delivery)
             finally:
                 self._places.close(places)
-        if places:
-            self._freed()
-        if any(entry.results for entry in delivery):
-            self._told()
-        for entry, receipt in zip(delivery, receipts, strict=True):
-            self._report(entry, receipt)
+        self._notify(delivery)
+        self._reports.add(delivery, receipts)
         return receipts
 
-    async def _take(self, places: int) -> bool:
-        if self._places.take(places, self._clock()):
-            return True
+    async def _refill(self, places: int) -> bool:
+        """Lease a new block and take the places from it."""
         async with self._refilling:
             if self._places.take(places, self._clock()):
                 return True
@@ -87,36 +77,9 @@ class Intake:
             self._places.refill(await self._inbox.reserve(self._places.wanted(places)), now)
             return self._places.take(places, now)
 
-    def _report(self, entry: Entry, receipt: Receipt) -> None:
-        event = entry.event
-        self._metrics.events.labels(event.source, receipt.status.value).inc()
-        self._metrics.last_event.labels(event.source).set(event.received_at / 1_000)
-        line = {
-            "event_id": receipt.id,
-            "source": event.source,
-            "type": event.type,
-            "external_id": event.external_id,
-            "trace_id": trace_id(event.traceparent),
-        }
-        if receipt.status is EventStatus.UNREADABLE:
-            log.warning("event.unreadable", reason=event.unreadable, **line)
-        else:
-            log.info(_LINES[receipt.status], rules=[rule for _, rule in receipt.dispatches], **line)
-        if receipt.conflict:
-            log.warning("event.conflict", what="the same id came with another body; the first one counts", **line)
-        if receipt.status is EventStatus.ACCEPTED:
-            for dispatch in entry.dispatches:
-                self._report_dispatch(dispatch, event)
-
-    def _report_dispatch(self, dispatch: Dispatch, event: Event) -> None:
-        line = {
-            "event_id": event.id,
-            "dispatch_id": dispatch.id,
-            "source": event.source,
-            "rule": dispatch.rule,
-            "trace_id": trace_id(event.traceparent),
-        }
-        log.debug("rule.matched", **line)
-        if dispatch.failure is not None:
-            self._metrics.chat(dispatch.rule, "failed")
-            log.error("chat.failed", code=dispatch.failure.code, error=dispatch.failure.message, **line)
+    def _notify(self, delivery: Sequence[Entry]) -> None:
+        for entry in delivery:
+            if entry.dispatches:
+                self._freed()
+            if entry.results:
+                self._told()

@@ -1,7 +1,8 @@
 """Group commit: what was asked for while one transaction was being committed shares the next.
 
-Nobody who waits for an answer is delayed: a turn begins at once. Only what nobody waits for (a lane with `patience`)
-looks for company first: it goes with the next turn of others, at the latest when its patience is over.
+Nobody who waits for an answer is delayed for company: a turn begins at once, or, behind another, as soon as those whom
+that one answered have run. Only what nobody waits for (a lane with `patience`) looks for company first: it goes with
+the next turn of others, at the latest when its patience is over.
 
 A batch with an input that the database cannot hold is halved until only that input is refused. A caller that stops
 waiting takes nothing out of a batch that is under way.
@@ -130,10 +131,14 @@ class Committer:
             self._drains[id(group)] = asyncio.create_task(self._drain(group))
 
     async def _drain(self, group: Group) -> None:
-        """Turn after turn while somebody needs one; what came in meanwhile and can wait gets its time again."""
+        """Turn after turn while somebody needs one; what came in meanwhile and can wait gets its time again.
+
+        Those who were answered run first: what they bring shares the next commit.
+        """
         try:
             while turn := [(lane, lane.take()) for lane in group if lane.waiting]:
                 await self._commit(turn)
+                await asyncio.sleep(0)
                 if not self._closed and all(lane.patience for lane in group if lane.waiting):
                     break
         finally:

@@ -1,21 +1,21 @@
 """What comes in: identities are remembered, the new is kept, the known is answered with what it was the first time."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import sha256
 from itertools import islice
-from typing import Any, Final
+from operator import attrgetter, itemgetter
+from typing import Final
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select
 
 from relay.ledger import outbox
-from relay.ledger.rows import dispatch_row, event_row, work_row
+from relay.ledger.rows import UNDER_WAY, dispatch_row, event_row, work_row
 from relay.ledger.schema import dispatches, events, seen, work
 from relay.ledger.sql import Row, Upsert, padded, run, upsert, write_many
 from relay.ledger.terms import Terms
-from relay.model import Entry, Event, EventStatus, Receipt, State
+from relay.model import Entry, Event, EventStatus, Receipt, frozen
 
 REDELIVERY: Final = 3_600_000
 """Milliseconds for which a content without an id is known."""
@@ -36,30 +36,38 @@ _EVENTS: Final = insert(events)
 _DISPATCHES: Final = insert(dispatches)
 _WORK: Final = insert(work)
 
+_by_id: Final = itemgetter("id")
+_by_key: Final = attrgetter("key")
+_by_dispatch: Final = attrgetter("id")
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Prepared:
-    """An entry with its row, made before it shares a commit, so that what cannot be encoded fails alone."""
+    """An entry with its row, made before it shares a commit, so that what cannot be encoded fails alone.
+
+    `key` is its identity. `first` says that it is new without a look at what is remembered: it has no id, and no
+    broker says that it may have come before.
+    """
 
     entry: Entry
     row: Row
     key: bytes
-    named: bool
+    first: bool
 
 
 def prepare(entry: Entry) -> Prepared:
     """Raises ValueError or RecursionError when the event cannot be written as JSON."""
-    return Prepared(entry, event_row(entry), identity(entry.event), entry.event.external_id is not None)
+    event = entry.event
+    return Prepared(entry, event_row(entry), identity(event), event.external_id is None and not event.redelivered)
 
 
 def identity(event: Event) -> bytes:
     """The SHA-256 of what makes an event the same again; lengths keep the parts apart."""
-    parts: tuple[str, ...]
-    if event.external_id is None:
-        parts = ("content", event.source, event.digest.hex())
+    source, origin, name = event.source, event.origin or "", event.external_id
+    if name is None:
+        text = f"content {len(source)} {source} {event.digest.hex()}"
     else:
-        parts = ("named", event.source, event.origin or "", event.external_id)
-    text = "".join(f"{len(part)}:{part}" for part in parts)
+        text = f"named {len(source)} {len(origin)} {source} {origin} {name}"
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -67,15 +75,14 @@ def accept(conn: Connection, now: int, deliveries: Sequence[Delivery], *, terms:
     """Keep what is new of each delivery; receipts of the first for what is known."""
     batch = [one for delivery in deliveries for one in delivery]
     firsts = _remember(conn, now, batch, terms)
-    fresh = [one for one, first in zip(batch, firsts, strict=True) if first is None]
-    _insert(conn, now, fresh, terms)
+    _insert(conn, now, [one for one, first in zip(batch, firsts, strict=True) if first is None], terms)
     receipts = _receipts(conn, batch, firsts)
     return [list(islice(receipts, len(delivery))) for delivery in deliveries]
 
 
 def known(conn: Connection, now: int, *, delivery: Delivery) -> list[Receipt] | None:
     """The receipts of a delivery of which nothing is new, else None."""
-    if not all(one.named or one.entry.event.redelivered for one in delivery):
+    if any(one.first for one in delivery):
         return None
     found = _look_up(conn, [one.key for one in delivery])
     firsts = [found.get(one.key) for one in delivery]
@@ -90,17 +97,14 @@ def _remember(conn: Connection, now: int, batch: Delivery, terms: Terms) -> list
     Whoever inserts first wins, also among replicas: the insert waits for one that is under way, then the row tells.
     Keys go in order, so that two replicas never wait for each other.
     """
-    ordered = sorted(batch, key=lambda one: one.key)
-    _overwrite(conn, now, [one for one in ordered if _is_first(one)])
-    _claim_keys(conn, now, [one for one in ordered if not _is_first(one)], terms)
-    asked = [one.key for one in batch if not _is_first(one)]
-    found = _look_up(conn, asked)
-    return [None if _is_first(one) else _unless_mine(one, found[one.key], now, terms) for one in batch]
-
-
-def _is_first(one: Prepared) -> bool:
-    """An event without an id is new unless the broker says that it may have come before."""
-    return not one.named and not one.entry.event.redelivered
+    ordered = sorted(batch, key=_by_key)
+    put = _put(conn.dialect.name, expired=False)
+    write_many(conn, put, [_seen_row(one, now, terms) for one in ordered if one.first])
+    asked = [_seen_row(one, now, terms) | {"now": now} for one in ordered if not one.first]
+    if write_many(conn, _put(conn.dialect.name, expired=True), asked) == len(asked):
+        return [None] * len(batch)
+    found = _look_up(conn, [row["key"] for row in asked])
+    return [None if one.first else _unless_mine(one, found[one.key], now, terms) for one in batch]
 
 
 def _unless_mine(one: Prepared, row: RowMapping, now: int, terms: Terms) -> RowMapping | None:
@@ -110,22 +114,12 @@ def _unless_mine(one: Prepared, row: RowMapping, now: int, terms: Terms) -> RowM
 
 
 def _expiry(one: Prepared, now: int, terms: Terms) -> int:
-    return now + (terms.remember if one.named else REDELIVERY)
+    return now + (REDELIVERY if one.entry.event.external_id is None else terms.remember)
 
 
-def _seen_row(one: Prepared, expires_at: int) -> Row:
+def _seen_row(one: Prepared, now: int, terms: Terms) -> Row:
     event = one.entry.event
-    return {"key": one.key, "event_id": event.id, "digest": event.digest, "expires_at": expires_at}
-
-
-def _overwrite(conn: Connection, now: int, batch: Delivery) -> None:
-    rows = [_seen_row(one, now + REDELIVERY) for one in batch]
-    write_many(conn, _put(conn.dialect.name, expired=False), rows)
-
-
-def _claim_keys(conn: Connection, now: int, batch: Delivery, terms: Terms) -> None:
-    rows = [_seen_row(one, _expiry(one, now, terms)) | {"now": now} for one in batch]
-    write_many(conn, _put(conn.dialect.name, expired=True), rows)
+    return {"key": one.key, "event_id": event.id, "digest": event.digest, "expires_at": _expiry(one, now, terms)}
 
 
 @cache
@@ -144,15 +138,11 @@ def _look_up(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, RowMapping]
 
 
 def _insert(conn: Connection, now: int, fresh: Delivery, terms: Terms) -> None:
-    write_many(conn, _EVENTS, sorted((one.row for one in fresh), key=_by_id))
-    made = sorted((each for one in fresh for each in one.entry.dispatches), key=lambda each: each.id)
+    write_many(conn, _EVENTS, sorted([one.row for one in fresh], key=_by_id))
+    made = sorted([each for one in fresh for each in one.entry.dispatches], key=_by_dispatch)
     write_many(conn, _DISPATCHES, [dispatch_row(each, now) for each in made])
-    write_many(conn, _WORK, [work_row(each, now) for each in made if each.state in {State.READY, State.HELD}])
+    write_many(conn, _WORK, [work_row(each, now) for each in made if each.state in UNDER_WAY])
     outbox.enqueue(conn, now, [result for one in fresh for result in one.entry.results], terms)
-
-
-def _by_id(row: Mapping[str, Any]) -> str:
-    return str(row["id"])
 
 
 def _receipts(conn: Connection, batch: Delivery, firsts: Sequence[RowMapping | None]) -> Iterator[Receipt]:

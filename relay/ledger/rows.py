@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pydantic_core import to_json
 from sqlalchemy import RowMapping
 
 from relay.ledger.schema import dispatches, events
@@ -12,6 +13,9 @@ from relay.model import About, Claim, Dispatch, Entry, Event, Failure, ParkReaso
 
 encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 """Compact JSON. Raises ValueError for NaN, RecursionError for what is nested too deep."""
+
+UNDER_WAY: Final = frozenset({State.READY, State.HELD})
+"""The states in which a new dispatch has a row of work."""
 
 NEWS: Final = (
     *(dispatches.c[name] for name in ("id", "event_id", "rule", "body", "message", "trigger_type", "name")),
@@ -34,7 +38,7 @@ def event_row(entry: Entry) -> Row:
         "time": event.time,
         "received_at": event.received_at,
         "content_type": event.content_type,
-        "headers": encode(dict(event.headers)),
+        "headers": to_json(dict(event.headers)).decode(),
         "raw": event.raw,
         "data": _data(event),
         "digest": event.digest,
@@ -80,7 +84,7 @@ def event_of(row: RowMapping) -> Event:
 def dispatch_row(dispatch: Dispatch, now: int) -> Row:
     """A new row of `dispatches`; one that has ended while being accepted has its end at once."""
     failure = dispatch.failure
-    live = dispatch.state in {State.READY, State.HELD}
+    live = dispatch.state in UNDER_WAY
     return {
         "id": dispatch.id,
         "event_id": dispatch.event_id,

@@ -3,6 +3,7 @@
 from relay.model.chat import Chat, Message, Page
 from relay.model.dispatch import Claim, Dispatch, Doubt, Failure, Move, Recorded, Verdict
 from relay.model.event import Entry, Event, Receipt
+from relay.model.frozen import frozen
 from relay.model.ids import Ids, new_id
 from relay.model.result import UNROUTABLE, About, Due, Result, ResultType, Settled
 from relay.model.state import ENDED, LEGAL, LIVE, EventStatus, ParkReason, State
@@ -58,5 +59,6 @@ __all__ = [
     "Settled",
     "State",
     "Verdict",
+    "frozen",
     "new_id",
 ]

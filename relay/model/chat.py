@@ -1,9 +1,9 @@
 """What Relay knows of a Cargo chat (cargo-api: `Chat`, `Message`)."""
 
-from dataclasses import dataclass
+from relay.model.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chat:
     """A chat at Cargo. `stamp` is the dispatch id and run found in its `trigger.meta.relay`, if any.
 
@@ -18,7 +18,7 @@ class Chat:
     stamp: tuple[str, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Message:
     """A message in a chat. `type` is `user` or `assistant`; `status` as in the Cargo reference."""
 
@@ -27,7 +27,7 @@ class Message:
     status: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """One page of Cargo's list. `rows` is how many rows came, those that are no chats included: paging goes by it."""
 

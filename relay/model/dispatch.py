@@ -1,14 +1,14 @@
 """A dispatch (one rule matched by one event), the claim to work on it, and the moves between its states."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from relay.model.chat import Chat
+from relay.model.frozen import frozen
 from relay.model.result import About, Result
 from relay.model.state import ParkReason, State
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failure:
     """Why something did not work. `code` is one of the codes enumerated in the reference, `status` Cargo's."""
 
@@ -17,7 +17,7 @@ class Failure:
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dispatch:
     """The chat to be made: the unit of work, of retry and of result.
 
@@ -41,7 +41,7 @@ class Dispatch:
     run: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Claim:
     """A dispatch taken for work, with what its results need of its event.
 
@@ -79,7 +79,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Move:
     """What follows from one attempt or one look: the next state, told and kept in one commit.
 
@@ -122,7 +122,7 @@ class Recorded(StrEnum):
     DUPLICATED = "duplicated"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Doubt:
     """A dispatch in `checking`: an attempt to create its chat has an unknown outcome. The claim's state is `checking`.
 

@@ -1,15 +1,16 @@
 """An event as it came in, the entry that the ledger commits for it, and the receipt that the sender gets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from relay.model.dispatch import Dispatch
+from relay.model.frozen import frozen
 from relay.model.result import About, Result
 from relay.model.state import EventStatus
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """One thing that happened, as it came in.
 
@@ -54,7 +55,7 @@ class Event:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """What the ledger commits for one event: the event, its dispatches, and the results due at once.
 
@@ -67,7 +68,7 @@ class Entry:
     results: tuple[Result, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Receipt:
     """What became of one event of a delivery.
 

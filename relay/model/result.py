@@ -1,9 +1,10 @@
 """A result: the message that tells what became of a dispatch (DESIGN, "AMQP out")."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
+
+from relay.model.frozen import frozen
 
 
 class ResultType(StrEnum):
@@ -17,7 +18,7 @@ class ResultType(StrEnum):
     UNMATCHED = "relay.event.unmatched"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class About:
     """What every result says of the event behind it. `received_at` is milliseconds since the epoch."""
 
@@ -31,7 +32,7 @@ class About:
     received_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """One result message. `id` is deterministic, so that a consumer can drop repeats.
 
@@ -53,7 +54,7 @@ class Result:
     chat_uuid: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Due:
     """One delivery that is due: a result and one destination, leased to a publisher.
 
@@ -71,7 +72,7 @@ UNROUTABLE: Final = "unroutable"
 """How the error of a delivery begins that the broker returned because no queue was bound."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settled:
     """What became of a Due: confirmed or undeliverable (both end it), else tried again in `retry_in` ms."""
 

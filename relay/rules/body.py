@@ -1,6 +1,6 @@
 """Renders the body of a chat: constants stay as they are, every template is filled, the result is checked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,9 +11,6 @@ from relay.rules.scope import Scope
 from relay.rules.shape import check_name, check_shape
 from relay.rules.template import Template, clean, describe, is_template
 
-Part = Any
-"""A constant, a Template, or a dict or list with a Template somewhere inside."""
-
 
 class Body:
     """The templates of one rule's chat, compiled. `mapping` has passed the checks at load."""
@@ -21,7 +18,7 @@ class Body:
     __slots__ = ("_check", "_part", "_place")
 
     def __init__(self, mapping: Mapping[str, Any], place: str = "chat") -> None:
-        self._part = _compile(mapping)
+        self._part = _compile(mapping, place)
         self._place = place
         self._check = check_shape if _is_loose(mapping) else check_name
 
@@ -30,7 +27,7 @@ class Body:
 
         Raises `Permanent` (code `render`) whose message begins with the place, as `chat.trigger.meta.tags`.
         """
-        body = _fill(self._part, scope, self._place)
+        body = _fill(self._part, scope)
         for path, message in self._check(body):
             raise _error(place_of(self._place, path), message)
         try:
@@ -52,7 +49,7 @@ class Body:
 
 def render_text(template: Template, scope: Scope, place: str) -> str | None:
     """A template as text, None when it is blank. Raises `Permanent` as `Body.render` does."""
-    value = _fill(template, scope, place)
+    value = _Text(template, place).fill(scope)
     if value is None:
         return None
     try:
@@ -86,27 +83,69 @@ def _is_loose(mapping: Mapping[str, Any]) -> bool:
     return bool([*check_shape(mapping, ask), *asked])
 
 
-def _compile(value: Any) -> Part:
+class _Open:
+    """A part that is known only when it is filled."""
+
+    __slots__ = ()
+
+    def fill(self, scope: Scope) -> Any:
+        raise NotImplementedError
+
+
+class _Text(_Open):
+    __slots__ = ("_place", "_template")
+
+    def __init__(self, template: Template, place: str) -> None:
+        self._template = template
+        self._place = place
+
+    def fill(self, scope: Scope) -> Any:
+        try:
+            return self._template.fill(scope)
+        except Permanent as error:
+            raise _error(self._place, str(error)) from None
+
+
+class _Object(_Open):
+    __slots__ = ("_items", "_open")
+
+    def __init__(self, items: Mapping[str, Any]) -> None:
+        self._items = dict(items)
+        self._open = [(key, item) for key, item in items.items() if isinstance(item, _Open)]
+
+    def fill(self, scope: Scope) -> dict[str, Any]:
+        return self._items | {key: item.fill(scope) for key, item in self._open}
+
+
+class _List(_Open):
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self._items = items
+
+    def fill(self, scope: Scope) -> list[Any]:
+        return [_fill(item, scope) for item in self._items]
+
+
+def _compile(value: Any, place: str) -> Any:
+    """What gives the value when it is filled; the value itself where it is constant."""
     if isinstance(value, str):
-        return Template(value) if is_template(value) else value
+        return _Text(Template(value), place) if is_template(value) else value
     if isinstance(value, Mapping):
-        return {key: _compile(item) for key, item in value.items()}
+        items = {key: _compile(item, f"{place}.{key}") for key, item in value.items()}
+        return _Object(items) if _holds_open(items.values()) else items
     if isinstance(value, list | tuple):
-        return [_compile(item) for item in value]
+        parts = [_compile(item, f"{place}[{index}]") for index, item in enumerate(value)]
+        return _List(parts) if _holds_open(parts) else parts
     return value
 
 
-def _fill(part: Part, scope: Scope, place: str) -> Any:
-    if isinstance(part, Template):
-        try:
-            return part.fill(scope)
-        except Permanent as error:
-            raise _error(place, str(error)) from None
-    if isinstance(part, dict):
-        return {key: _fill(item, scope, f"{place}.{key}") for key, item in part.items()}
-    if isinstance(part, list):
-        return [_fill(item, scope, f"{place}[{index}]") for index, item in enumerate(part)]
-    return part
+def _holds_open(parts: Iterable[Any]) -> bool:
+    return any(isinstance(part, _Open) for part in parts)
+
+
+def _fill(part: Any, scope: Scope) -> Any:
+    return part.fill(scope) if isinstance(part, _Open) else part
 
 
 def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 
 from relay.errors import Permanent
+from relay.rules import plain
 from relay.rules.encode import encode
 from relay.rules.missing import Absent
 from relay.rules.sandbox import LENIENT, STRICT, Sandbox
@@ -19,7 +20,6 @@ from relay.rules.scope import Scope
 _RESULT: Final = "result"
 _LONGEST: Final = 500
 _KEPT: Final = 8_192
-_SETTLED: Final = frozenset({str, int, float, bool, type(None), dict, list})
 
 
 def is_template(text: str) -> bool:
@@ -68,7 +68,7 @@ def clean(text: str) -> str:
 
 def settle(value: Any) -> Any:
     """What an expression gave, with an iterator (of `map`, `select`) as a list. Raises when it is missing."""
-    if type(value) in _SETTLED:
+    if type(value) in plain.SETTLED:
         return value
     if isinstance(value, Undefined):
         str(value)
@@ -106,9 +106,9 @@ def compile_template(text: str) -> Callable[[Scope], Any]:
     expression = lone(parse(text.strip()))
     if expression is not None:
         evaluate = Expression(STRICT, expression)
-        return lambda scope: settle(evaluate(scope))
+        return plain.expression(expression, lambda scope: settle(evaluate(scope)))
     root = STRICT.from_string(text).root_render_func
-    return lambda scope: "".join(root(enter(STRICT, scope)))
+    return plain.text(parse(text), lambda scope: "".join(root(enter(STRICT, scope))))
 
 
 @lru_cache(maxsize=_KEPT)

@@ -1,11 +1,26 @@
 """Prometheus metrics, in a registry of their own."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+T = TypeVar("T")
+
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _MOST_RULES: Final = 200
+
+
+class _Series(dict[tuple[str, ...], T]):
+    """The series of a metric by their labels: prometheus_client checks and locks at each look-up of its own."""
+
+    def __init__(self, find: Callable[..., T]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, labels: tuple[str, ...]) -> T:
+        series = self[labels] = self._find(*labels)
+        return series
 
 
 class Metrics:
@@ -13,7 +28,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.events = Counter("relay_events", "Events that came in.", ["source", "outcome"], registry=registry)
+        events = Counter("relay_events", "Events that came in.", ["source", "outcome"], registry=registry)
+        self._events = _Series(events.labels)
         self.rejections = Counter(
             "relay_rejections", "Requests and messages refused.", ["source", "reason"], registry=registry
         )
@@ -50,18 +66,24 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
-        self.last_event = Gauge(
+        last_event = Gauge(
             "relay_source_last_event_timestamp_seconds",
             "When a source's last event came in, Unix time.",
             ["source"],
             registry=registry,
         )
+        self._last_event = _Series(last_event.labels)
         self.config_info = Gauge("relay_config_info", "The configuration's hash.", ["hash"], registry=registry)
         self.config_reload = Gauge(
             "relay_config_reload_success", "1 when the newest configuration is in force.", registry=registry
         )
         self.build_info = Gauge("relay_build_info", "The running version.", ["version"], registry=registry)
         self._rules: set[str] = set()
+
+    def event(self, source: str, outcome: str, received_at: int) -> None:
+        """Count an event that came in at `received_at`, in milliseconds since the epoch."""
+        self._events[source, outcome].inc()
+        self._last_event[source,].set(received_at / 1_000)
 
     def chat(self, rule: str, outcome: str) -> None:
         """Count the outcome of a dispatch; past 200 rules the label is `_other`, so that series stay bounded."""

@@ -79,7 +79,7 @@ OTHERWISE = {
 }
 """Requests for the further proofs of an entry; the sample shows the first."""
 
-UNSIGNABLE = {"mailgun 2": "its signature stands in a form, and `sign` writes JSON; the vectors judge it"}
+UNSIGNABLE = {"mailgun 2": "its signature stands in a form, and `sign` writes JSON: see test_schemes_manners.py"}
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def request_of(scheme, handshake=None):
 
 
 def form_of(name):
-    """The entry of the proof with that name."""
+    """What the entry says of the proof with that name."""
     if name in MORE:
         scheme, _, options = MORE[name]
         return _described(SchemeSpec(scheme, (), options)) if scheme == "hmac" else vendor(scheme).proof[0]

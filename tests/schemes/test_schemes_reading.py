@@ -69,8 +69,8 @@ def test_a_content_type_says_how_a_body_is_read(content_type, form, charset, bou
 )
 def test_the_same_tree_comes_of_each_form(body, content_type):
     assert parse(body, content_type).data == TREE
-    assert parse(gzip.compress(body), content_type, "gzip").data == TREE
-    assert parse(gzip.compress(body), content_type, "gzip").raw == body
+    assert parse(gzip.compress(body, mtime=0), content_type, "gzip").data == TREE
+    assert parse(gzip.compress(body, mtime=0), content_type, "gzip").raw == body
 
 
 def test_lines_of_json_are_a_list():
@@ -105,7 +105,7 @@ def test_verbatim_is_what_can_be_parsed_again_from_the_bytes_alone(body, content
         (JSON, "application/json; charset=rot13", None, "charset"),
         (FORM, "application/x-www-form-urlencoded; charset=zip", None, "charset"),
         (JSON, "application/json", "gzip", "encoding"),
-        (gzip.compress(JSON)[:-9], "application/json", "gzip", "encoding"),
+        (gzip.compress(JSON, mtime=0)[:-9], "application/json", "gzip", "encoding"),
         (b"{}\n{", "application/x-ndjson", None, "json"),
     ],
 )
@@ -121,7 +121,7 @@ def test_what_is_not_what_it_says_is_unreadable_and_has_a_name(body, content_typ
         (JSON, "text/html", None, 415),
         (JSON, "application/json", "br", 415),
         (JSON, "application/json", "gzip, gzip", 415),
-        (gzip.compress(b" " * 5_000), "application/json", "gzip", 413),
+        (gzip.compress(b" " * 5_000, mtime=0), "application/json", "gzip", 413),
         (zlib.compress(b" " * 5_000), "application/json", "deflate", 413),
     ],
 )

@@ -1,11 +1,13 @@
 """A log line tells of a step; it never undoes it."""
 
+import asyncio
 import io
 import json
 
 import pytest
 import structlog
 
+from relay.secret import Secret
 from relay.telemetry import configure, get_log
 
 
@@ -65,3 +67,27 @@ def test_levels_below_the_one_that_is_set_are_left_out():
     log.info("event.accepted")
     log.warning("request.rejected")
     assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["request.rejected"]
+
+
+def test_no_value_fails_a_line():
+    out = io.StringIO()
+    configure("info", "json", out)
+    log = get_log()
+    log.info("odd", half="\ud800", raw=b"\xff", number=float("nan"), secret=Secret("hush"), kind=int, many={1: {2}})
+    [line] = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert (line["half"], line["kind"]) == ("\ud800", "<class 'int'>")
+    assert "hush" not in out.getvalue()
+
+
+async def test_good_news_waits_for_the_end_of_the_turn_and_bad_news_takes_it_along():
+    out = io.StringIO()
+    configure("info", "json", out)
+    log = get_log()
+    log.info("one")
+    log.info("two")
+    assert out.getvalue() == ""
+    await asyncio.sleep(0)
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["one", "two"]
+    log.info("three")
+    log.warning("four")
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["one", "two", "three", "four"]
