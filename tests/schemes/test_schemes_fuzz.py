@@ -10,6 +10,7 @@ from functools import cache
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape, quoteattr
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -213,6 +214,17 @@ def test_no_request_raises_anything_but_a_refusal(name, url, body, method, heade
         return
     for item in items:
         scheme.identify(request, item)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_no_address_raises_anything_but_a_refusal(name):
+    """A stranger chooses the Host header and the query."""
+    for url in ODD_URLS:
+        request, scheme = bend(name, url, None, signed(name).method, {}), way(name).make()
+        with contextlib.suppress(Rejected):
+            scheme.greet(request, proved=False)
+        with contextlib.suppress(Rejected, NeedsCertificate):
+            scheme.verify(request)
 
 
 def test_the_requests_are_tried_on_every_scheme():
