@@ -238,7 +238,10 @@ def test_no_request_of_a_stranger_is_a_fault_of_the_relays(loop, listener, name,
 
 
 def ask(loop, listener, name, *, body, headers, method=b"POST", query=b""):
-    """One request; what comes of it can be kept. 503 only where an address should be fetched, as nothing is here."""
+    """The status, and the reason of a refusal; what comes of it can be kept.
+
+    503 is only for what names an address that should be fetched, as nothing is here.
+    """
     with capture_logs() as lines:
         status = loop.run(speak(listener, method, f"/hooks/{NAMES[name]}".encode() + query, headers, body))
     assert status in {200, 202, 204, 400, 401, 403, 405, 413, 415, 503}
@@ -247,7 +250,7 @@ def ask(loop, listener, name, *, body, headers, method=b"POST", query=b""):
         require_storable(event)
     listener.intake.deliveries.clear()
     listener.rejected.clear()
-    return status
+    return status, [line["reason"] for line in lines if line["event"] == "request.rejected"]
 
 
 def require_storable(event):
@@ -320,19 +323,16 @@ def test_whatever_a_sender_signs_is_kept_or_refused_with_a_reason(loop, listener
     except Rejected:
         return  # Twilio signs the fields of a form, and this is none
     pairs = [(key.encode(), value.encode("utf-8", "surrogateescape")) for key, value in signed.headers.flat()]
-    with capture_logs() as lines:
-        host, given = signed.url.split("/")[2].encode(), signed.url.partition("?")[2].encode()
-        query = b"?" + given if given else b""
-        status = ask(loop, listener, name, body=body, headers=[*pairs, (b"host", host)], query=query)
-    told = [line["reason"] for line in lines if line["event"] == "request.rejected"]
+    host, given = signed.url.split("/")[2].encode(), signed.url.partition("?")[2].encode()
+    query = b"?" + given if given else b""
+    status, told = ask(loop, listener, name, body=body, headers=[*pairs, (b"host", host)], query=query)
     assert status in {200, 202, 204, 413, 415} or (status, told) == (400, ["batch_item"]) or not made.scheme.proves
 
 
 def sign(made, request):
     """As the sender of this source."""
-    scheme = made.spec.scheme
-    if scheme in vendors.NAMES:
-        return vendors.sign(scheme, request)
+    if made.name in vendors.NAMES:
+        return vendors.sign(made.name, request)
     return made.scheme.sign(request, id="e-1", type="t")
 
 
