@@ -14,6 +14,8 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE: Final = re.compile(r"(\d+)(B|KiB|MiB|GiB)?")
 _BYTES: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_FIRST: Final = -62_135_596_800_000  # the year 1
+_LAST: Final = 253_402_300_799_999  # the end of the year 9999
 _RATE: Final = re.compile(r"(\d+)/(s|m|h|d)")
 
 
@@ -82,8 +84,14 @@ def _second(seconds: int) -> str:
 
 
 def parse_iso(text: str) -> int:
-    """An ISO 8601 moment as milliseconds since the epoch; without a zone it is taken as UTC. Raises ValueError."""
+    """An ISO 8601 moment as milliseconds since the epoch; without a zone it is taken as UTC.
+
+    Raises ValueError, also for one that `iso` could not write: in UTC it lies beyond the years 1 to 9999.
+    """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1_000)
+    milliseconds = round(moment.timestamp() * 1_000)
+    if not _FIRST <= milliseconds <= _LAST:
+        raise ValueError("not a time: out of range")
+    return milliseconds

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -41,14 +42,21 @@ def find_remote(request: web.Request, trusted: Sequence[Network]) -> str | None:
 
 def find_url(request: web.Request, public_url: str | None, trusted: Sequence[Network]) -> str:
     """The URL that the sender called: below `public_url` if set, else as the outermost trusted proxy says, else as
-    the request does."""
+    the request does. A host that is none is left out, so that whatever signs the URL does not match."""
     path = request.rel_url.raw_path_qs
     if public_url:
         return f"{public_url.rstrip('/')}{path}"
     scheme, host = request.scheme, request.host
     for hop in _believed(request, trusted):
         scheme, host = hop.scheme or scheme, hop.host or host
-    return f"{scheme}://{host}{path}"
+    return f"{scheme}://{host if _is_host(host) else ''}{path}"
+
+
+def _is_host(host: str) -> bool:
+    try:
+        return bool(urlsplit(f"//{host}/").netloc == host)
+    except ValueError:
+        return False
 
 
 def _believed(request: web.Request, trusted: Sequence[Network]) -> list[_Hop]:

@@ -54,12 +54,12 @@ def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids) -> list[Ev
 
 def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:
     if "ce-specversion" in request.headers:
-        return [_binary(request, content_type)]
+        return [_binary(scheme, request, content_type)]
     reading = scheme.read(request)
     if reading.form is Form.CLOUDS:
-        return _batch(_require_batch(reading.data), _cloud_item)
+        return _batch(_require_batch(reading.data), lambda item: _structured(scheme, item, _dump(item)))
     if reading.form is Form.CLOUD:
-        return [_cloud(lambda: decode_structured(reading.data), reading.raw)]
+        return [_structured(scheme, reading.data, reading.raw)]
     data, cut = scheme.clean(reading.data)
     try:
         items = scheme.items(data)
@@ -79,10 +79,12 @@ def _item(scheme: Scheme, request: Request, item: Any) -> _Found:
     return _Found(scheme.identify(request, item), item, _dump(item), verbatim=True, content_type=_JSON)
 
 
-def _binary(request: Request, content_type: str) -> _Found:
+def _binary(scheme: Scheme, request: Request, content_type: str) -> _Found:
     attributes = http_attributes({name: clean(values[0]) for name, values in request.headers.items()}, content_type)
     raw = inflate(request.body, request.headers.first("content-encoding"), request.most)
-    return _cloud(lambda: decode_binary(attributes, raw), raw)
+    cloud = _read_cloud(lambda: decode_binary(attributes, raw))
+    data, cut = scheme.clean(cloud.data)
+    return _cloud(cloud, data, _dump(data)) if cut else _cloud(cloud, data, raw)
 
 
 def _require_batch(items: Any) -> list[Any]:
@@ -113,19 +115,27 @@ def _batch(items: list[Any], read: Callable[[Any], _Found]) -> list[_Found]:
     return found
 
 
-def _cloud_item(item: Any) -> _Found:
-    return _cloud(lambda: decode_structured(item), _dump(item))
+def _structured(scheme: Scheme, envelope: Any, raw: bytes) -> _Found:
+    cloud = _read_cloud(lambda: decode_structured(envelope))
+    data, cut = scheme.clean(cloud.data)
+    if cut:
+        raw = _dump({key: value for key, value in envelope.items() if key != "data_base64"} | {"data": data})
+    return _cloud(cloud, data, raw)
 
 
-def _cloud(read: Callable[[], CloudEvent], raw: bytes) -> _Found:
+def _read_cloud(read: Callable[[], CloudEvent]) -> CloudEvent:
     try:
-        cloud = read()
+        return read()
     except Unreadable:
         raise
     except ValueError as error:
         raise Unreadable("cloudevent", str(error)) from None
+
+
+def _cloud(cloud: CloudEvent, data: Any, raw: bytes) -> _Found:
+    """A CloudEvent with what is kept of its data."""
     identity = Identity(cloud.id, cloud.type, cloud.subject, cloud.time)
-    return _Found(identity, cloud.data, raw, cloud.source, cloud.traceparent)
+    return _Found(identity, data, raw, cloud.source, cloud.traceparent)
 
 
 def _event(hook: Hook, scheme: Scheme, request: Request, found: _Found, content_type: str, id: str) -> Event:  # noqa: A002 - the word of the model

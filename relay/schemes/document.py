@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
-_DEEPEST: Final = 200
+DEEPEST: Final = 200
 _CHARSETS: Final = frozenset(
     {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252", "utf-16", "utf-16le", "utf-16be"}
 )
@@ -32,12 +32,12 @@ def parse(body: bytes, charset: str = "utf-8") -> Any:
     except json.JSONDecodeError as error:
         raise Unreadable("json", f"the body is not JSON: {error}") from None
     except RecursionError:
-        raise _too_deep() from None
+        raise too_deep() from None
     except Unreadable:
         raise
     except ValueError as error:
         raise Unreadable("number", f"the body has a number that is too long: {error}") from None
-    if text.count("[") + text.count("{") > _DEEPEST:
+    if text.count("[") + text.count("{") > DEEPEST:
         require_shallow(data)
     if "\\u" in text:
         _require_storable(data)
@@ -81,11 +81,11 @@ _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float
 def require_shallow(data: Any) -> None:
     """Raises `Unreadable` (`depth`) for a tree that nests too deep to be kept and walked."""
     level = [data]
-    for _ in range(_DEEPEST + 1):
+    for _ in range(DEEPEST + 1):
         level = [inner for outer in level for inner in _inside(outer)]
         if not level:
             return
-    raise _too_deep()
+    raise too_deep()
 
 
 def _require_storable(data: Any) -> None:
@@ -113,5 +113,6 @@ def _inside(value: Any) -> Iterator[Any]:
     return (item for item in items if isinstance(item, dict | list))
 
 
-def _too_deep() -> Unreadable:
-    return Unreadable("depth", f"the body nests more than {_DEEPEST} deep")
+def too_deep() -> Unreadable:
+    """The refusal of a body that nests too deep."""
+    return Unreadable("depth", f"the body nests more than {DEEPEST} deep")

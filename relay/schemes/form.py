@@ -38,6 +38,7 @@ def parts(raw: bytes, boundary: str, charset: str = "utf-8") -> dict[str, Any]:
     """A multipart/form-data body as a tree; of a file its name, type and size in bytes. Raises `Unreadable`."""
     if not boundary:
         raise Unreadable("multipart", "the content type multipart/form-data names no boundary")
+    decode(b"", charset)  # raises where the charset is none of ours: the parser would take any codec of Python's
     parser = MultipartParser(
         io.BytesIO(raw),
         boundary,
@@ -50,7 +51,7 @@ def parts(raw: bytes, boundary: str, charset: str = "utf-8") -> dict[str, Any]:
         found = [(part.name, _part(part)) for part in parser]
     except (MultipartError, UnicodeError, LookupError) as error:
         raise Unreadable("multipart", f"the body is not multipart/form-data: {error}") from None
-    _require_storable([(name, value) for name, value in found if isinstance(value, str)])
+    _require_storable([(name, text) for name, value in found for text in _texts(value)])
     return _tree(found)
 
 
@@ -68,6 +69,10 @@ def _part(part: Any) -> Any:
     return {"filename": part.filename, "contentType": part.content_type, "size": part.size}
 
 
+def _texts(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [text for text in value.values() if isinstance(text, str)]
+
+
 def _tree(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for name, value in found:
@@ -76,13 +81,12 @@ def _tree(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _path(name: str) -> list[str]:
+    if name.count("[") > _DEEPEST:
+        raise Unreadable("depth", f"a field's name nests more than {_DEEPEST} deep")
     match = _NAME.fullmatch(name)
     if match is None:
         return [name]
-    inner = _BRACKETS.findall(match[2])
-    if len(inner) > _DEEPEST:
-        raise Unreadable("depth", f"a field's name nests more than {_DEEPEST} deep")
-    return [match[1], *inner]
+    return [match[1], *_BRACKETS.findall(match[2])]
 
 
 def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:

@@ -74,7 +74,7 @@ class Token:
                 return _decode(token, key, self._form.algorithm)
             except jwt.InvalidSignatureError:
                 continue
-            except jwt.PyJWTError as error:
+            except (jwt.PyJWTError, UnicodeError) as error:
                 raise refuse("the token cannot be read", "token_malformed", f"{self._form.header}: {error}") from None
         hint = "the secret is not the sender's, or was rotated there"
         raise refuse("the token's signature does not match", "signature_wrong", hint)

@@ -32,12 +32,10 @@ def read(text: str) -> int:
         if number >= _MILLISECONDS_FROM:
             return _bound(number)
         return _bound(number * 1_000 + int(float(match[2] or 0) * 1_000))
-    if _HTTP.match(text):
-        return _bound(_read_http(text))
-    if not text.isascii() or "-" not in text[:5]:
+    if not _HTTP.match(text) and (not text.isascii() or "-" not in text[:5]):
         raise ValueError("not a time: neither a number of seconds or milliseconds since 1970 nor RFC 3339")
     try:
-        return _bound(parse_iso(text))
+        return _bound(_read_http(text) if _HTTP.match(text) else parse_iso(text))
     except OverflowError as error:
         raise ValueError("not a time: out of range") from error
 

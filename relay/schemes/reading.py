@@ -16,6 +16,7 @@ from relay.schemes.inflate import inflate
 _CHARSET: Final = re.compile(r"charset\s*=\s*\"?([^\";\s]+)", re.IGNORECASE)
 _BOUNDARY: Final = re.compile(r"boundary\s*=\s*(?:\"([^\"]+)\"|([^\";\s]+))", re.IGNORECASE)
 _UNTYPED: Final = frozenset({"", "text/plain"})
+_MOST_LINES: Final = 10_000
 _LINES: Final = frozenset({"application/x-ndjson", "application/jsonl", "application/jsonlines"})
 
 
@@ -87,11 +88,18 @@ def read(body: bytes, content_type: str, encoding: str | None, *, most: int, lis
         case Form.XML:
             return Reading(xml.parse(raw, kind.charset, lists), raw, kind.form)
         case Form.LINES:
-            return Reading([parse(line, kind.charset) for line in raw.splitlines() if line.strip()], raw, kind.form)
+            return Reading(_lines(raw, kind.charset), raw, kind.form)
         case Form.FOREIGN:
             raise _foreign(content_type)
     verbatim = kind.form is Form.JSON and kind.charset.lower() == "utf-8" and not raw.startswith(BOM_UTF8)
     return Reading(parse(raw, kind.charset), raw, kind.form, verbatim)
+
+
+def _lines(raw: bytes, charset: str) -> list[Any]:
+    lines = [line for line in raw.splitlines() if line.strip()]
+    if len(lines) > _MOST_LINES:
+        raise Unreadable("batch", f"the body has {len(lines)} lines; send at most {_MOST_LINES} at once")
+    return [parse(line, charset) for line in lines]
 
 
 def _form(bare: str) -> Form:

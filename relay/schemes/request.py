@@ -107,8 +107,11 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The parameters in the URL, the first of each name."""
-        pairs = parse_qsl(urlsplit(self.url).query, keep_blank_values=True, max_num_fields=100)
+        """The parameters in the URL, the first of each name; none where there are more than 100."""
+        try:
+            pairs = parse_qsl(urlsplit(self.url).query, keep_blank_values=True, max_num_fields=100)
+        except ValueError:
+            return {}
         return dict(reversed(pairs))
 
 

@@ -36,15 +36,21 @@ class Trust:
 
     def require(self, url: str | None) -> str:
         """The address itself when it is the vendor's. Raises `Rejected`."""
-        parts = urlsplit(url or "")
-        right = parts.scheme == "https" and self._host.fullmatch(parts.netloc) and self._path.search(parts.path)
-        if url is None or not right:
+        if url is None or not self._is_vendors(url):
             raise refuse(
                 "the certificate's address is not the vendor's",
                 "certificate_foreign",
                 "somebody forges requests, or the source has the wrong scheme",
             )
         return url
+
+    def _is_vendors(self, url: str) -> bool:
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return False
+        host, path = self._host.fullmatch(parts.netloc), self._path.search(parts.path)
+        return parts.scheme == "https" and bool(host and path)
 
     def keep(self, url: str, pem: bytes, now: int) -> None:
         """A certificate that was fetched; `now` is milliseconds since the epoch. Raises `Rejected` when it is none."""

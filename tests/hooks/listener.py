@@ -124,7 +124,17 @@ async def read(answer):
 
 
 @contextlib.asynccontextmanager
-async def listen(*, reject=None, fetch=None, learn=None, public_url=None, trusted_proxies=(), max_body=MAX_BODY):
+async def listen(
+    *,
+    hooks=HOOKS,
+    reject=None,
+    fetch=None,
+    learn=None,
+    clock=lambda: NOW,
+    public_url=None,
+    trusted_proxies=(),
+    max_body=MAX_BODY,
+):
     """A running listener; afterwards it is shut down."""
     intake, metrics, rejected, paused, draining = Recorder(), Metrics(), [], set(), []
 
@@ -132,11 +142,11 @@ async def listen(*, reject=None, fetch=None, learn=None, public_url=None, truste
         rejected.append(rejection)
 
     app = make_app(
-        HOOKS,
+        hooks,
         intake,
         max_body=max_body,
         ids=new_id,
-        clock=lambda: NOW,
+        clock=clock,
         metrics=metrics,
         public_url=public_url,
         reject=reject or keep,

@@ -1,13 +1,14 @@
 """Bodies, good and bad by name: none stops the service, none that is signed vanishes."""
 
 import asyncio
+import base64
 import io
 import json
 import zlib
 
 import pytest
 
-from tests.hooks.listener import MAX_BODY, NOW, gzipped, listen
+from tests.hooks.listener import MAX_BODY, NOW, gzipped, hook, listen
 
 BAD = {
     "not json": b"hello",
@@ -190,6 +191,35 @@ async def test_a_binary_cloud_event_is_read():
         assert (await listener.post("open", b"<a/>", headers | {"Content-Type": "text/xml"}))[0] == 400
         event = listener.intake.events[0]
     assert (event.external_id, event.origin, event.subject, event.data) == ("c-1", "/crm", "Köln", {"a": 1})
+
+
+SECRETIVE = {"a": 1, "auth": {"password": "Sesam-cut"}}
+CE = {"ce-specversion": "1.0", "ce-id": "c-1", "ce-source": "/crm", "ce-type": "deal.won"}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (CLOUD | {"data": SECRETIVE}, {"Content-Type": "application/cloudevents+json"}),
+        ([CLOUD | {"data": SECRETIVE}], {"Content-Type": "application/cloudevents-batch+json"}),
+        (
+            {key: value for key, value in CLOUD.items() if key != "data"}
+            | {"data_base64": base64.b64encode(json.dumps(SECRETIVE).encode()).decode()},
+            {"Content-Type": "application/cloudevents+json"},
+        ),
+        (SECRETIVE, CE),
+    ],
+)
+async def test_what_the_operator_has_cut_is_cut_from_a_cloud_events_data_in_every_mode(body, headers):
+    """`data` means there what it means in a rule: the CloudEvent's own."""
+    hooks = {"open": hook("open", "none", cut=("data.auth.password",))}
+    async with listen(hooks=hooks) as listener:
+        assert (await listener.post("open", json.dumps(body).encode(), headers))[0] == 202
+        event = listener.intake.events[0]
+    assert (event.external_id, event.data) == ("c-1", {"a": 1, "auth": {}})
+    assert b"Sesam-cut" not in event.raw + base64.b64encode(event.raw)
+    assert b"password" not in event.raw
+    assert b"data_base64" not in event.raw
 
 
 async def test_a_binary_cloud_event_with_nul_in_an_attribute_is_kept_without_it():
