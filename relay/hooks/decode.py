@@ -68,14 +68,18 @@ def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:
     if len(items) != 1 or items[0] is not data:
         return _batch(_require_batch(items), lambda item: _item(scheme, request, item))
     if cut:
-        return [_item(scheme, request, data)]
+        return [_whole(scheme, request, data)]
     return [_Found(scheme.identify(request, data), data, reading.raw, verbatim=reading.verbatim)]
 
 
 def _item(scheme: Scheme, request: Request, item: Any) -> _Found:
-    """One event of a batch, or one without what was cut out: what is kept of it is itself."""
     if not isinstance(item, dict):
         raise Unreadable("batch_item", "it is not a JSON object")
+    return _whole(scheme, request, item)
+
+
+def _whole(scheme: Scheme, request: Request, item: Any) -> _Found:
+    """One event of a batch, or one without what was cut out: what is kept of it is itself."""
     return _Found(scheme.identify(request, item), item, _dump(item), verbatim=True, content_type=_JSON)
 
 

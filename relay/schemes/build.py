@@ -160,7 +160,18 @@ def _jwt_key(form: Jwt, secret: str) -> str:
 
 def _trust(forms: tuple[Any, ...], given: Mapping[str, Any]) -> Trust | None:
     found = next((form.certificate for form in forms if getattr(form, "certificate", None)), None)
-    return Trust(found, given.get("cert_pem")) if found else None
+    if found is None:
+        return None
+    if (pinned := given.get("cert_pem")) is not None:
+        _require_certificate(pinned)
+    return Trust(found, pinned)
+
+
+def _require_certificate(pem: str) -> None:
+    try:
+        keys.of_certificate(pem.encode(), "rsa-sha256", "base64")
+    except ValueError:
+        raise SchemeFault("cert_pem", "is no certificate of an RSA key in PEM: give the sender's own") from None
 
 
 def _described(spec: SchemeSpec) -> Signature:

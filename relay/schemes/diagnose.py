@@ -30,19 +30,38 @@ def diagnose(spec: SchemeSpec, request: Request, error: Rejected) -> str:
 
 
 def _causes(spec: SchemeSpec, request: Request) -> Iterator[str]:
+    """Each cause that is one, the likeliest first."""
+    yield from _changed(spec, request)
+    yield from _misread(spec, request)
+    yield from _otherwise(spec, request)
+
+
+def _changed(spec: SchemeSpec, request: Request) -> Iterator[str]:
+    """What something on the way may have done."""
     for url, told in _addresses(request.url):
         if _fits(spec, replace(request, url=url)):
             yield f"it is right for {told}: set http.public_url, or http.trusted_proxies"
     for body, told in _bodies(request.body):
         if _fits(spec, replace(request, body=body)):
             yield f"the body was re-encoded on the way: the signature is right for it {told}; forward its own bytes"
+
+
+def _misread(spec: SchemeSpec, request: Request) -> Iterator[str]:
+    """What the operator may have described wrongly."""
     for key in ("text", "hex", "base64") if spec.scheme == "hmac" else ():
         if _fits(replace(spec, options={**spec.options, "key": key}), request):
             yield f"it is right when the secret is read as {key}: set `key: {key}`"
-    for name in _signed_like(request, spec):
+
+
+def _otherwise(spec: SchemeSpec, request: Request) -> Iterator[str]:
+    """Who else it may be."""
+    for name in vendor(spec.scheme).picks:
+        if _fits(SchemeSpec(name, spec.secrets, _shared(spec, name)), request):
+            yield f"it is signed as {name}, which is not taken here; if the sender has no better, add it to `versions`"
+    others = _signed_like(request, spec)
+    for name in others:
         if _fits(SchemeSpec(name, spec.secrets, _shared(spec, name)), request):
             yield f"it is right for scheme {name}: set that scheme on the source"
-    others = [name for name in _signed_like(request, spec) if name != spec.scheme]
     if others and not build(spec).of(request).applies(request):
         yield f"the headers are those of scheme {others[0]}: is that the sender?"
 
@@ -88,8 +107,9 @@ def _bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
 
 
 def _signed_like(request: Request, spec: SchemeSpec) -> list[str]:
-    """The schemes whose header the request has, with signatures; never a weaker one of the same vendor's choice."""
-    return sorted(name for name in names() if name != spec.scheme and _headers(name) & set(request.headers))
+    """The other schemes whose header the request has; not the vendor's own versions, which it left out on purpose."""
+    others = names() - {spec.scheme, *vendor(spec.scheme).picks}
+    return sorted(name for name in others if _headers(name) & set(request.headers))
 
 
 def _headers(scheme: str) -> frozenset[str]:

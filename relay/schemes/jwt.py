@@ -118,7 +118,10 @@ def _number(claims: Mapping[str, Any], name: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise refuse(f"the token's {name} is no time", "token_malformed", f"{name} is not a number")
-    return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise refuse(f"the token's {name} is no time", "token_malformed", f"{name} is beyond all times") from None
 
 
 _UNJUDGED: Final[Options] = {

@@ -241,9 +241,10 @@ def _headers_named(name: str) -> Piece:
 
     def find(scope: Scope) -> bytes | None:
         headers = scope.request.headers
-        listed = (headers.first(key) or "").lower().split(",")
-        pairs = [f"{one.strip()}:{headers.first(one.strip())}" for one in sorted(listed) if one.strip() in headers]
-        return octets(";".join(pairs)) or None
+        listed = sorted({one.strip() for one in (headers.first(key) or "").lower().split(",")} & set(headers))
+        if any(len(headers[one]) > 1 for one in listed):
+            return None
+        return octets(";".join(f"{one}:{headers[one][0]}" for one in listed)) or None
 
     return find
 
@@ -275,8 +276,11 @@ def _params(scope: Scope) -> bytes | None:
     return "".join(name + value for name in sorted(found) for value in sorted(found[name])).encode()
 
 
-def _path(scope: Scope) -> bytes:
-    parts = urlsplit(scope.request.url)
+def _path(scope: Scope) -> bytes | None:
+    try:
+        parts = urlsplit(scope.request.url)
+    except ValueError:
+        return None
     return octets(f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/")
 
 

@@ -11,7 +11,10 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 def twins(request: Request) -> list[Request]:
     """The request under the other ways to write its URL."""
-    parts = urlsplit(request.url)
+    try:
+        parts = urlsplit(request.url)
+    except ValueError:
+        return []
     default = _PORTS.get(parts.scheme)
     host = parts.netloc.rpartition("@")[2]
     if default is None or not host:

@@ -108,11 +108,17 @@ class Request:
     @property
     def query(self) -> dict[str, str]:
         """The parameters in the URL, the first of each name; none where there are more than 100."""
+        return dict(reversed(self._parameters()))
+
+    def times(self, name: str) -> int:
+        """How often a parameter is in the URL."""
+        return sum(1 for one, _ in self._parameters() if one == name)
+
+    def _parameters(self) -> list[tuple[str, str]]:
         try:
-            pairs = parse_qsl(urlsplit(self.url).query, keep_blank_values=True, max_num_fields=100)
+            return parse_qsl(urlsplit(self.url).query, keep_blank_values=True, max_num_fields=100)
         except ValueError:
-            return {}
-        return dict(reversed(pairs))
+            return []
 
 
 def octets(text: str) -> bytes:

@@ -81,13 +81,21 @@ class Scheme:
         if len(proofs) == 1:
             proofs[0].verify(request)
         else:
-            _verify_any([proof for proof in proofs if proof.applies(request)] or proofs[:1], request)
+            _verify_any([proof for proof in proofs if proof.applies(request)] or self._nearest(request), request)
         for one, other, name in self._equal:
             scope = phrase.Scope(request, options=self._options)
             wanted = other(scope)
             if wanted is not None and one(scope) not in wanted.split("\n"):
                 hint = f"{name.strip('{} ')} is not what this source is configured with"
                 raise refuse("this request is somebody else's", "sender_foreign", hint)
+
+    def _nearest(self, request: Request) -> Sequence[Proof]:
+        """The proof whose refusal tells best what is missing, where the request shows none."""
+        suiting = [proof for proof in self._proofs if proof.suits(request)]
+        if not suiting:
+            hint = "its body or type is of no form that this sender signs, or the source has the wrong scheme"
+            raise refuse("this request is signed in no way that is known of its sender", "signature_missing", hint)
+        return suiting[:1]
 
     def greet(self, request: Request, *, proved: bool) -> Greeting | None:
         """The answer to a handshake, None when the request is none.

@@ -1,5 +1,6 @@
 """The mechanism behind most vendors: a signature over a composed string."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -16,6 +17,8 @@ from relay.schemes.trust import Trust
 from relay.units import show
 
 _MOST_SIGNATURES: Final = 128
+_MOST_NUMBERED: Final = 100
+"""DocuSign signs with each of an account's keys, of which there may be 100."""
 
 
 class Signed:
@@ -42,7 +45,7 @@ class Signed:
         self._each = phrase.path_of(form.each) if form.each else None
         self._length = live[0].length if live else None
         self.named = phrase.named_headers(form.content)
-        self.secret_headers = ALWAYS_SECRET | ({self._header} if self._header else frozenset())
+        self.secret_headers = ALWAYS_SECRET | self._shown_in()
 
     def applies(self, request: Request) -> bool:
         """As `Proof.applies` says."""
@@ -71,11 +74,17 @@ class Signed:
             return self._place(
                 request, self._make(phrase.Scope(request, self._time(request, ""), self._options), private)
             )
-        data = request.read().data
+        data = copy.deepcopy(request.read().data)
         for item in phrase.dig(data, self._each) or []:
             scope = phrase.Scope(request, "", self._options, item=item, whole=False)
             set_at(item, phrase.path_of((self.form.at or "").strip("{} ")), self._make(scope, private).decode())
         return with_body(request, data)
+
+    def _shown_in(self) -> frozenset[str]:
+        """The headers that may hold a signature, in lower case."""
+        named = phrase.named_headers(self.form.at) if self.form.at else frozenset()
+        numbered = {f"{self._header}-{number}" for number in range(1, _MOST_NUMBERED + 1)} if self.form.numbered else ()
+        return named | {self._header, *numbered} - {""}
 
     def _scopes(self, request: Request) -> list[phrase.Scope]:
         if self._each is None:

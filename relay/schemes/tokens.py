@@ -1,6 +1,7 @@
 """A secret that the sender shows as it is, in a header, in the URL or in the body; and `none`, not even that."""
 
 import base64
+import copy
 import hmac
 from collections.abc import Iterable
 from typing import Any, Final
@@ -107,6 +108,9 @@ class InUrl:
         if not shown:
             hint = f"the address set at the sender must end in ?{self._query}=<secret>"
             raise refuse(f"the parameter {self._query} is missing in the URL", "token_missing", hint)
+        if request.times(self._query) > 1:
+            hint = f"the address set at the sender has {self._query} several times"
+            raise refuse(f"the parameter {self._query} is there several times", "token_malformed", hint)
         _require(self._words, octets(shown), f"?{self._query}=")
 
     def sign(self, request: Request, private: str | None) -> Request:  # noqa: ARG002 - a proof takes what it does not need
@@ -144,7 +148,7 @@ class InBody:
 
     def sign(self, request: Request, private: str | None) -> Request:  # noqa: ARG002 - a proof takes what it does not need
         """With the field."""
-        data = request.read().data
+        data = copy.deepcopy(request.read().data)
         set_at(data, self._path, self._words[0].decode())
         return with_body(request, data)
 

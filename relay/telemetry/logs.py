@@ -83,7 +83,11 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     if form == "auto":
         form = "console" if out.isatty() else "json"
     number = logging.getLevelNamesMapping()[level.upper()]
-    renderer: Processor = _to_json if form == "json" else structlog.dev.ConsoleRenderer(colors=out.isatty())
+    renderer: Processor = (
+        _to_json
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    )
     shared: list[Processor] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _stamp]
     structlog.configure(
         processors=[*shared, renderer],

@@ -130,7 +130,8 @@ def test_the_operator_may_have_more_cut(name):
     key = next(key for key in first.data if key not in vendor(name).event.carry)
     less = decoded(name, signed, cut=(f"{each}.{key}",))
     assert less[0].data == {name: value for name, value in first.data.items() if name != key}
-    assert json.loads(less[0].raw) == less[0].data
+    kept = json.loads(less[0].raw)
+    assert (kept["data"] if "specversion" in kept else kept) == less[0].data
     assert not any(key in event.data for event in less)
 
 
