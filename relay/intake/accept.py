@@ -12,7 +12,7 @@ from relay.ports import Inbox
 from relay.rules import RuleSet
 from relay.telemetry import Metrics
 
-_BLOCK = 500
+_BLOCK = 2_000
 _LIFETIME = 20_000
 _RETRY_AFTER = 5.0
 
