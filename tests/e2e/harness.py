@@ -2,10 +2,13 @@
 
 import asyncio
 import base64
+import contextlib
 import json
+import shutil
+import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +61,10 @@ SECRETS = (TOKEN.encode(), SECRET.removeprefix("whsec_").encode(), base64.b64dec
 
 
 class Relay:
-    """`relay serve` with a configuration in `folder`; `at` is a kill point and its count."""
+    """`relay serve` with a configuration in `folder`; `at` is a kill point and its count.
+
+    `sources` and `rules` are more of them, `secrets` more of what must show nowhere but in the ledger's tables for it.
+    """
 
     def __init__(
         self,
@@ -69,10 +75,13 @@ class Relay:
         amqp: str | None = None,
         queue: str = "",
         message: bool = False,
+        sources: str = "",
         rules: str = "",
+        secrets: Sequence[str] = (),
         concurrency: int = 8,
     ) -> None:
         self.folder = folder
+        self.secrets = [*SECRETS, *(secret.encode() for secret in secrets)]
         self.ports = {name: find_port() for name in ("hooks", "health", "ops")}
         self.log = folder / "relay.log"
         self.config = folder / "relay.yaml"
@@ -82,7 +91,8 @@ class Relay:
                 token=TOKEN,
                 ledger=ledger or f"sqlite:///{folder}/relay.db",
                 broker=f"broker: {{url: {amqp}}}" if amqp else "",
-                sources=f"  bus: {{type: amqp, queue: {queue}, prefetch: 20, reply: true}}" if queue else "",
+                sources=(f"  bus: {{type: amqp, queue: {queue}, prefetch: 20, reply: true}}\n" if queue else "")
+                + sources,
                 rules=(MESSAGE if message else "") + rules,
                 secret=SECRET,
                 concurrency=concurrency,
@@ -121,9 +131,20 @@ class Relay:
             self._process.stop()
         written = [path for path in self.folder.iterdir() if path.is_file() and path != self.config]
         for path in written:
-            kept = path.read_bytes()
-            leaks = [secret for secret in SECRETS if secret in kept]
+            kept = without_credentials(path) if path.suffix == ".db" else path.read_bytes()
+            leaks = [secret for secret in self.secrets if secret in kept]
             assert not leaks, f"{path} holds a secret"
+
+    async def run(self, *command: str) -> tuple[int, str]:
+        """A command of `relay` against this one: its exit code and what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-m", "relay", *command, "--url", self.url("ops")],
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await asyncio.wait_for(process.communicate(), 60)
+        assert not [secret for secret in self.secrets if secret in out], f"{command} shows a secret"
+        return process.returncode or 0, out.decode()
 
     def describe(self) -> str:
         return self._process.describe() if self._process else "it was never started"
@@ -142,6 +163,19 @@ class Relay:
                 return answer.status == 200
         except OSError:
             return False
+
+
+def without_credentials(ledger: Path) -> bytes:
+    """An embedded ledger that is not in use, without the two tables that may hold credentials."""
+    copy = ledger.with_suffix(".copy")
+    shutil.copy(ledger, copy)
+    with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as database:
+        for table in ("kept", "learned"):
+            database.execute(f"DELETE FROM {table}")
+        database.execute("VACUUM")
+    kept = copy.read_bytes()
+    copy.unlink()
+    return kept
 
 
 class Vendor:
