@@ -208,6 +208,43 @@ async def test_a_late_move_of_the_run_before_does_not_touch_the_new_one(ledger, 
     assert await state_of(ledger, claim.dispatch.id) is State.CHECKING
 
 
+@pytest.mark.parametrize("present", ["checking", "waiting", "parked"])
+async def test_a_chat_of_the_run_before_is_told_as_one_of_the_present_run(ledger, clock, present):
+    """The run before was told already as an end without a chat: under its id nobody would hear of the chat."""
+    claim = await claim_one(ledger)
+    clock.now += claim.lease + 1
+    await ledger.sweep()
+    clock.now += 1_000
+    [doubt] = await ledger.doubts(10)
+    await park(ledger, doubt.claim, verdict=None)
+    await ledger.cancel(claim.dispatch.id)
+    await ledger.retry(claim.dispatch.id, None)
+    [doubt] = await ledger.doubts(10)
+    if present == "waiting":
+        await ledger.record(move(doubt.claim, State.WAITING, due_in=0))
+    elif present == "parked":
+        await park(ledger, doubt.claim, verdict=None)
+    assert await ledger.record(created(claim)) is Recorded.ADOPTED
+    view = await view_of(ledger, claim.dispatch.id)
+    assert (view.state, view.run, view.chat_uuid, view.duplicates) == (State.DONE, 2, "chat-1", ())
+    expected = {("1.parked", "parked"), ("1", "failed"), ("2", "created")}
+    assert {(name, kind.rpartition(".")[2]) for name, kind, _ in await told(ledger)} - {("2.parked", "parked")} == (
+        expected
+    )
+    [result] = [result for _, result in await ledger.follow(0, 10) if result.id.endswith(".2")]
+    assert (result.chat_uuid, result.data["run"], result.data["name"]) == ("chat-1", 2, "Ticket")
+
+
+@pytest.mark.parametrize("message", [None, "Hello"])
+async def test_a_chat_of_the_run_before_gets_the_message_that_the_present_run_has(ledger, clock, message):
+    claim = await claim_one(ledger, dispatch={"message": None if message else "Hello"})
+    await park(ledger, claim)
+    await ledger.retry(claim.dispatch.id, replace(claim.dispatch, message=message))
+    assert await ledger.record(created(claim)) is Recorded.ADOPTED
+    assert await state_of(ledger, claim.dispatch.id) is (State.MESSAGING if message else State.DONE)
+    assert [claim.dispatch.message for claim in await ledger.claim(10)] == [each for each in [message] if each]
+
+
 # cancel
 
 
