@@ -6,7 +6,7 @@ from itertools import groupby
 from relay.dispatch import outcome
 from relay.dispatch.gate import Gate
 from relay.dispatch.policy import Policy
-from relay.dispatch.scan import BEFORE, Scan, scan
+from relay.dispatch.scan import SKEW, Scan, is_complete, scan
 from relay.dispatch.stamp import STAMPABLE
 from relay.dispatch.worker import report
 from relay.errors import Denied, Permanent, RelayError, Retryable, Unavailable, Unknown
@@ -84,20 +84,18 @@ class Reconciler:
             await self._record(claim, move)
 
     async def _judge(self, trigger_type: str, doubts: Sequence[Doubt]) -> list[tuple[Claim, Move]]:
-        now = self._clock()
-        since = min(doubt.first_attempt_at for doubt in doubts) - BEFORE
+        begun = max(doubt.at for doubt in doubts)
+        since, until = min(doubt.first_attempt_at for doubt in doubts) - SKEW, begun + SKEW
         wanted = frozenset(doubt.claim.dispatch.id for doubt in doubts)
-        first = await scan(self._chats, trigger_type, since, now, wanted, pace=self._pace)
-        missing = [doubt for doubt in doubts if doubt.claim.dispatch.id not in first.stamped]
+        seen = await scan(self._chats, trigger_type, since, until, wanted, pace=self._pace)
+        missing = [doubt for doubt in doubts if doubt.claim.dispatch.id not in seen.stamped]
         proof = False
         if any(doubt.ended_ago >= self._policy.settle for doubt in missing):
-            second = await scan(self._chats, trigger_type, since, now, wanted, pace=self._pace)
-            proof = first.uuids == second.uuids
-            for found in second.stamped.values():
-                for chat in found:
-                    first.add(chat, wanted)
-        log.info("scan.ended", trigger_type=trigger_type, doubts=len(doubts), chats=len(first.uuids), proof=proof)
-        return [move for doubt in doubts for move in self._conclude(doubt, first, proof=proof)]
+            again = await scan(self._chats, trigger_type, since, until, wanted, pace=self._pace)
+            proof = is_complete(seen, again, begun)
+            seen.extend(again)
+        log.info("scan.ended", trigger_type=trigger_type, doubts=len(doubts), chats=len(seen.made), proof=proof)
+        return [move for doubt in doubts for move in self._conclude(doubt, seen, proof=proof)]
 
     def _conclude(self, doubt: Doubt, seen: Scan, *, proof: bool) -> list[tuple[Claim, Move]]:
         claim = doubt.claim
@@ -167,7 +165,7 @@ def _doubtful(claim: Claim, lookalikes: Sequence[str]) -> str:
 def _resembles(chat: Chat, doubt: Doubt) -> bool:
     dispatch = doubt.claim.dispatch
     return (
-        chat.created_at >= doubt.first_attempt_at - BEFORE
+        chat.created_at >= doubt.first_attempt_at - SKEW
         and chat.name == dispatch.name
         and chat.agent_uuid == dispatch.agent_uuid
     )

@@ -188,6 +188,7 @@ def _doubt(row: RowMapping, found: RowMapping, firsts: Mapping[str, int], now: i
     begun = row["first_attempt_at"] is not None
     return Doubt(
         claim=claim_of(row, found, lease=0, waited=_waited(row, now, paused) if begun else 0),
+        at=now,
         first_attempt_at=firsts.get(row["dispatch_id"], now),
         ended_ago=max(0, now - (row["last_ended_at"] or now)),
         looks=row["looks"],

@@ -126,11 +126,12 @@ class Recorded(StrEnum):
 class Doubt:
     """A dispatch in `checking`: an attempt to create its chat has an unknown outcome. The claim's state is `checking`.
 
-    Times in milliseconds: `first_attempt_at` by the database's clock, of the first attempt of any run; `ended_ago`
-    since the last attempt ended or its lease ran out; `looks` taken so far.
+    Times in milliseconds, by the database's clock: `at` is when it was read, `first_attempt_at` is of the first attempt
+    of any run; `ended_ago` is since the last attempt ended or its lease ran out; `looks` taken so far.
     """
 
     claim: Claim
+    at: int
     first_attempt_at: int
     ended_ago: int
     looks: int
