@@ -48,7 +48,7 @@ def adopt(claim: Claim, chat: Chat, *, now: int, reconciled: bool = False) -> Mo
 
 def look_again(claim: Claim, due_in: int) -> Move:
     """Still not known: look once more in `due_in` ms."""
-    return _move(claim, State.CHECKING, verdict=None, due_in=due_in)
+    return _move(claim, State.CHECKING, verdict=None, due_in=due_in, doubt=claim.doubt)
 
 
 def park(claim: Claim, reason: ParkReason, failure: Failure, *, now: int, verdict: Verdict | None = None) -> Move:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from relay.model.chat import Chat
 from relay.model.result import About, Result
@@ -15,6 +16,10 @@ class Failure:
     code: str
     message: str
     status: int | None = None
+
+
+UNSTAMPED: Final = "unstamped"
+"""The code of a failure that only a person can clear up: Cargo carries no stamp back, so absence cannot be proved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,8 @@ class Claim:
     run to create the chat, this one included. `waited` is the milliseconds since the run's first attempt, without
     global pauses.
     `start_in` is the milliseconds to wait before the call, so that `cargo.rate` is kept over all replicas.
-    In `messaging`, `chat_uuid` is the chat and `doubt` says that an earlier message may have arrived.
+    In `messaging`, `chat_uuid` is the chat and `doubt` says that an earlier message may have arrived. In `checking`,
+    `doubt` says that a person was shown chats that may be the one, and wants it sent all the same.
     """
 
     dispatch: Dispatch

@@ -8,13 +8,16 @@ import pytest
 from relay.dispatch import Gate, Policy, Reconciler
 from relay.dispatch.scan import SKEW, SLICE
 from relay.errors import Unknown
-from relay.model import About, Chat, Claim, Dispatch, Doubt, Page, Recorded, State
+from relay.model import UNSTAMPED, About, Chat, Claim, Dispatch, Doubt, Page, ParkReason, Recorded, State
 from relay.telemetry import Metrics
 
 POLICY = Policy(timeout=30_000, first=1_000, cap=60_000, give_up_after=600_000, settle=60_000, random=lambda: 0.5)
 NOW = 1_800_000_000_000
 BEGAN = NOW - 100_000
 ENDED_AGO = 70_000
+AGENT = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+CONNECTOR = "7b0e0a34-6d1f-4f0e-9a55-0c2f7c1d2e3f"
+OTHER = "11111111-1111-4111-8111-111111111111"
 numbers = count(1)
 
 
@@ -202,3 +205,77 @@ async def test_a_long_time_is_read_in_slices_and_none_is_left_out():
     doubt = make_doubt()
     [move] = await look(Cargo(*chats), Doubt(doubt.claim, NOW, BEGAN - 30 * SLICE, ENDED_AGO, looks=0))
     assert move.to is State.WAITING
+
+
+# chats without a stamp
+
+NAMED = {"name": "Ticket", "agent_uuid": AGENT, "body": {"connectorUuid": CONNECTOR}}
+NAMELESS = {"agent_uuid": AGENT, "body": {"connectorUuid": CONNECTOR}}
+BARE = {"body": {"connectorUuid": CONNECTOR}}
+LIKE = {"agent_uuid": AGENT, "connector_uuid": CONNECTOR}
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen", "alike"),
+    [
+        (NAMED, {"name": "Ticket", **LIKE}, True),
+        (NAMED, {"name": "Another", **LIKE}, False),
+        (NAMED, {"name": "Ticket", **LIKE, "agent_uuid": OTHER}, False),
+        (NAMED, {"name": "Ticket", **LIKE, "connector_uuid": OTHER}, False),
+        (NAMED, {"name": None, **LIKE}, True),
+        (NAMED, {"name": "Ticket"}, True),
+        (NAMELESS, {"name": "A name that Cargo gave", **LIKE}, True),
+        (NAMELESS, {"name": None, **LIKE}, True),
+        (NAMELESS, {"name": "A name that Cargo gave", **LIKE, "agent_uuid": OTHER}, False),
+        (NAMELESS, {"name": "A name that Cargo gave", **LIKE, "connector_uuid": OTHER}, False),
+        (BARE, {"name": "A name that Cargo gave", **LIKE}, True),
+        (BARE, {"name": "A name that Cargo gave", **LIKE, "connector_uuid": OTHER}, False),
+        ({**NAMED, "agent_uuid": AGENT.upper()}, {"name": "Ticket", **LIKE}, True),
+        ({**NAMED, "body": {"connectorUuid": CONNECTOR.upper()}}, {"name": "Ticket", **LIKE}, True),
+    ],
+)
+async def test_a_chat_without_a_stamp_may_be_the_one_if_nothing_sets_it_apart(asked, seen, alike):
+    chat = make_chat(BEGAN + 5, **seen)
+    [move] = await look(Cargo(chat), make_doubt(**asked))
+    if alike:
+        assert (move.to, move.park, move.failure.code) == (State.PARKED, ParkReason.UNKNOWN, UNSTAMPED)
+        assert chat.uuid in move.failure.message
+    else:
+        assert (move.to, move.failure.code) == (State.WAITING, "absent")
+
+
+@pytest.mark.parametrize(("began", "state"), [(BEGAN - SKEW - 1, State.WAITING), (BEGAN - SKEW, State.PARKED)])
+async def test_a_chat_that_was_there_before_is_not_the_one(began, state):
+    # A window that another dispatch made longer.
+    [move, _] = await look(
+        Cargo(make_chat(began, **LIKE)),
+        make_doubt(**NAMELESS),
+        Doubt(make_doubt("d-2", name="Other").claim, NOW, BEGAN - 60_000, ENDED_AGO, looks=0),
+    )
+    assert move.to is state
+
+
+async def test_where_the_rule_says_so_it_is_sent_again():
+    [move] = await look(Cargo(make_chat(BEGAN, **LIKE)), make_doubt(**NAMELESS, on_unknown="retry"))
+    assert (move.to, move.failure.code) == (State.WAITING, UNSTAMPED)
+
+
+async def test_a_person_who_was_shown_the_chats_and_retries_has_decided():
+    [move] = await look(Cargo(make_chat(BEGAN, **LIKE)), make_doubt(**NAMELESS, attempts=0, doubt=True))
+    assert move.to is State.WAITING
+
+
+async def test_the_decision_is_kept_while_the_look_goes_on():
+    [move] = await look(Cargo(), make_doubt(**NAMELESS, attempts=0, doubt=True, ended_ago=0))
+    assert (move.to, move.doubt) == (State.CHECKING, True)
+
+
+async def test_a_person_who_was_shown_nothing_yet_is_shown_them_first():
+    [move] = await look(Cargo(make_chat(BEGAN, **LIKE)), make_doubt(**NAMELESS, attempts=0))
+    assert (move.to, move.failure.code) == (State.PARKED, UNSTAMPED)
+
+
+@pytest.mark.parametrize(("attempts", "state"), [(1, State.PARKED), (0, State.WAITING)])
+async def test_what_never_has_a_stamp_is_a_persons_to_decide(attempts, state):
+    [move] = await look(Cargo(make_chat(BEGAN)), make_doubt(trigger_type="draft", attempts=attempts))
+    assert move.to is state

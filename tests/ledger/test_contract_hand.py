@@ -109,6 +109,18 @@ async def test_a_parked_one_that_was_sent_is_looked_for_since_its_first_attempt(
     assert (again.dispatch.run, again.attempt, again.attempts, again.waited) == (2, 1, 1, 500)
 
 
+@pytest.mark.parametrize(("code", "decided"), [("unstamped", True), ("unknown", False)])
+async def test_who_was_shown_what_may_be_the_chat_and_retries_has_decided(ledger, clock, code, decided):
+    claim = await claim_one(ledger)
+    await ledger.record(move(claim, State.PARKED, failure=Failure(code, "why"), park=ParkReason.UNKNOWN))
+    await ledger.retry(claim.dispatch.id, None)
+    [doubt] = await ledger.doubts(10)
+    assert (doubt.claim.doubt, doubt.at) == (decided, clock.now)
+    await ledger.record(move(doubt.claim, State.WAITING, due_in=0))
+    [again] = await ledger.claim(10)
+    assert not again.doubt, "of what this call comes to nobody knows anything"
+
+
 async def test_a_pause_does_not_count_as_waited_in_a_run_that_began_with_a_look(ledger, clock):
     claim = await claim_one(ledger)
     await park(ledger, claim)
