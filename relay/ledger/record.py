@@ -103,14 +103,14 @@ def _record_fitting(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dic
         row = rows[move.dispatch_id]
         chats = [chat for chat in kept[move.dispatch_id] if move.chat is None or chat.uuid != move.chat.uuid]
         answers[index] = Recorded.DUPLICATED if chats and move.chat else Recorded.APPLIED
-        final, others = move, [chat.uuid for chat in chats]
+        final = move
         if chats and move.chat is None:
-            final, others = _with_chat(move, chats[0], told[move.dispatch_id], row, plan.now), others[1:]
+            final = _with_chat(move, chats[0], told[move.dispatch_id], row, plan.now)
             answers[index] = Recorded.ADOPTED
         elif _is_ending(move, row):
             final = _cancelled(move, told[move.dispatch_id], row, plan.now)
         plan.keep_attempt(move)
-        plan.apply(final, row, duplicates=list(dict.fromkeys(others)))
+        plan.apply(final, row, duplicates=_others(final, kept[move.dispatch_id]))
     return answers
 
 
@@ -125,6 +125,12 @@ def _kept(conn: Connection, ids: Sequence[str]) -> defaultdict[str, list[Chat]]:
     for row in conn.execute(_KEPT, {"ids": padded(ids)}) if ids else ():
         kept[row.dispatch_id].append(Chat(row.chat_uuid, created_at=row.ended_at))
     return kept
+
+
+def _others(move: Move, kept: Sequence[Chat]) -> list[str] | None:
+    """The chats beside the one that it has now, which may have been one of them until now; None when none is kept."""
+    uuids = dict.fromkeys(chat.uuid for chat in kept)
+    return [uuid for uuid in uuids if move.chat is None or uuid != move.chat.uuid] if kept else None
 
 
 def _is_ending(move: Move, row: RowMapping) -> bool:

@@ -247,6 +247,24 @@ async def test_a_chat_of_the_run_before_is_told_as_one_of_the_present_run(ledger
     assert (result.chat_uuid, result.data["run"], result.data["name"]) == ("chat-1", 2, "Ticket")
 
 
+@pytest.mark.parametrize("found", ["in the list", "in the ledger"])
+async def test_a_chat_that_was_shown_as_a_second_one_is_none_once_it_is_the_first(ledger, clock, found):
+    """Else a person would be told to delete one of two, and there is but one."""
+    claim = await claim_one(ledger)
+    await park(ledger, claim)
+    await ledger.cancel(claim.dispatch.id)
+    assert await ledger.record(created(claim)) is Recorded.DUPLICATED
+    assert (await view_of(ledger, claim.dispatch.id)).duplicates == ("chat-1",)
+    await ledger.retry(claim.dispatch.id, None)
+    [doubt] = await ledger.doubts(10)
+    if found == "in the list":
+        assert await ledger.record(created(doubt.claim)) is Recorded.APPLIED
+    else:
+        assert await ledger.record(move(doubt.claim, State.WAITING, due_in=0)) is Recorded.ADOPTED
+    view = await view_of(ledger, claim.dispatch.id)
+    assert (view.state, view.chat_uuid, view.duplicates) == (State.DONE, "chat-1", ())
+
+
 @pytest.mark.parametrize("message", [None, "Hello"])
 async def test_a_chat_of_the_run_before_gets_the_message_that_the_present_run_has(ledger, clock, message):
     claim = await claim_one(ledger, dispatch={"message": None if message else "Hello"})
