@@ -40,6 +40,7 @@ def make_terms(settings: Settings, policy: Policy) -> Terms:
     return Terms(
         owner=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
         lease=policy.lease,
+        settle=policy.settle,
         publish=settings.broker is not None,
         high_water=ledger.high_water,
         remember=ledger.remember,

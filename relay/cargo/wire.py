@@ -58,6 +58,7 @@ class Meta(Answer):
 
 class Trigger(Answer):
     type: Annotated[Text | None, Lenient] = None
+    connector_uuid: Annotated[Uuid | None, Lenient] = None
     meta: Annotated[Meta | None, Lenient] = None
 
 
@@ -80,6 +81,7 @@ class Row(Answer):
             name=self.name,
             agent_uuid=self.agent_uuid,
             trigger_type=trigger.type,
+            connector_uuid=trigger.connector_uuid,
             stamp=None if stamp is None else (stamp.dispatch, stamp.run),
         )
 

@@ -48,7 +48,7 @@ def adopt(claim: Claim, chat: Chat, *, now: int, reconciled: bool = False) -> Mo
 
 def look_again(claim: Claim, due_in: int) -> Move:
     """Still not known: look once more in `due_in` ms."""
-    return _move(claim, State.CHECKING, verdict=None, due_in=due_in)
+    return _move(claim, State.CHECKING, verdict=None, due_in=due_in, doubt=claim.doubt)
 
 
 def park(claim: Claim, reason: ParkReason, failure: Failure, *, now: int, verdict: Verdict | None = None) -> Move:
@@ -109,14 +109,14 @@ def _after_message(claim: Claim, outcome: Outcome, policy: Policy, now: int) -> 
         case str():
             return said(claim, now, verdict=Verdict.SENT)
         case Unknown() | Permanent(code="lastMessageNotFinished"):
-            return _doubt(claim, outcome, policy, now)
+            return _doubt(claim, outcome, policy)
         case Permanent():
             failure = Failure(outcome.code or "refused", str(outcome), outcome.status)
             return _unsaid(claim, failure, now, Verdict.PERMANENT)
         case Retryable():
             failure = Failure("retryable", str(outcome), outcome.status)
             if claim.waited >= policy.give_up_after:
-                return _unsaid(claim, replace(failure, code=ParkReason.GAVE_UP), now, Verdict.RETRYABLE)
+                return unsaid(claim, outcome, now, verdict=Verdict.RETRYABLE)
             due_in = policy.wait(claim.attempt, outcome.retry_after)
             return _move(
                 claim, State.MESSAGING, verdict=Verdict.RETRYABLE, failure=failure, due_in=due_in, doubt=claim.doubt
@@ -130,14 +130,18 @@ def said(claim: Claim, now: int, *, verdict: Verdict | None) -> Move:
     return _move(claim, State.DONE, verdict=verdict, results=(told,))
 
 
-def _doubt(claim: Claim, error: Unknown | Permanent, policy: Policy, now: int) -> Move:
+def unsaid(claim: Claim, error: Retryable, now: int, *, verdict: Verdict | None) -> Move:
+    """The first message surely is not in the chat, or nobody can tell, and its time is up."""
+    return _unsaid(claim, Failure(ParkReason.GAVE_UP, str(error), error.status), now, verdict)
+
+
+def _doubt(claim: Claim, error: Unknown | Permanent, policy: Policy) -> Move:
+    """However long it took, the chat is looked at once more: its message may be there."""
     failure = Failure("unknown", str(error), error.status)
-    if claim.waited >= policy.give_up_after:
-        return _unsaid(claim, failure, now, Verdict.UNKNOWN)
     return _move(claim, State.MESSAGING, verdict=Verdict.UNKNOWN, failure=failure, due_in=policy.settle, doubt=True)
 
 
-def _unsaid(claim: Claim, failure: Failure, now: int, verdict: Verdict) -> Move:
+def _unsaid(claim: Claim, failure: Failure, now: int, verdict: Verdict | None) -> Move:
     told = tell.unsent(claim.about, claim.dispatch, _chat_uuid(claim), failure, attempts=claim.attempt, now=now)
     return _move(claim, State.DONE, verdict=verdict, failure=failure, results=(told,))
 

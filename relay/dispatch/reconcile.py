@@ -5,12 +5,13 @@ from itertools import groupby
 
 from relay.dispatch import outcome
 from relay.dispatch.gate import Gate
+from relay.dispatch.likeness import resembles
 from relay.dispatch.policy import Policy
-from relay.dispatch.scan import BEFORE, Scan, scan
+from relay.dispatch.scan import SKEW, Scan, is_complete, scan
 from relay.dispatch.stamp import STAMPABLE
 from relay.dispatch.worker import report
 from relay.errors import Denied, Permanent, RelayError, Retryable, Unavailable, Unknown
-from relay.model import Chat, Claim, Doubt, Failure, Move, ParkReason, State
+from relay.model import UNSTAMPED, Chat, Claim, Doubt, Failure, Move, ParkReason, State
 from relay.ports import Chats, Work
 from relay.telemetry import Metrics, get_log
 
@@ -84,20 +85,18 @@ class Reconciler:
             await self._record(claim, move)
 
     async def _judge(self, trigger_type: str, doubts: Sequence[Doubt]) -> list[tuple[Claim, Move]]:
-        now = self._clock()
-        since = min(doubt.first_attempt_at for doubt in doubts) - BEFORE
+        begun = max(doubt.at for doubt in doubts)
+        since, until = min(doubt.first_attempt_at for doubt in doubts) - SKEW, begun + SKEW
         wanted = frozenset(doubt.claim.dispatch.id for doubt in doubts)
-        first = await scan(self._chats, trigger_type, since, now, wanted, pace=self._pace)
-        missing = [doubt for doubt in doubts if doubt.claim.dispatch.id not in first.stamped]
+        seen = await scan(self._chats, trigger_type, since, until, wanted, pace=self._pace)
+        missing = [doubt for doubt in doubts if doubt.claim.dispatch.id not in seen.stamped]
         proof = False
         if any(doubt.ended_ago >= self._policy.settle for doubt in missing):
-            second = await scan(self._chats, trigger_type, since, now, wanted, pace=self._pace)
-            proof = first.uuids == second.uuids
-            for found in second.stamped.values():
-                for chat in found:
-                    first.add(chat, wanted)
-        log.info("scan.ended", trigger_type=trigger_type, doubts=len(doubts), chats=len(first.uuids), proof=proof)
-        return [move for doubt in doubts for move in self._conclude(doubt, first, proof=proof)]
+            again = await scan(self._chats, trigger_type, since, until, wanted, pace=self._pace)
+            proof = is_complete(seen, again, begun)
+            seen.extend(again)
+        log.info("scan.ended", trigger_type=trigger_type, doubts=len(doubts), chats=len(seen.made), proof=proof)
+        return [move for doubt in doubts for move in self._conclude(doubt, seen, proof=proof)]
 
     def _conclude(self, doubt: Doubt, seen: Scan, *, proof: bool) -> list[tuple[Claim, Move]]:
         claim = doubt.claim
@@ -106,8 +105,8 @@ class Reconciler:
             return [(claim, outcome.adopt(claim, chat, now=now, reconciled=True)) for chat in found]
         if not proof or doubt.ended_ago < self._policy.settle:
             return [self._look_again(doubt)]
-        lookalikes = [chat.uuid for chat in seen.bare if _resembles(chat, doubt)]
-        if lookalikes or _leaves_no_trace(claim):
+        lookalikes = [chat.uuid for chat in seen.bare if _may_be(chat, doubt)]
+        if not _is_decided(claim) and (lookalikes or not _carries_stamp(claim)):
             return [self._undecidable(doubt, lookalikes)]
         absent = Failure("absent", "the outcome of the last attempt was not known; Cargo has no such chat")
         move = outcome.wait_or_give_up(claim, absent, self._policy, now=self._clock(), verdict=None)
@@ -116,7 +115,7 @@ class Reconciler:
     def _undecidable(self, doubt: Doubt, lookalikes: Sequence[str]) -> tuple[Claim, Move]:
         """Cargo does not carry stamps back here, so absence cannot be proved."""
         claim = doubt.claim
-        failure = Failure("unstamped", _doubtful(claim, lookalikes))
+        failure = Failure(UNSTAMPED, _doubtful(claim, lookalikes))
         if claim.dispatch.on_unknown == "retry":
             return claim, outcome.wait_or_give_up(claim, failure, self._policy, now=self._clock(), verdict=None)
         return claim, outcome.park(claim, ParkReason.UNKNOWN, failure, now=self._clock())
@@ -152,9 +151,13 @@ def _trigger_type(doubt: Doubt) -> str:
     return doubt.claim.dispatch.trigger_type
 
 
-def _leaves_no_trace(claim: Claim) -> bool:
-    """A call of this run, without a stamp. A run begun by hand has made none yet: a person wants it sent."""
-    return claim.dispatch.trigger_type not in STAMPABLE and claim.attempts > 0
+def _carries_stamp(claim: Claim) -> bool:
+    return claim.dispatch.trigger_type in STAMPABLE
+
+
+def _is_decided(claim: Claim) -> bool:
+    """A person, told that nobody else can tell, has begun this run, which has made no call yet: it is wanted."""
+    return claim.doubt or (claim.attempts == 0 and not _carries_stamp(claim))
 
 
 def _doubtful(claim: Claim, lookalikes: Sequence[str]) -> str:
@@ -164,10 +167,5 @@ def _doubtful(claim: Claim, lookalikes: Sequence[str]) -> str:
     return f"a {kind} chat carries no stamp: look in Cargo whether there is one, then retry or cancel"
 
 
-def _resembles(chat: Chat, doubt: Doubt) -> bool:
-    dispatch = doubt.claim.dispatch
-    return (
-        chat.created_at >= doubt.first_attempt_at - BEFORE
-        and chat.name == dispatch.name
-        and chat.agent_uuid == dispatch.agent_uuid
-    )
+def _may_be(chat: Chat, doubt: Doubt) -> bool:
+    return chat.created_at >= doubt.first_attempt_at - SKEW and resembles(chat, doubt.claim.dispatch)

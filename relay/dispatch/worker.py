@@ -155,15 +155,10 @@ class Worker:
 
     async def _say(self, claim: Claim, asked: int) -> outcome.Outcome | Move:
         chat, text = claim.chat_uuid or "", claim.dispatch.message or ""
-        try:
-            if claim.doubt and await self._was_said(chat):
-                return outcome.said(claim, self._clock(), verdict=Verdict.SENT)
-            if claim.doubt and not self._fits(claim, asked):
-                return outcome.put_back(claim)
-        except Denied:
-            raise
-        except (Retryable, Permanent, Unknown) as error:
-            return Retryable(f"the chat's messages could not be listed: {error}")
+        if claim.doubt and (settled := await self._look(claim, chat)):
+            return settled
+        if not self._fits(claim, asked):
+            return outcome.put_back(claim)
         try:
             return await self._chats.say(chat, text, claim.agent_uuid)
         except Denied:
@@ -171,8 +166,20 @@ class Worker:
         except (Retryable, Permanent, Unknown) as error:
             return error
 
-    async def _was_said(self, chat_uuid: str) -> bool:
-        return any(message.type == "user" for message in await self._chats.messages(chat_uuid))
+    async def _look(self, claim: Claim, chat_uuid: str) -> outcome.Outcome | Move | None:
+        """What ends the doubt about a message said before; None when it is not there and may be said again."""
+        try:
+            messages = await self._chats.messages(chat_uuid)
+        except Denied:
+            raise
+        except (Retryable, Permanent, Unknown) as error:
+            return Retryable(f"the chat's messages could not be listed: {error}")
+        if any(message.type == "user" for message in messages):
+            return outcome.said(claim, self._clock(), verdict=Verdict.SENT)
+        if claim.waited >= self._policy.give_up_after:
+            absent = Retryable("its outcome was not known, and Cargo has no such message in the chat")
+            return outcome.unsaid(claim, absent, self._clock(), verdict=None)
+        return None
 
     async def _deny(self, claim: Claim, error: Denied) -> Move:
         if await self._gate.denied(error):

@@ -13,7 +13,7 @@ from relay.ledger.schema import attempts, dispatches, events, paused_sources, wo
 from relay.ledger.sql import keep_first
 from relay.ledger.terms import Terms
 from relay.ledger.work import news
-from relay.model import ENDED, LIVE, Dispatch, Entry, EventStatus, Failure, Move, State, Verdict, tell
+from relay.model import ENDED, LIVE, UNSTAMPED, Dispatch, Entry, EventStatus, Failure, Move, State, Verdict, tell
 
 _CANCELLED: Final = Failure("cancelled", "cancelled by a person")
 _WITHOUT_CHAT: Final = ENDED - {State.DONE}
@@ -51,7 +51,10 @@ def _lock(conn: Connection, dispatch_id: str) -> tuple[RowMapping, RowMapping | 
 
 
 def _next_run(conn: Connection, now: int, row: RowMapping, to: State, sent: int | None) -> dict[str, Any]:
-    """A row of work; one that begins with a look waits from now on, not from its next call."""
+    """A row of work; one that begins with a look waits from now on, not from its next call.
+
+    A person who was shown chats that may be the one, and retries all the same, has decided.
+    """
     looks = to is State.CHECKING
     return {
         "dispatch_id": row["id"],
@@ -62,6 +65,7 @@ def _next_run(conn: Connection, now: int, row: RowMapping, to: State, sent: int 
         "first_attempt_at": now if looks else None,
         "paused_before": counters.paused_total(conn, now) if looks else 0,
         "last_ended_at": sent,
+        "doubt": looks and row["failure_code"] == UNSTAMPED,
         "fence": now,  # above any that a row of this dispatch had
     }
 

@@ -1,5 +1,6 @@
 """From a URL to a ledger that is ready."""
 
+from functools import partial
 from typing import Final
 from urllib.parse import unquote
 
@@ -24,7 +25,7 @@ async def open_ledger(
     login; pending steps on PostgreSQL without `migrate`), Unavailable while the server is away.
     """
     if is_file(url):
-        return SqlLedger(await _open_file(_path(url)), terms)
+        return SqlLedger(await _open_file(_path(url), terms), terms)
     return SqlLedger(await _open_server(url, password, ca_file, migrate=migrate), terms)
 
 
@@ -75,11 +76,11 @@ async def _connect(url: str, password: Secret | None, ca_file: str | None) -> St
     return postgres.PostgresStore(engine)
 
 
-async def _open_file(path: str) -> Store:
+async def _open_file(path: str, terms: Terms) -> Store:
     store = sqlite.SqliteStore(path)
     try:
         await store.write(steps.upgrade)
-        await store.write(work.void)
+        await store.write(partial(work.void, terms=terms))
     except Unavailable as error:
         await store.aclose()
         raise sqlite.unusable(path, str(error)) from None

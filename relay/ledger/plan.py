@@ -48,7 +48,7 @@ _DISPATCH: Final = (
         chat_uuid=func.coalesce(bindparam("to_chat"), dispatches.c.chat_uuid),
         chat_agent=func.coalesce(bindparam("to_agent"), dispatches.c.chat_agent),
         reconciled=or_(dispatches.c.reconciled, bindparam("found")),
-        duplicates=func.coalesce(bindparam("others"), dispatches.c.duplicates),
+        duplicates=func.nullif(func.coalesce(bindparam("others"), dispatches.c.duplicates), "[]"),
         attempts=bindparam("made"),
         park=bindparam("why"),
         failure_code=bindparam("failure_code"),
@@ -96,9 +96,12 @@ class Plan:
             )
 
     def apply(
-        self, move: Move, row: Mapping[Any, Any], *, duplicates: Sequence[str] = (), revive: bool = False
+        self, move: Move, row: Mapping[Any, Any], *, duplicates: Sequence[str] | None = None, revive: bool = False
     ) -> None:
-        """The move from a row of work; `revive` when that row is gone (it was parked) and is wanted again."""
+        """The move from a row of work; `revive` when that row is gone (it was parked) and is wanted again.
+
+        `duplicates` take the place of those that are noted; None leaves them.
+        """
         after = _after(move, row, self.now)
         if move.to in LIVE:
             (self.revived if revive else self.work).append(after)
@@ -161,7 +164,7 @@ def _is_untried(move: Move, after: Row) -> bool:
     return bool(after["number"] == 1 if move.was is State.MESSAGING else after["attempts"] == 0)
 
 
-def _dispatch_row(move: Move, after: Row, duplicates: Sequence[str], now: int) -> Row:
+def _dispatch_row(move: Move, after: Row, duplicates: Sequence[str] | None, now: int) -> Row:
     failure: Failure | None = move.failure
     return {
         "of": move.dispatch_id,
@@ -169,7 +172,7 @@ def _dispatch_row(move: Move, after: Row, duplicates: Sequence[str], now: int) -
         "to_chat": move.chat and move.chat.uuid,
         "to_agent": move.chat and move.chat.agent_uuid,
         "found": move.reconciled,
-        "others": encode(list(duplicates)) if duplicates else None,
+        "others": None if duplicates is None else encode(list(duplicates)),
         "made": after["attempts"],
         "why": move.park and move.park.value,
         **failure_row(failure),

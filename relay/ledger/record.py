@@ -103,14 +103,14 @@ def _record_fitting(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dic
         row = rows[move.dispatch_id]
         chats = [chat for chat in kept[move.dispatch_id] if move.chat is None or chat.uuid != move.chat.uuid]
         answers[index] = Recorded.DUPLICATED if chats and move.chat else Recorded.APPLIED
-        final, others = move, [chat.uuid for chat in chats]
+        final = move
         if chats and move.chat is None:
-            final, others = _with_chat(move, chats[0], told[move.dispatch_id], row, plan.now), others[1:]
+            final = _with_chat(move, chats[0], told[move.dispatch_id], row, plan.now)
             answers[index] = Recorded.ADOPTED
         elif _is_ending(move, row):
             final = _cancelled(move, told[move.dispatch_id], row, plan.now)
         plan.keep_attempt(move)
-        plan.apply(final, row, duplicates=list(dict.fromkeys(others)))
+        plan.apply(final, row, duplicates=_others(final, kept[move.dispatch_id]))
     return answers
 
 
@@ -127,15 +127,22 @@ def _kept(conn: Connection, ids: Sequence[str]) -> defaultdict[str, list[Chat]]:
     return kept
 
 
+def _others(move: Move, kept: Sequence[Chat]) -> list[str] | None:
+    """The chats beside the one that it has now, which may have been one of them until now; None when none is kept."""
+    uuids = dict.fromkeys(chat.uuid for chat in kept)
+    return [uuid for uuid in uuids if move.chat is None or uuid != move.chat.uuid] if kept else None
+
+
 def _is_ending(move: Move, row: RowMapping) -> bool:
     """A cancel was asked for meanwhile, and there surely is no chat."""
     unsent = move.to in {State.WAITING, State.READY} or move.park is ParkReason.GAVE_UP
     return bool(row["cancelling"]) and unsent
 
 
-def _with_chat(move: Move, chat: Chat, told: RowMapping, row: RowMapping, now: int) -> Move:
-    dispatch = dispatch_of(told)
-    result = tell.created(about_of(told), dispatch, chat, attempts=row["attempts"], reconciled=False, now=now)
+def _with_chat(move: Move, chat: Chat, told: RowMapping, row: Mapping[Any, Any], now: int) -> Move:
+    """The move to take for a chat that it did not bring itself, or not in the run that the dispatch is in now."""
+    dispatch, found = dispatch_of(told), move.reconciled
+    result = tell.created(about_of(told), dispatch, chat, attempts=row["attempts"], reconciled=found, now=now)
     to = State.DONE if dispatch.message is None else State.MESSAGING
     return replace(move, to=to, chat=chat, failure=None, park=None, due_in=0, uncounted=False, results=(result,))
 
@@ -147,29 +154,34 @@ def _cancelled(move: Move, told: RowMapping, row: RowMapping, now: int) -> Move:
 
 
 def _record_late(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dict[int, Recorded]:
-    present = _read(conn, _PRESENT, [move.dispatch_id for _, move in turn if move.chat], "id")
+    made = [move.dispatch_id for _, move in turn if move.chat]
+    present, told = _read(conn, _PRESENT, made, "id"), news(conn, made)
     answers = {}
     for index, move in turn:
         plan.keep_attempt(move)
         found = present.get(move.dispatch_id)
-        row = rows.get(move.dispatch_id)
-        answers[index] = Recorded.LATE if found is None else _take_late(plan, move, found, row)
+        if found is None or move.chat is None:
+            answers[index] = Recorded.LATE
+        else:
+            answers[index] = _take_late(plan, move, move.chat, found, told[found["id"]], rows.get(found["id"]))
     return answers
 
 
-def _take_late(plan: Plan, move: Move, found: RowMapping, row: RowMapping | None) -> Recorded:
-    uuid = move.chat.uuid if move.chat else ""
+def _take_late(
+    plan: Plan, move: Move, chat: Chat, found: RowMapping, told: RowMapping, row: RowMapping | None
+) -> Recorded:
+    """A chat of an attempt whose lease was lost, perhaps of an earlier run: it is told as one of the present run."""
     others = json.loads(found["duplicates"] or "[]")
-    if uuid == found["chat_uuid"] or uuid in others:
+    if chat.uuid == found["chat_uuid"] or chat.uuid in others:
         return Recorded.LATE
     state = found["state"] if row is None else row["state"]
     if found["chat_uuid"] is None and state in _UNSENT:
         base = _revived(found, plan.now) if row is None else row
-        plan.apply(move, base, revive=row is None)
+        plan.apply(_with_chat(move, chat, told, base, plan.now), base, revive=row is None)
         return Recorded.ADOPTED
     if found["chat_uuid"] is None and state == State.SENDING:
         return Recorded.LATE
-    plan.add_duplicates(move.dispatch_id, [*others, uuid])
+    plan.add_duplicates(move.dispatch_id, [*others, chat.uuid])
     return Recorded.DUPLICATED
 
 

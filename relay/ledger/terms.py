@@ -7,15 +7,16 @@ from dataclasses import dataclass
 class Terms:
     """Durations in milliseconds.
 
-    `owner` names this replica. `lease` is how long a claim is held. `publish` says that there is a broker; without one
-    the commit of a result completes its delivery. `high_water` is the number of live dispatches past which intake
-    stops, `remember` how long an external id is known, `retain` how long finished events stay; events that no rule
-    wanted stay for `retain_unmatched`, at most `max_unmatched` of them. `spacing` is the time between two starts
-    under `cargo.rate`.
+    `owner` names this replica. `lease` is how long a claim is held, `settle` how long after the end of a call Cargo
+    may still do what it was asked for. `publish` says that there is a broker; without one the commit of a result
+    completes its delivery. `high_water` is the number of live dispatches past which intake stops, `remember` how long
+    an external id is known, `retain` how long finished events stay; events that no rule wanted stay for
+    `retain_unmatched`, at most `max_unmatched` of them. `spacing` is the time between two starts under `cargo.rate`.
     """
 
     owner: str
     lease: int = 41_000
+    settle: int = 60_000
     publish: bool = True
     high_water: int = 100_000
     remember: int = 90 * 86_400_000

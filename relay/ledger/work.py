@@ -137,18 +137,19 @@ def sweep(conn: Connection, now: int, *, terms: Terms) -> int:
     stuck = outbox.c.lease_until > now + LONGEST_PUBLISHING
     conn.execute(update(outbox).where(stuck).values(due_at=now, lease_until=None))
     over = or_(work.c.lease_until <= now, work.c.lease_until > now + 2 * terms.lease)
-    return _end_leases(conn, now, over)
+    return _end_leases(conn, now, over, terms)
 
 
-def void(conn: Connection, now: int) -> int:
+def void(conn: Connection, now: int, *, terms: Terms) -> int:
     """End every lease and grant: nobody else can be at work on this ledger. Gives how many claims that ended."""
     conn.execute(delete(leases))
     conn.execute(delete(slots))
     conn.execute(update(outbox).where(outbox.c.lease_until.is_not(None)).values(due_at=now, lease_until=None))
-    return _end_leases(conn, now, work.c.lease_until.is_not(None))
+    return _end_leases(conn, now, work.c.lease_until.is_not(None), terms)
 
 
-def _end_leases(conn: Connection, now: int, over: Any) -> int:
+def _end_leases(conn: Connection, now: int, over: Any, terms: Terms) -> int:
+    """A chat may be found at once; what was said counts as unsaid only when Cargo has had its time to settle."""
     chosen = select(work.c.dispatch_id).where(over).with_for_update(skip_locked=True).cte("over")
     sending = work.c.state == State.SENDING.value
     ended = case((work.c.lease_until < now, work.c.lease_until), else_=now)
@@ -160,7 +161,7 @@ def _end_leases(conn: Connection, now: int, over: Any) -> int:
             look_at=case((sending, now + SOON)),
             looks=case((sending, 0), else_=work.c.looks),
             last_ended_at=case((sending, ended), else_=work.c.last_ended_at),
-            due_at=case((sending, None), else_=now),
+            due_at=case((sending, None), else_=ended + terms.settle),
             doubt=case((sending, work.c.doubt), else_=True),
             lease_until=None,
             owner=None,
@@ -187,6 +188,7 @@ def _doubt(row: RowMapping, found: RowMapping, firsts: Mapping[str, int], now: i
     begun = row["first_attempt_at"] is not None
     return Doubt(
         claim=claim_of(row, found, lease=0, waited=_waited(row, now, paused) if begun else 0),
+        at=now,
         first_attempt_at=firsts.get(row["dispatch_id"], now),
         ended_ago=max(0, now - (row["last_ended_at"] or now)),
         looks=row["looks"],

@@ -5,7 +5,8 @@ from relay.model.frozen import frozen
 
 @frozen
 class Chat:
-    """A chat at Cargo. `stamp` is the dispatch id and run found in its `trigger.meta.relay`, if any.
+    """A chat at Cargo. `stamp` is the dispatch id and run found in its `trigger.meta.relay`, if any; `connector_uuid`
+    is that of a trigger of type `connector`.
 
     `created_at` is milliseconds since the epoch by Cargo's clock.
     """
@@ -15,6 +16,7 @@ class Chat:
     name: str | None = None
     agent_uuid: str | None = None
     trigger_type: str | None = None
+    connector_uuid: str | None = None
     stamp: tuple[str, int] | None = None
 
 

@@ -1,6 +1,7 @@
 """A dispatch (one rule matched by one event), the claim to work on it, and the moves between its states."""
 
 from enum import StrEnum
+from typing import Final
 
 from relay.model.chat import Chat
 from relay.model.frozen import frozen
@@ -15,6 +16,10 @@ class Failure:
     code: str
     message: str
     status: int | None = None
+
+
+UNSTAMPED: Final = "unstamped"
+"""The code of a failure that only a person can clear up: Cargo carries no stamp back, so absence cannot be proved."""
 
 
 @frozen
@@ -51,7 +56,8 @@ class Claim:
     run to create the chat, this one included. `waited` is the milliseconds since the run's first attempt, without
     global pauses.
     `start_in` is the milliseconds to wait before the call, so that `cargo.rate` is kept over all replicas.
-    In `messaging`, `chat_uuid` is the chat and `doubt` says that an earlier message may have arrived.
+    In `messaging`, `chat_uuid` is the chat and `doubt` says that an earlier message may have arrived. In `checking`,
+    `doubt` says that a person was shown chats that may be the one, and wants it sent all the same.
     """
 
     dispatch: Dispatch
@@ -126,11 +132,12 @@ class Recorded(StrEnum):
 class Doubt:
     """A dispatch in `checking`: an attempt to create its chat has an unknown outcome. The claim's state is `checking`.
 
-    Times in milliseconds: `first_attempt_at` by the database's clock, of the first attempt of any run; `ended_ago`
-    since the last attempt ended or its lease ran out; `looks` taken so far.
+    Times in milliseconds, by the database's clock: `at` is when it was read, `first_attempt_at` is of the first attempt
+    of any run; `ended_ago` is since the last attempt ended or its lease ran out; `looks` taken so far.
     """
 
     claim: Claim
+    at: int
     first_attempt_at: int
     ended_ago: int
     looks: int

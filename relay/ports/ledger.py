@@ -78,7 +78,10 @@ class Work(Protocol):
         ...
 
     async def sweep(self) -> int:
-        """Turn every `sending` row whose lease has run out into `checking`, `messaging` into doubt; how many."""
+        """Turn every `sending` row whose lease has run out into `checking`, `messaging` into doubt; how many.
+
+        A message in doubt is due `settle` after its lease ended, so that whoever claims it looks not too early.
+        """
         ...
 
     async def doubts(self, limit: int) -> list[Doubt]:

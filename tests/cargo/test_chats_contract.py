@@ -66,6 +66,7 @@ async def test_a_creation_gives_the_chat_with_its_stamp(lab):
         made = await here.made()
     assert [chat.uuid] == [one["uuid"] for one in made]
     assert (chat.name, chat.agent_uuid, chat.trigger_type, chat.stamp) == ("Ticket", AGENT, "connector", ("d1", 2))
+    assert chat.connector_uuid == CONNECTOR
     assert chat.created_at > 1_700_000_000_000
     assert here.seen[0][0] == "ok"
     assert 0 < here.seen[0][1] < 5

@@ -109,6 +109,18 @@ async def test_a_parked_one_that_was_sent_is_looked_for_since_its_first_attempt(
     assert (again.dispatch.run, again.attempt, again.attempts, again.waited) == (2, 1, 1, 500)
 
 
+@pytest.mark.parametrize(("code", "decided"), [("unstamped", True), ("unknown", False)])
+async def test_who_was_shown_what_may_be_the_chat_and_retries_has_decided(ledger, clock, code, decided):
+    claim = await claim_one(ledger)
+    await ledger.record(move(claim, State.PARKED, failure=Failure(code, "why"), park=ParkReason.UNKNOWN))
+    await ledger.retry(claim.dispatch.id, None)
+    [doubt] = await ledger.doubts(10)
+    assert (doubt.claim.doubt, doubt.at) == (decided, clock.now)
+    await ledger.record(move(doubt.claim, State.WAITING, due_in=0))
+    [again] = await ledger.claim(10)
+    assert not again.doubt, "of what this call comes to nobody knows anything"
+
+
 async def test_a_pause_does_not_count_as_waited_in_a_run_that_began_with_a_look(ledger, clock):
     claim = await claim_one(ledger)
     await park(ledger, claim)
@@ -206,6 +218,61 @@ async def test_a_late_move_of_the_run_before_does_not_touch_the_new_one(ledger, 
     await ledger.retry(claim.dispatch.id, None)
     assert await ledger.record(waiting(claim, 0)) is Recorded.LATE
     assert await state_of(ledger, claim.dispatch.id) is State.CHECKING
+
+
+@pytest.mark.parametrize("present", ["checking", "waiting", "parked"])
+async def test_a_chat_of_the_run_before_is_told_as_one_of_the_present_run(ledger, clock, present):
+    """The run before was told already as an end without a chat: under its id nobody would hear of the chat."""
+    claim = await claim_one(ledger)
+    clock.now += claim.lease + 1
+    await ledger.sweep()
+    clock.now += 1_000
+    [doubt] = await ledger.doubts(10)
+    await park(ledger, doubt.claim, verdict=None)
+    await ledger.cancel(claim.dispatch.id)
+    await ledger.retry(claim.dispatch.id, None)
+    [doubt] = await ledger.doubts(10)
+    if present == "waiting":
+        await ledger.record(move(doubt.claim, State.WAITING, due_in=0))
+    elif present == "parked":
+        await park(ledger, doubt.claim, verdict=None)
+    assert await ledger.record(created(claim)) is Recorded.ADOPTED
+    view = await view_of(ledger, claim.dispatch.id)
+    assert (view.state, view.run, view.chat_uuid, view.duplicates) == (State.DONE, 2, "chat-1", ())
+    expected = {("1.parked", "parked"), ("1", "failed"), ("2", "created")}
+    assert {(name, kind.rpartition(".")[2]) for name, kind, _ in await told(ledger)} - {("2.parked", "parked")} == (
+        expected
+    )
+    [result] = [result for _, result in await ledger.follow(0, 10) if result.id.endswith(".2")]
+    assert (result.chat_uuid, result.data["run"], result.data["name"]) == ("chat-1", 2, "Ticket")
+
+
+@pytest.mark.parametrize("found", ["in the list", "in the ledger"])
+async def test_a_chat_that_was_shown_as_a_second_one_is_none_once_it_is_the_first(ledger, clock, found):
+    """Else a person would be told to delete one of two, and there is but one."""
+    claim = await claim_one(ledger)
+    await park(ledger, claim)
+    await ledger.cancel(claim.dispatch.id)
+    assert await ledger.record(created(claim)) is Recorded.DUPLICATED
+    assert (await view_of(ledger, claim.dispatch.id)).duplicates == ("chat-1",)
+    await ledger.retry(claim.dispatch.id, None)
+    [doubt] = await ledger.doubts(10)
+    if found == "in the list":
+        assert await ledger.record(created(doubt.claim)) is Recorded.APPLIED
+    else:
+        assert await ledger.record(move(doubt.claim, State.WAITING, due_in=0)) is Recorded.ADOPTED
+    view = await view_of(ledger, claim.dispatch.id)
+    assert (view.state, view.chat_uuid, view.duplicates) == (State.DONE, "chat-1", ())
+
+
+@pytest.mark.parametrize("message", [None, "Hello"])
+async def test_a_chat_of_the_run_before_gets_the_message_that_the_present_run_has(ledger, clock, message):
+    claim = await claim_one(ledger, dispatch={"message": None if message else "Hello"})
+    await park(ledger, claim)
+    await ledger.retry(claim.dispatch.id, replace(claim.dispatch, message=message))
+    assert await ledger.record(created(claim)) is Recorded.ADOPTED
+    assert await state_of(ledger, claim.dispatch.id) is (State.MESSAGING if message else State.DONE)
+    assert [claim.dispatch.message for claim in await ledger.claim(10)] == [each for each in [message] if each]
 
 
 # cancel

@@ -171,14 +171,31 @@ async def test_a_lease_longer_than_any_may_be_counts_as_over(ledger, clock):
     assert await ledger.sweep() == 1
 
 
-async def test_a_message_whose_lease_ran_out_is_claimed_again_in_doubt(ledger, clock):
+@pytest.mark.parametrize("swept_after", [1, 20_000, 90_000])
+async def test_a_message_whose_lease_ran_out_is_claimed_in_doubt_once_it_has_settled(ledger, clock, swept_after):
+    """It may arrive as late as `settle` after the lease's end: a look before that proves nothing."""
     claim = await claim_one(ledger, dispatch={"message": "Hello"})
     await ledger.record(created(claim))
     await ledger.claim(10)
-    clock.now += 40_001
+    clock.now += 40_000 + swept_after
     assert await ledger.sweep() == 1
+    left = max(0, ledger.terms.settle - swept_after)
+    assert await ledger.wake() == left
+    if left:
+        clock.now += left - 1
+        assert await ledger.claim(10) == []
+        clock.now += 1
     [again] = await ledger.claim(10)
     assert (again.state, again.doubt, again.attempt) == (State.MESSAGING, True, 2)
+
+
+async def test_a_message_whose_lease_cannot_be_right_settles_from_now_on(ledger, clock):
+    claim = await claim_one(ledger, dispatch={"message": "Hello"})
+    await ledger.record(created(claim))
+    await ledger.claim(10)
+    clock.now -= 86_400_000
+    assert await ledger.sweep() == 1
+    assert await ledger.wake() == ledger.terms.settle
 
 
 async def lose(ledger, clock, claim):

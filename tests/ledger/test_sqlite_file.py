@@ -67,6 +67,20 @@ async def test_at_start_every_old_lease_is_void(tmp_path):
     await ledger.aclose()
 
 
+async def test_at_start_a_message_that_was_being_said_has_its_time_to_settle(tmp_path):
+    """The relay before may have sent it as it died, and Cargo may still be slow to show it."""
+    terms = Terms(owner="one", settle=86_400_000)
+    ledger = await open_ledger(url(tmp_path / "relay.db"), terms)
+    await ledger.accept([make_entry(dispatch={"message": "Hello"})])
+    [claim] = await ledger.claim(1)
+    await ledger.record(created(claim))
+    assert len(await ledger.claim(1)) == 1
+    await ledger.aclose()
+    ledger = await open_ledger(url(tmp_path / "relay.db"), terms)
+    assert terms.settle - 60_000 < await ledger.wake() <= terms.settle
+    await ledger.aclose()
+
+
 async def test_a_ledger_in_memory_works_without_a_file():
     ledger = await open_ledger("sqlite:///:memory:", TERMS)
     await ledger.accept([make_entry("a")])

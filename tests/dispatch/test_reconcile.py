@@ -1,0 +1,281 @@
+"""Presence is proof at once, absence only from complete scans of all the time in which the chat may say it was made."""
+
+import json
+from itertools import count
+
+import pytest
+
+from relay.dispatch import Gate, Policy, Reconciler
+from relay.dispatch.scan import SKEW, SLICE
+from relay.errors import Unknown
+from relay.model import UNSTAMPED, About, Chat, Claim, Dispatch, Doubt, Page, ParkReason, Recorded, State
+from relay.telemetry import Metrics
+
+POLICY = Policy(timeout=30_000, first=1_000, cap=60_000, give_up_after=600_000, settle=60_000, random=lambda: 0.5)
+NOW = 1_800_000_000_000
+BEGAN = NOW - 100_000
+ENDED_AGO = 70_000
+AGENT = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+CONNECTOR = "7b0e0a34-6d1f-4f0e-9a55-0c2f7c1d2e3f"
+OTHER = "11111111-1111-4111-8111-111111111111"
+numbers = count(1)
+
+
+class Work:
+    """Hands out doubts, keeps the moves that follow."""
+
+    def __init__(self, *doubts):
+        self.waiting = doubts
+        self.moves = []
+
+    async def sweep(self):
+        return 0
+
+    async def lease(self, name, ttl):
+        return True
+
+    async def pace(self, calls):
+        return 0
+
+    async def doubts(self, limit):
+        return self.waiting
+
+    async def record(self, move):
+        self.moves.append(move)
+        return Recorded.APPLIED
+
+
+class Cargo:
+    """A list of chats, two rows a page; `between(asked)` may change it after each page, counted from 1."""
+
+    def __init__(self, *chats, order=lambda chat: chat.created_at, between=lambda cargo, asked: None):
+        self.rows = list(chats)
+        self.order = order
+        self.between = between
+        self.asked = 0
+
+    async def chats(self, trigger_type, after, before, offset):
+        rows = sorted((row for row in self.rows if after <= row.created_at <= before), key=self.order)
+        self.asked += 1
+        self.between(self, self.asked)
+        return Page(tuple(rows[offset : offset + 2]), len(rows[offset : offset + 2]))
+
+
+def make_chat(created_at, stamp=None, **rest):
+    return Chat(f"chat-{next(numbers)}", created_at, stamp=stamp and (stamp, 1), trigger_type="connector", **rest)
+
+
+def make_doubt(dispatch_id="d-1", *, attempts=1, doubt=False, ended_ago=ENDED_AGO, body=None, **rest):
+    trigger = {"type": rest.get("trigger_type", "connector"), **(body or {})}
+    dispatch = Dispatch(dispatch_id, "e-1", "helpdesk", "urgent", json.dumps({"trigger": trigger}), **rest)
+    about = About("e-1", "helpdesk", "x-1", "ticket", None, None, None, BEGAN)
+    claim = Claim(
+        dispatch, State.CHECKING, 3, lease=0, attempt=1, attempts=attempts, waited=1_000, about=about, doubt=doubt
+    )
+    return Doubt(claim, NOW, first_attempt_at=BEGAN, ended_ago=ended_ago, looks=3)
+
+
+async def look(cargo, *doubts, clock=NOW):
+    """The moves of one round."""
+    work = Work(*doubts)
+    gate = Gate(work, cargo, POLICY, sleep=None, opened=lambda: None)
+    quiet = {"metrics": Metrics(), "told": lambda: None, "freed": lambda: None}
+    await Reconciler(work, cargo, gate, POLICY, clock=lambda: clock, sleep=None, **quiet).turn()
+    return work.moves
+
+
+async def test_a_chat_is_adopted_as_soon_as_it_is_seen():
+    mine = make_chat(BEGAN, "d-1")
+    [move] = await look(Cargo(mine), make_doubt(ended_ago=0))
+    assert (move.to, move.chat, move.reconciled) == (State.DONE, mine, True)
+
+
+@pytest.mark.parametrize("ended_ago", [0, POLICY.settle - 1])
+async def test_before_it_has_settled_absence_is_no_proof(ended_ago):
+    [move] = await look(Cargo(), make_doubt(ended_ago=ended_ago))
+    assert move.to is State.CHECKING
+
+
+async def test_absence_is_proved_by_two_scans_of_a_list_that_stays():
+    cargo = Cargo(*(make_chat(BEGAN + number, "d-9") for number in range(7)))
+    [move] = await look(cargo, make_doubt())
+    assert (move.to, move.failure.code) == (State.WAITING, "absent")
+
+
+async def test_of_two_chats_the_older_is_adopted_and_the_other_shown():
+    newer, older = make_chat(BEGAN + 9, "d-1"), make_chat(BEGAN + 3, "d-1")
+    moves = await look(Cargo(newer, older), make_doubt())
+    assert [move.chat for move in moves] == [older, newer]
+
+
+# clocks
+
+
+@pytest.mark.parametrize("skew", [-SKEW, -90_000, 90_000, SKEW - 1])
+async def test_a_chat_is_found_however_cargos_clock_goes(skew):
+    """It was made at the last moment when it could be."""
+    mine = make_chat(NOW - ENDED_AGO + POLICY.settle + skew, "d-1")
+    [move] = await look(Cargo(mine), make_doubt())
+    assert move.chat == mine
+
+
+@pytest.mark.parametrize("wrong", [-86_400_000, 86_400_000])
+async def test_the_relays_own_clock_does_not_matter(wrong):
+    mine = make_chat(NOW - ENDED_AGO, "d-1")
+    [move] = await look(Cargo(mine), make_doubt(), clock=NOW + wrong)
+    assert move.chat == mine
+
+
+def other(created_at):
+    return make_chat(created_at, "d-9")
+
+
+@pytest.mark.parametrize("skew", [0, 200_000])
+@pytest.mark.parametrize("order", [lambda chat: chat.created_at, lambda chat: -chat.created_at, lambda chat: chat.uuid])
+async def test_chats_that_are_made_meanwhile_do_not_put_the_proof_off(skew, order):
+    def make_another(cargo, asked):
+        if asked % 2:
+            cargo.rows.append(other(NOW + skew + asked))
+
+    cargo = Cargo(*(other(BEGAN + number) for number in range(5)), order=order, between=make_another)
+    [move] = await look(cargo, make_doubt())
+    assert move.to is State.WAITING
+
+
+@pytest.mark.parametrize("skew", [0, 200_000])
+@pytest.mark.parametrize("page", range(1, 7))
+async def test_a_chat_that_leaves_the_list_while_it_is_read_makes_it_no_proof(page, skew):
+    """Those behind it move up, one of them into what was read already. Each scan has three pages and an end."""
+    gone = other(BEGAN + skew)
+
+    def leave(cargo, asked):
+        if asked == page:
+            cargo.rows.remove(gone)
+
+    [move] = await look(
+        Cargo(gone, *(other(BEGAN + skew + number) for number in range(1, 5)), between=leave), make_doubt()
+    )
+    assert move.to is State.CHECKING
+
+
+@pytest.mark.parametrize("skew", [0, 200_000])
+async def test_a_chat_passed_over_by_one_scan_is_found_by_the_other(skew):
+    """What was read leaves the list, and the one that is looked for moves up into its place."""
+    mine, gone = make_chat(BEGAN + 50 + skew, "d-1"), [other(BEGAN + 1 + skew), other(BEGAN + 2 + skew)]
+
+    def leave(cargo, asked):
+        if asked == 1:
+            cargo.rows = [row for row in cargo.rows if row not in gone]
+
+    [move] = await look(Cargo(*gone, mine, other(BEGAN + 60 + skew), between=leave), make_doubt())
+    assert move.chat == mine
+
+
+async def test_an_old_chat_that_only_the_second_scan_saw_makes_it_no_proof():
+    late = other(BEGAN + 5)
+
+    def show(cargo, asked):
+        if asked == 3:
+            cargo.rows.append(late)
+
+    [move] = await look(Cargo(other(BEGAN), between=show), make_doubt())
+    assert move.to is State.CHECKING
+
+
+async def test_a_list_that_does_not_advance_proves_nothing():
+    class Stuck(Cargo):
+        async def chats(self, trigger_type, after, before, offset):
+            return await super().chats(trigger_type, after, before, 0)
+
+    [move] = await look(Stuck(other(BEGAN)), make_doubt())
+    assert move.to is State.CHECKING
+
+
+async def test_a_list_that_fails_is_read_again_later():
+    class Failing(Cargo):
+        async def chats(self, trigger_type, after, before, offset):
+            raise Unknown("reset")
+
+    [move] = await look(Failing(), make_doubt())
+    assert (move.to, move.verdict) == (State.CHECKING, None)
+
+
+async def test_a_long_time_is_read_in_slices_and_none_is_left_out():
+    chats = [other(BEGAN - 30 * SLICE + number * SLICE // 2) for number in range(60)]
+    doubt = make_doubt()
+    [move] = await look(Cargo(*chats), Doubt(doubt.claim, NOW, BEGAN - 30 * SLICE, ENDED_AGO, looks=0))
+    assert move.to is State.WAITING
+
+
+# chats without a stamp
+
+NAMED = {"name": "Ticket", "agent_uuid": AGENT, "body": {"connectorUuid": CONNECTOR}}
+NAMELESS = {"agent_uuid": AGENT, "body": {"connectorUuid": CONNECTOR}}
+BARE = {"body": {"connectorUuid": CONNECTOR}}
+LIKE = {"agent_uuid": AGENT, "connector_uuid": CONNECTOR}
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen", "alike"),
+    [
+        (NAMED, {"name": "Ticket", **LIKE}, True),
+        (NAMED, {"name": "Another", **LIKE}, False),
+        (NAMED, {"name": "Ticket", **LIKE, "agent_uuid": OTHER}, False),
+        (NAMED, {"name": "Ticket", **LIKE, "connector_uuid": OTHER}, False),
+        (NAMED, {"name": None, **LIKE}, True),
+        (NAMED, {"name": "Ticket"}, True),
+        (NAMELESS, {"name": "A name that Cargo gave", **LIKE}, True),
+        (NAMELESS, {"name": None, **LIKE}, True),
+        (NAMELESS, {"name": "A name that Cargo gave", **LIKE, "agent_uuid": OTHER}, False),
+        (NAMELESS, {"name": "A name that Cargo gave", **LIKE, "connector_uuid": OTHER}, False),
+        (BARE, {"name": "A name that Cargo gave", **LIKE}, True),
+        (BARE, {"name": "A name that Cargo gave", **LIKE, "connector_uuid": OTHER}, False),
+        ({**NAMED, "agent_uuid": AGENT.upper()}, {"name": "Ticket", **LIKE}, True),
+        ({**NAMED, "body": {"connectorUuid": CONNECTOR.upper()}}, {"name": "Ticket", **LIKE}, True),
+    ],
+)
+async def test_a_chat_without_a_stamp_may_be_the_one_if_nothing_sets_it_apart(asked, seen, alike):
+    chat = make_chat(BEGAN + 5, **seen)
+    [move] = await look(Cargo(chat), make_doubt(**asked))
+    if alike:
+        assert (move.to, move.park, move.failure.code) == (State.PARKED, ParkReason.UNKNOWN, UNSTAMPED)
+        assert chat.uuid in move.failure.message
+    else:
+        assert (move.to, move.failure.code) == (State.WAITING, "absent")
+
+
+@pytest.mark.parametrize(("began", "state"), [(BEGAN - SKEW - 1, State.WAITING), (BEGAN - SKEW, State.PARKED)])
+async def test_a_chat_that_was_there_before_is_not_the_one(began, state):
+    # A window that another dispatch made longer.
+    [move, _] = await look(
+        Cargo(make_chat(began, **LIKE)),
+        make_doubt(**NAMELESS),
+        Doubt(make_doubt("d-2", name="Other").claim, NOW, BEGAN - 60_000, ENDED_AGO, looks=0),
+    )
+    assert move.to is state
+
+
+async def test_where_the_rule_says_so_it_is_sent_again():
+    [move] = await look(Cargo(make_chat(BEGAN, **LIKE)), make_doubt(**NAMELESS, on_unknown="retry"))
+    assert (move.to, move.failure.code) == (State.WAITING, UNSTAMPED)
+
+
+async def test_a_person_who_was_shown_the_chats_and_retries_has_decided():
+    [move] = await look(Cargo(make_chat(BEGAN, **LIKE)), make_doubt(**NAMELESS, attempts=0, doubt=True))
+    assert move.to is State.WAITING
+
+
+async def test_the_decision_is_kept_while_the_look_goes_on():
+    [move] = await look(Cargo(), make_doubt(**NAMELESS, attempts=0, doubt=True, ended_ago=0))
+    assert (move.to, move.doubt) == (State.CHECKING, True)
+
+
+async def test_a_person_who_was_shown_nothing_yet_is_shown_them_first():
+    [move] = await look(Cargo(make_chat(BEGAN, **LIKE)), make_doubt(**NAMELESS, attempts=0))
+    assert (move.to, move.failure.code) == (State.PARKED, UNSTAMPED)
+
+
+@pytest.mark.parametrize(("attempts", "state"), [(1, State.PARKED), (0, State.WAITING)])
+async def test_what_never_has_a_stamp_is_a_persons_to_decide(attempts, state):
+    [move] = await look(Cargo(make_chat(BEGAN)), make_doubt(trigger_type="draft", attempts=attempts))
+    assert move.to is state
