@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from urllib.parse import parse_qsl
 
 import Adyen.util
@@ -28,9 +27,6 @@ from discord_interactions import verify_key
 from hubspot.utils.signature import Signature as HubSpotSignature
 from messagebird.error import ValidationError
 from messagebird.request_validator import RequestValidator as MessageBirdValidator
-from paddle_billing.Notifications import Secret as PaddleSecret
-from paddle_billing.Notifications import Verifier as PaddleVerifier
-from paddle_billing.Notifications.PaddleSignature import PaddleSignature
 from sendgrid.helpers.eventwebhook import EventWebhook
 from slack_sdk.signature import SignatureVerifier
 from square.utils.webhooks_helper import verify_signature as verify_square
@@ -86,11 +82,6 @@ def sign_hubspot_v3(key, made):
     return {"X-HubSpot-Request-Timestamp": at, "X-HubSpot-Signature-v3": hubspot("v3", key, made, timestamp=at)}
 
 
-def sign_paddle(key, made):
-    signed = PaddleSignature.calculate_hmac(key, f"{seconds(made)}:{text(made)}".encode()).hexdigest()
-    return {"Paddle-Signature": f"ts={seconds(made)};h1={signed}"}
-
-
 def sign_modern_treasury(key, made):
     client = modern_treasury.ModernTreasury(api_key="any", organization_id="any")
     return {"X-Signature": client.webhooks.get_signature(text(made), key=key)}
@@ -108,7 +99,6 @@ SIGN = {
     },
     "hubspot-v3": sign_hubspot_v3,
     "modern-treasury": sign_modern_treasury,
-    "paddle": sign_paddle,
     "slack": sign_slack,
     "standard-webhooks": sign_standard,
     "stripe": sign_stripe,
@@ -192,11 +182,6 @@ def see_discord(key, came):
     return verify_key(came.body, came.headers["x-signature-ed25519"], at, raw_key(key))
 
 
-def see_paddle(key, came):
-    headers = {"Paddle-Signature": came.headers["paddle-signature"]}
-    return PaddleVerifier().verify(SimpleNamespace(headers=headers, body=came.body), PaddleSecret(key))
-
-
 def see_easypost(key, came):
     headers = {"X-Hmac-Signature": came.headers["x-hmac-signature"]}
     return bool(easypost.util.validate_webhook(came.body, headers, key))
@@ -235,7 +220,6 @@ VERIFY = {
     "hubspot-v3": see_hubspot("v3"),
     "messagebird": see_messagebird,
     "modern-treasury": see_modern_treasury,
-    "paddle": see_paddle,
     "sendgrid": see_sendgrid,
     "slack": lambda key, came: SignatureVerifier(key).is_valid_request(came.body, came.headers),
     "square": see_square,
