@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,8 @@ def test_every_pin_has_a_hash(lock):
 @locks
 def test_no_place_to_get_packages_from_is_written_down(lock):
     assert not re.search(r"://|--(extra-)?index|--find-links|\bfile:", (ROOT / lock).read_text())
+
+
+def test_no_package_is_called_tests():
+    """Some bring their own tests along under that name, and would be imported in place of these."""
+    assert "tests" not in packages_distributions()
