@@ -260,6 +260,14 @@ async def test_a_batch_that_is_too_long_is_413():
         assert (await listener.post("open", body, kind))[0] == 413
 
 
+async def test_more_than_ten_thousand_lines_are_400_before_any_is_read():
+    async with listen() as listener:
+        kind = {"Content-Type": "application/x-ndjson"}
+        assert (await listener.post("open", b"{}\n" * 10_000, kind))[0] == 202
+        status, _, document = await listener.post("open", b"[\n" * 10_001, kind)
+        assert (status, document["type"]) == (400, "/problems/batch")
+
+
 async def test_kept_headers_are_bounded():
     many = {f"X-{number}": "v" * 200 for number in range(60)}
     async with listen() as listener:
