@@ -192,3 +192,5 @@ _OPTIONS: Final[dict[str, frozenset[str]]] = {
 }
 NAMES: Final = frozenset(_OPTIONS) | frozenset(VENDORS)
 """Every scheme by the name that the configuration uses."""
+IDENTIFYING: Final = frozenset(name for name, vendor in VENDORS.items() if vendor.places.id)
+"""The schemes whose senders give each event an id; the others say no more than who sends."""
