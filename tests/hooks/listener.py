@@ -121,9 +121,9 @@ async def read(answer):
 
 
 @contextlib.asynccontextmanager
-async def listen(*, reject=None, public_url=None, trusted_proxies=(), max_body=MAX_BODY):
-    """A running listener; afterwards it is shut down."""
-    intake, metrics, rejected, paused, draining = Recorder(), Metrics(), [], set(), []
+async def listen(*, intake=None, reject=None, public_url=None, trusted_proxies=(), max_body=MAX_BODY):
+    """A running listener; afterwards it is shut down. `intake` stands in for the Recorder."""
+    intake, metrics, rejected, paused, draining = intake or Recorder(), Metrics(), [], set(), []
 
     async def keep(rejection):
         rejected.append(rejection)
