@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from relay.cargo.trouble import describe
+
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
     from aiohttp.connector import Connection
@@ -34,13 +36,3 @@ class Connector(aiohttp.TCPConnector):
         except (aiohttp.ClientError, OSError) as error:
             problem = describe(error)
         raise Unsent(problem)
-
-
-def describe(error: Exception) -> str:
-    """What happened, without the headers and addresses that aiohttp keeps in its errors."""
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return f"the proxy answered {error.status}"
-    inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    words = inner.strerror if isinstance(inner, OSError) else None
-    kind = type(error).__name__
-    return f"{words} ({kind})" if words else kind

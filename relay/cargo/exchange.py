@@ -7,9 +7,10 @@ from typing import Final, Self, TypeVar
 import aiohttp
 from yarl import URL
 
-from relay.cargo.connector import Connector, Unsent, describe
+from relay.cargo.connector import Connector, Unsent
 from relay.cargo.refusal import refusal
 from relay.cargo.settings import Settings
+from relay.cargo.trouble import describe
 from relay.errors import Denied, Permanent, RelayError, Retryable, Unknown
 
 _CONNECTING: Final = 10.0

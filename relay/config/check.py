@@ -119,9 +119,19 @@ def _check_events(draft: Draft) -> None:
     for name, source in draft.sources.items():
         for key, text in source.event.texts().items():
             _check_template(draft, ("sources", name, "event", key), text)
-        if isinstance(source, AmqpSource) and source.event.id is None:
-            told = "has no event.id: a message without a CloudEvents id or message_id cannot be told from its repeat"
-            draft.fault(("sources", name), told, warn=True)
+        if source.event.id is None and (only := _identified(draft, name, source)):
+            draft.fault(("sources", name), f"has no event.id: {only} can be told from its repeat", warn=True)
+
+
+def _identified(draft: Draft, name: str, source: AmqpSource | WebhookSource) -> str | None:
+    """What alone has an id in this source; None when all of it has."""
+    if isinstance(source, AmqpSource):
+        return "only a message with a CloudEvents id or message_id"
+    if draft.opaque("sources", name, "scheme") or source.scheme not in schemes.names():
+        return None
+    if schemes.vendor(source.scheme).identifies:
+        return None
+    return f"with scheme {source.scheme} only a CloudEvent"
 
 
 def _check_template(draft: Draft, path: Path, text: str) -> None:

@@ -57,7 +57,7 @@ def describe(error: Exception) -> str:
     """An exception of a template, for people."""
     if isinstance(error, RecursionError):
         return "it nests too deeply"
-    return clean(str(error.message if isinstance(error, TemplateError) else error) or type(error).__name__)
+    return clean(str(error.message if isinstance(error, TemplateError) else error) or "it failed without a word")
 
 
 def clean(text: str) -> str:

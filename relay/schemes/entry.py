@@ -217,3 +217,9 @@ class Vendor(_Form):
     setup: tuple[str, ...]
     notes: tuple[str, ...] = ()
     facts: tuple[str, ...]
+
+    @property
+    def identifies(self) -> bool:
+        """Whether an event gets an id: the sender's own, or the hash of its body."""
+        own = bool(self.picks) or bool(self.event.id)
+        return own or (self.event.hash and self.category != "generic")

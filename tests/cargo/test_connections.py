@@ -5,6 +5,7 @@ import datetime as dt
 import gzip
 import ipaddress
 import json
+import re
 import socket
 import ssl
 import struct
@@ -124,18 +125,66 @@ async def test_an_answer_that_proves_nothing_is_unknown(answer):
             await chats.create(BODY)
 
 
-async def test_a_reset_while_the_answer_comes_is_unknown():
-    async def handle(reader, writer, _):
-        await receive(reader)
-        writer.write(http(chat())[:40])
-        await writer.drain()
-        sock = writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.transport.abort()
+async def reset(reader, writer, _):
+    """Read a request, answer a part of it, reset the connection."""
+    await receive(reader)
+    writer.write(http(chat())[:40])
+    await writer.drain()
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
-    async with serving(handle) as url, cargo(url) as chats:
+
+async def test_a_reset_while_the_answer_comes_is_unknown():
+    async with serving(reset) as url, cargo(url) as chats:
         with pytest.raises(Unknown):
             await chats.create(BODY)
+
+
+async def hang_up(reader, writer, _):
+    """Take a connection, and nothing more."""
+
+
+async def speak_plainly(reader, writer, _):
+    """Answer without TLS, whatever was asked."""
+    writer.write(http(b"", "400 Bad Request"))
+    await reader.read()
+
+
+@pytest.mark.parametrize(
+    ("handle", "told"),
+    [
+        (hang_up, "it was closed before an answer came"),
+        (answering(b""), "it was closed before an answer came"),
+        (answering(b"\x16\x03\x01 this is no HTTP\r\n\r\n"), "the answer is no HTTP that can be read"),
+        (answering(http(chat())[:-5]), "the answer was cut short or garbled"),
+        (answering(http(b"not gzip", "200 OK", "Content-Encoding: gzip")), "the answer was cut short or garbled"),
+        (reset, ""),
+    ],
+)
+async def test_a_broken_connection_is_told_in_plain_words(handle, told):
+    async with serving(handle) as url, cargo(url) as chats:
+        with pytest.raises(Unknown, match=rf"^The connection to Cargo broke: {told}.*; it is not known") as caught:
+            await chats.create(BODY)
+    assert_plain(caught.value)
+
+
+async def test_a_connection_that_cannot_be_made_is_told_in_plain_words():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    async with serving(speak_plainly) as plain, serving(hang_up) as closing:
+        for url, told in {
+            f"http://127.0.0.1:{port}": "Cargo at 127.0.0.1 could not be reached: Connection refused; nothing was sent",
+            "http://cargo.invalid": "Cargo at cargo.invalid could not be reached: ",
+            plain.replace("http:", "https:"): "Cargo at 127.0.0.1 could not be reached: TLS could not be agreed on (",
+            closing.replace("http:", "https:"): "Cargo at 127.0.0.1 could not be reached: ",
+        }.items():
+            async with cargo(url) as chats:
+                with pytest.raises(Retryable) as caught:
+                    await chats.create(BODY)
+            assert str(caught.value).startswith(told)
+            assert_plain(caught.value)
 
 
 async def test_silence_after_half_an_answer_ends_with_the_timeout():
@@ -246,11 +295,7 @@ async def test_a_handshake_that_never_ends_is_retryable():
 
 
 async def test_a_server_that_speaks_no_tls_is_retryable():
-    async def plain(reader, writer, _):
-        writer.write(http(b"", "400 Bad Request"))
-        await reader.read()
-
-    async with serving(plain) as url, cargo(url.replace("http:", "https:")) as chats:
+    async with serving(speak_plainly) as url, cargo(url.replace("http:", "https:")) as chats:
         with pytest.raises(Retryable, match="nothing was sent"):
             await chats.create(BODY)
 
@@ -285,7 +330,8 @@ async def test_a_certificate_is_trusted_only_through_ca_file(certificate):
     path, context = certificate
     async with serving(answering(http(chat())), ssl=context) as url:
         async with cargo(url) as chats:
-            with pytest.raises(Retryable, match="Certificate"):
+            told = r"certificate is not trusted \(self-signed certificate\): check cargo\.ca_file"
+            with pytest.raises(Retryable, match=told):
                 await chats.create(BODY)
         async with cargo(url, ca_file=str(path)) as chats:
             assert (await chats.create(BODY)).uuid == UUID
@@ -415,6 +461,11 @@ def test_a_base_url_that_is_none_is_refused_and_not_shown(url):
 def test_a_proxy_that_is_no_address_is_refused():
     with pytest.raises(Misconfigured, match=r"cargo\.proxy"):
         Cargo("https://x/v1", Secret(TOKEN), timeout=1, connections=1, proxy="proxy:3128")
+
+
+def assert_plain(error):
+    """A person reads it: nothing in it is a name of Python's or of a library's."""
+    assert not re.search(r"[a-z][A-Z]|Error|Exception|Errno|ssl\.", str(error)), error
 
 
 def assert_quiet(error, *secrets):

@@ -5,7 +5,7 @@ import pytest
 from relay.config import WebhookSource, load
 from relay.errors import Misconfigured
 from relay.rules import compile_rules
-from relay.schemes import build
+from relay.schemes import NAMES, build
 
 CHAT = "{agentUuid: 3c90c3cc-0d44-4b50-8888-8dd25736052a, trigger: {type: draft}}"
 GOOD = {
@@ -103,7 +103,7 @@ def test_a_fault_is_told_at_its_place(told, blocks, line):
     ("blocks", "line"),
     [
         ({"sources": "{a: {type: webhook, scheme: none}}"}, "2:11: sources.a: proves nothing: anybody"),
-        ({"sources": "{a: {type: amqp, queue: q}}", "broker": "{url: 'amqp://x'}"}, "sources.a: has no event.id"),
+        ({"sources": "{a: {type: amqp, queue: q}}", "broker": "{url: 'amqp://x'}"}, "2:11: sources.a: has no event.id"),
         ({"rules": f"[{{name: one, source: 'b*', chat: {CHAT}}}]"}, "rules[one].source: 'b*' fits no source"),
         ({"rules": ""}, "3:1: rules: there are none: every event is kept as unmatched"),
         ({"sources": "{}", "rules": ""}, "2:1: sources: there are none: nothing can come in"),
@@ -112,6 +112,33 @@ def test_a_fault_is_told_at_its_place(told, blocks, line):
 )
 def test_a_surprise_is_a_warning(told, blocks, line):
     assert any(line in found for found in told(**blocks))
+
+
+BY_HAND = {
+    "none": "",
+    "bearer": "secret: s3cret, ",
+    "basic": "secret: 'u:s3cret', ",
+    "hmac": "secret: s3cret, header: X-Signature, ",
+}
+ID = "event: {id: '{{ data.id }}'}"
+
+
+@pytest.mark.parametrize(("scheme", "keys"), BY_HAND.items())
+def test_a_webhook_whose_scheme_says_no_id_is_warned_of_unless_the_source_says_where_it_is(told, scheme, keys):
+    line = f"2:11: sources.a: has no event.id: with scheme {scheme} only a CloudEvent can be told from its repeat"
+    source = f"{{a: {{type: webhook, scheme: {scheme}, {keys}%s}}}}"
+    assert any(found.startswith(line) for found in told(sources=source % "event: {type: x}"))
+    assert not any("event.id" in found for found in told(sources=source % ID))
+
+
+@pytest.mark.parametrize("scheme", sorted(NAMES - BY_HAND.keys()))
+def test_a_webhook_whose_scheme_says_the_id_is_not_warned_of(told, scheme):
+    assert told(sources=f"{{a: {{type: webhook, scheme: {scheme}, secret: whsec_{'A' * 43}=}}}}") == []
+
+
+def test_where_the_scheme_is_not_known_yet_nothing_is_said_of_ids(told):
+    lines = told({}, strict=False, sources="{a: {type: webhook, scheme: '${SCHEME}', secret: s3cret}}")
+    assert not any("event.id" in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +217,7 @@ rules:
 
 
 def test_a_template_of_an_event_may_use_constants_that_exist(told):
-    source = "{a: {type: webhook, scheme: none, event: {type: '{{ vars.kind }}'}}}"
+    source = "{a: {type: webhook, scheme: none, event: {id: x, type: '{{ vars.kind }}'}}}"
     assert len(told(sources=source, vars="{kind: x}")) == 1
     (line,) = told(sources=source, vars="{other: x}")
     assert "sources.a.event.type: " in line

@@ -127,6 +127,7 @@ async def read(answer):
 async def listen(
     *,
     hooks=HOOKS,
+    intake=None,
     reject=None,
     fetch=None,
     learn=None,
@@ -135,8 +136,8 @@ async def listen(
     trusted_proxies=(),
     max_body=MAX_BODY,
 ):
-    """A running listener; afterwards it is shut down."""
-    intake, metrics, rejected, paused, draining = Recorder(), Metrics(), [], set(), []
+    """A running listener; afterwards it is shut down. `intake` stands in for the Recorder."""
+    intake, metrics, rejected, paused, draining = intake or Recorder(), Metrics(), [], set(), []
 
     async def keep(rejection):
         rejected.append(rejection)

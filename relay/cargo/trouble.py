@@ -1,0 +1,36 @@
+"""What went wrong between Relay and Cargo, in words for people.
+
+Only what is known to be quiet is repeated: aiohttp keeps headers and addresses in its errors.
+"""
+
+import os
+import ssl
+from typing import Final
+
+import aiohttp
+
+_WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (aiohttp.ServerDisconnectedError, "it was closed before an answer came"),
+    (aiohttp.ClientPayloadError, "the answer was cut short or garbled"),
+    (aiohttp.ClientResponseError, "the answer is no HTTP that can be read"),
+    (ConnectionResetError, "it was reset"),
+)
+
+
+def describe(error: Exception) -> str:
+    """An error of aiohttp or of a socket; it goes on a sentence about the connection."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered {error.status}"
+    inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(inner, ssl.SSLError):
+        return _describe_tls(inner)
+    if isinstance(inner, OSError) and inner.strerror:
+        return os.strerror(inner.errno) if inner.errno and inner.errno > 0 else inner.strerror
+    return next((words for kind, words in _WORDS if isinstance(inner, kind)), "it failed")
+
+
+def _describe_tls(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not trusted ({error.verify_message.rstrip('.')}): check cargo.ca_file"
+    reason = (error.reason or "no reason given").replace("_", " ").lower()
+    return f"TLS could not be agreed on ({reason})"

@@ -1,0 +1,187 @@
+"""Two relays (real workers, reconcilers and gates) on one real ledger. They die anywhere; time moves only when told."""
+
+import asyncio
+from functools import partial
+from itertools import count
+
+from relay.dispatch import Gate, Reconciler, Worker
+from relay.ledger import SqlLedger, Terms, work
+from relay.ledger import migrate as steps
+from relay.ledger.sqlite import MEMORY, SqliteStore
+from relay.telemetry import Metrics
+from tests.dispatch.cargo import POLICY, Cargo, Connection
+
+START = 1_800_000_000_000
+
+
+class Inline(SqliteStore):
+    """Commits where it is called: there is no disk to wait for."""
+
+    async def _in_thread(self, thread, call, *args):
+        return call(*args)
+
+
+class Mortal:
+    """The ledger as one process reaches it. It may die at one of its calls, before or after that is committed.
+
+    `saw` is told each move and what the ledger did with it.
+    """
+
+    def __init__(self, ledger, saw):
+        self.ledger = ledger
+        self.saw = saw
+        self.left = None
+        self.after = False
+        self.dead = asyncio.Event()
+
+    def __getattr__(self, name):
+        async def call(*args, **kwargs):
+            if self.left is not None:
+                self.left -= 1
+            dying = self.left is not None and self.left <= 0
+            if dying and not self.after:
+                self.dead.set()
+            await self._unless_dead()
+            answer = await getattr(self.ledger, name)(*args, **kwargs)
+            if name == "record":
+                self.saw(args[0], answer)
+            if dying:
+                self.dead.set()
+            await self._unless_dead()
+            return answer
+
+        return call
+
+    async def _unless_dead(self):
+        if self.dead.is_set():
+            await asyncio.get_running_loop().create_future()
+
+
+class Process:
+    """One relay."""
+
+    def __init__(self, store, cargo, clock, name, saw):
+        self.mortal = Mortal(SqlLedger(store, terms(name)), saw)
+        chats = Connection(self, cargo)
+        self.gate = Gate(self.mortal, chats, POLICY, sleep=no_wait, opened=nothing)
+        rest = {"clock": clock, "sleep": no_wait, "metrics": Metrics(), "told": nothing}
+        self.worker = Worker(self.mortal, chats, self.gate, POLICY, concurrency=8, boottime=clock, **rest)
+        self.reconciler = Reconciler(self.mortal, chats, self.gate, POLICY, freed=nothing, **rest)
+
+    @property
+    def dead(self):
+        return self.mortal.dead.is_set()
+
+    def busy(self):
+        return set() if self.dead else set(self.worker._calls)
+
+    async def follow(self, *, denied):
+        await self.gate.look()
+        if self.gate.paused and not denied:
+            await self.gate._probe_until_open()
+
+    async def claim(self):
+        if room := self.worker._room():
+            await self.worker._claim(room)
+
+
+class Relays:
+    """Two processes, who died replaced by another, and the ledger that they share; `clock` is everybody's."""
+
+    def __init__(self, clock, saw):
+        self.clock = clock
+        self.saw = saw
+        self.names = count(1)
+
+    async def open(self):
+        self.store = Inline(MEMORY, clock=self.clock)
+        await self.store.write(steps.upgrade)
+        self.ledger = SqlLedger(self.store, terms("person"))
+        self.cargo = Cargo(self.clock)
+        self.processes = [self._start(), self._start()]
+        self.gone = []
+
+    async def close(self):
+        for process in (*self.processes, *self.gone):
+            process.mortal.dead.set()
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=0.01)
+        await self.ledger.aclose()
+
+    def _start(self):
+        return Process(self.store, self.cargo, self.clock, f"relay-{next(self.names)}", self.saw)
+
+    async def turn(self, which):
+        """One of them follows the pauses, reconciles, claims."""
+        process = self.processes[which]
+        for act in (partial(process.follow, denied=self.cargo.denies), process.reconciler.turn, process.claim):
+            await self._do(process, act())
+
+    async def answer(self, call, how, late):
+        """The call ends; its process, if it lives, goes on from there."""
+        self.cargo.calls.remove(call)
+        answer = self.cargo.judge(call, how, late)
+        if not call.process.dead:
+            (call.answer.set_exception if isinstance(answer, Exception) else call.answer.set_result)(answer)
+        await self.until_quiet()
+
+    def kill(self, which, left, *, after):
+        """At once, or at one of its next calls of the ledger, before or after that is committed."""
+        mortal = self.processes[which].mortal
+        mortal.left, mortal.after = left, after
+        if not left:
+            mortal.dead.set()
+            self._bury()
+
+    async def restart(self):
+        """All die, and with them their connections; the next one finds itself alone on the ledger, as on a file."""
+        for process in self.processes:
+            process.mortal.dead.set()
+        for call in self.cargo.calls:
+            call.until = min(call.until, self.clock() - 1)
+        self._bury()
+        await self.store.write(partial(work.void, terms=terms("person")))
+
+    async def _do(self, process, coroutine):
+        """Something a process does, to its end or to that of the process."""
+        task = asyncio.create_task(coroutine)
+        process.worker._calls.add(task)
+        task.add_done_callback(process.worker._calls.discard)
+        await self.until_quiet()
+
+    async def until_quiet(self):
+        """Everything in the living processes has ended or waits for Cargo."""
+        while True:
+            waiting = {call.task for call in self.cargo.calls}
+            busy = set().union(*(process.busy() for process in self.processes)) - waiting
+            self._bury()
+            if not busy:
+                return
+            self.cargo.bell.clear()
+            bell = asyncio.create_task(self.cargo.bell.wait())
+            deaths = [asyncio.create_task(process.mortal.dead.wait()) for process in self.processes]
+            ended, _ = await asyncio.wait({bell, *deaths, *busy}, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended & busy:
+                task.result()
+            for watch in (bell, *deaths):
+                watch.cancel()
+
+    def _bury(self):
+        for place, process in enumerate(self.processes):
+            if process.dead:
+                self.gone.append(process)
+                self.processes[place] = self._start()
+
+
+def terms(name):
+    return Terms(owner=name, lease=POLICY.lease, settle=POLICY.settle)
+
+
+async def no_wait(_seconds):
+    return None
+
+
+def nothing(*_):
+    return None
