@@ -135,6 +135,8 @@ class SqliteStore:
 
 
 def _connect(path: str, begin: str, *, wait: float, cache: int) -> Connection:
+    _adapt()
+
     def open_file() -> sqlite3.Connection:
         raw = sqlite3.connect(path, timeout=wait, isolation_level=None, check_same_thread=False)
         for pragma in _PRAGMAS:
@@ -150,6 +152,12 @@ def _connect(path: str, begin: str, *, wait: float, cache: int) -> Connection:
     )
     event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(begin))
     return engine.connect()
+
+
+def _adapt() -> None:
+    """Tell the driver that None and bytes go in as they are: else it asks each value twice how it is to be stored."""
+    sqlite3.register_adapter(type(None), lambda none: none)
+    sqlite3.register_adapter(bytes, bytes)
 
 
 def _lock(path: Path) -> int:
