@@ -24,7 +24,8 @@ log = get_log()
 _RETRY_AFTER: Final = 5.0
 _RETRY_PAUSED: Final = 30.0
 _MOST_FETCHES: Final = 4
-"""At once: a flood of forged requests must not become one to a vendor."""
+_MOST_ASKING: Final = 32
+"""At once, and in all: a flood of forged requests must not become one to a vendor, nor wait here with its bodies."""
 
 
 def make_app(
@@ -207,10 +208,18 @@ class Door:
 
 def _bounded(fetch: Fetch) -> Fetch:
     few = asyncio.Semaphore(_MOST_FETCHES)
+    asking = 0
 
     async def fetch_in_turn(url: str) -> bytes:
-        async with few:
-            return await fetch(url)
+        nonlocal asking
+        if asking >= _MOST_ASKING:
+            raise Retryable("too many vendors' addresses are to be fetched at once")
+        asking += 1
+        try:
+            async with few:
+                return await fetch(url)
+        finally:
+            asking -= 1
 
     return fetch_in_turn
 

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from relay.errors import Rejected
 from relay.schemes import form, phrase
@@ -16,6 +16,9 @@ from relay.schemes.request import Request
 from relay.schemes.signature import Signed
 from relay.schemes.spec import Identity, Proof
 from relay.schemes.suspect import refuse
+
+_LARGEST_GREETING: Final = 16 << 10
+"""Bytes: a stranger's body is not parsed to see whether it greets when it is larger than any greeting."""
 
 
 class Scheme:
@@ -103,6 +106,8 @@ class Scheme:
         Those that are not signed are found before a request is verified, the others (`proved`) after. Raises
         `Rejected` (403) when what the sender shows is not what was agreed.
         """
+        if not proved and len(request.body) > _LARGEST_GREETING:
+            return None
         for greeter in self._greeters:
             if greeter.form.proof is proved and greeter.fits(request):
                 return greeter.greet(request)
