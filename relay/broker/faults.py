@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
@@ -15,6 +16,7 @@ from aio_pika.exceptions import (
 )
 
 from relay.errors import Retryable
+from relay.trust import distrust
 
 T = TypeVar("T")
 
@@ -64,9 +66,20 @@ async def ask(call: Awaitable[T], seconds: float) -> T:
 
 def explain(error: BaseException) -> str:
     """The error in words, without credentials."""
+    if told := _explain_tls(error if isinstance(error, ssl.SSLError) else error.__cause__):
+        return told
     if isinstance(error, ProbableAuthenticationError):
         return "RabbitMQ refused the user name or password: check broker.url and broker.password"
     if isinstance(error, DeliveryError) and not isinstance(error, PublishError):
         return "RabbitMQ could not take the message (basic.nack)"
     parts = [str(part) for part in error.args if isinstance(part, str | int) and part != 0]
     return _USERINFO.sub("//", " ".join(parts)) or type(error).__name__
+
+
+def _explain_tls(error: BaseException | None) -> str | None:
+    if not isinstance(error, ssl.SSLError):
+        return None
+    if error.reason == "WRONG_VERSION_NUMBER":
+        return "what answers there speaks no TLS: write the port for amqps into broker.url"
+    why = (error.reason or "no reason given").replace("_", " ").lower()
+    return distrust(error, ca_file="broker.ca_file", url="broker.url") or f"TLS failed ({why})"

@@ -9,6 +9,8 @@ from typing import Final
 
 import aiohttp
 
+from relay.trust import distrust
+
 _WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (aiohttp.ServerDisconnectedError, "it was closed before an answer came"),
     (aiohttp.ClientPayloadError, "the answer was cut short or garbled"),
@@ -30,7 +32,6 @@ def describe(error: Exception) -> str:
 
 
 def _describe_tls(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is not trusted ({error.verify_message.rstrip('.')}): check cargo.ca_file"
     reason = (error.reason or "no reason given").replace("_", " ").lower()
-    return f"TLS could not be agreed on ({reason})"
+    refused = distrust(error, ca_file="cargo.ca_file", url="cargo.base_url")
+    return refused or f"TLS could not be agreed on ({reason})"

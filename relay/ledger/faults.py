@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from relay.errors import Refused, RelayError, Unavailable
+from relay.trust import distrust
 
 
 class Unusable(RelayError):
@@ -53,6 +54,8 @@ def refusal(error: Exception) -> Exception:
 def describe(error: BaseException) -> str:
     """The driver's words, first line only, and its class."""
     origin = _origin(error)
+    if told := distrust(origin, ca_file="ledger.ca_file", url="ledger.url"):
+        return told
     lines = str(origin).strip().splitlines()
     return f"{lines[0] if lines else 'no reason given'} ({type(origin).__name__})"
 

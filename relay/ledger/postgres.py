@@ -112,16 +112,25 @@ async def reach(engine: AsyncEngine) -> None:
         async with asyncio.timeout(2 * _CONNECT_FOR), engine.connect() as conn:
             await conn.execute(text("SELECT 1"))
     except Exception as error:
-        if _is_refusal(error):
+        if refused := _refusal(error):
             where = engine.url.render_as_string(hide_password=True).replace("+asyncpg", "")
-            raise Unusable(f"ledger {where}: {describe(error)}: correct ledger.url or ledger.password") from None
+            raise Unusable(f"ledger {where}: {refused}") from None
         if is_away(error):
             raise away(error) from None
         raise
 
 
-def _is_refusal(error: Exception) -> bool:
-    """Class 28 (authorization), 3D (no such database), 3F, 42501: waiting does not help."""
+def _refusal(error: Exception) -> str | None:
+    """What a person must mend where waiting does not help: the server will not have us, or we do not believe it.
+
+    Class 28 (authorization), 3D (no such database), 3F, 42501.
+    """
     origin = getattr(error, "orig", None)
     state = str(getattr(origin, "sqlstate", None) or getattr(getattr(origin, "__cause__", None), "sqlstate", "") or "")
-    return state[:2] in {"28", "3D", "3F"} or state == "42501"
+    if state[:2] in {"28", "3D", "3F"} or state == "42501":
+        return f"{describe(error)}: correct ledger.url or ledger.password"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return describe(error)
+    if "rejected SSL upgrade" in str(error):  # asyncpg has no class of its own for it
+        return "the server takes no TLS: turn it on there, or leave ledger.ca_file and sslmode out"
+    return None

@@ -330,7 +330,7 @@ async def test_a_certificate_is_trusted_only_through_ca_file(certificate):
     path, context = certificate
     async with serving(answering(http(chat())), ssl=context) as url:
         async with cargo(url) as chats:
-            told = r"certificate is not trusted \(self-signed certificate\): check cargo\.ca_file"
+            told = r"its certificate is not trusted \(self-signed certificate\): check cargo\.ca_file"
             with pytest.raises(Retryable, match=told):
                 await chats.create(BODY)
         async with cargo(url, ca_file=str(path)) as chats:

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import asyncpg
 
+from tests.services.authority import Identity
 from tests.services.process import Process, Unavailable, find_port, wait_until
 
 MISSING = (
@@ -52,17 +53,21 @@ class Cluster(Database):
     """A private cluster in a folder of its own; it can be killed and started again.
 
     Nothing is forced to disk: what survives the death of a process does not depend on it, and tests are faster.
+    With an `identity` it takes TLS, beside connections without.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, identity: Identity | None = None) -> None:
         self._bin = _find_programs()
         self._user = _find_user()
         self._folder = Path(tempfile.mkdtemp(prefix="relay-postgres-"))
         self._port = find_port()
         super().__init__(f"postgresql://postgres@127.0.0.1:{self._port}/postgres")
         self._server: Process | None = None
+        self._tls: dict[str, str] = {}
         try:
             self._init()
+            if identity is not None:
+                self._tls = self._adopt(identity)
             self.start()
         except BaseException:
             self.close()
@@ -76,6 +81,7 @@ class Cluster(Database):
             "unix_socket_directories": "",
             "fsync": "off",
             "max_connections": "200",
+            **self._tls,
         }
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         command = [str(self._bin / "postgres"), "-D", str(self._folder / "data"), *options]
@@ -114,6 +120,14 @@ class Cluster(Database):
         options = ["-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
         Process([str(self._bin / "initdb"), "-D", data, *options], log=log, user=self._user).finish(seconds=60)
 
+    def _adopt(self, identity: Identity) -> dict[str, str]:
+        """The settings for TLS; the server reads its key only from a file that is its own alone."""
+        certificate, key = self._folder / "server.pem", self._folder / "server.key"
+        identity.write(certificate, key)
+        if self._user:
+            shutil.chown(key, self._user)
+        return {"ssl": "on", "ssl_cert_file": str(certificate), "ssl_key_file": str(key)}
+
     def _ready(self) -> bool:
         try:
             self.run("SELECT 1")
@@ -139,8 +153,8 @@ def run_postgres() -> Iterator[Database]:
 
 
 @contextmanager
-def run_cluster() -> Iterator[Cluster]:
-    cluster = Cluster()
+def run_cluster(identity: Identity | None = None) -> Iterator[Cluster]:
+    cluster = Cluster(identity)
     try:
         yield cluster
     finally:

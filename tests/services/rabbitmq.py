@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 from uuid import uuid4
 
+from tests.services.authority import Identity
 from tests.services.process import Process, Unavailable, find_port, wait_until
 
 MISSING = (
@@ -58,14 +59,18 @@ class Broker:
 
 
 class Node(Broker):
-    """A private node in a folder of its own, with a port mapper of its own; it can be killed and started again."""
+    """A private node in a folder of its own, with a port mapper of its own; it can be killed and started again.
 
-    def __init__(self) -> None:
+    With an `identity` it takes TLS on a port of its own, `tls_port`.
+    """
+
+    def __init__(self, identity: Identity | None = None) -> None:
         self._bin = _find_programs()
         self._folder = Path(tempfile.mkdtemp(prefix="relay-rabbitmq-"))
         port, api, epmd = find_port(), find_port(), find_port()
         super().__init__(f"amqp://guest:guest@127.0.0.1:{port}", f"http://guest:guest@127.0.0.1:{api}")
-        self._env = self._configure(port, api, epmd)
+        self.tls_port = None if identity is None else find_port()
+        self._env = self._configure(port, api, epmd, identity)
         # Left to itself, Erlang starts a port mapper that outlives everybody.
         mapper = shutil.which("epmd") or "epmd"
         self._epmd = Process([mapper, "-port", str(epmd), "-address", "127.0.0.1"], log=self._folder / "epmd.log")
@@ -114,17 +119,19 @@ class Node(Broker):
 
     def _ready(self) -> bool:
         try:
-            self.call("GET", f"/health/checks/port-listener/{urlsplit(self.url).port}")
+            for port in filter(None, (urlsplit(self.url).port, self.tls_port)):
+                self.call("GET", f"/health/checks/port-listener/{port}")
         except Unavailable:
             return False
         return True
 
-    def _configure(self, port: int, api: int, epmd: int) -> Mapping[str, str]:
+    def _configure(self, port: int, api: int, epmd: int, identity: Identity | None) -> Mapping[str, str]:
         folder = self._folder
         (folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{port}\n"
             f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {api}\n"
             "disk_free_limit.absolute = 50MB\nlog.console = true\nlog.console.level = warning\nlog.file = false\n"
+            f"{self._adopt(identity) if identity else ''}"
         )
         (folder / "plugins").write_text("[rabbitmq_management].\n")
         return {
@@ -144,6 +151,19 @@ class Node(Broker):
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
 
+    def _adopt(self, identity: Identity) -> str:
+        """The lines of the configuration for TLS."""
+        certificate, key = self._folder / "server.pem", self._folder / "server.key"
+        identity.write(certificate, key)
+        lines = [
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}",
+            "ssl_options.verify = verify_none",
+            f"ssl_options.cacertfile = {certificate}",
+            f"ssl_options.certfile = {certificate}",
+            f"ssl_options.keyfile = {key}",
+        ]
+        return "".join(f"{line}\n" for line in lines)
+
 
 @contextmanager
 def run_rabbitmq() -> Iterator[Broker]:
@@ -162,8 +182,8 @@ def run_rabbitmq() -> Iterator[Broker]:
 
 
 @contextmanager
-def run_node() -> Iterator[Node]:
-    node = Node()
+def run_node(identity: Identity | None = None) -> Iterator[Node]:
+    node = Node(identity)
     try:
         yield node
     finally:

@@ -1,0 +1,84 @@
+"""TLS to PostgreSQL: who is believed, and what is said when somebody is not."""
+
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from sqlalchemy import text
+
+from relay.errors import Unavailable
+from relay.ledger import Terms, Unusable, open_ledger
+from relay.ledger.postgres import PostgresStore, connect
+from tests.conftest import lend
+from tests.services.authority import Authority
+from tests.services.postgres import run_cluster
+
+TERMS = Terms(owner="one")
+IS_ENCRYPTED = text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return Authority("Ours")
+
+
+@pytest.fixture(scope="module")
+def server(authority):
+    """A PostgreSQL whose certificate is for `localhost`, and for no address."""
+    yield from lend(run_cluster(authority.issue("localhost")))
+
+
+@pytest.fixture
+def ca_file(authority, tmp_path):
+    return authority.write(tmp_path / "ours.pem")
+
+
+@pytest.fixture
+def other_ca_file(tmp_path):
+    return Authority("Others").write(tmp_path / "others.pem")
+
+
+def at(server, host, query=""):
+    parts = urlsplit(server.url)
+    return urlunsplit(parts._replace(netloc=f"postgres@{host}:{parts.port}", query=query))
+
+
+async def is_encrypted(ledger):
+    try:
+        return await ledger.read(lambda conn, _: conn.execute(IS_ENCRYPTED).scalar_one())
+    finally:
+        await ledger.aclose()
+
+
+async def test_a_server_that_proves_its_name_by_our_authority_is_used(server, ca_file):
+    ledger = await open_ledger(at(server, "localhost"), TERMS, ca_file=ca_file, migrate=True)
+    assert await is_encrypted(ledger)
+
+
+async def test_a_certificate_of_another_authority_is_refused_with_the_setting(server, other_ca_file):
+    told = r"certificate is not trusted \(.+\): check ledger\.ca_file$"
+    with pytest.raises(Unusable, match=told):
+        await open_ledger(at(server, "localhost"), TERMS, ca_file=other_ca_file, migrate=True)
+
+
+async def test_a_certificate_for_another_host_is_refused_with_the_setting(server, ca_file):
+    told = r"certificate is for another host \(IP address mismatch.+127\.0\.0\.1.+\): check ledger\.url$"
+    with pytest.raises(Unusable, match=told):
+        await open_ledger(at(server, "127.0.0.1"), TERMS, ca_file=ca_file, migrate=True)
+
+
+async def test_a_certificate_that_is_refused_later_on_is_told_in_the_same_words(server, other_ca_file):
+    store = PostgresStore(connect(at(server, "localhost"), password=None, ca_file=other_ca_file))
+    with pytest.raises(Unavailable, match=r"certificate is not trusted \(.+\): check ledger\.ca_file$"):
+        await store.read(lambda conn, _: conn.execute(IS_ENCRYPTED).scalar_one())
+    await store.aclose()
+
+
+async def test_a_server_without_tls_is_not_used_with_a_ca_file(postgres_url, ca_file):
+    with pytest.raises(Unusable, match=r"takes no TLS.*ledger\.ca_file"):
+        await open_ledger(postgres_url, TERMS, ca_file=ca_file, migrate=True)
+
+
+@pytest.mark.parametrize(("mode", "encrypted"), [("require", True), ("disable", False)])
+async def test_without_a_ca_file_the_url_says_how(server, mode, encrypted):
+    ledger = await open_ledger(at(server, "127.0.0.1", f"sslmode={mode}"), TERMS, migrate=True)
+    assert await is_encrypted(ledger) is encrypted
