@@ -20,6 +20,19 @@ _PROBLEMS: Final = {
     409: "It is not in a state in which this can be done.",
     503: "The ledger is away; come back after `Retry-After`.",
 }
+_EVENT: Final = {
+    "type": "object",
+    "description": "One event of the stream; before OpenAPI 3.2 that is what a stream's schema is taken for.",
+    "properties": {
+        "id": {"type": "string", "description": "the cursor"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "description": "the CloudEvent, as `relay schema result` has it",
+        },
+    },
+    "required": ["id", "data"],
+}
 
 
 def describe(version: str) -> dict[str, Any]:
@@ -97,12 +110,10 @@ def _plain(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _responses(route: Route) -> dict[str, Any]:
-    found = (
-        {"schema": {"$ref": _REF.format(model=route.gives.__name__)}} if route.gives else {"schema": {"type": "string"}}
-    )
+    schema = {"$ref": _REF.format(model=route.gives.__name__)} if route.gives else _EVENT
     kind = "application/json" if route.gives else "text/event-stream"
     return {
-        "200": {"description": route.summary, "content": {kind: found}},
+        "200": {"description": route.summary, "content": {kind: {"schema": schema}}},
         **{str(status): _problem(status) for status in sorted({400, 401, 403, *route.problems})},
     }
 

@@ -1,5 +1,6 @@
 """Renders the body of a chat: constants stay as they are, every template is filled, the result is checked."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -83,13 +84,14 @@ def _is_loose(mapping: Mapping[str, Any]) -> bool:
     return bool([*check_shape(mapping, ask), *asked])
 
 
-class _Open:
+class _Open(ABC):
     """A part that is known only when it is filled."""
 
     __slots__ = ()
 
+    @abstractmethod
     def fill(self, scope: Scope) -> Any:
-        raise NotImplementedError
+        """Its value."""
 
 
 class _Text(_Open):
