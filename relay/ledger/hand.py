@@ -1,6 +1,6 @@
 """What a person does to dispatches by hand: retry, cancel, replay; and to sources: pause."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, exists, func, insert, or_, select, update
@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, delete, exists, fu
 from relay.errors import Conflict, NotFound
 from relay.ledger import counters, outbox, record
 from relay.ledger.browse import dispatch_from
-from relay.ledger.rows import about_of, dispatch_of, dispatch_row, failure_row, work_row
+from relay.ledger.inbox import insert_dispatches
+from relay.ledger.rows import about_of, dispatch_of, failure_row
 from relay.ledger.schema import attempts, dispatches, events, paused_sources, work
 from relay.ledger.sql import keep_first
 from relay.ledger.terms import Terms
@@ -134,7 +135,7 @@ def extend(
         raise NotFound(f"there is no event {event_id} in the ledger (it may have been pruned)")
     done = frozenset() if again else _rules_with_chat(conn, event_id)
     added = [dispatch for dispatch in entry.dispatches if dispatch.rule not in done]
-    _insert(conn, now, added)
+    insert_dispatches(conn, now, added)
     ids = {dispatch.id for dispatch in added}
     outbox.enqueue(conn, now, [result for result in entry.results if result.dispatch_id in ids], terms)
     if added:
@@ -153,14 +154,6 @@ def _rules_with_chat(conn: Connection, event_id: str) -> frozenset[str]:
         cancelled & unsure,
     )
     return frozenset(conn.execute(select(dispatches.c.rule).where(dispatches.c.event_id == event_id, may)).scalars())
-
-
-def _insert(conn: Connection, now: int, added: Sequence[Dispatch]) -> None:
-    if added:
-        conn.execute(insert(dispatches), [dispatch_row(dispatch, now) for dispatch in added])
-    live = [work_row(dispatch, now) for dispatch in added if dispatch.state in LIVE]
-    if live:
-        conn.execute(insert(work), live)
 
 
 def pause_source(conn: Connection, now: int, *, name: str, paused: bool) -> None:

@@ -5,17 +5,18 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import sha256
 from itertools import islice
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Final
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select
 
 from relay.ledger import outbox
-from relay.ledger.rows import UNDER_WAY, dispatch_row, event_row, work_row
+from relay.ledger.rows import dispatch_columns, encode, event_columns, work_columns
 from relay.ledger.schema import dispatches, events, seen, work
-from relay.ledger.sql import Row, Upsert, padded, run, upsert, write_many
+from relay.ledger.sql import Columns, Upsert, insert_many, padded, run, upsert
 from relay.ledger.terms import Terms
-from relay.model import Entry, Event, EventStatus, Receipt, frozen
+from relay.model import Dispatch, Entry, Event, EventStatus, Receipt, frozen
 
 REDELIVERY: Final = 3_600_000
 """Milliseconds for which a content without an id is known."""
@@ -36,29 +37,37 @@ _EVENTS: Final = insert(events)
 _DISPATCHES: Final = insert(dispatches)
 _WORK: Final = insert(work)
 
-_by_id: Final = itemgetter("id")
+_by_id: Final = attrgetter("id")
 _by_key: Final = attrgetter("key")
-_by_dispatch: Final = attrgetter("id")
+_by_event: Final = attrgetter("event.id")
 
 
 @frozen
 class Prepared:
-    """An entry with its row, made before it shares a commit, so that what cannot be encoded fails alone.
+    """An entry as it is written, made before it shares a commit, so that what cannot be encoded fails alone.
 
     `key` is its identity. `first` says that it is new without a look at what is remembered: it has no id, and no
     broker says that it may have come before.
     """
 
     entry: Entry
-    row: Row
+    event: Event
     key: bytes
     first: bool
+    headers: str
+    data: str | None
 
 
 def prepare(entry: Entry) -> Prepared:
     """Raises ValueError or RecursionError when the event cannot be written as JSON."""
     event = entry.event
-    return Prepared(entry, event_row(entry), identity(event), event.external_id is None and not event.redelivered)
+    first = event.external_id is None and not event.redelivered
+    return Prepared(entry, event, identity(event), first, to_json(dict(event.headers)).decode(), _data(event))
+
+
+def _data(event: Event) -> str | None:
+    """The parsed body, kept beside the raw bytes only when it is more than their parse."""
+    return None if event.verbatim or event.unreadable is not None else encode(event.data)
 
 
 def identity(event: Event) -> bytes:
@@ -98,28 +107,41 @@ def _remember(conn: Connection, now: int, batch: Delivery, terms: Terms) -> list
     Keys go in order, so that two replicas never wait for each other.
     """
     ordered = sorted(batch, key=_by_key)
-    put = _put(conn.dialect.name, expired=False)
-    write_many(conn, put, [_seen_row(one, now, terms) for one in ordered if one.first])
-    asked = [_seen_row(one, now, terms) | {"now": now} for one in ordered if not one.first]
-    if write_many(conn, _put(conn.dialect.name, expired=True), asked) == len(asked):
+    _overwrite(conn, now, [one for one in ordered if one.first])
+    asked = [one for one in ordered if not one.first]
+    if _put_new(conn, now, asked, terms) == len(asked):
         return [None] * len(batch)
-    found = _look_up(conn, [row["key"] for row in asked])
+    found = _look_up(conn, [one.key for one in asked])
     return [None if one.first else _unless_mine(one, found[one.key], now, terms) for one in batch]
+
+
+def _overwrite(conn: Connection, now: int, batch: Delivery) -> None:
+    insert_many(conn, _put(conn.dialect.name, expired=False), _seen_columns(batch, [now + REDELIVERY] * len(batch)))
+
+
+def _put_new(conn: Connection, now: int, batch: Delivery, terms: Terms) -> int:
+    """How many were put in, -1 where that is not told."""
+    columns = _seen_columns(batch, [_expiry(one, now, terms) for one in batch])
+    return insert_many(conn, _put(conn.dialect.name, expired=True), {**columns, "now": [now] * len(batch)})
+
+
+def _seen_columns(batch: Delivery, expiries: Sequence[int]) -> Columns:
+    return {
+        "key": [one.key for one in batch],
+        "event_id": [one.event.id for one in batch],
+        "digest": [one.event.digest for one in batch],
+        "expires_at": expiries,
+    }
 
 
 def _unless_mine(one: Prepared, row: RowMapping, now: int, terms: Terms) -> RowMapping | None:
     """The same event again, after a commit whose answer was lost, has its id but not this moment's expiry."""
-    mine = row["event_id"] == one.entry.event.id and row["expires_at"] == _expiry(one, now, terms)
+    mine = row["event_id"] == one.event.id and row["expires_at"] == _expiry(one, now, terms)
     return None if mine else row
 
 
 def _expiry(one: Prepared, now: int, terms: Terms) -> int:
-    return now + (REDELIVERY if one.entry.event.external_id is None else terms.remember)
-
-
-def _seen_row(one: Prepared, now: int, terms: Terms) -> Row:
-    event = one.entry.event
-    return {"key": one.key, "event_id": event.id, "digest": event.digest, "expires_at": _expiry(one, now, terms)}
+    return now + (REDELIVERY if one.event.external_id is None else terms.remember)
 
 
 @cache
@@ -138,17 +160,24 @@ def _look_up(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, RowMapping]
 
 
 def _insert(conn: Connection, now: int, fresh: Delivery, terms: Terms) -> None:
-    write_many(conn, _EVENTS, sorted([one.row for one in fresh], key=_by_id))
-    made = sorted([each for one in fresh for each in one.entry.dispatches], key=_by_dispatch)
-    write_many(conn, _DISPATCHES, [dispatch_row(each, now) for each in made])
-    write_many(conn, _WORK, [work_row(each, now) for each in made if each.state in UNDER_WAY])
-    outbox.enqueue(conn, now, [result for one in fresh for result in one.entry.results], terms)
+    ordered = sorted(fresh, key=_by_event)
+    entries = [one.entry for one in ordered]
+    insert_many(conn, _EVENTS, event_columns(entries, [one.headers for one in ordered], [one.data for one in ordered]))
+    insert_dispatches(conn, now, [each for entry in entries for each in entry.dispatches])
+    outbox.enqueue(conn, now, [result for entry in entries for result in entry.results], terms)
+
+
+def insert_dispatches(conn: Connection, now: int, new: Sequence[Dispatch]) -> None:
+    """New dispatches, with the work of those that are under way."""
+    ordered = sorted(new, key=_by_id)
+    insert_many(conn, _DISPATCHES, dispatch_columns(ordered, now))
+    insert_many(conn, _WORK, work_columns(ordered, now))
 
 
 def _receipts(conn: Connection, batch: Delivery, firsts: Sequence[RowMapping | None]) -> Iterator[Receipt]:
     rules = _rules(conn, {first["event_id"] for first in firsts if first is not None})
     for one, first in zip(batch, firsts, strict=True):
-        event = one.entry.event
+        event = one.event
         if first is None:
             made = tuple((each.id, each.rule) for each in one.entry.dispatches)
             yield Receipt(event.id, event.external_id, one.entry.status, event.type, made)

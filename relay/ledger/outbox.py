@@ -8,9 +8,9 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
 
 from relay.ledger import counters
-from relay.ledger.rows import encode, result_of, result_row
+from relay.ledger.rows import encode, result_columns, result_of
 from relay.ledger.schema import outbox, results
-from relay.ledger.sql import Row, is_alone, keep_first, padded, run, write_many
+from relay.ledger.sql import Columns, Row, insert_many, is_alone, keep_first, padded, run, write_many
 from relay.ledger.terms import Terms
 from relay.model import Due, Result, Settled
 
@@ -52,38 +52,42 @@ def enqueue(conn: Connection, now: int, told: Sequence[Result], terms: Terms) ->
     """
     if not told:
         return
-    rows = [result_row(result, now) for result in told]
-    if is_alone(conn):
-        top = counters.read(conn, "position")
-        counters.write(conn, "position", top + len(rows))
-        for position, row in enumerate(rows, top + 1):
-            row["position"] = position
-    write_many(conn, keep_first(results, conn.dialect.name), sorted(rows, key=_by_id))
-    deliveries = [delivery for result in told for delivery in _deliveries(result, now, terms)]
-    write_many(conn, keep_first(outbox, conn.dialect.name), sorted(deliveries, key=_by_delivery))
+    pairs = sorted(zip(_positions(conn, len(told)), told, strict=True), key=lambda pair: pair[1].id)
+    columns = {
+        **result_columns([result for _, result in pairs], now),
+        "position": [position for position, _ in pairs],
+    }
+    insert_many(conn, keep_first(results, conn.dialect.name), columns)
+    if terms.publish:
+        _make_due(conn, now, told)
 
 
-def _deliveries(result: Result, now: int, terms: Terms) -> list[Row]:
-    destinations = [""] if result.routing_key is not None else []
-    if result.reply_to:
-        destinations.append(result.reply_to)
-    return [
-        {"result_id": result.id, "destination": destination, "created_at": now, "due_at": now}
-        for destination in destinations
-        if terms.publish
-    ]
+def _positions(conn: Connection, count: int) -> Sequence[int | None]:
+    if not is_alone(conn):
+        return [None] * count
+    top = counters.read(conn, "position")
+    counters.write(conn, "position", top + count)
+    return range(top + 1, top + 1 + count)
 
 
-def _by_id(row: Row) -> str:
-    return str(row["id"])
+def _make_due(conn: Connection, now: int, told: Sequence[Result]) -> None:
+    due = sorted((result.id, destination) for result in told for destination in _destinations(result))
+    columns: Columns = {
+        "result_id": [result_id for result_id, _ in due],
+        "destination": [destination for _, destination in due],
+        "created_at": [now] * len(due),
+        "due_at": [now] * len(due),
+    }
+    insert_many(conn, keep_first(outbox, conn.dialect.name), columns)
+
+
+def _destinations(result: Result) -> list[str]:
+    exchange = [""] if result.routing_key is not None else []
+    return [*exchange, result.reply_to] if result.reply_to else exchange
 
 
 def _by_place(row: Row) -> tuple[str, str]:
     return row["of"], row["at"]
-
-
-def _by_delivery(row: Row) -> tuple[str, str]:
-    return row["result_id"], row["destination"]
 
 
 def due(conn: Connection, now: int, asks: Sequence[int]) -> list[list[Due]]:

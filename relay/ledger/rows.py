@@ -1,14 +1,13 @@
 """Between the records of the model and the rows of the tables."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pydantic_core import to_json
 from sqlalchemy import RowMapping
 
 from relay.ledger.schema import dispatches, events
-from relay.ledger.sql import Row
+from relay.ledger.sql import Columns, Row
 from relay.model import About, Claim, Dispatch, Entry, Event, Failure, ParkReason, Result, ResultType, State
 
 encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -26,33 +25,29 @@ NEWS: Final = (
 """The columns of a dispatch and its event that a claim is made of."""
 
 
-def event_row(entry: Entry) -> Row:
-    event = entry.event
+def event_columns(entries: Sequence[Entry], headers: Sequence[str], data: Sequence[str | None]) -> Columns:
+    """New rows of `events`; headers and data are JSON."""
+    new = [entry.event for entry in entries]
     return {
-        "id": event.id,
-        "source": event.source,
-        "origin": event.origin,
-        "external_id": event.external_id,
-        "type": event.type,
-        "subject": event.subject,
-        "time": event.time,
-        "received_at": event.received_at,
-        "content_type": event.content_type,
-        "headers": to_json(dict(event.headers)).decode(),
-        "raw": event.raw,
-        "data": _data(event),
-        "digest": event.digest,
-        "traceparent": event.traceparent,
-        "correlation_id": event.correlation_id,
-        "reply_to": event.reply_to,
-        "status": entry.status.value,
-        "unreadable": event.unreadable,
+        "id": [each.id for each in new],
+        "source": [each.source for each in new],
+        "origin": [each.origin for each in new],
+        "external_id": [each.external_id for each in new],
+        "type": [each.type for each in new],
+        "subject": [each.subject for each in new],
+        "time": [each.time for each in new],
+        "received_at": [each.received_at for each in new],
+        "content_type": [each.content_type for each in new],
+        "headers": headers,
+        "raw": [each.raw for each in new],
+        "data": data,
+        "digest": [each.digest for each in new],
+        "traceparent": [each.traceparent for each in new],
+        "correlation_id": [each.correlation_id for each in new],
+        "reply_to": [each.reply_to for each in new],
+        "status": [entry.status.value for entry in entries],
+        "unreadable": [each.unreadable for each in new],
     }
-
-
-def _data(event: Event) -> str | None:
-    """The parsed body, kept beside the raw bytes only when it is more than their parse."""
-    return None if event.verbatim or event.unreadable is not None else encode(event.data)
 
 
 def event_of(row: RowMapping) -> Event:
@@ -81,27 +76,28 @@ def event_of(row: RowMapping) -> Event:
     )
 
 
-def dispatch_row(dispatch: Dispatch, now: int) -> Row:
-    """A new row of `dispatches`; one that has ended while being accepted has its end at once."""
-    failure = dispatch.failure
-    live = dispatch.state in UNDER_WAY
+def dispatch_columns(new: Sequence[Dispatch], now: int) -> Columns:
+    """New rows of `dispatches`; one that has ended while being accepted has its end at once."""
+    failures = [each.failure for each in new]
     return {
-        "id": dispatch.id,
-        "event_id": dispatch.event_id,
-        "source": dispatch.source,
-        "rule": dispatch.rule,
-        "body": dispatch.body,
-        "message": dispatch.message,
-        "trigger_type": dispatch.trigger_type,
-        "name": dispatch.name,
-        "agent_uuid": dispatch.agent_uuid,
-        "on_unknown": dispatch.on_unknown,
-        "run": dispatch.run,
-        "created_at": now,
-        "state": None if live else dispatch.state.value,
-        "park": _park(dispatch),
-        **failure_row(failure),
-        "updated_at": now,
+        "id": [each.id for each in new],
+        "event_id": [each.event_id for each in new],
+        "source": [each.source for each in new],
+        "rule": [each.rule for each in new],
+        "body": [each.body for each in new],
+        "message": [each.message for each in new],
+        "trigger_type": [each.trigger_type for each in new],
+        "name": [each.name for each in new],
+        "agent_uuid": [each.agent_uuid for each in new],
+        "on_unknown": [each.on_unknown for each in new],
+        "run": [each.run for each in new],
+        "created_at": [now] * len(new),
+        "state": [None if each.state in UNDER_WAY else each.state.value for each in new],
+        "park": [_park(each) for each in new],
+        "failure_code": [failure and failure.code for failure in failures],
+        "failure_status": [failure and failure.status for failure in failures],
+        "failure_message": [failure and failure.message for failure in failures],
+        "updated_at": [now] * len(new),
     }
 
 
@@ -111,13 +107,14 @@ def _park(dispatch: Dispatch) -> str | None:
     return ParkReason(dispatch.failure.code if dispatch.failure else ParkReason.UNKNOWN).value
 
 
-def work_row(dispatch: Dispatch, now: int) -> Row:
-    """The row of work of a dispatch that is `ready` or `held`."""
+def work_columns(new: Sequence[Dispatch], now: int) -> Columns:
+    """New rows of `work` for those that are `ready` or `held`."""
+    live = [each for each in new if each.state in UNDER_WAY]
     return {
-        "dispatch_id": dispatch.id,
-        "run": dispatch.run,
-        "state": dispatch.state.value,
-        "due_at": now if dispatch.state is State.READY else None,
+        "dispatch_id": [each.id for each in live],
+        "run": [each.run for each in live],
+        "state": [each.state.value for each in live],
+        "due_at": [now if each.state is State.READY else None for each in live],
     }
 
 
@@ -184,21 +181,22 @@ def failure_of(row: Mapping[Any, Any]) -> Failure | None:
     return Failure(row["failure_code"], row["failure_message"] or "", row["failure_status"])
 
 
-def result_row(result: Result, now: int) -> Row:
+def result_columns(told: Sequence[Result], now: int) -> Columns:
+    """New rows of `results`."""
     return {
-        "id": result.id,
-        "type": result.type.value,
-        "source": result.source,
-        "event_id": result.event_id,
-        "dispatch_id": result.dispatch_id,
-        "time": result.time,
-        "routing_key": result.routing_key,
-        "data": encode(dict(result.data)),
-        "correlation_id": result.correlation_id,
-        "reply_to": result.reply_to,
-        "traceparent": result.traceparent,
-        "chat_uuid": result.chat_uuid,
-        "created_at": now,
+        "id": [each.id for each in told],
+        "type": [each.type.value for each in told],
+        "source": [each.source for each in told],
+        "event_id": [each.event_id for each in told],
+        "dispatch_id": [each.dispatch_id for each in told],
+        "time": [each.time for each in told],
+        "routing_key": [each.routing_key for each in told],
+        "data": [encode(dict(each.data)) for each in told],
+        "correlation_id": [each.correlation_id for each in told],
+        "reply_to": [each.reply_to for each in told],
+        "traceparent": [each.traceparent for each in told],
+        "chat_uuid": [each.chat_uuid for each in told],
+        "created_at": [now] * len(told),
     }
 
 
