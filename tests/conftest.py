@@ -4,11 +4,13 @@
 | --- | --- | --- |
 | `amqp_url` | test | the URL of a fresh virtual host of a RabbitMQ that the run shares |
 | `postgres_url` | test | the URL of a fresh, empty database of a PostgreSQL that the run shares |
+| `authority` | module | signs certificates for servers; `ca_file` is its own in a file, `other_ca_file` another's |
 | `private_rabbitmq`, `private_postgres` | test | a server of the test's own: `.url`, `.kill()`, `.stop()`, `.start()` |
 """
 
 import pytest
 
+from tests.services.authority import Authority
 from tests.services.postgres import run_cluster, run_postgres
 from tests.services.process import Unavailable
 from tests.services.rabbitmq import run_node, run_rabbitmq
@@ -57,3 +59,18 @@ def postgres_url(postgres_server):
 def private_postgres():
     """A server of this test's own: `.url`, `.kill()`, `.stop()`, `.start()`, `.freeze()`, `.thaw()`."""
     yield from lend(run_cluster())
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return Authority("Ours")
+
+
+@pytest.fixture
+def ca_file(authority, tmp_path):
+    return authority.write(tmp_path / "ours.pem")
+
+
+@pytest.fixture
+def other_ca_file(tmp_path):
+    return Authority("Others").write(tmp_path / "others.pem")

@@ -10,29 +10,13 @@ from relay.broker import Address, Broker
 from relay.secret import Secret
 from relay.telemetry import PartState
 from tests.conftest import lend
-from tests.services.authority import Authority
 from tests.services.rabbitmq import run_node
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return Authority("Ours")
 
 
 @pytest.fixture(scope="module")
 def node(authority):
     """A RabbitMQ whose certificate is for `localhost`, and for no address."""
     yield from lend(run_node(authority.issue("localhost")))
-
-
-@pytest.fixture
-def ca_file(authority, tmp_path):
-    return authority.write(tmp_path / "ours.pem")
-
-
-@pytest.fixture
-def other_ca_file(tmp_path):
-    return Authority("Others").write(tmp_path / "others.pem")
 
 
 @asynccontextmanager

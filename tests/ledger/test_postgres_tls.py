@@ -9,7 +9,6 @@ from relay.errors import Unavailable
 from relay.ledger import Terms, Unusable, open_ledger
 from relay.ledger.postgres import PostgresStore, connect
 from tests.conftest import lend
-from tests.services.authority import Authority
 from tests.services.postgres import run_cluster
 
 TERMS = Terms(owner="one")
@@ -17,24 +16,9 @@ IS_ENCRYPTED = text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
 
 
 @pytest.fixture(scope="module")
-def authority():
-    return Authority("Ours")
-
-
-@pytest.fixture(scope="module")
 def server(authority):
     """A PostgreSQL whose certificate is for `localhost`, and for no address."""
     yield from lend(run_cluster(authority.issue("localhost")))
-
-
-@pytest.fixture
-def ca_file(authority, tmp_path):
-    return authority.write(tmp_path / "ours.pem")
-
-
-@pytest.fixture
-def other_ca_file(tmp_path):
-    return Authority("Others").write(tmp_path / "others.pem")
 
 
 def at(server, host, query=""):
