@@ -28,7 +28,8 @@ def describe(error: Exception) -> str:
         return _describe_tls(inner)
     if isinstance(inner, OSError) and inner.strerror:
         return os.strerror(inner.errno) if inner.errno and inner.errno > 0 else inner.strerror
-    return next((words for kind, words in _WORDS if isinstance(inner, kind)), "it failed")
+    unmade = "no connection could be made" if isinstance(error, aiohttp.ClientConnectorError) else "it broke off"
+    return next((words for kind, words in _WORDS if isinstance(inner, kind)), unmade)
 
 
 def _describe_tls(error: ssl.SSLError) -> str:

@@ -5,13 +5,13 @@ from itertools import groupby
 
 from relay.dispatch import outcome
 from relay.dispatch.gate import Gate
-from relay.dispatch.likeness import resembles
+from relay.dispatch.likeness import Likeness
 from relay.dispatch.policy import Policy
 from relay.dispatch.scan import SKEW, Scan, is_complete, scan
 from relay.dispatch.stamp import STAMPABLE
 from relay.dispatch.worker import report
 from relay.errors import Denied, Permanent, RelayError, Retryable, Unavailable, Unknown
-from relay.model import UNSTAMPED, Chat, Claim, Doubt, Failure, Move, ParkReason, State
+from relay.model import UNSTAMPED, Claim, Doubt, Failure, Move, ParkReason, State
 from relay.ports import Chats, Work
 from relay.telemetry import Metrics, get_log
 
@@ -105,8 +105,8 @@ class Reconciler:
             return [(claim, outcome.adopt(claim, chat, now=now, reconciled=True)) for chat in found]
         if not proof or doubt.ended_ago < self._policy.settle:
             return [self._look_again(doubt)]
-        lookalikes = [chat.uuid for chat in seen.bare if _may_be(chat, doubt)]
-        if not _is_decided(claim) and (lookalikes or not _carries_stamp(claim)):
+        lookalikes = _find_lookalikes(doubt, seen)
+        if (lookalikes or not _carries_stamp(claim)) and not _is_decided(claim):
             return [self._undecidable(doubt, lookalikes)]
         absent = Failure("absent", "the outcome of the last attempt was not known; Cargo has no such chat")
         move = outcome.wait_or_give_up(claim, absent, self._policy, now=self._clock(), verdict=None)
@@ -167,5 +167,7 @@ def _doubtful(claim: Claim, lookalikes: Sequence[str]) -> str:
     return f"a {kind} chat carries no stamp: look in Cargo whether there is one, then retry or cancel"
 
 
-def _may_be(chat: Chat, doubt: Doubt) -> bool:
-    return chat.created_at >= doubt.first_attempt_at - SKEW and resembles(chat, doubt.claim.dispatch)
+def _find_lookalikes(doubt: Doubt, seen: Scan) -> list[str]:
+    """The chats that may be the one, and have no stamp."""
+    likeness, since = Likeness.of(doubt.claim.dispatch), doubt.first_attempt_at - SKEW
+    return [chat.uuid for chat in seen.bare if chat.created_at >= since and likeness.fits(chat)]
