@@ -1,4 +1,5 @@
-"""The floors, each a process: `bare.py http PORT` only answers 202; `bare.py loop AMQP CARGO QUEUE` forwards.
+"""The floors, each a process: `bare.py http PORT` only answers 202, `bare.py http PORT fast` does so on uvloop, as
+`relay serve` runs; `bare.py loop AMQP CARGO QUEUE` forwards.
 
 The loop consumes, posts and publishes with as many in flight as Relay has calls, and keeps nothing.
 """
@@ -9,6 +10,7 @@ import sys
 
 import aio_pika
 import aiohttp
+import uvloop
 from aiohttp import web
 
 
@@ -56,4 +58,5 @@ async def forward(amqp: str, cargo: str, queue_name: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[2])) if sys.argv[1] == "http" else forward(*sys.argv[2:]))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if sys.argv[3:] == ["fast"] else None) as runner:
+        runner.run(serve(int(sys.argv[2])) if sys.argv[1] == "http" else forward(*sys.argv[2:]))
