@@ -8,12 +8,20 @@
 | `private_rabbitmq`, `private_postgres` | test | a server of the test's own: `.url`, `.kill()`, `.stop()`, `.start()` |
 """
 
+import os
+
 import pytest
+from hypothesis import settings
 
 from tests.services.authority import Authority
 from tests.services.postgres import run_cluster, run_postgres
 from tests.services.process import Unavailable
 from tests.services.rabbitmq import run_node, run_rabbitmq
+
+# Where a change waits for it, the same examples each time; everywhere else new ones.
+settings.register_profile("ci", derandomize=True, print_blob=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 def lend(server):
