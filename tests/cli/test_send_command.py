@@ -114,3 +114,87 @@ def test_no_relay_there_is_exit_code_3(relay, hooks):
         result = relay("send", "helpdesk", "-", "--url", url, stdin="{}")
     assert result.exit_code == 3
     assert f"no relay answers at {url}/hooks/helpdesk (Connection refused)" in result.stderr
+
+
+class Anybody:
+    """Takes whatever comes; keeps it."""
+
+    def __init__(self):
+        self.came = []
+
+    async def take(self, request):
+        self.came.append((str(request.url), schemes.Headers(request.headers.items()), await request.read()))
+        return web.json_response({"events": []})
+
+    def app(self):
+        app = web.Application()
+        app.router.add_post("/hooks/{source}", self.take)
+        return app
+
+
+def sent(relay, tmp_path, source, name, body, *args):
+    """What a relay would get of `relay send` from this source of the configuration."""
+    anybody = Anybody()
+    (tmp_path / "relay.yaml").write_text(json.dumps({"cargo": {"token": "t"}, "sources": {"one": source}}))
+    (tmp_path / name).write_text(body)
+    with serving(anybody.app) as url:
+        result = relay("send", "one", name, "--config", "relay.yaml", "--url", url, *args)
+    return result, anybody.came
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "kind"),
+    [
+        ("a.json", "{}", "application/json"),
+        ("a.xml", "<a/>", "text/xml; charset=utf-8"),
+        ("a.form", "a=1", "application/x-www-form-urlencoded"),
+        ("a.ndjson", "{}", "application/x-ndjson"),
+        ("a.txt", " <a/>", "text/xml; charset=utf-8"),
+        ("a.txt", "[]", "application/json"),
+        ("a.txt", "a=1", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_the_content_type_is_that_of_the_file_or_of_how_it_begins(relay, tmp_path, name, body, kind):
+    _, [(_, headers, came)] = sent(relay, tmp_path, {"type": "webhook", "scheme": "none"}, name, body)
+    assert (headers.first("content-type"), came) == (kind, body.encode())
+
+
+def test_a_token_goes_where_the_vendor_puts_it(relay, tmp_path):
+    source = {"type": "webhook", "scheme": "mailchimp", "secret": "Sesam"}
+    _, [(url, _, _)] = sent(relay, tmp_path, source, "a.form", "type=subscribe")
+    assert url.endswith("/hooks/one?token=Sesam")
+    source = {"type": "webhook", "scheme": "aircall", "secret": "Sesam"}
+    _, [(_, _, body)] = sent(relay, tmp_path, source, "a.json", '{"event": "call.created"}')
+    assert json.loads(body) == {"event": "call.created", "token": "Sesam"}
+
+
+def test_where_the_secret_is_a_public_key_the_private_one_signs(relay, tmp_path):
+    pair = schemes.example("discord")
+    source = {"type": "webhook", "scheme": "discord", "secret": pair.secret}
+    (tmp_path / "key.pem").write_text(pair.private)
+    result, [(url, headers, body)] = sent(relay, tmp_path, source, "a.json", "{}", "--private-key", "key.pem")
+    assert result.exit_code == 0
+    scheme = schemes.build(schemes.SchemeSpec("discord", (Secret(pair.secret),)))
+    scheme.verify(schemes.Request("POST", url, headers, body, int(time.time() * 1_000)))
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ((), "this sender signs with a private key (ed25519); give it in PEM"),
+        (("--private-key", "missing.pem"), "missing.pem cannot be read"),
+        (("--private-key", "a.json"), "this cannot be signed as Discord"),
+    ],
+)
+def test_a_private_key_that_is_missing_or_none_is_one_plain_line(relay, tmp_path, args, told):
+    source = {"type": "webhook", "scheme": "discord", "secret": schemes.example("discord").secret}
+    result, came = sent(relay, tmp_path, source, "a.json", "{}", *args)
+    assert (result.exit_code, came) == (1, [])
+    assert told in result.stderr
+
+
+def test_a_form_where_the_vendor_s_token_needs_json_is_one_plain_line(relay, tmp_path):
+    source = {"type": "webhook", "scheme": "mailgun", "secret": "Sesam"}
+    result, came = sent(relay, tmp_path, source, "a.form", "timestamp=1&token=a")
+    assert (result.exit_code, came) == (1, [])
+    assert "this cannot be signed as Mailgun would" in result.stderr

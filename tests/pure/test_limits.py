@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.limits import Circuit, Phase, Places
+from relay.limits import Bucket, Circuit, Phase, Places
 
 
 def test_one_bad_dispatch_cannot_open_the_circuit() -> None:
@@ -71,3 +71,21 @@ def test_a_block_lapses() -> None:
     assert places.take(1, now=999)
     assert not places.take(1, now=1_000)
     assert places.take(0, now=5_000)
+
+
+def test_a_bucket_gives_its_burst_at_once_and_then_one_a_spacing() -> None:
+    bucket = Bucket(3, 100)
+    assert [bucket.take(1_000) for _ in range(4)] == [True, True, True, False]
+    assert [bucket.take(1_099), bucket.take(1_100), bucket.take(1_100)] == [False, True, False]
+    assert [bucket.take(9_000) for _ in range(4)] == [True, True, True, False], "no more than the burst is saved up"
+
+
+@given(st.lists(st.integers(0, 50), max_size=200))
+def test_a_bucket_never_gives_more_than_its_rate(steps: list[int]) -> None:
+    bucket, now, given_at = Bucket(5, 20), 10_000, []
+    for step in steps:
+        now += step
+        if bucket.take(now):
+            given_at.append(now)
+    for first, last in zip(given_at, given_at[5:], strict=False):
+        assert last - first >= 20
