@@ -1,5 +1,6 @@
 """Small documents that requests name: certificates, addresses to confirm. The schemes say on which hosts."""
 
+import ssl
 from typing import Final
 
 import aiohttp
@@ -10,18 +11,35 @@ _MOST: Final = 64 << 10
 _PATIENCE: Final = aiohttp.ClientTimeout(total=8)
 
 
-async def fetch(url: str) -> bytes:
-    """The document at an https address, 64 KiB at most; redirects are not followed. Raises `Retryable`."""
+async def fetch(url: str, *, tls: ssl.SSLContext | None = None) -> bytes:
+    """The document at an https address, 64 KiB at most; redirects are not followed. Raises `Retryable`.
+
+    `tls` says whom to believe, in place of the system's authorities. What is told of a failure leaves out the query,
+    which may hold a token.
+    """
+    bare = url.partition("?")[0]
     if not url.startswith("https://"):
         raise Retryable("only https addresses are fetched")
     try:
         async with (
             aiohttp.ClientSession(timeout=_PATIENCE, trust_env=True) as session,
-            session.get(url, allow_redirects=False) as answer,
+            session.get(url, allow_redirects=False, ssl=tls or True) as answer,
         ):
-            body = await answer.content.read(_MOST + 1)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Retryable(f"the vendor's address cannot be fetched: {type(error).__name__}") from None
-    if answer.status != 200 or len(body) > _MOST:
-        raise Retryable(f"the vendor's address answered {answer.status}, or too much", status=answer.status)
+            body = await _read(answer)
+    except TimeoutError:
+        raise Retryable(f"{bare} does not answer within {_PATIENCE.total:.0f} s") from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise Retryable(f"{bare} cannot be fetched: {error}") from None
+    if answer.status != 200:
+        raise Retryable(f"{bare} answered {answer.status}", status=answer.status)
+    return body
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """All of it: a stream gives what has come, which need not be the whole."""
+    body = b""
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > _MOST:
+            raise Retryable(f"{answer.url.with_query(None)} answers more than {_MOST} bytes")
     return body
