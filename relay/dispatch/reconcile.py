@@ -1,6 +1,7 @@
 """After an outcome that is not known: look for the chat, adopt it, or prove that there is none."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from itertools import groupby
 
 from relay.dispatch import outcome
@@ -17,13 +18,15 @@ from relay.telemetry import Metrics, get_log
 
 log = get_log()
 
-_LEASE = 120_000
 _MOST = 1_000
 _TURN = 1.0
 
 
 class Reconciler:
     """The one scanner of a ledger (leased). One scan serves every dispatch in `checking` of a trigger type.
+
+    The lease is held while there is something to look for, and renewed before each call: when its holder dies, another
+    goes on after about the time of one call. Two at once would do no harm, since moves are fenced, and save no calls.
 
     `clock` gives milliseconds since the epoch; `told` is called after commits that put results into the outbox,
     `freed` after those that made something claimable.
@@ -67,11 +70,18 @@ class Reconciler:
         if swept := await self._work.sweep():
             log.warning("lease.ended", count=swept, what="a replica died or hung; what it was sending is looked for")
             self._freed()
-        if self._gate.paused or not await self._work.lease("scanner", _LEASE):
+        if self._gate.paused or not await self._work.doubts(1) or not await self._take_turn():
             return
-        doubts = sorted(await self._work.doubts(_MOST), key=_trigger_type)
-        for trigger_type, group in groupby(doubts, _trigger_type):
-            await self._look(trigger_type, list(group))
+        try:
+            doubts = sorted(await self._work.doubts(_MOST), key=_trigger_type)
+            for trigger_type, group in groupby(doubts, _trigger_type):
+                await self._look(trigger_type, list(group))
+        finally:
+            with suppress(Unavailable):
+                await self._work.release("scanner")
+
+    async def _take_turn(self) -> bool:
+        return await self._work.lease("scanner", self._policy.lease)
 
     async def _look(self, trigger_type: str, doubts: Sequence[Doubt]) -> None:
         try:
@@ -134,9 +144,9 @@ class Reconciler:
         return doubt.claim, outcome.look_again(doubt.claim, self._policy.wait(doubt.looks + 1))
 
     async def _pace(self) -> None:
-        await self._work.lease("scanner", _LEASE)
         if wait := await self._work.pace(1):
             await self._sleep(wait / 1_000)
+        await self._take_turn()
 
     async def _record(self, claim: Claim, move: Move) -> None:
         recorded = await self._work.record(move)

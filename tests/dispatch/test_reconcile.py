@@ -1,5 +1,7 @@
 """Presence is proof at once, absence only from complete scans of all the time in which the chat may say it was made."""
 
+import asyncio
+import contextlib
 import json
 from itertools import count
 
@@ -33,6 +35,9 @@ class Work:
 
     async def lease(self, name, ttl):
         return True
+
+    async def release(self, name):
+        pass
 
     async def pace(self, calls):
         return 0
@@ -75,12 +80,16 @@ def make_doubt(dispatch_id="d-1", *, attempts=1, doubt=False, ended_ago=ENDED_AG
     return Doubt(claim, NOW, first_attempt_at=BEGAN, ended_ago=ended_ago, looks=3)
 
 
+def reconciler(work, cargo, clock=NOW):
+    gate = Gate(work, cargo, POLICY, sleep=None, opened=lambda: None)
+    quiet = {"metrics": Metrics(), "told": lambda: None, "freed": lambda: None}
+    return Reconciler(work, cargo, gate, POLICY, clock=lambda: clock, sleep=None, **quiet)
+
+
 async def look(cargo, *doubts, clock=NOW):
     """The moves of one round."""
     work = Work(*doubts)
-    gate = Gate(work, cargo, POLICY, sleep=None, opened=lambda: None)
-    quiet = {"metrics": Metrics(), "told": lambda: None, "freed": lambda: None}
-    await Reconciler(work, cargo, gate, POLICY, clock=lambda: clock, sleep=None, **quiet).turn()
+    await reconciler(work, cargo, clock).turn()
     return work.moves
 
 
@@ -279,3 +288,89 @@ async def test_a_person_who_was_shown_nothing_yet_is_shown_them_first():
 async def test_what_never_has_a_stamp_is_a_persons_to_decide(attempts, state):
     [move] = await look(Cargo(make_chat(BEGAN)), make_doubt(trigger_type="draft", attempts=attempts))
     assert move.to is state
+
+
+class Turns:
+    """Whose turn it is to scan, on a clock that moves only when told."""
+
+    def __init__(self):
+        self.now = self.until = 0
+        self.owner = None
+
+    def lease(self, owner, ttl):
+        if self.owner not in {owner, None} and self.until > self.now:
+            return False
+        self.owner, self.until = owner, self.now + ttl
+        return True
+
+    def release(self, owner):
+        if self.owner == owner:
+            self.owner = None
+
+
+class Replica(Work):
+    """The work of one replica among several."""
+
+    def __init__(self, turns, *doubts):
+        super().__init__(*doubts)
+        self.turns = turns
+
+    async def lease(self, name, ttl):
+        return self.turns.lease(self, ttl)
+
+    async def release(self, name):
+        self.turns.release(self)
+
+
+async def test_with_nothing_to_look_for_nobody_takes_the_turn():
+    turns = Turns()
+    await reconciler(Replica(turns), Cargo()).turn()
+    assert turns.until == 0
+
+
+@pytest.mark.parametrize("trouble", [None, Unknown("no answer"), asyncio.CancelledError()])
+async def test_the_turn_is_given_back_however_a_look_ends(trouble):
+    def between(cargo, asked):
+        if trouble is not None:
+            raise trouble
+
+    turns = Turns()
+    looking = reconciler(Replica(turns, make_doubt()), Cargo(between=between)).turn()
+    with contextlib.suppress(asyncio.CancelledError):
+        await looking
+    assert turns.until > 0
+    assert turns.owner is None
+
+
+async def test_when_the_scanner_dies_another_goes_on_after_the_time_of_a_call():
+    """The dead gives nothing back: it stops between two pages and is never heard of again."""
+    turns, cut = Turns(), asyncio.Event()
+
+    class Hanging(Cargo):
+        async def chats(self, *args):
+            cut.set()
+            await asyncio.Event().wait()
+
+    dying = asyncio.create_task(reconciler(Replica(turns, make_doubt()), Hanging()).turn())
+    await cut.wait()
+    other = Replica(turns, make_doubt())
+    for turns.now, looked in ((POLICY.lease - 1, False), (POLICY.lease, True)):
+        await reconciler(other, Cargo(make_chat(BEGAN, "d-1"))).turn()
+        assert bool(other.moves) is looked
+    dying.cancel()
+
+
+async def test_a_scan_of_many_pages_keeps_its_turn():
+    """Each page takes as long as a call may."""
+    turns = Turns()
+    other, others = Replica(turns, make_doubt()), Cargo()
+
+    def between(cargo, asked):
+        turns.now += POLICY.timeout
+        assert not turns.lease(other, POLICY.lease)
+
+    cargo = Cargo(*(make_chat(BEGAN + number, "d-9") for number in range(9)), between=between)
+    await reconciler(Replica(turns, make_doubt()), cargo).turn()
+    assert cargo.asked > 5
+    await reconciler(other, others).turn()
+    assert others.asked > 0
