@@ -1,7 +1,8 @@
 """A load generator that costs little: raw HTTP/1.1 over kept-alive sockets, in a process of its own.
 
 Usage: `client.py URL COUNT CONNECTIONS RATE` (RATE 0: as fast as it is answered). Signs its requests before it
-starts the clock. Prints one JSON document: seconds, counts by status, latencies in ms.
+starts the clock. Prints one JSON document: when it began (on the machine's monotonic clock), seconds, counts by status,
+latencies in ms.
 """
 
 import asyncio
@@ -101,6 +102,7 @@ async def drive(url: str, requests: list[bytes], connections: int, rate: float) 
         await asyncio.gather(*(stream(requests) for _ in range(connections)))
     latencies.sort()
     return {
+        "began": began,
         "seconds": loop.time() - began,
         "statuses": {str(status): count for status, count in statuses.items()},
         "p50": latencies[len(latencies) // 2],
