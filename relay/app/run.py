@@ -63,7 +63,7 @@ def _freeze() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(5_000)
+    gc.set_threshold(50_000)
 
 
 def on_signals(service: Service) -> None:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import web
+from pydantic_core import to_json
 
 from relay.errors import Rejected
 from relay.model import EventStatus, Receipt
@@ -21,7 +22,7 @@ def answer(receipts: Sequence[Receipt]) -> web.Response:
     known = all(receipt.status is EventStatus.DUPLICATE for receipt in receipts)
     document = {"events": [_show(receipt) for receipt in receipts]}
     return web.Response(
-        body=json.dumps(document, ensure_ascii=False).encode(),
+        body=to_json(document),
         status=200 if known else 202,
         content_type="application/json",
     )

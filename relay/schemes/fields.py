@@ -90,8 +90,11 @@ def _first(texts: Iterable[str]) -> Find:
     finders = [phrase.place(text) for text in texts]
     if len(finders) == 1:
         return finders[0]
-    return lambda scope: next(_found(finders, scope), None)
 
+    def find_first(scope: phrase.Scope) -> str | None:
+        for find in finders:
+            if value := find(scope):
+                return value
+        return None
 
-def _found(finders: Iterable[Find], scope: phrase.Scope) -> Iterator[str]:
-    return (value for find in finders if (value := find(scope)))
+    return find_first

@@ -82,12 +82,11 @@ def compose(text: str) -> Callable[[Scope], bytes]:
 def place(text: str) -> Callable[[Scope], str | None]:
     """A field: the text with its names filled in, None when one of them is missing or empty. Raises ValueError."""
     pieces = [_piece(part) if named else _literal(part.encode()) for part, named in split(text)]
+    whole = pieces[0] if len(pieces) == 1 else _joined(pieces)
 
     def find(scope: Scope) -> str | None:
-        found = [piece(scope) for piece in pieces]
-        if None in found:
-            return None
-        return b"".join(part for part in found if part is not None).decode("utf-8", "surrogateescape") or None
+        found = whole(scope)
+        return found.decode("utf-8", "surrogateescape") if found else None
 
     return find
 
@@ -163,6 +162,14 @@ def _piece(name: str) -> Piece:
     return piece
 
 
+def _joined(pieces: list[Piece]) -> Piece:
+    def join(scope: Scope) -> bytes | None:
+        found = [part for piece in pieces if (part := piece(scope)) is not None]
+        return b"".join(found) if len(found) == len(pieces) else None
+
+    return join
+
+
 def _or_empty(piece: Piece) -> Piece:
     return lambda scope: piece(scope) or b""
 
@@ -191,7 +198,7 @@ def _header(name: str) -> Piece:
     key = name.lower()
 
     def find(scope: Scope) -> bytes | None:
-        values = scope.request.headers.get(key, ())
+        values = scope.request.headers.all(key)
         return octets(values[0].strip()) if len(values) == 1 else None
 
     return find

@@ -79,7 +79,10 @@ def read(body: bytes, content_type: str, encoding: str | None, *, most: int, lis
     for a content encoding or type that is not read here.
     """
     kind = media(content_type)
-    raw = inflate(body, encoding, most)
+    raw = body if encoding is None else inflate(body, encoding, most)
+    if kind.form is Form.JSON:
+        verbatim = kind.charset.lower() == "utf-8" and not raw.startswith(BOM_UTF8)
+        return Reading(parse(raw, kind.charset), raw, kind.form, verbatim)
     match kind.form:
         case Form.FIELDS:
             return Reading(form.fields(raw, kind.charset), raw, kind.form)
@@ -91,8 +94,7 @@ def read(body: bytes, content_type: str, encoding: str | None, *, most: int, lis
             return Reading(_lines(raw, kind.charset), raw, kind.form)
         case Form.FOREIGN:
             raise _foreign(content_type)
-    verbatim = kind.form is Form.JSON and kind.charset.lower() == "utf-8" and not raw.startswith(BOM_UTF8)
-    return Reading(parse(raw, kind.charset), raw, kind.form, verbatim)
+    return Reading(parse(raw, kind.charset), raw, kind.form)
 
 
 def _lines(raw: bytes, charset: str) -> list[Any]:

@@ -28,6 +28,9 @@ class Headers(Mapping[str, tuple[str, ...]]):
     def __getitem__(self, name: str) -> tuple[str, ...]:
         return self._values[name.lower()]
 
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._values
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
@@ -41,6 +44,10 @@ class Headers(Mapping[str, tuple[str, ...]]):
     def flat(self) -> list[tuple[str, str]]:
         """One pair per value, as an HTTP client takes them."""
         return [(name, value) for name, values in self._values.items() for value in values]
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """The values of `name` (given in lower case), in order."""
+        return self._values.get(name, ())
 
     def first(self, name: str) -> str | None:
         """The first value of `name` (given in lower case), None when there is none."""

@@ -84,7 +84,7 @@ class Scheme:
         if len(proofs) == 1:
             proofs[0].verify(request)
         else:
-            _verify_any([proof for proof in proofs if proof.applies(request)] or self._nearest(request), request)
+            self._verify_any(request)
         for one, other, name in self._equal:
             scope = phrase.Scope(request, options=self._options)
             wanted = other(scope)
@@ -92,13 +92,26 @@ class Scheme:
                 hint = f"{name.strip('{} ')} is not what this source is configured with"
                 raise refuse("this request is somebody else's", "sender_foreign", hint)
 
-    def _nearest(self, request: Request) -> Sequence[Proof]:
+    def _verify_any(self, request: Request) -> None:
+        """By whichever proof the request shows; the refusal of the first of them when none holds."""
+        first: Rejected | None = None
+        for proof in self._proofs:
+            if proof.applies(request):
+                try:
+                    return proof.verify(request)
+                except Rejected as error:
+                    first = first or error
+        if first is None:
+            return self._nearest(request).verify(request)
+        raise first
+
+    def _nearest(self, request: Request) -> Proof:
         """The proof whose refusal tells best what is missing, where the request shows none."""
-        suiting = [proof for proof in self._proofs if proof.suits(request)]
-        if not suiting:
+        suiting = next((proof for proof in self._proofs if proof.suits(request)), None)
+        if suiting is None:
             hint = "its body or type is of no form that this sender signs, or the source has the wrong scheme"
             raise refuse("this request is signed in no way that is known of its sender", "signature_missing", hint)
-        return suiting[:1]
+        return suiting
 
     def greet(self, request: Request, *, proved: bool) -> Greeting | None:
         """The answer to a handshake, None when the request is none.
@@ -189,15 +202,3 @@ class Choice(Scheme):
     def sign(self, request: Request, *, id: str, type: str | None = None, private: str | None = None) -> Request:  # noqa: A002 - the words of the wire
         """As the strongest signs."""
         return self._schemes[0].sign(request, id=id, type=type, private=private)
-
-
-def _verify_any(proofs: Sequence[Proof], request: Request) -> None:
-    first: Rejected | None = None
-    for proof in proofs:
-        try:
-            return proof.verify(request)
-        except Rejected as error:
-            first = first or error
-    if first is not None:
-        raise first
-    return None

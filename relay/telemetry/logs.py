@@ -88,7 +88,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
     )
-    shared: list[Processor] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _stamp]
+    shared: list[Processor] = [structlog.processors.add_log_level, _stamp]
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
