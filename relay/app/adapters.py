@@ -73,10 +73,6 @@ async def reach_ledger(
 def make_cargo(settings: Settings, metrics: Metrics) -> Cargo:
     """The client of Cargo; enter it to open its connections."""
     block = settings.cargo
-
-    def observe(outcome: str, seconds: float) -> None:
-        metrics.cargo_seconds.labels(outcome).observe(seconds)
-
     return Cargo(
         block.base_url,
         block.token,
@@ -86,7 +82,7 @@ def make_cargo(settings: Settings, metrics: Metrics) -> Cargo:
         workspace_uuid=block.workspace_uuid,
         ca_file=block.ca_file,
         proxy=None if block.proxy is None else block.proxy.reveal(),
-        observe=observe,
+        observe=metrics.called,
     )
 
 

@@ -8,10 +8,19 @@ nullable ones may be absent).
 import json
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WrapValidator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator,
+)
 from pydantic.alias_generators import to_camel
-from pydantic.functional_validators import ModelWrapValidatorHandler
-from pydantic_core import from_json
+from pydantic_core import CoreSchema, from_json
+from pydantic_core.core_schema import with_default_schema
 
 from relay.errors import Unknown
 from relay.model import Chat, Message, Page
@@ -21,24 +30,18 @@ _UUID: Final = r"^(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
 """Of any version: a uuid that is not v4 is still the only handle of a chat that was made."""
 
 
-def _or_none(value: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
-    try:
-        return handler(value)
-    except ValidationError:
-        return None
+class _Lenient:
+    """What is not of its kind counts as null. pydantic has this only below its annotations, without a call of ours."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return with_default_schema(handler(source), default=None, on_error="default")
 
 
-def _storable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("a NUL fits into no ledger")
-    text.encode()  # nor does a lone surrogate, for which this raises
-    return text
-
-
-Uuid = Annotated[str, Field(pattern=_UUID), AfterValidator(str.lower)]
-Text = Annotated[str, AfterValidator(_storable)]
+Uuid = Annotated[str, Field(pattern=_UUID), StringConstraints(to_lower=True)]
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""What a ledger can hold: no NUL; half a surrogate pair is no text to pydantic."""
 Moment = Annotated[int, WrapValidator(lambda value, _: parse_iso(value) if isinstance(value, str) else None)]
-Lenient = WrapValidator(_or_none)
+Lenient = _Lenient()
 
 
 class Answer(BaseModel):
@@ -48,7 +51,7 @@ class Answer(BaseModel):
 
 
 class Stamp(Answer):
-    dispatch: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_storable)]
+    dispatch: Annotated[Text, Field(min_length=1, max_length=64)]
     run: Annotated[int, Field(ge=1, lt=1 << 31)]
 
 

@@ -154,15 +154,13 @@ def _chat_uuid(claim: Claim) -> str:
 
 def _move(claim: Claim, to: State, *, verdict: Verdict | None, **rest: object) -> Move:
     dispatch = claim.dispatch
-    return replace(
-        Move(
-            dispatch_id=dispatch.id,
-            run=dispatch.run,
-            was=claim.state,
-            to=to,
-            fence=claim.fence,
-            attempt=claim.attempt,
-            verdict=verdict,
-        ),
-        **rest,  # type: ignore[arg-type] # the fields of Move, named by the callers above
+    return Move(
+        dispatch_id=dispatch.id,
+        run=dispatch.run,
+        was=claim.state,
+        to=to,
+        fence=claim.fence,
+        attempt=claim.attempt,
+        verdict=verdict,
+        **rest,  # type: ignore[arg-type] # the other fields of Move, named by the callers above
     )

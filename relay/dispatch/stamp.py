@@ -1,7 +1,9 @@
 """The stamp by which a chat is found again: `trigger.meta.relay` (DESIGN, promise 3)."""
 
 import json
-from typing import Final
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
 
 from relay.model import Dispatch
 
@@ -15,7 +17,13 @@ def stamp_body(dispatch: Dispatch) -> bytes:
         raise ValueError(f"dispatch {dispatch.id} has no body to send")
     if dispatch.trigger_type not in STAMPABLE:
         return dispatch.body.encode()
-    body = json.loads(dispatch.body)
+    try:
+        return to_json(_stamped(dispatch, from_json(dispatch.body)))
+    except ValueError:  # it nests deeper than pydantic goes, which is four times as fast
+        return json.dumps(_stamped(dispatch, json.loads(dispatch.body)), ensure_ascii=False).encode()
+
+
+def _stamped(dispatch: Dispatch, body: dict[str, Any]) -> dict[str, Any]:
     meta = body["trigger"].setdefault("meta", {})
     meta["relay"] = {"dispatch": dispatch.id, "run": dispatch.run, "event": dispatch.event_id}
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return body

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from relay.ledger.schema import counters, pauses
-from relay.ledger.sql import run
+from relay.ledger.sql import run, scalar
 from relay.ledger.terms import Terms
 
 AHEAD: Final = 1_000
@@ -19,12 +19,12 @@ _WRITE: Final = update(counters).where(counters.c.name == bindparam("counter")).
 
 
 def read(conn: Connection, name: str) -> int:
-    return int(run(conn, _READ, {"counter": name}).scalar_one())
+    return int(scalar(conn, _READ, {"counter": name}))
 
 
 def lock(conn: Connection, name: str) -> int:
     """The counter's value, nobody else's to change until this transaction ends."""
-    return int(run(conn, _LOCK, {"counter": name}).scalar_one())
+    return int(scalar(conn, _LOCK, {"counter": name}))
 
 
 def write(conn: Connection, name: str, value: int) -> None:
@@ -40,7 +40,7 @@ def paused_total(conn: Connection, now: int) -> int:
 
 def snapshot(conn: Connection) -> dict[str, int]:
     """All counters by name."""
-    return {row.name: row.value for row in run(conn, _ALL)}
+    return {row["name"]: row["value"] for row in run(conn, _ALL)}
 
 
 def pause(conn: Connection, now: int, *, reason: str) -> bool:

@@ -9,12 +9,12 @@ from operator import attrgetter
 from typing import Final
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from relay.ledger import outbox
 from relay.ledger.rows import dispatch_columns, encode, event_columns, work_columns
 from relay.ledger.schema import dispatches, events, seen, work
-from relay.ledger.sql import Columns, Upsert, insert_many, padded, run, upsert
+from relay.ledger.sql import Columns, Found, Upsert, insert_many, padded, run, upsert
 from relay.ledger.terms import Terms
 from relay.model import Dispatch, Entry, Event, EventStatus, Receipt, frozen
 
@@ -100,7 +100,7 @@ def known(conn: Connection, now: int, *, delivery: Delivery) -> list[Receipt] | 
     return list(_receipts(conn, delivery, firsts))
 
 
-def _remember(conn: Connection, now: int, batch: Delivery, terms: Terms) -> list[RowMapping | None]:
+def _remember(conn: Connection, now: int, batch: Delivery, terms: Terms) -> list[Found | None]:
     """For each entry what was remembered before it, None when it is new.
 
     Whoever inserts first wins, also among replicas: the insert waits for one that is under way, then the row tells.
@@ -134,7 +134,7 @@ def _seen_columns(batch: Delivery, expiries: Sequence[int]) -> Columns:
     }
 
 
-def _unless_mine(one: Prepared, row: RowMapping, now: int, terms: Terms) -> RowMapping | None:
+def _unless_mine(one: Prepared, row: Found, now: int, terms: Terms) -> Found | None:
     """The same event again, after a commit whose answer was lost, has its id but not this moment's expiry."""
     mine = row["event_id"] == one.event.id and row["expires_at"] == _expiry(one, now, terms)
     return None if mine else row
@@ -153,10 +153,10 @@ def _put(dialect: str, *, expired: bool) -> Upsert:
     return put.on_conflict_do_update(index_elements=[seen.c.key], set_=ours, where=where)
 
 
-def _look_up(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, RowMapping]:
+def _look_up(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, Found]:
     if not keys:
         return {}
-    return {row["key"]: row for row in run(conn, _SEEN, {"keys": padded(keys)}).mappings()}
+    return {row["key"]: row for row in run(conn, _SEEN, {"keys": padded(keys)})}
 
 
 def _insert(conn: Connection, now: int, fresh: Delivery, terms: Terms) -> None:
@@ -174,7 +174,7 @@ def insert_dispatches(conn: Connection, now: int, new: Sequence[Dispatch]) -> No
     insert_many(conn, _WORK, work_columns(ordered, now))
 
 
-def _receipts(conn: Connection, batch: Delivery, firsts: Sequence[RowMapping | None]) -> Iterator[Receipt]:
+def _receipts(conn: Connection, batch: Delivery, firsts: Sequence[Found | None]) -> Iterator[Receipt]:
     rules = _rules(conn, {first["event_id"] for first in firsts if first is not None})
     for one, first in zip(batch, firsts, strict=True):
         event = one.event

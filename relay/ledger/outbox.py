@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, upda
 from relay.ledger import counters
 from relay.ledger.rows import encode, result_columns, result_of
 from relay.ledger.schema import outbox, results
-from relay.ledger.sql import Columns, Row, insert_many, is_alone, keep_first, padded, run, write_many
+from relay.ledger.sql import Columns, Found, Row, insert_many, is_alone, keep_first, padded, run, write_many
 from relay.ledger.terms import Terms
 from relay.model import Due, Result, Settled
 
@@ -92,19 +92,19 @@ def _by_place(row: Row) -> tuple[str, str]:
 
 def due(conn: Connection, now: int, asks: Sequence[int]) -> list[list[Due]]:
     """Lease what is due, oldest first, and share it among those who asked."""
-    rows = run(conn, _LEASE, {"now": now, "until": now + LEASE, "most": sum(asks)}).all()
-    told = _results(conn, [row.result_id for row in rows])
-    leased = iter(
-        [
-            Due(result=told[row.result_id], destination=row.destination, tries=row.tries, age=now - row.created_at)
-            for row in sorted(rows, key=lambda row: (row.created_at, row.result_id))
-        ]
-    )
+    rows = run(conn, _LEASE, {"now": now, "until": now + LEASE, "most": sum(asks)})
+    told = _results(conn, [row["result_id"] for row in rows])
+    oldest_first = sorted(rows, key=lambda row: (row["created_at"], row["result_id"]))
+    leased = (_due(row, told[row["result_id"]], now) for row in oldest_first)
     return [list(islice(leased, ask)) for ask in asks]
 
 
+def _due(row: Found, result: Result, now: int) -> Due:
+    return Due(result=result, destination=row["destination"], tries=row["tries"], age=now - row["created_at"])
+
+
 def _results(conn: Connection, ids: Sequence[str]) -> dict[str, Result]:
-    found = run(conn, _BY_IDS, {"ids": padded(sorted(set(ids)))}).mappings() if ids else ()
+    found = run(conn, _BY_IDS, {"ids": padded(sorted(set(ids)))}) if ids else ()
     return {row["id"]: result_of(row) for row in found}
 
 
@@ -153,7 +153,7 @@ def sequence(conn: Connection, _now: int, asks: Sequence[None]) -> list[bool]:
 
 def follow(conn: Connection, _now: int, *, after: int, limit: int) -> list[tuple[int, Result]]:
     """Results past a cursor, in order."""
-    rows = run(conn, _AFTER, {"after": after, "most": limit}).mappings()
+    rows = run(conn, _AFTER, {"after": after, "most": limit})
     return [(row["position"], result_of(row)) for row in rows]
 
 

@@ -11,18 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from relay.ledger.plan import Plan
 from relay.ledger.rows import about_of, dispatch_of
 from relay.ledger.schema import attempts, dispatches, work
-from relay.ledger.sql import padded, run
+from relay.ledger.sql import Found, padded, run
 from relay.ledger.terms import Terms
 from relay.ledger.work import news
 from relay.model import LEGAL, Chat, Failure, Move, ParkReason, Recorded, State, tell
 
 Turn = list[tuple[int, Move]]
-Rows = Mapping[str, RowMapping]
+Rows = Mapping[str, Found]
 
 _UNSENT: Final = frozenset({State.READY, State.WAITING, State.CHECKING, State.PARKED})
 """Where a dispatch that has no chat can still take one that comes late."""
@@ -85,12 +85,12 @@ def _record(conn: Connection, now: int, turn: Turn, terms: Terms) -> dict[int, R
     return answers
 
 
-def _read(conn: Connection, statement: Any, ids: Sequence[str], key: str) -> dict[str, RowMapping]:
-    found = run(conn, statement, {"ids": padded(ids)}).mappings() if ids else ()
+def _read(conn: Connection, statement: Any, ids: Sequence[str], key: str) -> dict[str, Found]:
+    found = run(conn, statement, {"ids": padded(ids)}) if ids else ()
     return {row[key]: row for row in found}
 
 
-def _fits(row: RowMapping | None, move: Move) -> bool:
+def _fits(row: Found | None, move: Move) -> bool:
     return row is not None and (row["fence"], row["run"], row["state"]) == (move.fence, move.run, move.was)
 
 
@@ -114,7 +114,7 @@ def _record_fitting(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dic
     return answers
 
 
-def _has_past(move: Move, row: RowMapping) -> bool:
+def _has_past(move: Move, row: Found) -> bool:
     """Only after more than one attempt can an earlier one have left a chat."""
     return move.was in {State.SENDING, State.CHECKING} and (row["number"] > 1 or row["run"] > 1)
 
@@ -133,13 +133,13 @@ def _others(move: Move, kept: Sequence[Chat]) -> list[str] | None:
     return [uuid for uuid in uuids if move.chat is None or uuid != move.chat.uuid] if kept else None
 
 
-def _is_ending(move: Move, row: RowMapping) -> bool:
+def _is_ending(move: Move, row: Found) -> bool:
     """A cancel was asked for meanwhile, and there surely is no chat."""
     unsent = move.to in {State.WAITING, State.READY} or move.park is ParkReason.GAVE_UP
     return bool(row["cancelling"]) and unsent
 
 
-def _with_chat(move: Move, chat: Chat, told: RowMapping, row: Mapping[Any, Any], now: int) -> Move:
+def _with_chat(move: Move, chat: Chat, told: Found, row: Mapping[Any, Any], now: int) -> Move:
     """The move to take for a chat that it did not bring itself, or not in the run that the dispatch is in now."""
     dispatch, found = dispatch_of(told), move.reconciled
     result = tell.created(about_of(told), dispatch, chat, attempts=row["attempts"], reconciled=found, now=now)
@@ -147,7 +147,7 @@ def _with_chat(move: Move, chat: Chat, told: RowMapping, row: Mapping[Any, Any],
     return replace(move, to=to, chat=chat, failure=None, park=None, due_in=0, uncounted=False, results=(result,))
 
 
-def _cancelled(move: Move, told: RowMapping, row: RowMapping, now: int) -> Move:
+def _cancelled(move: Move, told: Found, row: Found, now: int) -> Move:
     failure = Failure("cancelled", "cancelled by a person")
     result = tell.failed(about_of(told), dispatch_of(told), failure, attempts=row["attempts"], now=now)
     return replace(move, to=State.CANCELLED, failure=failure, park=None, due_in=None, results=(result,))
@@ -167,9 +167,7 @@ def _record_late(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dict[i
     return answers
 
 
-def _take_late(
-    plan: Plan, move: Move, chat: Chat, found: RowMapping, told: RowMapping, row: RowMapping | None
-) -> Recorded:
+def _take_late(plan: Plan, move: Move, chat: Chat, found: Found, told: Found, row: Found | None) -> Recorded:
     """A chat of an attempt whose lease was lost, perhaps of an earlier run: it is told as one of the present run."""
     others = json.loads(found["duplicates"] or "[]")
     if chat.uuid == found["chat_uuid"] or chat.uuid in others:
@@ -185,7 +183,7 @@ def _take_late(
     return Recorded.DUPLICATED
 
 
-def _revived(found: RowMapping, now: int) -> Mapping[Any, Any]:
+def _revived(found: Found, now: int) -> Mapping[Any, Any]:
     """A row of work for a parked dispatch, its fence above any it had."""
     return {
         "dispatch_id": found["id"],

@@ -4,10 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import RowMapping
-
 from relay.ledger.schema import dispatches, events
-from relay.ledger.sql import Columns, Row
+from relay.ledger.sql import Columns, Found, Row
 from relay.model import About, Claim, Dispatch, Entry, Event, Failure, ParkReason, Result, ResultType, State
 
 encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -50,7 +48,7 @@ def event_columns(entries: Sequence[Entry], headers: Sequence[str], data: Sequen
     }
 
 
-def event_of(row: RowMapping) -> Event:
+def event_of(row: Found) -> Event:
     """The event as it came in, from a row of `events`."""
     data = None
     if row["unreadable"] is None:
@@ -118,7 +116,7 @@ def work_columns(new: Sequence[Dispatch], now: int) -> Columns:
     }
 
 
-def dispatch_of(row: RowMapping) -> Dispatch:
+def dispatch_of(row: Found) -> Dispatch:
     """The dispatch of a row with the columns of `NEWS`; its state is not among them."""
     return Dispatch(
         id=row["id"],
@@ -135,7 +133,7 @@ def dispatch_of(row: RowMapping) -> Dispatch:
     )
 
 
-def about_of(row: RowMapping) -> About:
+def about_of(row: Found) -> About:
     """What results say of the event, from a row with the columns of `NEWS`."""
     return About(
         event_id=row["event_id"],
@@ -149,7 +147,7 @@ def about_of(row: RowMapping) -> About:
     )
 
 
-def claim_of(work: Mapping[Any, Any], news: RowMapping, *, lease: int, waited: int, start_in: int = 0) -> Claim:
+def claim_of(work: Mapping[Any, Any], news: Found, *, lease: int, waited: int, start_in: int = 0) -> Claim:
     """A claim from a row of `work` and one with the columns of `NEWS`."""
     return Claim(
         dispatch=dispatch_of(news),
@@ -200,7 +198,7 @@ def result_columns(told: Sequence[Result], now: int) -> Columns:
     }
 
 
-def result_of(row: RowMapping) -> Result:
+def result_of(row: Found) -> Result:
     """The result of a row of `results`."""
     return Result(
         id=row["id"],

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, bindparam, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, literal, or_, select, update
 
 from relay.ledger import counters
 from relay.ledger.rows import NEWS, claim_of
 from relay.ledger.schema import attempts, dispatches, events, leases, outbox, slots, work
-from relay.ledger.sql import padded, run, write_many
+from relay.ledger.sql import Found, padded, run, scalar, write_many
 from relay.ledger.terms import Terms
 from relay.model import Claim, Doubt, State
 
@@ -82,18 +82,18 @@ def claim(conn: Connection, now: int, asks: Sequence[int], *, terms: Terms) -> l
     return [list(islice(claims, ask)) for ask in asks]
 
 
-def _take(conn: Connection, now: int, most: int, paused: int, terms: Terms) -> list[RowMapping]:
+def _take(conn: Connection, now: int, most: int, paused: int, terms: Terms) -> list[Found]:
     if most <= 0:
         return []
     values = {"now": now, "most": most, "until": now + terms.lease, "by": terms.owner, "paused": paused}
-    return sorted(run(conn, _CLAIM, values).mappings(), key=lambda row: str(row["dispatch_id"]))
+    return sorted(run(conn, _CLAIM, values), key=lambda row: str(row["dispatch_id"]))
 
 
 def _start(first: int, turn: int, now: int, terms: Terms) -> int:
     return 0 if terms.spacing is None else counters.start_in(first, turn, now, terms.spacing)
 
 
-def _open_attempts(conn: Connection, now: int, taken: Sequence[RowMapping], starts: Sequence[int]) -> None:
+def _open_attempts(conn: Connection, now: int, taken: Sequence[Found], starts: Sequence[int]) -> None:
     rows = [
         {
             "dispatch_id": row["dispatch_id"],
@@ -113,7 +113,7 @@ def kind_of(state: str) -> str:
 
 
 def _claims(
-    conn: Connection, now: int, taken: Sequence[RowMapping], starts: Sequence[int], paused: int, terms: Terms
+    conn: Connection, now: int, taken: Sequence[Found], starts: Sequence[int], paused: int, terms: Terms
 ) -> list[Claim]:
     found = news(conn, [row["dispatch_id"] for row in taken])
     return [
@@ -122,9 +122,9 @@ def _claims(
     ]
 
 
-def news(conn: Connection, ids: Sequence[str]) -> dict[str, RowMapping]:
+def news(conn: Connection, ids: Sequence[str]) -> dict[str, Found]:
     """The columns of `NEWS` by dispatch id."""
-    found = run(conn, _NEWS, {"ids": padded(ids)}).mappings() if ids else ()
+    found = run(conn, _NEWS, {"ids": padded(ids)}) if ids else ()
     return {row["id"]: row for row in found}
 
 
@@ -184,7 +184,7 @@ def _first_starts(conn: Connection, ids: Sequence[str]) -> dict[str, int]:
     return {row[0]: row[1] for row in conn.execute(_FIRST_STARTS, {"ids": padded(ids)})} if ids else {}
 
 
-def _doubt(row: RowMapping, found: RowMapping, firsts: Mapping[str, int], now: int, paused: int) -> Doubt:
+def _doubt(row: Found, found: Found, firsts: Mapping[str, int], now: int, paused: int) -> Doubt:
     begun = row["first_attempt_at"] is not None
     return Doubt(
         claim=claim_of(row, found, lease=0, waited=_waited(row, now, paused) if begun else 0),
@@ -197,7 +197,7 @@ def _doubt(row: RowMapping, found: RowMapping, firsts: Mapping[str, int], now: i
 
 def wake(conn: Connection, now: int, *, terms: Terms) -> int | None:
     """Milliseconds until the next row can be claimed; None when there is none, or all sending is paused."""
-    first = run(conn, _NEXT).scalar_one()
+    first = scalar(conn, _NEXT)
     known = counters.snapshot(conn)
     if first is None or known["paused_since"]:
         return None

@@ -161,7 +161,7 @@ class Publisher:
                 self._report(PartState.UP, "")
         if not due.destination:
             took = self._clock() - parse_iso(result.data["receivedAt"])
-            self._metrics.event_seconds.labels(result.source).observe(max(0, took) / 1_000)
+            self._metrics.published(result.source, max(0, took) / 1_000)
         log.info("result.published", destination=due.destination or None, **_about(due))
 
     def _fail(self, due: Due, error: Publishing) -> Settled:

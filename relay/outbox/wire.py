@@ -1,11 +1,11 @@
 """The wire format of results: CloudEvents 1.0 in structured JSON (DESIGN, "AMQP out")."""
 
-import json
 from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import AwareDatetime, Field
 from pydantic.alias_generators import to_camel
+from pydantic_core import to_json
 
 from relay.model import Result
 from relay.units import iso
@@ -25,7 +25,7 @@ def encode(result: Result) -> bytes:
     if result.traceparent:
         event["traceparent"] = result.traceparent
     event["data"] = result.data
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    return to_json(event)
 
 
 class _Strict(pydantic.BaseModel):

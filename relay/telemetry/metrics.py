@@ -33,17 +33,20 @@ class Metrics:
         self.rejections = Counter(
             "relay_rejections", "Requests and messages refused.", ["source", "reason"], registry=registry
         )
-        self._chats = Counter("relay_chats", "Dispatches that ended or parked.", ["rule", "outcome"], registry=registry)
-        self.cargo_seconds = Histogram(
+        chats = Counter("relay_chats", "Dispatches that ended or parked.", ["rule", "outcome"], registry=registry)
+        self._chats = _Series(chats.labels)
+        calls = Histogram(
             "relay_cargo_request_seconds", "Calls to Cargo.", ["outcome"], buckets=_SECONDS, registry=registry
         )
-        self.event_seconds = Histogram(
+        self._calls = _Series(calls.labels)
+        ways = Histogram(
             "relay_event_to_result_seconds",
             "From an event's arrival to its confirmed result.",
             ["source"],
             buckets=_SECONDS,
             registry=registry,
         )
+        self._ways = _Series(ways.labels)
         self.due = Gauge(
             "relay_due_dispatches",
             "Dispatches due now, over all replicas, without work that is paused or rate-limited.",
@@ -85,6 +88,14 @@ class Metrics:
         self._events[source, outcome].inc()
         self._last_event[source,].set(received_at / 1_000)
 
+    def called(self, outcome: str, seconds: float) -> None:
+        """Count a call to Cargo and the time it took."""
+        self._calls[outcome,].observe(seconds)
+
+    def published(self, source: str, seconds: float) -> None:
+        """Count a confirmed result and the time since its event came in."""
+        self._ways[source,].observe(seconds)
+
     def chat(self, rule: str, outcome: str) -> None:
         """Count the outcome of a dispatch; past 200 rules the label is `_other`, so that series stay bounded."""
         if rule not in self._rules:
@@ -92,4 +103,4 @@ class Metrics:
                 rule = "_other"
             else:
                 self._rules.add(rule)
-        self._chats.labels(rule, outcome).inc()
+        self._chats[rule, outcome].inc()

@@ -1,5 +1,8 @@
 """What follows from one attempt: only legal moves, nothing told twice or not at all, no blind retry."""
 
+import json
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -157,6 +160,27 @@ def test_the_stamp_is_added_to_meta_and_the_rest_is_kept() -> None:
     assert body == (
         b'{"trigger":{"type":"connector","meta":{"a":1,"relay":{"dispatch":"0199-d","run":1,"event":"0199-e"}}}}'
     )
+
+
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("aé\u2028\x01"),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(value=_JSON, depth=st.sampled_from([0, 150, 240, 300]))
+def test_what_is_sent_says_what_was_rendered_however_deep(value: object, depth: int) -> None:
+    for _ in range(depth):
+        value = [value]
+    meta = {"value": value, "many": 10**4_000}
+    dispatch = replace(make_claim().dispatch, body=json.dumps({"trigger": {"type": "connector", "meta": meta}}))
+    sent = json.loads(stamp_body(dispatch))["trigger"]["meta"]
+    assert sent.pop("relay") == {"dispatch": "0199-d", "run": 1, "event": "0199-e"}
+    assert json.dumps(sent) == json.dumps(meta)
 
 
 def test_a_trigger_without_meta_is_sent_as_it_is() -> None:
