@@ -23,6 +23,7 @@ from sqlalchemy.pool import StaticPool
 from relay.errors import Unavailable
 from relay.ledger.commit import Work
 from relay.ledger.faults import Unusable, away, describe, is_away
+from relay.ledger.sql import send
 
 T = TypeVar("T")
 Clock = Callable[[], int]
@@ -150,7 +151,7 @@ def _connect(path: str, begin: str, *, wait: float, cache: int) -> Connection:
         poolclass=StaticPool,
         hide_parameters=True,
     )
-    event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(begin))
+    event.listen(engine, "begin", lambda conn: send(conn, begin))
     return engine.connect()
 
 

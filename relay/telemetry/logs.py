@@ -4,6 +4,7 @@ Levels: a step that went well is `info`, one that a person should look at `warni
 """
 
 import asyncio
+import atexit
 import json
 import logging
 import sys
@@ -22,12 +23,15 @@ __all__ = ["Log", "configure", "get_log"]
 
 Line = MutableMapping[str, Any]
 
+_PATIENCE: Final = 0.02
+"""Seconds for which a line of what went well may wait for others: each write is a call of the system."""
+
 
 class _Sink:
     """Where lines go: `stream`, or what stderr is at the moment.
 
-    What went well is written once per turn of the event loop, all of its lines at once; a line that a person should
-    look at is written with those before it without delay, as is one that no loop turns for.
+    What went well is written within 20 ms, all that was said meanwhile at once; a line that a person should look at is
+    written with those before it without delay, as is one that no loop turns for.
 
     A line that cannot be written (a full disk, a pipe that nobody reads any more) is lost: what it tells of has
     happened, and failing now would only make the sender repeat it. The next line is tried again.
@@ -36,14 +40,19 @@ class _Sink:
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self._waiting: list[str] = []
+        self._promised: asyncio.AbstractEventLoop | None = None
+        atexit.register(self._write_all)
 
     def info(self, line: str) -> None:
         self._waiting.append(line)
-        if len(self._waiting) == 1:
-            try:
-                asyncio.get_running_loop().call_soon(self._write_all)
-            except RuntimeError:  # no loop turns in this thread
-                self._write_all()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # no loop turns in this thread
+            self._write_all()
+            return
+        if loop is not self._promised:
+            self._promised = loop
+            loop.call_later(_PATIENCE, self._write_all)
 
     def warning(self, line: str) -> None:
         self._waiting.append(line)
@@ -60,7 +69,7 @@ class _Sink:
         self._write_all()
 
     def _write_all(self) -> None:
-        lines, self._waiting = self._waiting, []
+        lines, self._waiting, self._promised = self._waiting, [], None
         if lines:
             with suppress(OSError, ValueError):
                 stream = self._stream or sys.stderr

@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 import structlog
@@ -79,15 +81,52 @@ def test_no_value_fails_a_line():
     assert "hush" not in out.getvalue()
 
 
-async def test_good_news_waits_for_the_end_of_the_turn_and_bad_news_takes_it_along():
+def told(out):
+    return [json.loads(line)["event"] for line in out.getvalue().splitlines()]
+
+
+async def test_good_news_waits_a_moment_and_bad_news_takes_it_along():
     out = io.StringIO()
     configure("info", "json", out)
     log = get_log()
     log.info("one")
     log.info("two")
-    assert out.getvalue() == ""
-    await asyncio.sleep(0)
-    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["one", "two"]
+    assert told(out) == []
+    async with asyncio.timeout(10):
+        while not told(out):
+            await asyncio.sleep(0.001)
+    assert told(out) == ["one", "two"]
     log.info("three")
     log.warning("four")
-    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["one", "two", "three", "four"]
+    assert told(out) == ["one", "two", "three", "four"]
+
+
+def test_what_waits_when_its_loop_ends_comes_with_the_next_line():
+    out = io.StringIO()
+    configure("info", "json", out)
+
+    async def say(event, *, wait):
+        get_log().info(event)
+        async with asyncio.timeout(10):
+            while wait and not told(out):
+                await asyncio.sleep(0.001)
+
+    asyncio.run(say("one", wait=False))
+    assert told(out) == []
+    asyncio.run(say("two", wait=True))
+    assert told(out) == ["one", "two"]
+
+
+def test_what_waits_when_the_process_ends_is_written():
+    code = """if True:
+        import asyncio
+        from relay.telemetry import configure, get_log
+
+        async def main():
+            get_log().info("service.stopped")
+
+        configure("info", "json")
+        asyncio.run(main())
+    """
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+    assert json.loads(ended.stderr)["event"] == "service.stopped"
