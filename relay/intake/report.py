@@ -1,6 +1,7 @@
 """What became of events, for the log and the metrics."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from logging import DEBUG
 from typing import Final
@@ -33,30 +34,43 @@ class Reports:
 
     def _tell(self) -> None:
         waiting, self._waiting = self._waiting, []
-        in_detail = log.is_enabled_for(DEBUG)
+        in_detail, info = log.is_enabled_for(DEBUG), log.info
         for entry, receipt in waiting:
-            line = self._tell_event(entry.event, receipt)
+            line = _line(entry.event, receipt)
+            rules = [rule for _, rule in receipt.dispatches]
+            if receipt.status is EventStatus.UNREADABLE:
+                log.warning("event.unreadable", reason=entry.event.unreadable, **line)
+            else:
+                info(_LINES[receipt.status], rules=rules, **line)
+            if receipt.conflict:
+                log.warning("event.conflict", what="the same id came with another body; the first one counts", **line)
             if receipt.status is EventStatus.ACCEPTED:
                 for dispatch in entry.dispatches:
                     if in_detail or dispatch.failure is not None:
                         self._tell_dispatch(dispatch, line)
+        self._count(waiting)
 
-    def _tell_event(self, event: Event, receipt: Receipt) -> Line:
-        """The count and the line of an event; gives what every line about it says."""
-        self._metrics.event(event.source, receipt.status, event.received_at)
-        line = {"event_id": receipt.id, "source": event.source, "trace_id": trace_id(event.traceparent)}
-        full = line | {"type": event.type, "external_id": event.external_id}
-        if receipt.status is EventStatus.UNREADABLE:
-            log.warning("event.unreadable", reason=event.unreadable, **full)
-        else:
-            log.info(_LINES[receipt.status], rules=[rule for _, rule in receipt.dispatches], **full)
-        if receipt.conflict:
-            log.warning("event.conflict", what="the same id came with another body; the first one counts", **full)
-        return line
+    def _count(self, told: Sequence[tuple[Entry, Receipt]]) -> None:
+        """All of a kind at once."""
+        outcomes = Counter((entry.event.source, receipt.status) for entry, receipt in told)
+        latest = {entry.event.source: entry.event.received_at for entry, _ in told}
+        for (source, outcome), count in outcomes.items():
+            self._metrics.events(source, outcome, count, latest[source])
 
     def _tell_dispatch(self, dispatch: Dispatch, line: Line) -> None:
-        named = line | {"dispatch_id": dispatch.id, "rule": dispatch.rule}
+        about = {key: line[key] for key in ("event_id", "source", "trace_id")}
+        named = about | {"dispatch_id": dispatch.id, "rule": dispatch.rule}
         log.debug("rule.matched", **named)
         if dispatch.failure is not None:
             self._metrics.chat(dispatch.rule, "failed")
             log.error("chat.failed", code=dispatch.failure.code, error=dispatch.failure.message, **named)
+
+
+def _line(event: Event, receipt: Receipt) -> Line:
+    return {
+        "event_id": receipt.id,
+        "source": event.source,
+        "trace_id": trace_id(event.traceparent),
+        "type": event.type,
+        "external_id": event.external_id,
+    }

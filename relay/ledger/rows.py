@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from pydantic_core import from_json, to_json
+
 from relay.ledger.schema import dispatches, events
 from relay.ledger.sql import Columns, Found, Row
 from relay.model import About, Claim, Dispatch, Entry, Event, Failure, ParkReason, Result, ResultType, State
@@ -189,7 +191,7 @@ def result_columns(told: Sequence[Result], now: int) -> Columns:
         "dispatch_id": [each.dispatch_id for each in told],
         "time": [each.time for each in told],
         "routing_key": [each.routing_key for each in told],
-        "data": [encode(dict(each.data)) for each in told],
+        "data": [to_json(dict(each.data)).decode() for each in told],
         "correlation_id": [each.correlation_id for each in told],
         "reply_to": [each.reply_to for each in told],
         "traceparent": [each.traceparent for each in told],
@@ -207,7 +209,7 @@ def result_of(row: Found) -> Result:
         event_id=row["event_id"],
         time=row["time"],
         routing_key=row["routing_key"],
-        data=json.loads(row["data"]),
+        data=from_json(row["data"]),
         dispatch_id=row["dispatch_id"],
         correlation_id=row["correlation_id"],
         reply_to=row["reply_to"],

@@ -83,9 +83,9 @@ class Metrics:
         self.build_info = Gauge("relay_build_info", "The running version.", ["version"], registry=registry)
         self._rules: set[str] = set()
 
-    def event(self, source: str, outcome: str, received_at: int) -> None:
-        """Count an event that came in at `received_at`, in milliseconds since the epoch."""
-        self._events[source, outcome].inc()
+    def events(self, source: str, outcome: str, count: int, received_at: int) -> None:
+        """Count events, the last of which came in at `received_at`, in milliseconds since the epoch."""
+        self._events[source, outcome].inc(count)
         self._last_event[source,].set(received_at / 1_000)
 
     def called(self, outcome: str, seconds: float) -> None:
