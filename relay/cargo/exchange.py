@@ -107,6 +107,8 @@ class Exchange:
 
 async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
     """The body, inflated. Raises Unknown when it is larger than `most` bytes."""
+    if response.content.is_eof() and response.content.total_bytes <= most:
+        return response.content.read_nowait()
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from logging import DEBUG
 
 from relay.dispatch import outcome
 from relay.dispatch.gate import Gate
@@ -145,7 +146,8 @@ class Worker:
         return left > self._policy.timeout + self._policy.margin
 
     async def _create(self, claim: Claim) -> outcome.Outcome:
-        log.debug("chat.attempted", attempt=claim.attempts, **_about(claim))
+        if log.is_enabled_for(DEBUG):
+            log.debug("chat.attempted", attempt=claim.attempts, **_about(claim))
         try:
             return await self._chats.create(stamp_body(claim.dispatch))
         except Denied:

@@ -23,11 +23,12 @@ class SqlLedger(SqlArchive):
     def __init__(self, store: Store, terms: Terms) -> None:
         self.terms = terms
         self._store = store
-        self._record: Lane[Move, Recorded] = Lane(partial(record.record, terms=terms))
+        fresh = outbox.Fresh()
+        self._record: Lane[Move, Recorded] = Lane(partial(record.record, terms=terms, fresh=fresh))
         self._settle: Lane[Settled, None] = Lane(outbox.settle, patience=_PATIENCE)
         self._accept: Lane[inbox.Delivery, list[Receipt]] = Lane(partial(inbox.accept, terms=terms), most=128)
         self._claim: Lane[int, list[Claim]] = Lane(partial(work.claim, terms=terms))
-        self._due: Lane[int, list[Due]] = Lane(outbox.due)
+        self._due: Lane[int, list[Due]] = Lane(partial(outbox.due, fresh=fresh))
         self._reject: Lane[Rejection, None] = Lane(refused.reject)
         self._sequence: Lane[None, bool] = Lane(outbox.sequence)
         first_what_frees = (self._record, self._settle, self._accept, self._claim, self._due, self._reject)

@@ -1,7 +1,7 @@
 """Results and their deliveries: put in with the commit that made them, leased, settled, followed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from typing import Final
 
@@ -43,6 +43,28 @@ _LEASE: Final = (
 _AFTER: Final = (
     select(results).where(results.c.position > bindparam("after")).order_by(results.c.position).limit(bindparam("most"))
 )
+
+
+class Fresh:
+    """Results that this replica put into the ledger lately, so that they need not be read again to be told.
+
+    They never change, and only what the ledger hands out is looked up here: what a rollback took back does no harm.
+    """
+
+    def __init__(self, most: int = 1_000) -> None:
+        self._most = most
+        self._results: dict[str, Result] = {}
+
+    def keep(self, told: Sequence[Result]) -> None:
+        """Remember these; the oldest go when there are too many."""
+        for result in told:
+            self._results[result.id] = result
+        for oldest in list(islice(self._results, max(0, len(self._results) - self._most))):
+            del self._results[oldest]
+
+    def take(self, ids: Iterable[str]) -> dict[str, Result]:
+        """Those of them that are known, which are then forgotten."""
+        return {key: self._results.pop(key) for key in ids if key in self._results}
 
 
 def enqueue(conn: Connection, now: int, told: Sequence[Result], terms: Terms) -> None:
@@ -90,10 +112,12 @@ def _by_place(row: Row) -> tuple[str, str]:
     return row["of"], row["at"]
 
 
-def due(conn: Connection, now: int, asks: Sequence[int]) -> list[list[Due]]:
+def due(conn: Connection, now: int, asks: Sequence[int], *, fresh: Fresh) -> list[list[Due]]:
     """Lease what is due, oldest first, and share it among those who asked."""
     rows = run(conn, _LEASE, {"now": now, "until": now + LEASE, "most": sum(asks)})
-    told = _results(conn, [row["result_id"] for row in rows])
+    ids = {row["result_id"] for row in rows}
+    told = fresh.take(ids)
+    told |= _results(conn, ids - told.keys())
     oldest_first = sorted(rows, key=lambda row: (row["created_at"], row["result_id"]))
     leased = (_due(row, told[row["result_id"]], now) for row in oldest_first)
     return [list(islice(leased, ask)) for ask in asks]
@@ -103,8 +127,8 @@ def _due(row: Found, result: Result, now: int) -> Due:
     return Due(result=result, destination=row["destination"], tries=row["tries"], age=now - row["created_at"])
 
 
-def _results(conn: Connection, ids: Sequence[str]) -> dict[str, Result]:
-    found = run(conn, _BY_IDS, {"ids": padded(sorted(set(ids)))}) if ids else ()
+def _results(conn: Connection, ids: Collection[str]) -> dict[str, Result]:
+    found = run(conn, _BY_IDS, {"ids": padded(sorted(ids))}) if ids else ()
     return {row["id"]: result_of(row) for row in found}
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 
+from relay.ledger.outbox import Fresh
 from relay.ledger.plan import Plan
 from relay.ledger.rows import about_of, dispatch_of
 from relay.ledger.schema import attempts, dispatches, work
@@ -45,13 +46,19 @@ _KEPT: Final = select(attempts.c.dispatch_id, attempts.c.chat_uuid, attempts.c.e
 )
 
 
-def record(conn: Connection, now: int, moves: Sequence[Move], *, terms: Terms) -> list[Recorded]:
-    """Apply moves in their order. Raises ValueError for one that no state allows."""
+def record(
+    conn: Connection, now: int, moves: Sequence[Move], *, terms: Terms, fresh: Fresh | None = None
+) -> list[Recorded]:
+    """Apply moves in their order; `fresh` learns what is to be told. Raises ValueError for one that no state allows."""
     for move in moves:
         _check(move)
     answers: dict[int, Recorded] = {}
     for turn in _turns(moves):
-        answers |= _record(conn, now, turn, terms)
+        plan = Plan(now)
+        answers |= _record(conn, plan, turn)
+        plan.write(conn, terms)
+        if fresh is not None and terms.publish:
+            fresh.keep(plan.results)
     return [answers[index] for index in range(len(moves))]
 
 
@@ -75,14 +82,11 @@ def _turns(moves: Sequence[Move]) -> Iterator[Turn]:
         left = later
 
 
-def _record(conn: Connection, now: int, turn: Turn, terms: Terms) -> dict[int, Recorded]:
+def _record(conn: Connection, plan: Plan, turn: Turn) -> dict[int, Recorded]:
     rows = _read(conn, _WORK, [move.dispatch_id for _, move in turn], "dispatch_id")
     fits = [(index, move) for index, move in turn if _fits(rows.get(move.dispatch_id), move)]
     late = [(index, move) for index, move in turn if not _fits(rows.get(move.dispatch_id), move)]
-    plan = Plan(now)
-    answers = _record_fitting(conn, plan, fits, rows) | _record_late(conn, plan, late, rows)
-    plan.write(conn, terms)
-    return answers
+    return _record_fitting(conn, plan, fits, rows) | _record_late(conn, plan, late, rows)
 
 
 def _read(conn: Connection, statement: Any, ids: Sequence[str], key: str) -> dict[str, Found]:

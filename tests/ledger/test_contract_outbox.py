@@ -6,8 +6,8 @@ from dataclasses import replace
 from sqlalchemy import select
 
 from relay.ledger.schema import outbox, results
-from relay.model import Settled
-from tests.ledger.build import created, make_entry
+from relay.model import Failure, Recorded, ResultType, Settled, State, Verdict, tell
+from tests.ledger.build import created, make_entry, move
 
 
 async def tell_one(ledger, **rest):
@@ -30,6 +30,42 @@ async def test_a_result_is_due_once_per_destination(ledger):
         ("answers", result.id),
     }
     assert await ledger.due(10) == [], "both are leased"
+
+
+async def test_what_is_handed_out_is_what_is_kept(ledger):
+    """Also by the replica that put it in, which need not read it again, and after more than it remembers."""
+    told = [await tell_one(ledger, reply_to="answers") for _ in range(3)]
+    await ledger.accept([make_entry() for _ in range(1_100)])
+    while claims := await ledger.claim(100):
+        moves = [created(claim) for claim in claims]
+        await asyncio.gather(*(ledger.record(one) for one in moves))
+        told += [one.results[0] for one in moves]
+    handed = [due for most in (2, 5, 2_000) for due in await ledger.due(most)]
+    kept = {result.id: result for _, result in await ledger.follow(0, 2_000)}
+    assert len(handed) == len({(due.destination, due.result.id) for due in handed}) == len(told) + 3
+    assert {due.result.id for due in handed} == {result.id for result in told}
+    assert all(due.result == kept[due.result.id] for due in handed)
+
+
+async def test_a_failure_that_found_a_chat_is_handed_out_as_the_chat(ledger, clock):
+    """A replica made a chat after its lease was lost; the one that took over met a refusal, told under the same id."""
+    await ledger.accept([make_entry()])
+    [lost] = await ledger.claim(1)
+    clock.now += 10**6
+    await ledger.sweep()
+    clock.now += 10**6
+    [doubt] = await ledger.doubts(1)
+    await ledger.record(move(doubt.claim, State.WAITING, due_in=0))
+    [again] = await ledger.claim(1)
+    assert await ledger.record(created(lost)) is Recorded.LATE, "it waits for what the other one records"
+    failure = Failure("refused", "no")
+    told = tell.failed(again.about, again.dispatch, failure, attempts=2, now=clock.now)
+    refused = move(again, State.FAILED, verdict=Verdict.PERMANENT, failure=failure, results=(told,))
+    assert await ledger.record(refused) is Recorded.ADOPTED
+    [due] = await ledger.due(10)
+    [(_, kept)] = await ledger.follow(0, 10)
+    assert (due.result.id, due.result.type) == (told.id, ResultType.CREATED)
+    assert due.result == kept
 
 
 async def test_a_confirmed_delivery_is_over(ledger, clock):
