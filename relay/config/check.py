@@ -16,6 +16,10 @@ from relay.rules.check import Known, inspect_template
 
 _LISTENERS: Final = ("hooks", "health", "ops")
 _GLOB: Final = frozenset("*?[")
+_WITHOUT_TLS: Final = (
+    ("broker", "amqp://", "nothing is encrypted; write amqps:// into broker.url"),
+    ("ledger", "sqlite://", "it is for PostgreSQL; leave it out"),
+)
 
 
 def check(draft: Draft) -> None:
@@ -70,6 +74,15 @@ def _check_broker(draft: Draft) -> None:
             draft.fault((*path, "queue"), "is where results go (results.queue): Relay would read what it wrote")
     if not present and isinstance(find(draft.root, ("results",)), Branch):
         draft.fault(("results",), "has no effect without a broker: results are at GET /api/results", warn=True)
+
+
+def _check_tls(draft: Draft) -> None:
+    """Whoever names authorities believes that the connection is encrypted."""
+    for name, plain, told in _WITHOUT_TLS:
+        block = draft.blocks.get(name)
+        whole = draft.whole(name, "url") and not draft.opaque(name, "url")
+        if block is not None and block.ca_file is not None and whole and block.url.startswith(plain):
+            draft.fault((name, "ca_file"), f"has no effect with {plain}: {told}", warn=True)
 
 
 def _check_webhooks(draft: Draft) -> None:
@@ -183,6 +196,7 @@ _CHECKS: Final[tuple[Callable[[Draft], Any], ...]] = (
     _check_listeners,
     _check_durations,
     _check_broker,
+    _check_tls,
     _check_webhooks,
     _check_events,
     _check_rules,

@@ -1,11 +1,14 @@
 """XML to the same tree each time: local names, declared lists, no entities."""
 
-from typing import Any
+from typing import Any, Final
 from xml.parsers.expat import ExpatError
 
 import xmltodict
 
 from relay.schemes.document import DEEPEST, Unreadable, decode, require_shallow, too_deep
+
+_MOST: Final = 20_000
+"""Elements. Where the proof is inside, a stranger's body is parsed before it is proved; this many take 60 ms."""
 
 
 def parse(raw: bytes, charset: str, lists: frozenset[str]) -> dict[str, Any]:
@@ -13,13 +16,16 @@ def parse(raw: bytes, charset: str, lists: frozenset[str]) -> dict[str, Any]:
 
     An element with neither children nor attributes is its text (null when empty); one in `lists`, or that comes
     several times, is a list. Namespaces and their prefixes are left out, so that a sender may choose others.
-    Raises `Unreadable`: `xml`, `charset`, `depth`, `empty`. Document types and entities are refused.
+    Raises `Unreadable`: `xml` (also for more than 20,000 elements), `charset`, `depth`, `empty`. Document types and
+    entities are refused.
     """
     text = decode(raw, charset)
     if not text.strip():
         raise Unreadable("empty", "the body is empty; it must be XML")
     if "<!DOCTYPE" in text:
         raise Unreadable("xml", "the body has a document type, which is not read here: entities could come with it")
+    if text.count("</") + text.count("/>") > _MOST:
+        raise Unreadable("xml", f"the body has more than {_MOST} elements")
     try:
         found = xmltodict.parse(
             text.encode(),

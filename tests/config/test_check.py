@@ -110,6 +110,8 @@ def test_a_fault_is_told_at_its_place(told, blocks, line):
         ({"rules": ""}, "3:1: rules: there are none: every event is kept as unmatched"),
         ({"sources": "{}", "rules": ""}, "2:1: sources: there are none: nothing can come in"),
         ({"results": "{queue: null}"}, "4:1: results: has no effect without a broker"),
+        ({"broker": "{url: 'amqp://x', ca_file: a.pem}"}, "4:36: broker.ca_file: has no effect with amqp://"),
+        ({"ledger": "{url: 'sqlite:///x', ca_file: a.pem}"}, "4:39: ledger.ca_file: has no effect with sqlite://"),
     ],
 )
 def test_a_surprise_is_a_warning(told, blocks, line):
