@@ -113,8 +113,7 @@ def _send_many(conn: Connection, text: str, rows: list[tuple[Any, ...]]) -> int:
 
 
 def _driver(conn: Connection) -> sqlite3.Connection:
-    driver: Any = conn.connection.dbapi_connection
-    return cast(sqlite3.Connection, driver)
+    return cast(sqlite3.Connection, conn.connection.dbapi_connection)
 
 
 def _told(text: str, error: sqlite3.Error) -> BaseException:
