@@ -20,7 +20,7 @@ Clock = Callable[[Connection], int]
 _CONNECT_FOR: Final = 5.0
 _ANSWER_FOR: Final = 30.0
 _TRIES: Final = 5
-_NOW: Final = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+_NOW: Final = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
 _SETTINGS: Final = {
     "application_name": "relay",
     "synchronous_commit": "on",
