@@ -50,7 +50,7 @@ def decode(body: bytes, charset: str) -> str:
     if name not in _CHARSETS:
         raise Unreadable("charset", f"the charset {charset[:40]!r} is not known; send UTF-8")
     try:
-        return body.decode("utf-8-sig" if name in {"utf-8", "utf8"} else name).removeprefix("\ufeff")
+        return body.decode(name).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise Unreadable("charset", f"the body is not {name}: {error.reason} at byte {error.start}") from None
 
