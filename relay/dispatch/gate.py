@@ -1,7 +1,8 @@
 """Global trouble is global: refused credentials and an open circuit pause all sending, on every replica.
 
 Whatever paused, a probe (`GET /ai/chats/list?limit=1`) that Cargo answers ends the pause; after an open circuit
-one dispatch goes first.
+one dispatch goes first. One replica probes, under a lease that lasts for its wait and one call: when it dies, another
+goes on about when the next probe would have been.
 """
 
 import asyncio
@@ -19,7 +20,6 @@ log = get_log()
 UNAUTHORIZED = "unauthorized"
 CIRCUIT = "circuit"
 _POLL = 1.0
-_LEASE = 60_000
 
 
 class Gate:
@@ -79,7 +79,7 @@ class Gate:
         while True:
             try:
                 await self.look()
-                if self.paused and await self._work.lease("prober", _LEASE):
+                if self.paused and await self._work.lease("prober", self._policy.lease):
                     await self._probe_until_open()
             except Unavailable as error:
                 log.warning("ledger.unavailable", part="gate", error=str(error))
@@ -100,8 +100,9 @@ class Gate:
                 log.info("cargo.probed", paused=self.paused, error=str(error))
                 tries += 1
                 wait = max(500, backoff(tries, first=1_000, cap=30_000, random=self._policy.random))
+                if not await self._work.lease("prober", wait + self._policy.lease):
+                    return
                 await self._sleep(wait / 1_000)
-                await self._work.lease("prober", _LEASE)
                 await self.look()
                 continue
             for reason in self.paused:
