@@ -20,7 +20,8 @@ def stamp_body(dispatch: Dispatch) -> bytes:
     try:
         return to_json(_stamped(dispatch, from_json(dispatch.body)))
     except ValueError:  # it nests deeper than pydantic goes, which is four times as fast
-        return json.dumps(_stamped(dispatch, json.loads(dispatch.body)), ensure_ascii=False).encode()
+        body = _stamped(dispatch, json.loads(dispatch.body))
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _stamped(dispatch: Dispatch, body: dict[str, Any]) -> dict[str, Any]:

@@ -178,7 +178,9 @@ def test_what_is_sent_says_what_was_rendered_however_deep(value: object, depth: 
         value = [value]
     meta = {"value": value, "many": 10**4_000}
     dispatch = replace(make_claim().dispatch, body=json.dumps({"trigger": {"type": "connector", "meta": meta}}))
-    sent = json.loads(stamp_body(dispatch))["trigger"]["meta"]
+    body = stamp_body(dispatch)
+    assert b'","run":1,"' in body, "it is compact"
+    sent = json.loads(body)["trigger"]["meta"]
     assert sent.pop("relay") == {"dispatch": "0199-d", "run": 1, "event": "0199-e"}
     assert json.dumps(sent) == json.dumps(meta)
 
