@@ -77,7 +77,7 @@ class Reconciler:
             for trigger_type, group in groupby(doubts, _trigger_type):
                 await self._look(trigger_type, list(group))
         finally:
-            with suppress(Unavailable):
+            with suppress(Unavailable):  # then it ends by itself
                 await self._work.release("scanner")
 
     async def _take_turn(self) -> bool:

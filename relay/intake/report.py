@@ -58,8 +58,7 @@ class Reports:
             self._metrics.events(source, outcome, count, latest[source])
 
     def _tell_dispatch(self, dispatch: Dispatch, line: Line) -> None:
-        about = {key: line[key] for key in ("event_id", "source", "trace_id")}
-        named = about | {"dispatch_id": dispatch.id, "rule": dispatch.rule}
+        named = line | {"dispatch_id": dispatch.id, "rule": dispatch.rule}
         log.debug("rule.matched", **named)
         if dispatch.failure is not None:
             self._metrics.chat(dispatch.rule, "failed")

@@ -89,7 +89,7 @@ def scalar(conn: Connection, statement: ClauseElement, values: Row | None = None
 def send(conn: Connection, text: str, values: Sequence[Any] = ()) -> Sequence[Found]:
     """A statement as its driver takes it, and the rows that it gives.
 
-    To SQLite it goes past SQLAlchemy, with which around it a small one takes eight times as long.
+    To SQLite it goes past SQLAlchemy, through which a small one takes eight times as long.
     """
     if not is_alone(conn):
         result = conn.exec_driver_sql(text, tuple(values))

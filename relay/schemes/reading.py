@@ -79,11 +79,11 @@ def read(body: bytes, content_type: str, encoding: str | None, *, most: int, lis
     for a content encoding or type that is not read here.
     """
     kind = media(content_type)
-    raw = body if encoding is None else inflate(body, encoding, most)
-    if kind.form is Form.JSON:
-        verbatim = kind.charset.lower() == "utf-8" and not raw.startswith(BOM_UTF8)
-        return Reading(parse(raw, kind.charset), raw, kind.form, verbatim)
+    raw = inflate(body, encoding, most)
     match kind.form:
+        case Form.JSON:
+            verbatim = kind.charset.lower() == "utf-8" and not raw.startswith(BOM_UTF8)
+            return Reading(parse(raw, kind.charset), raw, kind.form, verbatim)
         case Form.FIELDS:
             return Reading(form.fields(raw, kind.charset), raw, kind.form)
         case Form.PARTS:

@@ -51,7 +51,7 @@ class Headers(Mapping[str, tuple[str, ...]]):
 
     def first(self, name: str) -> str | None:
         """The first value of `name` (given in lower case), None when there is none."""
-        values = self._values.get(name)
+        values = self.all(name)
         return values[0] if values else None
 
     def sole(self, name: str, what: str) -> str:
@@ -60,7 +60,7 @@ class Headers(Mapping[str, tuple[str, ...]]):
         Raises `Rejected` (401): `<what>_missing` when there is none or an empty one, `header_repeated` when there are
         several, because then sender and receiver may each mean another one.
         """
-        values = self._values.get(name, ())
+        values = self.all(name)
         if len(values) > 1:
             raise Rejected(
                 f"the header {name} is there {len(values)} times",

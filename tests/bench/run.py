@@ -133,10 +133,10 @@ def bench_accept(folder: Path) -> None:
             load(url, 500)
         rounds = [{url: load(url, EVENTS) for url in (bare, fast, ours)} for _ in range(ROUNDS)]
     rates = {url: [EVENTS / each[url]["seconds"] for each in rounds] for url in (bare, fast, ours)}
-    answers = sum((Counter(each[ours]["statuses"]) for each in rounds), Counter())
+    statuses = sum((Counter(each[ours]["statuses"]) for each in rounds), Counter())
     say(compare("(a) webhooks accepted", rates[ours], "bare handler", rates[bare], target=0.25))
     say(compare("    the same", rates[ours], "bare handler on uvloop, as relay serve", rates[fast]))
-    say(f"    answers: {dict(answers)}, p99 {median(each[ours]['p99'] for each in rounds):.1f} ms at 64 connections")
+    say(f"    answers: {dict(statuses)}, p99 {median(each[ours]['p99'] for each in rounds):.1f} ms at 64 connections")
 
 
 def compare(what: str, ours: Sequence[float], floor: str, theirs: Sequence[float], target: float | None = None) -> str:
