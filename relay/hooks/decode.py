@@ -147,14 +147,14 @@ def _event(hook: Hook, scheme: Scheme, request: Request, found: _Found, content_
     return Event(
         id=id,
         source=hook.name,
-        external_id=_clean(identity.external_id),
-        type=_clean(identity.type),
+        external_id=clean(identity.external_id),
+        type=clean(identity.type),
         data=found.data,
         raw=found.raw,
         digest=hashlib.sha256(found.raw).digest(),
         received_at=request.received_at,
-        origin=_clean(found.origin),
-        subject=_clean(identity.subject),
+        origin=clean(found.origin),
+        subject=clean(identity.subject),
         time=identity.time,
         content_type=found.content_type or content_type or _JSON,
         headers=keep(request.headers, scheme.secret_headers),
@@ -174,15 +174,11 @@ def _apply(hook: Hook, event: Event) -> Event:
         raise Unreadable("template", f"a template under `event` of source {hook.name} failed: {error}") from None
     return replace(
         event,
-        external_id=_clean(text_of(told.get("id"))) or event.external_id,
-        type=_clean(text_of(told.get("type"))) or event.type,
-        subject=_clean(text_of(told.get("subject"))) or event.subject,
+        external_id=clean(text_of(told.get("id"))) or event.external_id,
+        type=clean(text_of(told.get("type"))) or event.type,
+        subject=clean(text_of(told.get("subject"))) or event.subject,
         time=moment.find(told.get("time")) or event.time,
     )
-
-
-def _clean(text: str | None) -> str | None:
-    return None if text is None else clean(text)
 
 
 def _dump(value: Any) -> bytes:

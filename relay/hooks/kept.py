@@ -2,9 +2,11 @@
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from relay.schemes import Headers
+
+Text = TypeVar("Text", str, str | None)
 
 _MOST: Final = 64
 _SPACE: Final = 8 << 10
@@ -16,12 +18,20 @@ def keep(headers: Headers, secret: frozenset[str]) -> dict[str, str]:
 
     `secret` are the names that the scheme knows to be credentials; names that speak of one are left out as well.
     """
+    harmless = _harmless(tuple(headers), secret)
+    kept = {name: ", ".join(values) for name, values in headers.items() if name in harmless}
+    whole = "".join([*kept, *kept.values()])
+    if whole.isascii() and "\0" not in whole and len(whole) <= _SPACE and len(kept) <= _MOST:
+        return kept
+    return _bounded(kept)
+
+
+def _bounded(found: dict[str, str]) -> dict[str, str]:
+    """The first of them that are within bounds, cleaned."""
     kept: dict[str, str] = {}
     space = _SPACE
-    for name, values in headers.items():
-        if name in secret or _speaks(name):
-            continue
-        value = clean(values[0] if len(values) == 1 else ", ".join(values))
+    for name, text in found.items():
+        value = clean(text)
         space -= len(name) + len(value)
         if space < 0 or len(kept) == _MOST:
             break
@@ -29,10 +39,10 @@ def keep(headers: Headers, secret: frozenset[str]) -> dict[str, str]:
     return kept
 
 
-def clean(text: str) -> str:
+def clean(text: Text) -> Text:
     """The text without NUL, and with a mark for each byte that is no UTF-8."""
-    if text.isascii():
-        return text.replace("\0", "") if "\0" in text else text
+    if text is None or (text.isascii() and "\0" not in text):
+        return text
     whole = text.encode("utf-8", "surrogateescape") if _escaped(text) else text.encode("utf-8", "replace")
     return whole.decode("utf-8", "replace").replace("\0", "")
 
@@ -42,6 +52,7 @@ def _escaped(text: str) -> bool:
     return all("\udc80" <= character <= "\udcff" for character in text if "\ud800" <= character <= "\udfff")
 
 
-@lru_cache(maxsize=1024)
-def _speaks(name: str) -> bool:
-    return _CREDENTIAL.search(name) is not None
+@lru_cache(maxsize=128)
+def _harmless(names: tuple[str, ...], secret: frozenset[str]) -> frozenset[str]:
+    """The names that are kept; a sender's requests all have the same."""
+    return frozenset(name for name in names if name not in secret and not _CREDENTIAL.search(name))

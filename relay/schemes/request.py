@@ -1,6 +1,6 @@
 """A request as a scheme judges it: raw, and read only by a scheme that must look inside to judge."""
 
-from collections.abc import ItemsView, Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -15,10 +15,10 @@ class Headers(Mapping[str, tuple[str, ...]]):
     __slots__ = ("_values",)
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._values: dict[str, tuple[str, ...]] = {}
-        for name, value in pairs:
-            key = name.lower()
-            self._values[key] = (*self._values[key], value) if key in self._values else (value,)
+        flat = list(pairs)
+        self._values: dict[str, tuple[str, ...]] = {name.lower(): (value,) for name, value in flat}
+        if len(self._values) < len(flat):
+            self._values = _gathered(flat)
 
     @classmethod
     def of(cls, values: Mapping[str, str]) -> Self:
@@ -51,7 +51,7 @@ class Headers(Mapping[str, tuple[str, ...]]):
 
     def first(self, name: str) -> str | None:
         """The first value of `name` (given in lower case), None when there is none."""
-        values = self.all(name)
+        values = self._values.get(name)
         return values[0] if values else None
 
     def sole(self, name: str, what: str) -> str:
@@ -60,7 +60,7 @@ class Headers(Mapping[str, tuple[str, ...]]):
         Raises `Rejected` (401): `<what>_missing` when there is none or an empty one, `header_repeated` when there are
         several, because then sender and receiver may each mean another one.
         """
-        values = self.all(name)
+        values = self._values.get(name, ())
         if len(values) > 1:
             raise Rejected(
                 f"the header {name} is there {len(values)} times",
@@ -77,6 +77,15 @@ class Headers(Mapping[str, tuple[str, ...]]):
                 hint=f"the sender does not sign, a proxy drops {name}, or the source has the wrong scheme",
             )
         return value
+
+
+def _gathered(flat: Sequence[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    """All values of each name, where one is there several times."""
+    values: dict[str, tuple[str, ...]] = {}
+    for name, value in flat:
+        key = name.lower()
+        values[key] = (*values.get(key, ()), value)
+    return values
 
 
 @dataclass(slots=True)
