@@ -18,7 +18,7 @@ async def receive(request: web.Request, most: int) -> bytes:
         raise too_large(most)
     try:
         if request.content.is_eof():
-            return await request.read()
+            return _bounded(request.content.read_nowait(), most)
         async with asyncio.timeout(_PATIENCE):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
@@ -35,3 +35,9 @@ async def receive(request: web.Request, most: int) -> bytes:
             reason="body_broken",
             hint="the sender hung up, or its chunks are malformed",
         ) from None
+
+
+def _bounded(body: bytes, most: int) -> bytes:
+    if len(body) > most:
+        raise too_large(most)
+    return body

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from relay.units import iso, parse_iso
@@ -25,8 +26,12 @@ WRITE: Final[dict[str, Callable[[int], str]]] = {
 """How a time in milliseconds since the epoch is written in each unit."""
 
 
+@lru_cache(maxsize=256)
 def read(text: str) -> int:
-    """A time as milliseconds since the epoch; which of the forms it has shows by itself. Raises ValueError."""
+    """A time as milliseconds since the epoch; which of the forms it has shows by itself. Raises ValueError.
+
+    The requests of one second have one time of signing.
+    """
     if match := _NUMBER.fullmatch(text):
         number = int(match[1])
         if number >= _MILLISECONDS_FROM:

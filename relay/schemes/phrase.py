@@ -53,6 +53,9 @@ class Scope:
 Piece = Callable[[Scope], bytes | None]
 """One piece of a phrase; None when what it names is not there."""
 
+Text = Callable[[Scope], str | None]
+"""The same where it is no bytes of the body."""
+
 _SLOT: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _KEYED: Final = re.compile(r"""(headers|query|headers_named|pairs|key)\[\s*(["'])(.+?)\2\s*\]""")
 _PATH: Final = re.compile(r"(data|envelope|options)((?:\.[A-Za-z0-9_:@#-]+)+)")
@@ -71,17 +74,26 @@ def split(text: str) -> list[tuple[str, bool]]:
 def compose(text: str) -> Callable[[Scope], bytes]:
     """A signed string. Raises ValueError at once on an unknown name; the function raises `Rejected` (401) on a name
     that is not there."""
-    pieces = [(part, _piece(part) if named else _literal(part.encode())) for part, named in split(text)]
+    parts = split(text)
+    frame = b"".join(b"%b" if named else part.encode().replace(b"%", b"%%") for part, named in parts)
+    slots = [part for part, named in parts if named]
+    pieces = [_piece(name) for name in slots]
 
     def fill(scope: Scope) -> bytes:
-        return b"".join([_need(piece(scope), name) for name, piece in pieces])
+        found = [piece(scope) for piece in pieces]
+        if None in found:
+            raise _missing(slots[found.index(None)])
+        return frame % tuple(found)
 
     return fill
 
 
-def place(text: str) -> Callable[[Scope], str | None]:
+def place(text: str) -> Text:
     """A field: the text with its names filled in, None when one of them is missing or empty. Raises ValueError."""
-    pieces = [_piece(part) if named else _literal(part.encode()) for part, named in split(text)]
+    parts = split(text)
+    if len(parts) == 1 and parts[0][1] and (lone := _text(parts[0][0])):
+        return lambda scope: lone(scope) or None
+    pieces = [_piece(part) if named else _literal(part.encode()) for part, named in parts]
     whole = pieces[0] if len(pieces) == 1 else _joined(pieces)
 
     def find(scope: Scope) -> str | None:
@@ -137,15 +149,13 @@ def text_of(value: Any) -> str | None:
     return str(value) or None
 
 
-def _need(value: bytes | None, name: str) -> bytes:
-    if value is None:
-        raise Rejected(
-            f"{name} is missing, and the signature covers it",
-            status=401,
-            reason="signed_part_missing",
-            hint="the sender does not sign like this, a proxy drops it, or the source has the wrong scheme",
-        )
-    return value
+def _missing(name: str) -> Rejected:
+    return Rejected(
+        f"{name} is missing, and the signature covers it",
+        status=401,
+        reason="signed_part_missing",
+        hint="the sender does not sign like this, a proxy drops it, or the source has the wrong scheme",
+    )
 
 
 def _literal(part: bytes) -> Piece:
@@ -185,39 +195,56 @@ def _filtered(piece: Piece, change: Callable[[bytes, bytes], bytes]) -> Piece:
 def _term(name: str) -> Piece:
     if name in _PLAIN:
         return _PLAIN[name]
-    if match := _KEYED.fullmatch(name):
-        if match[1] not in {"pairs", "key"} and not _TOKEN.fullmatch(match[3]):
-            raise ValueError(f"names {name!r}, which is no header's or parameter's name")
+    if text := _text(name):
+        return _encoded(text)
+    if (match := _KEYED.fullmatch(name)) and match[1] in _LOOKUPS:
         return _LOOKUPS[match[1]](match[3])
-    if match := _PATH.fullmatch(name):
-        return _PATHS[match[1]](match[2][1:].split("."))
     raise ValueError(f"names {name!r}, which is none of {', '.join(_PLAIN)}, headers[...], query[...] and data.<path>")
 
 
-def _header(name: str) -> Piece:
+def _text(name: str) -> Text | None:
+    """What finds a name that is a text by itself, None for another. Raises ValueError for what is no header's name."""
+    if match := _PATH.fullmatch(name):
+        return _PATHS[match[1]](match[2][1:].split("."))
+    if match := _KEYED.fullmatch(name):
+        if match[1] not in {"pairs", "key"} and not _TOKEN.fullmatch(match[3]):
+            raise ValueError(f"names {name!r}, which is no header's or parameter's name")
+        return _TEXTS[match[1]](match[3]) if match[1] in _TEXTS else None
+    return None
+
+
+def _encoded(text: Text) -> Piece:
+    def encode(scope: Scope) -> bytes | None:
+        found = text(scope)
+        return None if found is None else octets(found)
+
+    return encode
+
+
+def _header(name: str) -> Text:
     key = name.lower()
 
-    def find(scope: Scope) -> bytes | None:
+    def find(scope: Scope) -> str | None:
         values = scope.request.headers.all(key)
-        return octets(values[0].strip()) if len(values) == 1 else None
+        return values[0].strip() if len(values) == 1 else None
 
     return find
 
 
-def _query(name: str) -> Piece:
-    return lambda scope: _octets(scope.request.query.get(name))
+def _query(name: str) -> Text:
+    return lambda scope: scope.request.query.get(name)
 
 
-def _data(path: list[str]) -> Piece:
-    return lambda scope: _octets(text_of(dig(scope.data, path)))
+def _data(path: list[str]) -> Text:
+    return lambda scope: text_of(dig(scope.data, path))
 
 
-def _envelope(path: list[str]) -> Piece:
-    return lambda scope: _octets(text_of(dig(scope.request.data, path)))
+def _envelope(path: list[str]) -> Text:
+    return lambda scope: text_of(dig(scope.request.data, path))
 
 
-def _option(path: list[str]) -> Piece:
-    return lambda scope: _octets(scope.options.get(path[0]))
+def _option(path: list[str]) -> Text:
+    return lambda scope: scope.options.get(path[0])
 
 
 def _pairs(keys: str) -> Piece:
@@ -291,10 +318,6 @@ def _path(scope: Scope) -> bytes | None:
     return octets(f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/")
 
 
-def _octets(text: str | None) -> bytes | None:
-    return None if text is None else octets(text)
-
-
 _PLAIN: Final[Mapping[str, Piece]] = {
     "body": lambda scope: scope.request.body,
     "first": _first,
@@ -305,10 +328,9 @@ _PLAIN: Final[Mapping[str, Piece]] = {
     "path": _path,
 }
 _LOOKUPS: Final[Mapping[str, Callable[[str], Piece]]] = {
-    "headers": _header,
-    "query": _query,
     "headers_named": _headers_named,
     "pairs": _pairs,
     "key": _key,
 }
-_PATHS: Final[Mapping[str, Callable[[list[str]], Piece]]] = {"data": _data, "envelope": _envelope, "options": _option}
+_TEXTS: Final[Mapping[str, Callable[[str], Text]]] = {"headers": _header, "query": _query}
+_PATHS: Final[Mapping[str, Callable[[list[str]], Text]]] = {"data": _data, "envelope": _envelope, "options": _option}

@@ -37,6 +37,8 @@ class Signed:
         self._trust = trust
         self._header = (form.header or "").lower()
         self._prefix = form.prefix.encode()
+        self._separator = b"\n" if form.numbered else (form.separator or "").encode()
+        self._time_first = form.timestamp is not None and form.timestamp.first
         self._content = phrase.compose(form.content)
         self._at = phrase.place(form.at) if form.at else None
         self._only = [(phrase.place(text), wanted) for text, wanted in form.only.items()]
@@ -144,21 +146,23 @@ class Signed:
         return [value.strip() for values in found for value in values]
 
     def _signatures(self, text: str) -> list[bytes]:
-        form = self.form
-        separator = "\n" if form.numbered else form.separator
-        parts = [part.strip() for part in octets(text).split(separator.encode())] if separator else [octets(text)]
-        if form.timestamp and form.timestamp.first:
-            parts = parts[1:]
-        ours = [part[len(self._prefix) :] for part in parts if part.startswith(self._prefix)]
+        form, prefix, length = self.form, self._prefix, self._length
+        parts = [part.strip() for part in octets(text).split(self._separator)] if self._separator else [octets(text)]
+        if self._time_first:
+            del parts[0]
+        ours = [part[len(prefix) :] for part in parts if part.startswith(prefix)]
         if not ours:
             what = f"does not begin with {form.prefix}" if form.prefix else "is missing"
             wanted = f"{form.header or form.at} must hold {form.prefix}<{describe(form)}>"
             hint = f"{wanted}; the sender signs by another scheme or version"
             raise refuse(f"the signature {what}", "signature_malformed", hint)
-        fitting = [_lower(part) if form.encoding == "hex" else part for part in ours[:_MOST_SIGNATURES]]
-        fitting = [part for part in fitting if self._length is None or len(part) == self._length]
+        fitting = ours[:_MOST_SIGNATURES]
+        if form.encoding == "hex":
+            fitting = [_lower(part) for part in fitting]
+        if length is not None:
+            fitting = [part for part in fitting if len(part) == length]
         if not fitting:
-            hint = describe(form, ours[0], self._length)
+            hint = describe(form, ours[0], length)
             raise refuse("the signature has the wrong length", "signature_malformed", hint)
         return fitting
 
