@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from relay.errors import Permanent, Rejected
 from relay.hooks.hook import Hook
 from relay.hooks.kept import clean, keep
-from relay.model import Event, Ids
+from relay.model import Event, Ids, frozen
 from relay.rules import scope_of
 from relay.schemes import Identity, Request, Scheme, moment
 from relay.schemes.cloudevents import CloudEvent, decode_binary, decode_structured, http_attributes
@@ -23,7 +23,7 @@ _LARGEST_BATCH: Final = 1_000
 _JSON: Final = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Found:
     identity: Identity
     data: Any

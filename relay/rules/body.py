@@ -1,6 +1,5 @@
 """Renders the body of a chat: constants stay as they are, every template is filled, the result is checked."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -84,14 +83,14 @@ def _is_loose(mapping: Mapping[str, Any]) -> bool:
     return bool([*check_shape(mapping, ask), *asked])
 
 
-class _Open(ABC):
+class _Open:
     """A part that is known only when it is filled."""
 
     __slots__ = ()
 
-    @abstractmethod
     def fill(self, scope: Scope) -> Any:
         """Its value."""
+        raise NotImplementedError
 
 
 class _Text(_Open):
@@ -116,7 +115,10 @@ class _Object(_Open):
         self._open = [(key, item) for key, item in items.items() if isinstance(item, _Open)]
 
     def fill(self, scope: Scope) -> dict[str, Any]:
-        return self._items | {key: item.fill(scope) for key, item in self._open}
+        made = self._items.copy()
+        for key, item in self._open:
+            made[key] = item.fill(scope)
+        return made
 
 
 class _List(_Open):

@@ -1,6 +1,6 @@
 """The short way for templates that name nothing but paths, as `Deal {{ data.id }}`: most of them do.
 
-It is taken only while each step of a path is a key of a dict and the end is a JSON value, in a text a text or an
+It is taken only while each step of a path is a key of a mapping and the end is a JSON value, in a text a text or an
 integer. Whatever else comes up, what is missing above all, is Jinja's to judge, so that nothing has two meanings.
 """
 
@@ -37,17 +37,17 @@ def text(tree: nodes.Template, fill: Fill) -> Fill:
     pieces = _pieces(tree)
     if pieces is None:
         return fill
+    frame = "".join(piece.replace("%", "%%") if isinstance(piece, str) else "%s" for piece in pieces)
+    paths = [piece for piece in pieces if not isinstance(piece, str)]
 
     def short(scope: Scope) -> Any:
-        texts = []
-        for piece in pieces:
-            value = piece if isinstance(piece, str) else _follow(scope, piece)
-            if type(value) is int:
-                value = str(value)
-            elif type(value) is not str:
+        values = []
+        for path in paths:
+            value = _follow(scope, path)
+            if type(value) is not str and type(value) is not int:
                 return fill(scope)
-            texts.append(value)
-        return "".join(texts)
+            values.append(value)
+        return frame % tuple(values)
 
     return short
 
@@ -76,8 +76,9 @@ def _path(tree: nodes.Node) -> Path | None:
 
 def _follow(scope: Scope, path: Path) -> Any:
     value: Any = scope
-    for key in path:
-        if type(value) is not dict or key not in value:
-            return _NOWHERE
-        value = value[key]
+    try:
+        for key in path:
+            value = value[key]
+    except (LookupError, TypeError):
+        return _NOWHERE
     return value

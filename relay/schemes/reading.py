@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from relay.errors import Rejected
+from relay.model import frozen
 from relay.schemes import form, xml
 from relay.schemes.cloudevents import BATCHED, STRUCTURED, is_json
 from relay.schemes.document import Unreadable, parse
@@ -53,7 +54,7 @@ class Media:
     boundary: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reading:
     """A body: the tree, the inflated bytes, and whether the tree is just what the bytes parse to as UTF-8 JSON."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from relay.model import frozen
 from relay.schemes.request import Request
 from relay.secret import Secret
 
@@ -49,7 +50,7 @@ class SchemeSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """What a sender says of its event. `external_id` is the same when the sender sends the event again.
 
