@@ -69,7 +69,7 @@ def _show(receipt: Receipt) -> dict[str, Any]:
     return {
         "id": receipt.id,
         "externalId": receipt.external_id,
-        "status": receipt.status.value,
+        "status": str(receipt.status),
         "type": receipt.type,
         "dispatches": [{"id": dispatch, "rule": rule} for dispatch, rule in receipt.dispatches],
     }

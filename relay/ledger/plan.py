@@ -89,7 +89,7 @@ class Plan:
                     "as_kind": kind_of(move.was),
                     "at": move.attempt,
                     "ended": self.now,
-                    "said": move.verdict and move.verdict.value,
+                    "said": move.verdict and str(move.verdict),
                     **failure_row(move.failure),
                     "chat_uuid": move.chat and move.chat.uuid,
                 }
@@ -134,7 +134,7 @@ def _after(move: Move, row: Mapping[Any, Any], now: int) -> Row:
     """The row of work as it is after the move."""
     after = {
         **row,
-        "state": move.to.value,
+        "state": str(move.to),
         "due_at": None,
         "look_at": None,
         "lease_until": None,
@@ -168,13 +168,13 @@ def _dispatch_row(move: Move, after: Row, duplicates: Sequence[str] | None, now:
     failure: Failure | None = move.failure
     return {
         "of": move.dispatch_id,
-        "to_state": None if move.to in LIVE else move.to.value,
+        "to_state": None if move.to in LIVE else str(move.to),
         "to_chat": move.chat and move.chat.uuid,
         "to_agent": move.chat and move.chat.agent_uuid,
         "found": move.reconciled,
         "others": None if duplicates is None else encode(list(duplicates)),
         "made": after["attempts"],
-        "why": move.park and move.park.value,
+        "why": move.park and str(move.park),
         **failure_row(failure),
         "now": now,
     }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
@@ -16,6 +17,19 @@ encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allo
 UNDER_WAY: Final = frozenset({State.READY, State.HELD})
 """The states in which a new dispatch has a row of work."""
 
+_EVENT: Final = (
+    *("id", "source", "origin", "external_id", "type", "subject", "time", "received_at", "content_type"),
+    *("raw", "digest", "traceparent", "correlation_id", "reply_to", "unreadable"),
+)
+_DISPATCH: Final = (
+    *("id", "event_id", "source", "rule", "body", "message", "trigger_type", "name"),
+    *("agent_uuid", "on_unknown", "run"),
+)
+_RESULT: Final = (
+    *("id", "source", "event_id", "dispatch_id", "time", "routing_key"),
+    *("correlation_id", "reply_to", "traceparent", "chat_uuid"),
+)
+
 NEWS: Final = (
     *(dispatches.c[name] for name in ("id", "event_id", "rule", "body", "message", "trigger_type", "name")),
     *(dispatches.c[name] for name in ("agent_uuid", "on_unknown", "run", "chat_uuid", "chat_agent")),
@@ -27,27 +41,14 @@ NEWS: Final = (
 
 def event_columns(entries: Sequence[Entry], headers: Sequence[str], data: Sequence[str | None]) -> Columns:
     """New rows of `events`; headers and data are JSON."""
-    new = [entry.event for entry in entries]
-    return {
-        "id": [each.id for each in new],
-        "source": [each.source for each in new],
-        "origin": [each.origin for each in new],
-        "external_id": [each.external_id for each in new],
-        "type": [each.type for each in new],
-        "subject": [each.subject for each in new],
-        "time": [each.time for each in new],
-        "received_at": [each.received_at for each in new],
-        "content_type": [each.content_type for each in new],
-        "headers": headers,
-        "raw": [each.raw for each in new],
-        "data": data,
-        "digest": [each.digest for each in new],
-        "traceparent": [each.traceparent for each in new],
-        "correlation_id": [each.correlation_id for each in new],
-        "reply_to": [each.reply_to for each in new],
-        "status": [entry.status.value for entry in entries],
-        "unreadable": [each.unreadable for each in new],
-    }
+    same = _same(_EVENT, [entry.event for entry in entries])
+    return same | {"headers": headers, "data": data, "status": [str(entry.status) for entry in entries]}
+
+
+def _same(names: Sequence[str], records: Sequence[object]) -> dict[str, Sequence[Any]]:
+    """The columns that are called as the fields of the records are; none where there are no records."""
+    columns = zip(*map(attrgetter(*names), records), strict=True)
+    return dict(zip(names, columns, strict=True)) if records else {}
 
 
 def event_of(row: Found) -> Event:
@@ -78,26 +79,17 @@ def event_of(row: Found) -> Event:
 
 def dispatch_columns(new: Sequence[Dispatch], now: int) -> Columns:
     """New rows of `dispatches`; one that has ended while being accepted has its end at once."""
+    columns = _same(_DISPATCH, new) | {"created_at": [now] * len(new), "updated_at": [now] * len(new)}
+    states = [each.state for each in new]
+    if UNDER_WAY.issuperset(states):
+        return columns
     failures = [each.failure for each in new]
-    return {
-        "id": [each.id for each in new],
-        "event_id": [each.event_id for each in new],
-        "source": [each.source for each in new],
-        "rule": [each.rule for each in new],
-        "body": [each.body for each in new],
-        "message": [each.message for each in new],
-        "trigger_type": [each.trigger_type for each in new],
-        "name": [each.name for each in new],
-        "agent_uuid": [each.agent_uuid for each in new],
-        "on_unknown": [each.on_unknown for each in new],
-        "run": [each.run for each in new],
-        "created_at": [now] * len(new),
-        "state": [None if each.state in UNDER_WAY else each.state.value for each in new],
+    return columns | {
+        "state": [None if state in UNDER_WAY else str(state) for state in states],
         "park": [_park(each) for each in new],
         "failure_code": [failure and failure.code for failure in failures],
         "failure_status": [failure and failure.status for failure in failures],
         "failure_message": [failure and failure.message for failure in failures],
-        "updated_at": [now] * len(new),
     }
 
 
@@ -113,7 +105,7 @@ def work_columns(new: Sequence[Dispatch], now: int) -> Columns:
     return {
         "dispatch_id": [each.id for each in live],
         "run": [each.run for each in live],
-        "state": [each.state.value for each in live],
+        "state": [str(each.state) for each in live],
         "due_at": [now if each.state is State.READY else None for each in live],
     }
 
@@ -184,18 +176,9 @@ def failure_of(row: Mapping[Any, Any]) -> Failure | None:
 def result_columns(told: Sequence[Result], now: int) -> Columns:
     """New rows of `results`."""
     return {
-        "id": [each.id for each in told],
-        "type": [each.type.value for each in told],
-        "source": [each.source for each in told],
-        "event_id": [each.event_id for each in told],
-        "dispatch_id": [each.dispatch_id for each in told],
-        "time": [each.time for each in told],
-        "routing_key": [each.routing_key for each in told],
+        **_same(_RESULT, told),
+        "type": [str(each.type) for each in told],
         "data": [to_json(dict(each.data)).decode() for each in told],
-        "correlation_id": [each.correlation_id for each in told],
-        "reply_to": [each.reply_to for each in told],
-        "traceparent": [each.traceparent for each in told],
-        "chat_uuid": [each.chat_uuid for each in told],
         "created_at": [now] * len(told),
     }
 

@@ -1,12 +1,12 @@
 """A dispatch (one rule matched by one event), the claim to work on it, and the moves between its states."""
 
-from enum import StrEnum
 from typing import Final
 
 from relay.model.chat import Chat
 from relay.model.frozen import frozen
 from relay.model.result import About, Result
 from relay.model.state import ParkReason, State
+from relay.model.word import Word
 
 
 @frozen
@@ -74,7 +74,7 @@ class Claim:
     start_in: int = 0
 
 
-class Verdict(StrEnum):
+class Verdict(Word):
     """How an attempt ended, for the timeline and the metrics."""
 
     CREATED = "created"
@@ -114,7 +114,7 @@ class Move:
     uncounted: bool = False
 
 
-class Recorded(StrEnum):
+class Recorded(Word):
     """What the ledger did with a Move.
 
     `late`: the lease had been lost and nothing but the attempt was kept. `adopted`: the lease had been lost, the

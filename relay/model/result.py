@@ -1,13 +1,13 @@
 """A result: the message that tells what became of a dispatch (DESIGN, "AMQP out")."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, Final
 
 from relay.model.frozen import frozen
+from relay.model.word import Word
 
 
-class ResultType(StrEnum):
+class ResultType(Word):
     """CloudEvents types of the messages that Relay publishes."""
 
     CREATED = "relay.chat.created"

@@ -1,10 +1,11 @@
 """The states of an event and of a dispatch, and which state may follow which (DESIGN, "Dispatch states")."""
 
-from enum import StrEnum
 from typing import Final
 
+from relay.model.word import Word
 
-class EventStatus(StrEnum):
+
+class EventStatus(Word):
     """What became of an event when it came in. `duplicate` is only an answer; a duplicate is not kept."""
 
     ACCEPTED = "accepted"
@@ -13,7 +14,7 @@ class EventStatus(StrEnum):
     UNREADABLE = "unreadable"
 
 
-class State(StrEnum):
+class State(Word):
     """Where a dispatch stands."""
 
     READY = "ready"
@@ -32,7 +33,7 @@ class State(StrEnum):
     PARKED = "parked"
 
 
-class ParkReason(StrEnum):
+class ParkReason(Word):
     """Why a dispatch waits for a person."""
 
     UNKNOWN = "unknown"
