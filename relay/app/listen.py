@@ -10,7 +10,7 @@ from relay.errors import Misconfigured
 from relay.hooks import QuietRunner
 
 
-async def listen(stack: AsyncExitStack, runner: web.AppRunner, name: str, address: Listener) -> str:
+async def listen(stack: AsyncExitStack, runner: web.BaseRunner, name: str, address: Listener) -> str:
     """Serve until the stack is closed; gives the URL. Raises Misconfigured when the address cannot be bound."""
     host, port = address.host, address.port
     await runner.setup()

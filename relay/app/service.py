@@ -23,7 +23,6 @@ from relay.consumer import Consumer
 from relay.dispatch import Gate, Reconciler, Worker
 from relay.errors import Unavailable
 from relay.hooks import fetch
-from relay.hooks import make_app as make_hooks_app
 from relay.hooks import make_runner as make_hooks_runner
 from relay.intake import Intake
 from relay.ledger import SqlLedger, is_file
@@ -199,7 +198,7 @@ class Service:
 
     async def _listen_hooks(self, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake) -> str:
         http = self.settings.http
-        app = make_hooks_app(
+        runner = make_hooks_runner(
             self.hooks.by_name,
             intake,
             max_body=http.max_body,
@@ -214,7 +213,7 @@ class Service:
             fetch=fetch,
             learn=self.hooks.learner(self.sources.learn),
         )
-        return await listen(stack, make_hooks_runner(app), "hooks", http.hooks)
+        return await listen(stack, runner, "hooks", http.hooks)
 
     async def _read_gauges(self) -> Gauges:
         return await self._gauges()

@@ -1,10 +1,10 @@
 """Webhooks in: `POST /hooks/{source}` over aiohttp, and what vendors ask before they send."""
 
-from relay.hooks.app import make_app, make_runner
+from relay.hooks.app import make_runner
 from relay.hooks.decode import decode
 from relay.hooks.fetch import fetch
 from relay.hooks.hook import Fetch, Hook, Intake, Learn
 from relay.hooks.prove import prove
 from relay.hooks.quiet import QuietRunner
 
-__all__ = ["Fetch", "Hook", "Intake", "Learn", "QuietRunner", "decode", "fetch", "make_app", "make_runner", "prove"]
+__all__ = ["Fetch", "Hook", "Intake", "Learn", "QuietRunner", "decode", "fetch", "make_runner", "prove"]

@@ -1,8 +1,8 @@
 """The public listener: one request from its first byte to its answer, top to bottom."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 from aiohttp import web
 
@@ -13,7 +13,7 @@ from relay.hooks.caller import Network, find_remote, find_url
 from relay.hooks.decode import decode
 from relay.hooks.hook import Fetch, Hook, Intake, Learn
 from relay.hooks.prove import prove
-from relay.hooks.quiet import QuietRunner
+from relay.hooks.quiet import QuietServer
 from relay.hooks.refusals import UNKNOWN, Refusals
 from relay.model import Ids, Rejection
 from relay.schemes import Greeting, Headers, Request, Scheme
@@ -21,6 +21,7 @@ from relay.telemetry import Metrics, get_log
 
 log = get_log()
 
+_PREFIX: Final = "/hooks/"
 _RETRY_AFTER: Final = 5.0
 _RETRY_PAUSED: Final = 30.0
 _MOST_FETCHES: Final = 4
@@ -28,7 +29,7 @@ _MOST_ASKING: Final = 32
 """At once, and in all: a flood of forged requests must not become one to a vendor, nor wait here with its bodies."""
 
 
-def make_app(
+def make_runner(
     hooks: Mapping[str, Hook],
     intake: Intake,
     *,
@@ -43,12 +44,14 @@ def make_app(
     fetch: Fetch,
     learn: Learn,
     trusted_proxies: Sequence[Network] = (),
-) -> web.Application:
-    """`POST /hooks/{source}`, its vendors' handshakes, and nothing else.
+) -> web.BaseRunner:
+    """What serves `POST /hooks/{source}`, its vendors' handshakes, and nothing else; to be called inside a loop.
 
     `max_body` is bytes, before and after inflating; `clock` gives milliseconds since the epoch. `hooks` may change
-    while running. `reject` keeps a refused request; it may fail, and never holds up an answer. Serve the application
-    with `make_runner`.
+    while running. `reject` keeps a refused request; it may fail, and never holds up an answer. Bodies stay as they were
+    signed. Shutting down takes about 10 s.
+
+    It is aiohttp's server without its application: there is one path, and choosing a route costs more than verifying.
     """
     refusals = Refusals(reject, ids, metrics)
     door = Door(
@@ -65,25 +68,24 @@ def make_app(
         fetch=fetch,
         learn=learn,
     )
-    app = web.Application(client_max_size=max_body)
-    app.router.add_route("*", "/hooks/{source}", door.take)
-    app.router.add_route("*", "/{path:.*}", door.turn_away)
-    app.cleanup_ctx.append(_closing(refusals))
-    return app
-
-
-def make_runner(app: web.Application) -> web.AppRunner:
-    """The runner for `make_app`'s application: bodies stay as they were signed, and shutting down takes about 10 s."""
-    return QuietRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        handler_cancellation=False,
-        shutdown_timeout=10.0,
-        auto_decompress=False,
-        keepalive_timeout=75.0,
-        lingering_time=5.0,
+    server = QuietServer(
+        door.take, most=max_body, access_log=None, auto_decompress=False, keepalive_timeout=75.0, lingering_time=5.0
     )
+    return _Runner(server, refusals)
+
+
+class _Runner(web.ServerRunner):
+    """Serves, and at the end waits for what is being written of refusals."""
+
+    __slots__ = ("_refusals",)
+
+    def __init__(self, server: web.Server, refusals: Refusals) -> None:
+        super().__init__(server, shutdown_timeout=10.0)
+        self._refusals = refusals
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        await self._refusals.close()
 
 
 class Door:
@@ -118,19 +120,19 @@ class Door:
         self._fetch = _bounded(fetch)
         self._learn = learn
 
-    async def take(self, http: web.Request) -> web.Response:
-        """`/hooks/{source}`."""
-        name = http.match_info["source"]
+    async def take(self, http: web.BaseRequest) -> web.Response:
+        """`/hooks/{source}`, or what is no source."""
+        name = http.path[len(_PREFIX) :] if http.path.startswith(_PREFIX) else ""
         hook = self._hooks.get(name)
         if hook is None:
-            return await self.turn_away(http)
+            return self._turn_away(http)
         if self._draining():
             return self._wait(name, "draining", "the relay is stopping; send it again to the next one", _RETRY_AFTER)
         if self._paused(name):
             return self._wait(name, "paused", "this source is paused; send it again later", _RETRY_PAUSED)
         return await self._serve(hook, http)
 
-    async def turn_away(self, http: web.Request) -> web.Response:
+    def _turn_away(self, http: web.BaseRequest) -> web.Response:
         """404 for whatever is no source; the path goes to the log only."""
         error = Rejected(
             "there is nothing here; events are posted to /hooks/{source}",
@@ -141,7 +143,7 @@ class Door:
         self._refusals.tell(error, UNKNOWN, find_remote(http, self._trusted))
         return refusal(error, None)
 
-    async def _serve(self, hook: Hook, http: web.Request) -> web.Response:
+    async def _serve(self, hook: Hook, http: web.BaseRequest) -> web.Response:
         body = b""
         try:
             _require_method(http, hook.scheme)
@@ -191,12 +193,12 @@ class Door:
         log.info("handshake.answered", source=hook.name, handshake=greeting.name)
         return reply(greeting.reply)
 
-    def _request(self, hook: Hook, http: web.Request, body: bytes) -> Request:
+    def _request(self, hook: Hook, http: web.BaseRequest, body: bytes) -> Request:
         url = find_url(http, self._public_url, self._trusted)
         headers = Headers(http.headers.items())
         return Request(http.method, url, headers, body, self._clock(), most=self._most, lists=hook.scheme.lists)
 
-    async def _refuse(self, hook: Hook, http: web.Request, body: bytes, error: Rejected) -> web.Response:
+    async def _refuse(self, hook: Hook, http: web.BaseRequest, body: bytes, error: Rejected) -> web.Response:
         remote = find_remote(http, self._trusted)
         await self._refusals.refuse(hook, self._request(hook, http, body), error, remote)
         return refusal(error, hook.scheme.challenge, hook.scheme.methods)
@@ -224,7 +226,7 @@ def _bounded(fetch: Fetch) -> Fetch:
     return fetch_in_turn
 
 
-def _require_method(http: web.Request, scheme: Scheme) -> None:
+def _require_method(http: web.BaseRequest, scheme: Scheme) -> None:
     if http.method not in scheme.methods:
         raise _not_taken(http.method)
 
@@ -241,11 +243,3 @@ def _not_taken(method: str) -> Rejected:
         reason="method",
         hint="somebody opened the address in a browser, or the sender probes it",
     )
-
-
-def _closing(refusals: Refusals) -> Callable[[web.Application], AsyncIterator[Any]]:
-    async def close(_: web.Application) -> AsyncIterator[None]:
-        yield
-        await refusals.close()
-
-    return close

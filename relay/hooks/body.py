@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from relay.errors import Rejected
 from relay.schemes.inflate import too_large
@@ -12,13 +12,14 @@ _PATIENCE: Final = 30.0
 """Seconds for a body to come in whole; vendors wait less for their answer."""
 
 
-async def receive(request: web.Request, most: int) -> bytes:
+async def receive(request: web.BaseRequest, most: int) -> bytes:
     """The body as it came. Raises `Rejected`: 413 above `most` bytes, 408 when it is slow, 400 when it is broken."""
     if (request.content_length or 0) > most:
         raise too_large(most)
     try:
         if request.content.is_eof():
             return _bounded(request.content.read_nowait(), most)
+        await _ask_for(request)
         async with asyncio.timeout(_PATIENCE):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
@@ -35,6 +36,13 @@ async def receive(request: web.Request, most: int) -> bytes:
             reason="body_broken",
             hint="the sender hung up, or its chunks are malformed",
         ) from None
+
+
+async def _ask_for(request: web.BaseRequest) -> None:
+    """Say that the body is wanted, to a sender that waits for that (curl does with more than 1 MiB)."""
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
 
 
 def _bounded(body: bytes, most: int) -> bytes:

@@ -30,7 +30,7 @@ class _Hop:
     host: str | None = None
 
 
-def find_remote(request: web.Request, trusted: Sequence[Network]) -> str | None:
+def find_remote(request: web.BaseRequest, trusted: Sequence[Network]) -> str | None:
     """The nearest address that is no trusted proxy: the peer's, or the last such one that trusted proxies name."""
     remote = request.remote
     for hop in _believed(request, trusted):
@@ -41,7 +41,7 @@ def find_remote(request: web.Request, trusted: Sequence[Network]) -> str | None:
     return remote
 
 
-def find_url(request: web.Request, public_url: str | None, trusted: Sequence[Network]) -> str:
+def find_url(request: web.BaseRequest, public_url: str | None, trusted: Sequence[Network]) -> str:
     """The URL that the sender called: below `public_url` if set, else as the outermost trusted proxy says, else as
     the request does. A host that is none is left out, so that whatever signs the URL does not match."""
     path = request.raw_path if request.raw_path.startswith("/") else request.rel_url.raw_path_qs
@@ -61,7 +61,7 @@ def _is_host(host: str) -> bool:
         return False
 
 
-def _believed(request: web.Request, trusted: Sequence[Network]) -> list[_Hop]:
+def _believed(request: web.BaseRequest, trusted: Sequence[Network]) -> list[_Hop]:
     """What trusted proxies say, from the nearest on: the peer's word counts if it is one, and so forth."""
     if not _is_trusted(request.remote, trusted):
         return []
@@ -74,7 +74,7 @@ def _believed(request: web.Request, trusted: Sequence[Network]) -> list[_Hop]:
     return found
 
 
-def _forwarded(request: web.Request) -> list[_Hop]:
+def _forwarded(request: web.BaseRequest) -> list[_Hop]:
     text = ",".join(request.headers.getall("Forwarded", ()))
     return [_hop(element) for element in _ELEMENT.split(text) if element.strip()]
 
@@ -93,7 +93,7 @@ def _bare(sender: str | None) -> str | None:
     return sender.partition(":")[0] if sender.count(":") == 1 else sender
 
 
-def _x_forwarded(request: web.Request) -> list[_Hop]:
+def _x_forwarded(request: web.BaseRequest) -> list[_Hop]:
     """The three headers side by side, from their ends: a proxy that sets only some leaves the others as they are."""
     senders, schemes, hosts = (_listed(request, name) for name in ("For", "Proto", "Host"))
     length = max(len(senders), 1 if schemes or hosts else 0)
@@ -106,7 +106,7 @@ def _aligned(values: list[str], length: int) -> list[str | None]:
     return [*([None] * (length - len(values))), *values[len(values) - length if len(values) > length else 0 :]]
 
 
-def _listed(request: web.Request, name: str) -> list[str]:
+def _listed(request: web.BaseRequest, name: str) -> list[str]:
     text = ",".join(request.headers.getall(f"X-Forwarded-{name}", ()))
     return [part.strip() for part in text.split(",") if part.strip()]
 

@@ -3,9 +3,13 @@
 aiohttp's own answer and log line quote the bytes that its parser stopped at.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
-from aiohttp.web_server import Server
 
 from relay.hooks.answer import problem
 from relay.telemetry import get_log
@@ -18,15 +22,25 @@ class QuietRunner(web.AppRunner):
 
     __slots__ = ()
 
-    async def _make_server(self) -> Server:
+    async def _make_server(self) -> web.Server:
         server = await super()._make_server()
-        server.__class__ = _Server  # aiohttp has no other way to choose the class of its protocol
+        server.__class__ = _Listener  # aiohttp has no other way to choose the class of an application's protocol
         return server
 
 
-class _Server(Server):
+class _Listener(web.Server):
     def __call__(self) -> RequestHandler:
         return _Handler(self, loop=self._loop, **self._kwargs)
+
+
+class QuietServer(_Listener):
+    """The same without an application: every request goes to `handler`. `most` is the bytes of a body."""
+
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], *, most: int, **options: Any
+    ) -> None:
+        make = partial(web.BaseRequest, loop=asyncio.get_running_loop(), client_max_size=most)
+        super().__init__(handler, request_factory=make, **options)
 
 
 class _Handler(RequestHandler):

@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from relay.errors import Retryable
-from relay.hooks import Hook, make_app, make_runner
+from relay.hooks import Hook, make_runner
 from relay.model import EventStatus, Receipt, new_id
 from relay.rules import Template
 from relay.schemes import SchemeSpec, build
@@ -142,7 +142,7 @@ async def listen(
     async def keep(rejection):
         rejected.append(rejection)
 
-    app = make_app(
+    runner = make_runner(
         hooks,
         intake,
         max_body=max_body,
@@ -157,7 +157,6 @@ async def listen(
         learn=learn or no_learn,
         trusted_proxies=trusted_proxies,
     )
-    runner = make_runner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -128,7 +128,11 @@ async def test_the_401_of_a_token_names_its_scheme_and_no_answer_gives_a_hint():
 
 
 @pytest.mark.parametrize(
-    "path", ["/hooks/nobody", "/", "/metrics", "/hooks", "/hooks/", "/hooks/open/more", "/livez", "/api/events"]
+    "path",
+    [
+        *("/hooks/nobody", "/", "/metrics", "/hooks", "/hooks/", "/hooks/open/more", "/livez", "/api/events"),
+        *("/open", "/hooks/open%2Fmore", "/hooks//open", "//hooks/open", "/HOOKS/open", "/x/hooks/open"),
+    ],
 )
 async def test_what_is_no_source_is_404_under_one_label(path):
     async with listen() as listener:

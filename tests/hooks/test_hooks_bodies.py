@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import zlib
@@ -126,6 +127,43 @@ async def test_bad_gzip_is_unreadable_where_signed_and_400_where_not(body):
 async def test_an_unknown_content_encoding_is_415():
     async with listen() as listener:
         assert (await listener.send("code", b"{}", {"Content-Encoding": "br"}))[0] == 415
+
+
+async def converse(listener, head, body=b"{}"):
+    """What comes back before the body is sent, and after it was, to a sender that waits to be asked for it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(listener.url.rsplit(":", 1)[1]))
+    writer.write(head + b"\r\nHost: x\r\nConnection: close\r\nExpect: 100-Continue\r\n\r\n")
+    first = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    with contextlib.suppress(ConnectionError):
+        writer.write(body)
+        await writer.drain()
+    rest = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+    return first, rest
+
+
+async def test_a_sender_that_waits_to_be_asked_for_its_body_is_asked():
+    async with listen() as listener:
+        first, rest = await converse(listener, b"POST /hooks/open HTTP/1.1\r\nContent-Length: 2")
+        assert first == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert rest.startswith(b"HTTP/1.1 202")
+        assert listener.intake.events[0].raw == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST /hooks/nobody HTTP/1.1\r\nContent-Length: 2", b"404"),
+        (b"DELETE /hooks/open HTTP/1.1\r\nContent-Length: 2", b"405"),
+        (b"POST /hooks/open HTTP/1.1\r\nContent-Length: 99999999", b"413"),
+    ],
+)
+async def test_a_body_that_is_not_wanted_is_not_asked_for(head, status):
+    async with listen() as listener:
+        first, _ = await converse(listener, head)
+        assert first.startswith(b"HTTP/1.1 " + status)
 
 
 async def test_a_sender_that_hangs_up_in_the_middle_stops_nothing():
