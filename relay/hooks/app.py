@@ -122,7 +122,8 @@ class Door:
 
     async def take(self, http: web.BaseRequest) -> web.Response:
         """`/hooks/{source}`, or what is no source."""
-        name = http.path[len(_PREFIX) :] if http.path.startswith(_PREFIX) else ""
+        path = http.path
+        name = path[len(_PREFIX) :] if path.startswith(_PREFIX) else ""
         hook = self._hooks.get(name)
         if hook is None:
             return self._turn_away(http)

@@ -18,8 +18,7 @@ def keep(headers: Headers, secret: frozenset[str]) -> dict[str, str]:
 
     `secret` are the names that the scheme knows to be credentials; names that speak of one are left out as well.
     """
-    harmless = _harmless(tuple(headers), secret)
-    kept = {name: ", ".join(values) for name, values in headers.items() if name in harmless}
+    kept = headers.pick(_harmless(tuple(headers), secret))
     whole = "".join([*kept, *kept.values()])
     if whole.isascii() and "\0" not in whole and len(whole) <= _SPACE and len(kept) <= _MOST:
         return kept
@@ -53,6 +52,6 @@ def _escaped(text: str) -> bool:
 
 
 @lru_cache(maxsize=128)
-def _harmless(names: tuple[str, ...], secret: frozenset[str]) -> frozenset[str]:
+def _harmless(names: tuple[str, ...], secret: frozenset[str]) -> tuple[str, ...]:
     """The names that are kept; a sender's requests all have the same."""
-    return frozenset(name for name in names if name not in secret and not _CREDENTIAL.search(name))
+    return tuple(name for name in names if name not in secret and not _CREDENTIAL.search(name))

@@ -1,6 +1,6 @@
 """What the ledger is to commit for one event under today's rules."""
 
-from relay.model import Dispatch, Entry, Event, EventStatus, Failure, Ids, Result, State, tell
+from relay.model import Dispatch, Entry, Event, EventStatus, Ids, Result, State, tell
 from relay.rules import Rendered, RuleSet
 from relay.telemetry import get_log
 
@@ -15,7 +15,7 @@ def make_entry(event: Event, rules: RuleSet, *, ids: Ids, now: int) -> Entry:
     def doubt(rule: str, error: str) -> None:
         log.warning("rule.unevaluable", event_id=event.id, source=event.source, rule=rule, error=error)
 
-    dispatches = tuple(make_dispatch(ids(), event, rendered) for rendered in rules.match(event, doubt))
+    dispatches = tuple([make_dispatch(ids(), event, rendered) for rendered in rules.match(event, doubt)])
     if dispatches:
         return Entry(event, EventStatus.ACCEPTED, dispatches, _ended(event, dispatches, now))
     told = (tell.unmatched(event, now=now),) if event.reply_to else ()
@@ -42,8 +42,5 @@ def make_dispatch(dispatch_id: str, event: Event, rendered: Rendered, *, run: in
 
 
 def _ended(event: Event, dispatches: tuple[Dispatch, ...], now: int) -> tuple[Result, ...]:
-    return tuple(
-        tell.failed(event.about(), dispatch, dispatch.failure, attempts=0, now=now)
-        for dispatch in dispatches
-        if isinstance(dispatch.failure, Failure)
-    )
+    ended = [(dispatch, dispatch.failure) for dispatch in dispatches if dispatch.failure is not None]
+    return tuple([tell.failed(event.about(), dispatch, failure, attempts=0, now=now) for dispatch, failure in ended])

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from relay.errors import Permanent
-from relay.rules.encode import check_size, check_text, check_texts, encode
+from relay.rules.encode import check_text, check_texts, encode
 from relay.rules.missing import join
 from relay.rules.scope import Scope
 from relay.rules.shape import check_name, check_shape
@@ -35,7 +35,6 @@ class Body:
             if "\\u0000" in text:
                 check_texts(body)
             check_text(text)
-            check_size(text)
         except Exception as error:  # noqa: BLE001 - an iterator of a template may raise anything
             raise self._locate(body, error) from None
         return text, body
@@ -55,7 +54,6 @@ def render_text(template: Template, scope: Scope, place: str) -> str | None:
     try:
         text = value if isinstance(value, str) else encode(value)
         check_text(text)
-        check_size(text)
     except Exception as error:  # noqa: BLE001 - an iterator of a template may raise anything
         raise _error(place, describe(error)) from None
     return str(text) if text.strip() else None

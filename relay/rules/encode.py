@@ -22,14 +22,19 @@ def encode(value: Any) -> str:
 
 
 def check_text(text: str) -> None:
-    """Raises ValueError for NUL and lone surrogates, which neither Cargo's JSON nor a text column takes."""
+    """Raises ValueError for NUL and lone surrogates, which neither Cargo's JSON nor a text column takes, and past
+    1 MiB of UTF-8."""
     if "\x00" in text:
         raise ValueError("it holds a NUL character; take it out with | replace")
-    if not text.isascii():
+    if text.isascii():
+        size = len(text)
+    else:
         try:
-            text.encode()
+            size = len(text.encode())
         except UnicodeEncodeError:
             raise ValueError("it holds half of a surrogate pair, which is no character") from None
+    if size > LIMIT:
+        raise ValueError(f"it would be {size} bytes; at most {LIMIT} (1 MiB) are sent")
 
 
 def check_texts(value: Any) -> None:
@@ -43,13 +48,6 @@ def check_texts(value: Any) -> None:
     elif isinstance(value, list | tuple):
         for item in value:
             check_texts(item)
-
-
-def check_size(text: str) -> None:
-    """Raises ValueError past 1 MiB of UTF-8."""
-    size = len(text) if text.isascii() else len(text.encode())
-    if size > LIMIT:
-        raise ValueError(f"it would be {size} bytes; at most {LIMIT} (1 MiB) are sent")
 
 
 def _unfold(value: Any) -> Any:

@@ -28,7 +28,7 @@ def parse(body: bytes, charset: str = "utf-8") -> Any:
     if not text.strip():
         raise Unreadable("empty", "the body is empty; it must be JSON")
     try:
-        data = _DECODER.decode(text)
+        data = _decode(text)
     except json.JSONDecodeError as error:
         raise Unreadable("json", f"the body is not JSON: {error}") from None
     except RecursionError:
@@ -76,6 +76,15 @@ def _constant(name: str) -> NoReturn:
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+
+
+def _decode(text: str) -> Any:
+    """As the decoder's own `decode`, which looks twice for white space where there is none as a rule."""
+    if text[0] in "{[":
+        data, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return data
+    return _DECODER.decode(text)
 
 
 def require_shallow(data: Any) -> None:

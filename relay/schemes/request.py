@@ -41,6 +41,11 @@ class Headers(Mapping[str, tuple[str, ...]]):
         """As of any mapping; the dict's own, because every request goes through it."""
         return self._values.items()
 
+    def pick(self, names: Iterable[str]) -> dict[str, str]:
+        """The values of these names, which are there, in lower case; repeats joined by a comma."""
+        values = self._values
+        return {name: ", ".join(values[name]) for name in names}
+
     def flat(self) -> list[tuple[str, str]]:
         """One pair per value, as an HTTP client takes them."""
         return [(name, value) for name, values in self._values.items() for value in values]

@@ -129,7 +129,7 @@ class Scheme:
     def read(self, request: Request) -> Reading:
         """The body, JSON inside form fields unfolded. Raises `Unreadable`, `Rejected`."""
         reading = request.read()
-        if reading.form not in {Form.FIELDS, Form.PARTS} or not self.vendor.unfold:
+        if not self.vendor.unfold or reading.form not in {Form.FIELDS, Form.PARTS}:
             return reading
         data = form.unfold(reading.data, self.vendor.unfold)
         whole = self.vendor.unwrap

@@ -60,8 +60,11 @@ class Signed:
 
     def verify(self, request: Request) -> None:
         """As `Proof.verify` says."""
-        for scope in self._scopes(request):
-            self._verify(scope)
+        if self._each is None:
+            self._verify(phrase.Scope(request, options=self._options))
+        else:
+            for scope in self._items(request, self._each):
+                self._verify(scope)
         for one, other, name in self._equal:
             scope = phrase.Scope(request, options=self._options)
             if one(scope) is None or one(scope) != other(scope):
@@ -88,10 +91,8 @@ class Signed:
         numbered = {f"{self._header}-{number}" for number in range(1, _MOST_NUMBERED + 1)} if self.form.numbered else ()
         return named | {self._header, *numbered} - {""}
 
-    def _scopes(self, request: Request) -> list[phrase.Scope]:
-        if self._each is None:
-            return [phrase.Scope(request, options=self._options)]
-        items = phrase.dig(request.data, self._each)
+    def _items(self, request: Request, path: list[str]) -> list[phrase.Scope]:
+        items = phrase.dig(request.data, path)
         if not isinstance(items, list) or not items:
             raise refuse(
                 "there is nothing signed in the body", "signature_missing", f"{self.form.each} is empty or missing"
