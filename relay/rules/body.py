@@ -1,61 +1,109 @@
 """Renders the body of a chat: constants stay as they are, every template is filled, the result is checked."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from relay.errors import Permanent
+from relay.model import frozen
+from relay.rules import parts
 from relay.rules.encode import check_text, check_texts, encode
 from relay.rules.missing import join
+from relay.rules.parts import Text, failed
 from relay.rules.scope import Scope
 from relay.rules.shape import check_name, check_shape
-from relay.rules.template import Template, clean, describe, is_template
+from relay.rules.template import Template, describe, is_template
 
 
-class Body:
-    """The templates of one rule's chat, compiled. `mapping` has passed the checks at load."""
+@frozen
+class Drawn:
+    """A rendered body: its JSON text, and what is looked for in Cargo's list when the answer does not come."""
 
-    __slots__ = ("_check", "_part", "_place")
+    text: str
+    trigger_type: str
+    name: str | None
+    agent_uuid: str | None
 
-    def __init__(self, mapping: Mapping[str, Any], place: str = "chat") -> None:
-        self._part = _compile(mapping, place)
+
+class Body(Protocol):
+    """The templates of one rule's chat, compiled."""
+
+    def render(self, scope: Scope) -> Drawn:
+        """Raises `Permanent` (code `render`) whose message begins with the place, as `chat.trigger.meta.tags`."""
+        ...
+
+
+def compile_body(mapping: Mapping[str, Any], place: str = "chat") -> Body:
+    """A body, compiled. `mapping` has passed the checks at load."""
+    part = parts.compile_part(mapping, place)
+    return _Loose(part, place) if _is_loose(mapping) else _Framed(part, place)
+
+
+class _Framed:
+    """A body whose shape is known: its text is made once, and only what is open is encoded for each event."""
+
+    __slots__ = ("_agent", "_fills", "_frame", "_name", "_name_at", "_place", "_texts", "_type")
+
+    def __init__(self, part: Any, place: str) -> None:
+        items = part.items if isinstance(part, parts.Object) else part
+        trigger = items["trigger"]
         self._place = place
-        self._check = check_shape if _is_loose(mapping) else check_name
+        self._texts = list(parts.texts(part))
+        self._fills = [text.fill for text in self._texts]
+        self._frame = parts.frame(part)
+        self._name = name = items.get("name")
+        self._name_at = self._texts.index(name) if isinstance(name, Text) else None
+        self._agent = items.get("agentUuid")
+        self._type = (trigger.items if isinstance(trigger, parts.Object) else trigger)["type"]
 
-    def render(self, scope: Scope) -> tuple[str, Mapping[str, Any]]:
-        """The JSON text and the body it says.
+    def render(self, scope: Scope) -> Drawn:
+        """As `Body.render` says."""
+        values = [fill(scope) for fill in self._fills]
+        name = self._name
+        if self._name_at is not None:
+            name = values[self._name_at]
+            _require(check_name({"name": name}), self._place)
+        try:
+            text = self._frame % tuple([str(value) if type(value) is int else encode(value) for value in values])
+            _check(text, values)
+        except Exception as error:  # noqa: BLE001 - an iterator of a template may raise anything
+            pairs = zip(self._texts, values, strict=True)
+            leaves = (leaf for one, value in pairs for leaf in _leaves(value, one.place))
+            raise _locate(leaves, self._place, error) from None
+        return Drawn(text, self._type, name, self._agent)
 
-        Raises `Permanent` (code `render`) whose message begins with the place, as `chat.trigger.meta.tags`.
-        """
-        body = _fill(self._part, scope)
-        for path, message in self._check(body):
-            raise _error(place_of(self._place, path), message)
+
+class _Loose:
+    """A body whose shape itself hangs on a template, so that it is checked for every event."""
+
+    __slots__ = ("_part", "_place")
+
+    def __init__(self, part: Any, place: str) -> None:
+        self._part = part
+        self._place = place
+
+    def render(self, scope: Scope) -> Drawn:
+        """As `Body.render` says."""
+        body = parts.fill(self._part, scope)
+        _require(check_shape(body), self._place)
         try:
             text = encode(body)
-            if "\\u0000" in text:
-                check_texts(body)
-            check_text(text)
+            _check(text, body)
         except Exception as error:  # noqa: BLE001 - an iterator of a template may raise anything
-            raise self._locate(body, error) from None
-        return text, body
-
-    def _locate(self, body: Any, error: Exception) -> Permanent:
-        place = self._place
-        with suppress(RecursionError):
-            place = next((place for place, part in _leaves(body, place) if not _is_sound(part)), place)
-        return _error(place, describe(error))
+            raise _locate(_leaves(body, self._place), self._place, error) from None
+        return Drawn(text, body["trigger"]["type"], body.get("name"), body.get("agentUuid"))
 
 
 def render_text(template: Template, scope: Scope, place: str) -> str | None:
     """A template as text, None when it is blank. Raises `Permanent` as `Body.render` does."""
-    value = _Text(template, place).fill(scope)
+    value = Text(template, place).fill(scope)
     if value is None:
         return None
     try:
         text = value if isinstance(value, str) else encode(value)
         check_text(text)
     except Exception as error:  # noqa: BLE001 - an iterator of a template may raise anything
-        raise _error(place, describe(error)) from None
+        raise failed(place, describe(error)) from None
     return str(text) if text.strip() else None
 
 
@@ -70,7 +118,6 @@ def is_open(value: Any) -> bool:
 
 
 def _is_loose(mapping: Mapping[str, Any]) -> bool:
-    """Whether the shape itself hangs on a template, so that it must be checked for every event."""
     asked: list[Any] = []
 
     def ask(value: Any) -> bool:
@@ -81,73 +128,22 @@ def _is_loose(mapping: Mapping[str, Any]) -> bool:
     return bool([*check_shape(mapping, ask), *asked])
 
 
-class _Open:
-    """A part that is known only when it is filled."""
-
-    __slots__ = ()
-
-    def fill(self, scope: Scope) -> Any:
-        """Its value."""
-        raise NotImplementedError
+def _require(findings: Iterable[tuple[tuple[str | int, ...], str]], place: str) -> None:
+    for path, message in findings:
+        raise failed(place_of(place, path), message)
 
 
-class _Text(_Open):
-    __slots__ = ("_place", "_template")
-
-    def __init__(self, template: Template, place: str) -> None:
-        self._template = template
-        self._place = place
-
-    def fill(self, scope: Scope) -> Any:
-        try:
-            return self._template.fill(scope)
-        except Permanent as error:
-            raise _error(self._place, str(error)) from None
+def _check(text: str, value: Any) -> None:
+    if "\\u0000" in text:
+        check_texts(value)
+    check_text(text)
 
 
-class _Object(_Open):
-    __slots__ = ("_items", "_open")
-
-    def __init__(self, items: Mapping[str, Any]) -> None:
-        self._items = dict(items)
-        self._open = [(key, item) for key, item in items.items() if isinstance(item, _Open)]
-
-    def fill(self, scope: Scope) -> dict[str, Any]:
-        made = self._items.copy()
-        for key, item in self._open:
-            made[key] = item.fill(scope)
-        return made
-
-
-class _List(_Open):
-    __slots__ = ("_items",)
-
-    def __init__(self, items: Sequence[Any]) -> None:
-        self._items = items
-
-    def fill(self, scope: Scope) -> list[Any]:
-        return [_fill(item, scope) for item in self._items]
-
-
-def _compile(value: Any, place: str) -> Any:
-    """What gives the value when it is filled; the value itself where it is constant."""
-    if isinstance(value, str):
-        return _Text(Template(value), place) if is_template(value) else value
-    if isinstance(value, Mapping):
-        items = {key: _compile(item, f"{place}.{key}") for key, item in value.items()}
-        return _Object(items) if _holds_open(items.values()) else items
-    if isinstance(value, list | tuple):
-        parts = [_compile(item, f"{place}[{index}]") for index, item in enumerate(value)]
-        return _List(parts) if _holds_open(parts) else parts
-    return value
-
-
-def _holds_open(parts: Iterable[Any]) -> bool:
-    return any(isinstance(part, _Open) for part in parts)
-
-
-def _fill(part: Any, scope: Scope) -> Any:
-    return part.fill(scope) if isinstance(part, _Open) else part
+def _locate(leaves: Iterable[tuple[str, Any]], place: str, error: Exception) -> Permanent:
+    """The error with the place of the first leaf that is at fault."""
+    with suppress(RecursionError):
+        place = next((place for place, leaf in leaves if not _is_sound(leaf)), place)
+    return failed(place, describe(error))
 
 
 def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
@@ -169,7 +165,3 @@ def _is_sound(value: Any) -> bool:
     except Exception:  # noqa: BLE001 - it is told already; only its place is looked for
         return False
     return True
-
-
-def _error(place: str, message: str) -> Permanent:
-    return Permanent(clean(f"{place}: {message}"), code="render")

@@ -5,7 +5,7 @@ from typing import Any
 
 from relay.errors import NotFound, Permanent
 from relay.model import Event, Failure
-from relay.rules.body import Body, is_open, place_of, render_text
+from relay.rules.body import compile_body, is_open, place_of, render_text
 from relay.rules.check import Known, inspect_condition, inspect_template
 from relay.rules.index import Index
 from relay.rules.scope import Scope, scope_of
@@ -112,7 +112,7 @@ class _Rule:
     def __init__(self, spec: RuleSpec) -> None:
         self.spec = spec
         self._condition = None if spec.when is None else Condition(spec.when)
-        self._body = Body(spec.chat)
+        self._body = compile_body(spec.chat)
         self._message = None if spec.message is None else Template(spec.message)
         self._trigger_type = _constant_type(spec.chat)
 
@@ -140,7 +140,7 @@ class _Rule:
     def render(self, scope: Scope) -> Rendered:
         spec = self.spec
         try:
-            text, body = self._body.render(scope)
+            body = self._body.render(scope)
             message = None if self._message is None else render_text(self._message, scope, "message")
         except Permanent as error:
             failure = Failure("render", f"rule {spec.name}: {error}")
@@ -149,11 +149,11 @@ class _Rule:
             )
         return Rendered(
             rule=spec.name,
-            body=text,
+            body=body.text,
             message=message,
-            trigger_type=body["trigger"]["type"],
-            name=body.get("name"),
-            agent_uuid=body.get("agentUuid"),
+            trigger_type=body.trigger_type,
+            name=body.name,
+            agent_uuid=body.agent_uuid,
             on_unknown=spec.on_unknown,
         )
 

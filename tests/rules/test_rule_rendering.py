@@ -78,9 +78,12 @@ def test_constants_stay_as_they_are():
         "none": None,
         "list": [1, "two", {"three": "{{ data.x }}"}],
         "braces": "{x} }}",
+        "100 %": "%s %d %% %(a)s",
+        "%s": ["%", "{{ data.x }} %s"],
     }
     rendered = render(connector(**meta), {"x": 3})
     meta["list"][2]["three"] = 3
+    meta["%s"][1] = "3 %s"
     assert json.loads(rendered.body)["trigger"]["meta"] == meta
 
 
@@ -120,6 +123,33 @@ def test_any_body_gives_a_chat_that_can_be_kept_or_a_failure(data):
         assert "\x00" not in rendered.body
         assert "\\u0000" not in rendered.body.replace("\\\\", "")
         assert rendered.message is None or rendered.message.strip()
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+        max_leaves=8,
+    ).filter(lambda value: "\\u0000" not in json.dumps(value))
+)
+def test_a_body_is_the_same_text_whether_its_shape_is_known_or_hangs_on_a_template(value):
+    data = {"value": value, "agent": AGENT, "id": 7}
+    shape = connector(all="{{ data.value }}", rest=["%", {"%": "{{ data.value }}"}], text="#{{ data.id }} %s")
+    chat = {"name": "Deal {{ data.id }}", "agentUuid": AGENT, **shape}
+    wanted = {
+        "name": "Deal 7",
+        "agentUuid": AGENT,
+        **connector(all=value, rest=["%", {"%": value}], text="#7 %s"),
+    }
+    text = json.dumps(wanted, ensure_ascii=False, separators=(",", ":"))
+    for agent in (AGENT, "{{ data.agent }}"):
+        rendered = render(chat | {"agentUuid": agent}, data)
+        assert rendered.body == text
+        assert (rendered.trigger_type, rendered.name, rendered.agent_uuid) == ("connector", "Deal 7", AGENT)
 
 
 @pytest.mark.parametrize(
