@@ -69,7 +69,7 @@ def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:
         return _batch(_require_batch(items), lambda item: _item(scheme, request, item))
     if cut:
         return [_whole(scheme, request, data)]
-    return [_Found(scheme.identify(request, data), data, reading.raw, verbatim=reading.verbatim)]
+    return [_Found(scheme.identify(request, data), data, reading.raw, None, None, reading.verbatim)]
 
 
 def _item(scheme: Scheme, request: Request, item: Any) -> _Found:
@@ -145,20 +145,20 @@ def _cloud(cloud: CloudEvent, data: Any, raw: bytes) -> _Found:
 def _event(hook: Hook, scheme: Scheme, request: Request, found: _Found, content_type: str, id: str) -> Event:  # noqa: A002 - the word of the model
     identity = found.identity
     return Event(
-        id=id,
-        source=hook.name,
-        external_id=clean(identity.external_id),
-        type=clean(identity.type),
-        data=found.data,
-        raw=found.raw,
-        digest=hashlib.sha256(found.raw).digest(),
-        received_at=request.received_at,
-        origin=clean(found.origin),
-        subject=clean(identity.subject),
-        time=identity.time,
-        content_type=found.content_type or content_type or _JSON,
-        headers=keep(request.headers, scheme.secret_headers),
-        traceparent=child_of(request.headers.first("traceparent") or found.traceparent),
+        id,
+        hook.name,
+        clean(identity.external_id),
+        clean(identity.type),
+        found.data,
+        found.raw,
+        hashlib.sha256(found.raw).digest(),
+        request.received_at,
+        clean(found.origin),
+        clean(identity.subject),
+        identity.time,
+        found.content_type or content_type or _JSON,
+        keep(request.headers, scheme.secret_headers),
+        child_of(request.headers.first("traceparent") or found.traceparent),
         verbatim=found.verbatim,
     )
 

@@ -25,19 +25,19 @@ def make_entry(event: Event, rules: RuleSet, *, ids: Ids, now: int) -> Entry:
 def make_dispatch(dispatch_id: str, event: Event, rendered: Rendered, *, run: int = 1) -> Dispatch:
     """The dispatch of one rendered rule; one that could not be rendered has ended before it began."""
     return Dispatch(
-        id=dispatch_id,
-        event_id=event.id,
-        source=event.source,
-        rule=rendered.rule,
-        body=rendered.body,
-        message=rendered.message,
-        trigger_type=rendered.trigger_type,
-        name=rendered.name,
-        agent_uuid=rendered.agent_uuid,
-        on_unknown=rendered.on_unknown,
-        failure=rendered.failure,
-        state=State.FAILED if rendered.failure else State.READY,
-        run=run,
+        dispatch_id,
+        event.id,
+        event.source,
+        rendered.rule,
+        rendered.body,
+        rendered.message,
+        rendered.trigger_type,
+        rendered.name,
+        rendered.agent_uuid,
+        rendered.on_unknown,
+        rendered.failure,
+        State.FAILED if rendered.failure else State.READY,
+        run,
     )
 
 

@@ -147,15 +147,7 @@ class _Rule:
             return Rendered(
                 spec.name, None, trigger_type=self._trigger_type, on_unknown=spec.on_unknown, failure=failure
             )
-        return Rendered(
-            rule=spec.name,
-            body=body.text,
-            message=message,
-            trigger_type=body.trigger_type,
-            name=body.name,
-            agent_uuid=body.agent_uuid,
-            on_unknown=spec.on_unknown,
-        )
+        return Rendered(spec.name, body.text, message, body.trigger_type, body.name, body.agent_uuid, spec.on_unknown)
 
 
 def _constant_type(chat: Mapping[str, Any]) -> str:

@@ -53,12 +53,12 @@ class Places:
 
     def identify(self, request: Request, item: Any) -> Identity:
         """What the sender says of one event; never raises."""
-        scope = phrase.Scope(request, options=self._options, item=item, whole=False)
+        scope = phrase.Scope(request, "", self._options, b"", item, whole=False)
         return Identity(
-            external_id=self._id(scope) or (self._hash(item) if self._hashed else None),
-            type=self._type(scope),
-            subject=self._subject(scope),
-            time=moment.find(self._time(scope)),
+            self._id(scope) or (self._hash(item) if self._hashed else None),
+            self._type(scope),
+            self._subject(scope),
+            moment.find(self._time(scope)),
         )
 
     def _hash(self, item: Any) -> str | None:

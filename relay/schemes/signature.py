@@ -61,7 +61,7 @@ class Signed:
     def verify(self, request: Request) -> None:
         """As `Proof.verify` says."""
         if self._each is None:
-            self._verify(phrase.Scope(request, options=self._options))
+            self._verify(phrase.Scope(request, "", self._options))
         else:
             for scope in self._items(request, self._each):
                 self._verify(scope)
