@@ -44,7 +44,8 @@ def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids) -> list[Ev
     content_type = clean(request.headers.first("content-type") or "")
     try:
         found = _find(scheme, request, content_type)
-        return [_apply(hook, _event(hook, scheme, request, one, content_type, ids())) for one in found]
+        events = [_event(hook, scheme, request, one, content_type, ids()) for one in found]
+        return [_apply(hook, event) for event in events] if hook.event else events
     except Unreadable as error:
         if not scheme.proves:
             raise Rejected(str(error), status=400, reason=error.reason, hint="the sender's body is malformed") from None
@@ -165,8 +166,6 @@ def _event(hook: Hook, scheme: Scheme, request: Request, found: _Found, content_
 
 def _apply(hook: Hook, event: Event) -> Event:
     """The event with what the operator's templates say; one that finds nothing leaves what the sender says."""
-    if not hook.event:
-        return event
     scope = scope_of(event, hook.vars)
     try:
         told = {key: template.find(scope) for key, template in hook.event.items()}

@@ -7,7 +7,7 @@ from relay.errors import Overloaded
 from relay.intake.entry import make_entry
 from relay.intake.report import Reports
 from relay.limits import Places
-from relay.model import Entry, Event, Ids, Receipt
+from relay.model import Event, Ids, Receipt
 from relay.ports import Inbox
 from relay.rules import RuleSet
 from relay.telemetry import Metrics
@@ -53,8 +53,12 @@ class Intake:
         ledger is away, `Refused` when the ledger cannot hold it.
         """
         now = self._clock()
-        delivery = [make_entry(event, self.rules, ids=self._ids, now=now) for event in events]
-        places = sum([len(entry.dispatches) for entry in delivery])
+        delivery, places, told = [], 0, False
+        for event in events:
+            entry = make_entry(event, self.rules, ids=self._ids, now=now)
+            delivery.append(entry)
+            places += len(entry.dispatches)
+            told = told or bool(entry.results)
         if places and not (self._places.take(places, now) or await self._refill(places)):
             receipts = await self._inbox.known(delivery)
             if receipts is None:
@@ -64,7 +68,10 @@ class Intake:
                 receipts = await self._inbox.accept(delivery)
             finally:
                 self._places.close(places)
-        self._notify(delivery)
+        if places:
+            self._freed()
+        if told:
+            self._told()
         self._reports.add(delivery, receipts)
         return receipts
 
@@ -76,10 +83,3 @@ class Intake:
             now = self._clock()
             self._places.refill(await self._inbox.reserve(self._places.wanted(places)), now)
             return self._places.take(places, now)
-
-    def _notify(self, delivery: Sequence[Entry]) -> None:
-        for entry in delivery:
-            if entry.dispatches:
-                self._freed()
-            if entry.results:
-                self._told()

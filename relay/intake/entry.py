@@ -11,15 +11,15 @@ def make_entry(event: Event, rules: RuleSet, *, ids: Ids, now: int) -> Entry:
     """Match and render. A rule that fails on the event fails its own dispatch, told at once, and no other."""
     if event.unreadable is not None:
         return Entry(event, EventStatus.UNREADABLE)
-
-    def doubt(rule: str, error: str) -> None:
-        log.warning("rule.unevaluable", event_id=event.id, source=event.source, rule=rule, error=error)
-
-    dispatches = tuple([make_dispatch(ids(), event, rendered) for rendered in rules.match(event, doubt)])
+    dispatches = tuple([make_dispatch(ids(), event, rendered) for rendered in rules.match(event, _doubt)])
     if dispatches:
         return Entry(event, EventStatus.ACCEPTED, dispatches, _ended(event, dispatches, now))
     told = (tell.unmatched(event, now=now),) if event.reply_to else ()
     return Entry(event, EventStatus.UNMATCHED, results=told)
+
+
+def _doubt(event: Event, rule: str, error: str) -> None:
+    log.warning("rule.unevaluable", event_id=event.id, source=event.source, rule=rule, error=error)
 
 
 def make_dispatch(dispatch_id: str, event: Event, rendered: Rendered, *, run: int = 1) -> Dispatch:

@@ -179,7 +179,7 @@ def _receipts(conn: Connection, batch: Delivery, firsts: Sequence[Found | None])
     for one, first in zip(batch, firsts, strict=True):
         event = one.event
         if first is None:
-            made = tuple((each.id, each.rule) for each in one.entry.dispatches)
+            made = tuple([(each.id, each.rule) for each in one.entry.dispatches])
             yield Receipt(event.id, event.external_id, one.entry.status, event.type, made)
         else:
             yield Receipt(

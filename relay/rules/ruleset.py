@@ -13,8 +13,8 @@ from relay.rules.shape import check_constants, check_shape
 from relay.rules.spec import Explanation, Fault, Reason, Rendered, RuleSpec
 from relay.rules.template import Condition, Template
 
-OnWhenError = Callable[[str, str], None]
-"""Told the rule and why its `when` could not be evaluated."""
+OnWhenError = Callable[[Event, str, str], None]
+"""Told the event, the rule and why its `when` could not be evaluated."""
 
 
 def check_rule(spec: RuleSpec, vars: Mapping[str, Any]) -> list[Fault]:  # noqa: A002 - the word of the configuration
@@ -65,7 +65,7 @@ class RuleSet:
         scope = scope_of(event, self._vars) if numbers else {}
         for number in numbers:
             rule = self._compiled[number]
-            if rule.wants(scope, on_when_error):
+            if rule.wants(event, scope, on_when_error):
                 found.append(rule.render(scope))
                 if rule.spec.stop:
                     break
@@ -116,14 +116,14 @@ class _Rule:
         self._message = None if spec.message is None else Template(spec.message)
         self._trigger_type = _constant_type(spec.chat)
 
-    def wants(self, scope: Scope, on_when_error: OnWhenError | None) -> bool:
+    def wants(self, event: Event, scope: Scope, on_when_error: OnWhenError | None) -> bool:
         if self._condition is None:
             return True
         try:
             return self._condition.holds(scope)
         except Permanent as error:
             if on_when_error is not None:
-                on_when_error(self.spec.name, str(error))
+                on_when_error(event, self.spec.name, str(error))
             return False
 
     def judge(self, scope: Scope) -> tuple[Reason, str]:

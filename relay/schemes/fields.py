@@ -30,6 +30,8 @@ class Places:
 
     def items(self, data: Any) -> list[Any]:
         """The events in a body; the body itself where it is no batch. Raises ValueError saying what is wrong."""
+        if not self._each:
+            return [data]
         lists = [found for path in self._each for found in self._lists(data, path, {})]
         if not lists:
             return [data]

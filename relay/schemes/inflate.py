@@ -20,7 +20,9 @@ def inflate(body: bytes, encoding: str | None, most: int) -> bytes:
     Raises `Unreadable` when it is not what the encoding says, `Rejected`: 413 when more than `most` bytes would come
     out, 415 for an encoding that is not read here.
     """
-    name = (encoding or "identity").strip().lower()
+    if not encoding:
+        return body
+    name = encoding.strip().lower()
     if name in {"identity", ""}:
         return body
     if name not in _WINDOWS:

@@ -39,6 +39,7 @@ class Signed:
         self._prefix = form.prefix.encode()
         self._separator = b"\n" if form.numbered else (form.separator or "").encode()
         self._time_first = form.timestamp is not None and form.timestamp.first
+        self._time_header = form.timestamp.header.lower() if form.timestamp and form.timestamp.header else None
         self._content = phrase.compose(form.content)
         self._at = phrase.place(form.at) if form.at else None
         self._only = [(phrase.place(text), wanted) for text, wanted in form.only.items()]
@@ -105,7 +106,7 @@ class Signed:
         scope.timestamp = self._time(scope.request, text)
         live = self._keys or self._certified(scope)
         matched = False
-        for message in self._messages(scope):
+        for message in self._messages(scope) if self.form.ports else (self._content(scope),):
             for key in live:
                 matched |= key.matches(message, signatures)
         if not matched:
@@ -114,11 +115,8 @@ class Signed:
             self._judge(scope.timestamp, scope.request.received_at)
 
     def _messages(self, scope: phrase.Scope) -> list[bytes]:
-        message = self._content(scope)
-        if not self.form.ports:
-            return [message]
         others = [replace(scope, request=twin) for twin in twins(scope.request)]
-        return [message, *(self._content(other) for other in others)]
+        return [self._content(one) for one in (scope, *others)]
 
     def _certified(self, scope: phrase.Scope) -> tuple[Key, ...]:
         if self._trust is None:
@@ -174,8 +172,8 @@ class Signed:
             return ""
         if self._stamp is not None:
             return self._stamp(phrase.Scope(request, options=self._options)) or _no_time(time.at or "")
-        if time.header is not None:
-            return request.headers.sole(time.header.lower(), "timestamp")
+        if self._time_header is not None:
+            return request.headers.sole(self._time_header, "timestamp")
         parts = [
             part.strip() for part in (shown or request.headers.first(self._header) or "").split(self.form.separator)
         ]

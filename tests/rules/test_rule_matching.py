@@ -105,7 +105,7 @@ def test_globs_mind_the_case_and_want_a_type():
 def test_what_is_missing_is_false_in_a_condition(when, holds):
     data = {"detail": {"priority": "High", "items": [1], "tags": ["vip", "new"]}}
     told = []
-    assert bool(names([spec("r", when=when)], event(data), on_when_error=lambda *said: told.append(said))) is holds
+    assert bool(names([spec("r", when=when)], event(data), on_when_error=lambda _, *said: told.append(said))) is holds
     assert told == []
 
 
@@ -124,7 +124,7 @@ def test_a_condition_that_cannot_be_evaluated_is_false_and_told(when, said):
     told = []
     rules = [spec("broken", when=when), spec("next")]
     happened = event({"text": "x", "zero": 0})
-    assert names(rules, happened, on_when_error=lambda *pair: told.append(pair)) == ["next"]
+    assert names(rules, happened, on_when_error=lambda _, *pair: told.append(pair)) == ["next"]
     assert names(rules, happened) == ["next"]
     [(rule, message)] = told
     assert rule == "broken"
