@@ -7,8 +7,8 @@ from typing import Final
 from aiohttp import web
 
 from relay.errors import Overloaded, Refused, Rejected, Retryable, Unavailable
+from relay.hooks import body as bodies
 from relay.hooks.answer import answer, later, problem, refusal, reply
-from relay.hooks.body import receive
 from relay.hooks.caller import Network, find_remote, find_url
 from relay.hooks.decode import decode
 from relay.hooks.hook import Fetch, Hook, Intake, Learn
@@ -148,7 +148,8 @@ class Door:
         body = b""
         try:
             _require_method(http, hook.scheme)
-            body = await receive(http, self._most)
+            whole = http.content.is_eof() and http.content.exception() is None
+            body = bodies.take(http, self._most) if whole else await bodies.receive(http, self._most)
             return await self._take(hook, self._request(hook, http, body))
         except Rejected as error:
             return await self._refuse(hook, http, body, error)

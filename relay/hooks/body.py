@@ -12,13 +12,19 @@ _PATIENCE: Final = 30.0
 """Seconds for a body to come in whole; vendors wait less for their answer."""
 
 
+def take(request: web.BaseRequest, most: int) -> bytes:
+    """The body that has come whole with its head, as most do. Raises `Rejected` (413)."""
+    body = request.content.read_nowait()
+    if len(body) > most:
+        raise too_large(most)
+    return body
+
+
 async def receive(request: web.BaseRequest, most: int) -> bytes:
     """The body as it came. Raises `Rejected`: 413 above `most` bytes, 408 when it is slow, 400 when it is broken."""
     if (request.content_length or 0) > most:
         raise too_large(most)
     try:
-        if request.content.is_eof():
-            return _bounded(request.content.read_nowait(), most)
         await _ask_for(request)
         async with asyncio.timeout(_PATIENCE):
             return await request.read()
@@ -43,9 +49,3 @@ async def _ask_for(request: web.BaseRequest) -> None:
     if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer itself has not begun
-
-
-def _bounded(body: bytes, most: int) -> bytes:
-    if len(body) > most:
-        raise too_large(most)
-    return body

@@ -11,7 +11,8 @@ _random: Final = random.Random()  # noqa: S311 - ids that need only differ; the 
 
 def new_traceparent() -> str:
     """A fresh `traceparent`, not sampled."""
-    return f"00-{_random.getrandbits(128):032x}-{_span()}-00"
+    ids = _random.randbytes(24).hex()
+    return f"00-{ids[:32]}-{ids[32:]}-00"
 
 
 def child_of(header: str | None) -> str:
@@ -25,11 +26,7 @@ def child_of(header: str | None) -> str:
         or (match[1] == "00" and match[5])
     ):
         return new_traceparent()
-    return f"00-{match[2]}-{_span()}-{match[4]}"
-
-
-def _span() -> str:
-    return f"{_random.getrandbits(64):016x}"
+    return f"00-{match[2]}-{_random.randbytes(8).hex()}-{match[4]}"
 
 
 def trace_id(traceparent: str | None) -> str | None:
