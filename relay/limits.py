@@ -55,6 +55,7 @@ class Places:
         self._free = 0
         self._open = 0
         self._until = 0
+        self._shut_until = 0
 
     def take(self, places: int, now: int) -> bool:
         """Take places if the block has them and is fresh."""
@@ -63,6 +64,14 @@ class Places:
         self._free -= places
         self._open += places
         return True
+
+    def shut(self, until: int) -> None:
+        """There were too few: not worth asking again before then."""
+        self._shut_until = until
+
+    def is_shut(self, now: int) -> bool:
+        """Whether there were too few just now."""
+        return now < self._shut_until
 
     def wanted(self, places: int) -> int:
         """How many to lease so that `places` more can be taken."""

@@ -15,6 +15,8 @@ from relay.telemetry import Metrics
 _BLOCK = 2_000
 _LIFETIME = 20_000
 _RETRY_AFTER = 5.0
+_PAUSE = 500
+"""Milliseconds for which the ledger is believed that there is no place: each time it counts all that is unfinished."""
 
 
 class Intake:
@@ -77,9 +79,16 @@ class Intake:
 
     async def _refill(self, places: int) -> bool:
         """Lease a new block and take the places from it."""
+        if self._places.is_shut(self._clock()):
+            return False
         async with self._refilling:
             if self._places.take(places, self._clock()):
                 return True
             now = self._clock()
+            if self._places.is_shut(now):
+                return False
             self._places.refill(await self._inbox.reserve(self._places.wanted(places)), now)
-            return self._places.take(places, now)
+            taken = self._places.take(places, now)
+            if not taken:
+                self._places.shut(now + _PAUSE)
+            return taken
