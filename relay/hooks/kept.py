@@ -18,19 +18,24 @@ def keep(headers: Headers, secret: frozenset[str]) -> dict[str, str]:
 
     `secret` are the names that the scheme knows to be credentials; names that speak of one are left out as well.
     """
-    kept = headers.pick(_harmless(tuple(headers), secret))
+    names = _harmless(headers.names(), secret)
+    if names is None:
+        return _bounded(headers, secret)
+    kept = headers.pick(names)
     whole = "".join([*kept, *kept.values()])
-    if whole.isascii() and "\0" not in whole and len(whole) <= _SPACE and len(kept) <= _MOST:
+    if whole.isascii() and "\0" not in whole and len(whole) <= _SPACE:
         return kept
-    return _bounded(kept)
+    return _bounded(headers, secret)
 
 
-def _bounded(found: dict[str, str]) -> dict[str, str]:
+def _bounded(headers: Headers, secret: frozenset[str]) -> dict[str, str]:
     """The first of them that are within bounds, cleaned."""
     kept: dict[str, str] = {}
     space = _SPACE
-    for name, text in found.items():
-        value = clean(text)
+    for name, values in headers.items():
+        if _is_secret(name, secret):
+            continue
+        value = clean(", ".join(values))
         space -= len(name) + len(value)
         if space < 0 or len(kept) == _MOST:
             break
@@ -52,6 +57,13 @@ def _escaped(text: str) -> bool:
 
 
 @lru_cache(maxsize=128)
-def _harmless(names: tuple[str, ...], secret: frozenset[str]) -> tuple[str, ...]:
-    """The names that are kept; a sender's requests all have the same."""
-    return tuple(name for name in names if name not in secret and not _CREDENTIAL.search(name))
+def _harmless(names: tuple[str, ...], secret: frozenset[str]) -> tuple[tuple[str, str], ...] | None:
+    """The names that are kept, as they were written and in lower case; None where one is repeated or there are too
+    many. A sender's requests all have the same."""
+    low = [name.lower() for name in names]
+    kept = tuple((name, other) for name, other in zip(names, low, strict=True) if not _is_secret(other, secret))
+    return kept if len(set(low)) == len(low) and len(kept) <= _MOST else None
+
+
+def _is_secret(name: str, secret: frozenset[str]) -> bool:
+    return name in secret or _CREDENTIAL.search(name) is not None

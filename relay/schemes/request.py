@@ -1,24 +1,26 @@
 """A request as a scheme judges it: raw, and read only by a scheme that must look inside to judge."""
 
-from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
+
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from relay.errors import Rejected
 from relay.schemes.reading import Reading, read
 
 
 class Headers(Mapping[str, tuple[str, ...]]):
-    """Header names in lower case, each with all its values in order; looking a name up ignores case."""
+    """Header names in lower case, each with all its values in order; looking a name up ignores case.
+
+    Made of pairs, or of what aiohttp read, which is not copied.
+    """
 
     __slots__ = ("_values",)
 
-    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        flat = list(pairs)
-        self._values: dict[str, tuple[str, ...]] = {name.lower(): (value,) for name, value in flat}
-        if len(self._values) < len(flat):
-            self._values = _gathered(flat)
+    def __init__(self, pairs: "CIMultiDictProxy[str] | Iterable[tuple[str, str]]" = ()) -> None:
+        self._values = pairs if isinstance(pairs, CIMultiDictProxy) else CIMultiDict(pairs)
 
     @classmethod
     def of(cls, values: Mapping[str, str]) -> Self:
@@ -26,46 +28,45 @@ class Headers(Mapping[str, tuple[str, ...]]):
         return cls(values.items())
 
     def __getitem__(self, name: str) -> tuple[str, ...]:
-        return self._values[name.lower()]
+        return tuple(self._values.getall(name))
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._values
+        return name in self._values
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(dict.fromkeys([name.lower() for name in self._values]))
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len({name.lower() for name in self._values})
 
-    def items(self) -> ItemsView[str, tuple[str, ...]]:
-        """As of any mapping; the dict's own, because every request goes through it."""
-        return self._values.items()
+    def names(self) -> tuple[str, ...]:
+        """The names as they were written, one per value."""
+        return tuple(self._values.keys())
 
-    def pick(self, names: Iterable[str]) -> dict[str, str]:
-        """The values of these names, which are there, in lower case; repeats joined by a comma."""
+    def pick(self, names: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """The first value of each name that is there, under another name for it."""
         values = self._values
-        return {name: ", ".join(values[name]) for name in names}
+        return {other: values[name] for name, other in names}
 
     def flat(self) -> list[tuple[str, str]]:
         """One pair per value, as an HTTP client takes them."""
-        return [(name, value) for name, values in self._values.items() for value in values]
+        return [(name.lower(), value) for name, value in self._values.items()]
 
     def all(self, name: str) -> tuple[str, ...]:
-        """The values of `name` (given in lower case), in order."""
-        return self._values.get(name, ())
+        """The values of `name`, in order."""
+        return tuple(self._values.getall(name, ()))
 
     def first(self, name: str) -> str | None:
-        """The first value of `name` (given in lower case), None when there is none."""
-        values = self._values.get(name)
-        return values[0] if values else None
+        """The first value of `name`, None when there is none."""
+        return self._values.get(name)
 
     def sole(self, name: str, what: str) -> str:
-        """The one value of `name` (given in lower case), without white space around it.
+        """The one value of `name`, without white space around it.
 
         Raises `Rejected` (401): `<what>_missing` when there is none or an empty one, `header_repeated` when there are
         several, because then sender and receiver may each mean another one.
         """
-        values = self._values.get(name, ())
+        values = self._values.getall(name, ())
         if len(values) > 1:
             raise Rejected(
                 f"the header {name} is there {len(values)} times",
@@ -82,15 +83,6 @@ class Headers(Mapping[str, tuple[str, ...]]):
                 hint=f"the sender does not sign, a proxy drops {name}, or the source has the wrong scheme",
             )
         return value
-
-
-def _gathered(flat: Sequence[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    """All values of each name, where one is there several times."""
-    values: dict[str, tuple[str, ...]] = {}
-    for name, value in flat:
-        key = name.lower()
-        values[key] = (*values.get(key, ()), value)
-    return values
 
 
 @dataclass(slots=True)

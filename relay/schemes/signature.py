@@ -38,8 +38,10 @@ class Signed:
         self._header = (form.header or "").lower()
         self._prefix = form.prefix.encode()
         self._separator = b"\n" if form.numbered else (form.separator or "").encode()
+        self._ports = form.ports
         self._time_first = form.timestamp is not None and form.timestamp.first
         self._time_header = form.timestamp.header.lower() if form.timestamp and form.timestamp.header else None
+        self._numbers = form.numbered
         self._content = phrase.compose(form.content)
         self._at = phrase.place(form.at) if form.at else None
         self._only = [(phrase.place(text), wanted) for text, wanted in form.only.items()]
@@ -52,11 +54,13 @@ class Signed:
 
     def applies(self, request: Request) -> bool:
         """As `Proof.applies` says."""
-        there = self._numbered(request) if self.form.numbered else not self._header or self._header in request.headers
+        there = self._numbered(request) if self._numbers else not self._header or self._header in request.headers
         return bool(there) and self.suits(request)
 
     def suits(self, request: Request) -> bool:
         """As `Proof.suits` says."""
+        if not self._only:
+            return True
         return all(phrase.holds(find, wanted, request, self._options) for find, wanted in self._only)
 
     def verify(self, request: Request) -> None:
@@ -106,7 +110,7 @@ class Signed:
         scope.timestamp = self._time(scope.request, text)
         live = self._keys or self._certified(scope)
         matched = False
-        for message in self._messages(scope) if self.form.ports else (self._content(scope),):
+        for message in self._messages(scope) if self._ports else (self._content(scope),):
             for key in live:
                 matched |= key.matches(message, signatures)
         if not matched:
@@ -131,7 +135,7 @@ class Signed:
             if found is None:
                 raise refuse("the signature is missing", "signature_missing", f"{self.form.at} is not in the request")
             return found
-        if self.form.numbered:
+        if self._numbers:
             found = "\n".join(self._numbered(scope.request))
             if found:
                 return found
