@@ -131,20 +131,6 @@ class Door:
             return self._wait(name, "draining", "the relay is stopping; send it again to the next one", _RETRY_AFTER)
         if self._paused(name):
             return self._wait(name, "paused", "this source is paused; send it again later", _RETRY_PAUSED)
-        return await self._serve(hook, http)
-
-    def _turn_away(self, http: web.BaseRequest) -> web.Response:
-        """404 for whatever is no source; the path goes to the log only."""
-        error = Rejected(
-            "there is nothing here; events are posted to /hooks/{source}",
-            status=404,
-            reason="unknown_source",
-            hint=f"no webhook source answers at {http.path[:200]!r}: compare the address set at the sender",
-        )
-        self._refusals.tell(error, UNKNOWN, find_remote(http, self._trusted))
-        return refusal(error, None)
-
-    async def _serve(self, hook: Hook, http: web.BaseRequest) -> web.Response:
         body = b""
         try:
             _require_method(http, hook.scheme)
@@ -166,6 +152,17 @@ class Door:
         except Exception:
             log.exception("request.failed", source=hook.name)
             return problem(500, "failed", "the relay failed at this request; send it again")
+
+    def _turn_away(self, http: web.BaseRequest) -> web.Response:
+        """404 for whatever is no source; the path goes to the log only."""
+        error = Rejected(
+            "there is nothing here; events are posted to /hooks/{source}",
+            status=404,
+            reason="unknown_source",
+            hint=f"no webhook source answers at {http.path[:200]!r}: compare the address set at the sender",
+        )
+        self._refusals.tell(error, UNKNOWN, find_remote(http, self._trusted))
+        return refusal(error, None)
 
     async def _take(self, hook: Hook, request: Request) -> web.Response:
         """Greeted, or verified, parsed and committed."""
