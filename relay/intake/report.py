@@ -1,12 +1,12 @@
 """What became of events, for the log and the metrics."""
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from logging import DEBUG
 from typing import Final
 
-from relay.model import Dispatch, Entry, Event, EventStatus, Receipt
+from relay.model import Entry, Event, EventStatus, Receipt
 from relay.telemetry import Metrics, get_log, trace_id
 
 log = get_log()
@@ -35,34 +35,32 @@ class Reports:
     def _tell(self) -> None:
         waiting, self._waiting = self._waiting, []
         in_detail, info = log.is_enabled_for(DEBUG), log.info
+        outcomes: defaultdict[tuple[str, EventStatus], int] = defaultdict(int)
+        latest: dict[str, int] = {}
         for entry, receipt in waiting:
-            line = _line(entry.event, receipt)
-            rules = [rule for _, rule in receipt.dispatches]
-            if receipt.status is EventStatus.UNREADABLE:
-                log.warning("event.unreadable", reason=entry.event.unreadable, **line)
+            event, status = entry.event, receipt.status
+            outcomes[event.source, status] += 1
+            latest[event.source] = event.received_at
+            line = _line(event, receipt)
+            if status in _LINES:
+                info(_LINES[status], rules=[rule for _, rule in receipt.dispatches], **line)
             else:
-                info(_LINES[receipt.status], rules=rules, **line)
+                log.warning("event.unreadable", reason=event.unreadable, **line)
             if receipt.conflict:
                 log.warning("event.conflict", what="the same id came with another body; the first one counts", **line)
-            if receipt.status is EventStatus.ACCEPTED:
-                for dispatch in entry.dispatches:
-                    if in_detail or dispatch.failure is not None:
-                        self._tell_dispatch(dispatch, line)
-        self._count(waiting)
-
-    def _count(self, told: Sequence[tuple[Entry, Receipt]]) -> None:
-        """All of a kind at once."""
-        outcomes = Counter((entry.event.source, receipt.status) for entry, receipt in told)
-        latest = {entry.event.source: entry.event.received_at for entry, _ in told}
+            if in_detail or entry.results:
+                self._tell_dispatches(entry, receipt, line)
         for (source, outcome), count in outcomes.items():
             self._metrics.events(source, outcome, count, latest[source])
 
-    def _tell_dispatch(self, dispatch: Dispatch, line: Line) -> None:
-        named = line | {"dispatch_id": dispatch.id, "rule": dispatch.rule}
-        log.debug("rule.matched", **named)
-        if dispatch.failure is not None:
-            self._metrics.chat(dispatch.rule, "failed")
-            log.error("chat.failed", code=dispatch.failure.code, error=dispatch.failure.message, **named)
+    def _tell_dispatches(self, entry: Entry, receipt: Receipt, line: Line) -> None:
+        """What was made of a new event; each that has failed already has a result."""
+        for dispatch in entry.dispatches if receipt.status is EventStatus.ACCEPTED else ():
+            named = line | {"dispatch_id": dispatch.id, "rule": dispatch.rule}
+            log.debug("rule.matched", **named)
+            if dispatch.failure is not None:
+                self._metrics.chat(dispatch.rule, "failed")
+                log.error("chat.failed", code=dispatch.failure.code, error=dispatch.failure.message, **named)
 
 
 def _line(event: Event, receipt: Receipt) -> Line:

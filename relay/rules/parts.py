@@ -6,7 +6,7 @@ from typing import Any
 from relay.errors import Permanent
 from relay.rules.encode import encode
 from relay.rules.scope import Scope
-from relay.rules.template import Template, clean, is_template
+from relay.rules.template import Template, clean, describe, is_template
 
 
 class Open:
@@ -22,18 +22,18 @@ class Open:
 class Text(Open):
     """One template. `place` names it for people, as `chat.trigger.meta.tags`."""
 
-    __slots__ = ("_template", "place")
+    __slots__ = ("_evaluate", "place")
 
     def __init__(self, template: Template, place: str) -> None:
-        self._template = template
+        self._evaluate = template.evaluate
         self.place = place
 
     def fill(self, scope: Scope) -> Any:
         """Its value. Raises `Permanent` (code `render`) that begins with the place."""
         try:
-            return self._template.fill(scope)
-        except Permanent as error:
-            raise failed(self.place, str(error)) from None
+            return self._evaluate(scope)
+        except Exception as error:  # noqa: BLE001 - an expression may raise anything; its dispatch fails with the reason
+            raise failed(self.place, describe(error)) from None
 
 
 class Object(Open):

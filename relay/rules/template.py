@@ -122,42 +122,36 @@ class Template:
 
     Exactly one `{{ expression }}` (white space around it aside) gives the expression's own value; any other text
     gives text, in which a value stands as JSON and null as nothing. Raises ValueError when the text is no template;
-    the message names the line.
+    the message names the line. `evaluate` gives the value in a scope, not looked into, for what will be encoded as
+    part of something larger; it raises whatever an expression raises.
     """
 
-    __slots__ = ("_evaluate", "text")
+    __slots__ = ("evaluate", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         try:
-            self._evaluate = compile_template(text)
+            self.evaluate = compile_template(text)
         except TemplateSyntaxError as error:
             raise ValueError(f"line {error.lineno}: {error.message}") from None
 
-    def fill(self, scope: Scope) -> Any:
-        """Its value in `scope`, not looked into: for what will be encoded as part of something larger.
+    def render(self, scope: Scope) -> Any:
+        """Its value in `scope`, a JSON value.
 
-        Raises `Permanent` (code `render`) saying what was missing or wrong.
+        Raises `Permanent` (code `render`) saying what was missing or wrong, also inside of it.
         """
         try:
-            return self._evaluate(scope)
+            return _whole(self.evaluate(scope))
         except Exception as error:  # noqa: BLE001 - an expression may raise anything; its dispatch fails with the reason
-            raise Permanent(describe(error), code="render") from None
-
-    def render(self, scope: Scope) -> Any:
-        """Its value in `scope`, a JSON value. Raises as `fill`, also for what is missing inside of it."""
-        try:
-            return _whole(self._evaluate(scope))
-        except Exception as error:  # noqa: BLE001 - as in fill
             raise Permanent(describe(error), code="render") from None
 
     def find(self, scope: Scope) -> Any:
         """As `render`, but None where something is missing."""
         try:
-            return _whole(self._evaluate(scope))
+            return _whole(self.evaluate(scope))
         except UndefinedError:
             return None
-        except Exception as error:  # noqa: BLE001 - as in fill
+        except Exception as error:  # noqa: BLE001 - as in render
             raise Permanent(describe(error), code="render") from None
 
 
