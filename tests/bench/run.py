@@ -138,9 +138,8 @@ def bench_accept(folder: Path) -> None:
     statuses = sum((Counter(each[ours]["statuses"]) for each in rounds), Counter())
     say(compare("(a) webhooks accepted", rates[ours], "bare handler", rates[bare], target=0.25))
     say(compare("    the same", rates[ours], "bare handler on uvloop, as relay serve", rates[fast]))
-    say(
-        f"    answers: {dict(statuses)}, p99 {median(each[ours]['p99'] for each in rounds):.1f} ms at {SENDERS} connections"
-    )
+    slow = median(each[ours]["p99"] for each in rounds)
+    say(f"    answers: {dict(statuses)}, p99 {slow:.1f} ms at {SENDERS} connections")
 
 
 def compare(what: str, ours: Sequence[float], floor: str, theirs: Sequence[float], target: float | None = None) -> str:
