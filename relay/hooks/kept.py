@@ -10,6 +10,8 @@ Text = TypeVar("Text", str, str | None)
 
 _MOST: Final = 64
 _SPACE: Final = 8 << 10
+_REMEMBERED: Final = 2 << 10
+"""Names longer than that in all are not remembered: a stranger chooses them."""
 _CREDENTIAL: Final = re.compile(r"authorization|cookie|token|secret|signature|password|passwd|credential|api-?key")
 
 
@@ -18,13 +20,13 @@ def keep(headers: Headers, secret: frozenset[str]) -> dict[str, str]:
 
     `secret` are the names that the scheme knows to be credentials; names that speak of one are left out as well.
     """
-    names = _harmless(headers.names(), secret)
-    if names is None:
-        return _bounded(headers, secret)
-    kept = headers.pick(names)
-    whole = "".join([*kept, *kept.values()])
-    if whole.isascii() and "\0" not in whole and len(whole) <= _SPACE:
-        return kept
+    written = headers.names()
+    names = _harmless(written, secret) if written and len("".join(written)) <= _REMEMBERED else None
+    if names is not None:
+        kept = headers.pick(names)
+        whole = "".join([*kept, *kept.values()])
+        if whole.isascii() and "\0" not in whole and len(whole) <= _SPACE:
+            return kept
     return _bounded(headers, secret)
 
 
@@ -58,11 +60,10 @@ def _escaped(text: str) -> bool:
 
 @lru_cache(maxsize=128)
 def _harmless(names: tuple[str, ...], secret: frozenset[str]) -> tuple[tuple[str, str], ...] | None:
-    """The names that are kept, as they were written and in lower case; None where one is repeated or there are too
-    many. A sender's requests all have the same."""
-    low = [name.lower() for name in names]
-    kept = tuple((name, other) for name, other in zip(names, low, strict=True) if not _is_secret(other, secret))
-    return kept if len(set(low)) == len(low) and len(kept) <= _MOST else None
+    """The names that are kept, as they were written and in lower case; None where there are too many. A sender's
+    requests all have the same."""
+    kept = tuple((name, low) for name in names if not _is_secret(low := name.lower(), secret))
+    return kept if len(kept) <= _MOST else None
 
 
 def _is_secret(name: str, secret: frozenset[str]) -> bool:

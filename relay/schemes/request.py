@@ -39,12 +39,13 @@ class Headers(Mapping[str, tuple[str, ...]]):
     def __len__(self) -> int:
         return len({name.lower() for name in self._values})
 
-    def names(self) -> tuple[str, ...]:
-        """The names as they were written, one per value."""
-        return tuple(self._values.keys())
+    def names(self) -> tuple[str, ...] | None:
+        """The names as they were written; None where one is repeated."""
+        names = tuple(self._values)
+        return names if len(names) == len(self._values) else None
 
     def pick(self, names: Iterable[tuple[str, str]]) -> dict[str, str]:
-        """The first value of each name that is there, under another name for it."""
+        """The value of each name, which is there once, under another name for it."""
         values = self._values
         return {other: values[name] for name, other in names}
 
