@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
 DEEPEST: Final = 200
+_SPACE: Final = " \t\n\r"
 _CHARSETS: Final = frozenset(
     {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252", "utf-16", "utf-16le", "utf-16be"}
 )
@@ -82,7 +83,7 @@ def _decode(text: str) -> Any:
     """As the decoder's own `decode`, which looks twice for white space where there is none as a rule."""
     if text[0] in "{[":
         data, end = _DECODER.raw_decode(text)
-        if end == len(text):
+        if end == len(text) or not text[end:].strip(_SPACE):
             return data
     return _DECODER.decode(text)
 

@@ -127,3 +127,18 @@ def test_no_bytes_raise_anything_but_unreadable(body, charset):
 def test_every_json_value_is_read_as_the_standard_library_reads_it(value):
     body = json.dumps(value).encode()
     assert parse(body) == json.loads(body)
+
+
+AROUND = st.text(" \t\n\r\x0b\N{NO-BREAK SPACE}x],", max_size=3)
+
+
+@given(VALUES, AROUND, AROUND)
+def test_around_a_value_stands_white_space_and_nothing_else(value, before, behind):
+    text = before + json.dumps(value) + behind
+    try:
+        wanted = json.loads(text)
+    except ValueError:
+        with pytest.raises(Unreadable):
+            parse(text.encode())
+    else:
+        assert parse(text.encode()) == wanted
