@@ -34,7 +34,7 @@ class _Listener(web.Server):
 
 
 class QuietServer(_Listener):
-    """The same without an application: every request goes to `handler`. `most` is the bytes of a body."""
+    """A server as quiet, without an application: every request goes to `handler`. `most` is the bytes of a body."""
 
     def __init__(
         self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], *, most: int, **options: Any
