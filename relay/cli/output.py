@@ -68,8 +68,8 @@ def print_title(text: str) -> None:
 
 
 def short(moment: str | None) -> str:
-    """An ISO time of the API, to the second, without the year."""
-    return moment[5:19].replace("T", " ") if moment else ""
+    """An ISO time of the API, to the second, without the year; `Z` says that it is UTC."""
+    return f"{moment[5:10]} {moment[11:19]}Z" if moment else ""
 
 
 def _cell(value: Any) -> Text:

@@ -31,7 +31,7 @@ def test_events_are_a_table(relay, memory):
     assert lines[1].split() == [
         "0190-1",
         "11-23",
-        "02:13:20",
+        "02:13:20Z",
         "helpdesk",
         "ticket.created",
         "accepted",
@@ -87,10 +87,10 @@ def test_a_refused_request_says_until_when_it_is_kept_and_what_it_has_become(rel
     ]
     head, *rows = relay("events", "--rejected").stdout.splitlines()
     assert head.split() == ["at", "source", "reason", "hint", "remote", "kept", "until", "readmitted"]
-    shown = ["11-23 02:13:20", "helpdesk", "signature_wrong", "the secret was rotated at the vendor", "192.0.2.7"]
+    shown = ["11-23 02:13:20Z", "helpdesk", "signature_wrong", "the secret was rotated at the vendor", "192.0.2.7"]
     assert [re.split(r"  +", row.strip()) for row in rows] == [
         shown,
-        [*shown, "11-23 02:13:20"],
+        [*shown, "11-23 02:13:20Z"],
         [*shown, "0190-1"],
         ["0190-2"],
         [*shown, "as no event"],
@@ -249,9 +249,9 @@ def test_tail_for_people_is_one_line_each(relay, memory):
     lost = made | {"error": {"code": "failed", "message": "no\n11-24 forged\x1b[2J"}}
     memory.tell(*(replace(make_result(1), data=data) for data in (made, lost, {"source": "bus", "eventId": "0190-2"})))
     assert relay("tail", "--no-follow").stdout.splitlines() == [
-        "11-23 02:13:20  chat.created  helpdesk  urgent  0190-1  3c90c3cc",
-        "11-23 02:13:20  chat.created  helpdesk  urgent  0190-1  failed: no\\n11-24 forged\\x1b[2J",
-        "11-23 02:13:20  chat.created  bus    0190-2  ",
+        "11-23 02:13:20Z  chat.created  helpdesk  urgent  0190-1  3c90c3cc",
+        "11-23 02:13:20Z  chat.created  helpdesk  urgent  0190-1  failed: no\\n11-24 forged\\x1b[2J",
+        "11-23 02:13:20Z  chat.created  bus    0190-2  ",
     ]
 
 
