@@ -1,17 +1,15 @@
 """W3C trace context (https://www.w3.org/TR/trace-context/), kept per event also without OpenTelemetry."""
 
-import random
 import re
+import secrets
 from typing import Final
 
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
-_random: Final = random.Random()  # noqa: S311 - ids that need only differ; the system's source is a call of the system
-
 
 def new_traceparent() -> str:
     """A fresh `traceparent`, not sampled."""
-    ids = _random.randbytes(24).hex()
+    ids = secrets.token_hex(24)
     return f"00-{ids[:32]}-{ids[32:]}-00"
 
 
@@ -26,7 +24,7 @@ def child_of(header: str | None) -> str:
         or (match[1] == "00" and match[5])
     ):
         return new_traceparent()
-    return f"00-{match[2]}-{_random.randbytes(8).hex()}-{match[4]}"
+    return f"00-{match[2]}-{secrets.token_hex(8)}-{match[4]}"
 
 
 def trace_id(traceparent: str | None) -> str | None:
