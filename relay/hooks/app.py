@@ -7,8 +7,8 @@ from typing import Final
 from aiohttp import web
 
 from relay.errors import Overloaded, Refused, Rejected, Retryable, Unavailable
-from relay.hooks import body as bodies
 from relay.hooks.answer import answer, later, problem, refusal, reply
+from relay.hooks.body import receive, take
 from relay.hooks.caller import Network, find_remote, find_url
 from relay.hooks.decode import decode
 from relay.hooks.hook import Fetch, Hook, Intake, Learn
@@ -134,8 +134,8 @@ class Door:
         body = b""
         try:
             _require_method(http, hook.scheme)
-            whole = http.content.is_eof() and http.content.exception() is None
-            body = bodies.take(http, self._most) if whole else await bodies.receive(http, self._most)
+            whole = take(http, self._most)
+            body = await receive(http, self._most) if whole is None else whole
             return await self._take(hook, self._request(hook, http, body))
         except Rejected as error:
             return await self._refuse(hook, http, body, error)

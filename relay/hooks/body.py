@@ -12,8 +12,10 @@ _PATIENCE: Final = 30.0
 """Seconds for a body to come in whole; vendors wait less for their answer."""
 
 
-def take(request: web.BaseRequest, most: int) -> bytes:
-    """The body that has come whole with its head, as most do. Raises `Rejected` (413)."""
+def take(request: web.BaseRequest, most: int) -> bytes | None:
+    """The body, if it has come whole with its head, as most do; else None. Raises `Rejected` (413)."""
+    if not request.content.is_eof() or request.content.exception() is not None:
+        return None
     body = request.content.read_nowait()
     if len(body) > most:
         raise too_large(most)

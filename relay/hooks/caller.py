@@ -44,11 +44,11 @@ def find_remote(request: web.BaseRequest, trusted: Sequence[Network]) -> str | N
 def find_url(request: web.BaseRequest, public_url: str | None, trusted: Sequence[Network]) -> str:
     """The URL that the sender called: below `public_url` if set, else as the outermost trusted proxy says, else as
     the request does. A host that is none is left out, so that whatever signs the URL does not match."""
-    path = request.raw_path if request.raw_path.startswith("/") else request.rel_url.raw_path_qs
+    path = request.rel_url.raw_path_qs
     if public_url:
         return f"{public_url.rstrip('/')}{path}"
     scheme, host = request.scheme, request.host
-    for hop in _believed(request, trusted) if trusted else ():
+    for hop in _believed(request, trusted):
         scheme, host = hop.scheme or scheme, hop.host or host
     return f"{scheme}://{host if _is_host(host) else ''}{path}"
 
@@ -63,7 +63,7 @@ def _is_host(host: str) -> bool:
 
 def _believed(request: web.BaseRequest, trusted: Sequence[Network]) -> list[_Hop]:
     """What trusted proxies say, from the nearest on: the peer's word counts if it is one, and so forth."""
-    if not _is_trusted(request.remote, trusted):
+    if not trusted or not _is_trusted(request.remote, trusted):
         return []
     hops = _x_forwarded(request) or _forwarded(request)
     found = []

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final
 
 from relay.errors import Permanent, Rejected
@@ -17,12 +16,11 @@ from relay.schemes.cloudevents import CloudEvent, decode_binary, decode_structur
 from relay.schemes.document import Unreadable
 from relay.schemes.inflate import inflate
 from relay.schemes.phrase import text_of
-from relay.schemes.reading import Form, Reading
+from relay.schemes.reading import Form
 from relay.telemetry import child_of
 
 _LARGEST_BATCH: Final = 1_000
 _JSON: Final = "application/json"
-_CLOUDS: Final = (Form.CLOUD, Form.CLOUDS)
 
 
 @frozen
@@ -59,24 +57,20 @@ def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:
     if "ce-specversion" in request.headers:
         return [_binary(scheme, request, content_type)]
     reading = scheme.read(request)
-    if reading.form in _CLOUDS:
-        return _clouds(scheme, reading)
+    if reading.form is Form.CLOUDS:
+        return _batch(_require_batch(reading.data), lambda item: _structured(scheme, item, _dump(item)))
+    if reading.form is Form.CLOUD:
+        return [_structured(scheme, reading.data, reading.raw)]
     data, cut = scheme.clean(reading.data)
     try:
         items = scheme.items(data)
     except ValueError as error:
         raise Unreadable("batch", f"the body is not what {scheme.vendor.name} sends: {error}") from None
     if len(items) != 1 or items[0] is not data:
-        return _batch(_require_batch(items), partial(_item, scheme, request))
+        return _batch(_require_batch(items), lambda item: _item(scheme, request, item))
     if cut:
         return [_whole(scheme, request, data)]
-    return [_Found(scheme.identify(request, data), data, reading.raw, None, None, reading.verbatim)]
-
-
-def _clouds(scheme: Scheme, reading: Reading) -> list[_Found]:
-    if reading.form is Form.CLOUD:
-        return [_structured(scheme, reading.data, reading.raw)]
-    return _batch(_require_batch(reading.data), lambda item: _structured(scheme, item, _dump(item)))
+    return [_Found(scheme.identify(request, data), data, reading.raw, verbatim=reading.verbatim)]
 
 
 def _item(scheme: Scheme, request: Request, item: Any) -> _Found:

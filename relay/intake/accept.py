@@ -79,12 +79,10 @@ class Intake:
 
     async def _refill(self, places: int) -> bool:
         """Lease a new block and take the places from it."""
-        if self._places.is_shut(self._clock()):
-            return False
         async with self._refilling:
-            if self._places.take(places, self._clock()):
-                return True
             now = self._clock()
+            if self._places.take(places, now):
+                return True
             if self._places.is_shut(now):
                 return False
             self._places.refill(await self._inbox.reserve(self._places.wanted(places)), now)
