@@ -121,9 +121,7 @@ def _overwrite(conn: Connection, now: int, batch: Delivery) -> None:
 
 def _put_new(conn: Connection, now: int, batch: Delivery, terms: Terms) -> int:
     """How many were put in, -1 where that is not told."""
-    redelivery, remember = now + REDELIVERY, now + terms.remember
-    expiries = [redelivery if one.event.external_id is None else remember for one in batch]
-    columns = _seen_columns(batch, expiries)
+    columns = _seen_columns(batch, [_expiry(one, now, terms) for one in batch])
     return insert_many(conn, _put(conn.dialect.name, expired=True), {**columns, "now": [now] * len(batch)})
 
 
@@ -138,8 +136,12 @@ def _seen_columns(batch: Delivery, expiries: Sequence[int]) -> Columns:
 
 def _unless_mine(one: Prepared, row: Found, now: int, terms: Terms) -> Found | None:
     """The same event again, after a commit whose answer was lost, has its id but not this moment's expiry."""
-    expiry = now + (REDELIVERY if one.event.external_id is None else terms.remember)
-    return None if row["event_id"] == one.event.id and row["expires_at"] == expiry else row
+    mine = row["event_id"] == one.event.id and row["expires_at"] == _expiry(one, now, terms)
+    return None if mine else row
+
+
+def _expiry(one: Prepared, now: int, terms: Terms) -> int:
+    return now + (REDELIVERY if one.event.external_id is None else terms.remember)
 
 
 @cache

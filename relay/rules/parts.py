@@ -1,5 +1,6 @@
 """The parts of a body: constants as they are, and what is known only when it is filled."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,14 +10,14 @@ from relay.rules.scope import Scope
 from relay.rules.template import Template, clean, describe, is_template
 
 
-class Open:
+class Open(ABC):
     """A part that is known only when it is filled."""
 
     __slots__ = ()
 
+    @abstractmethod
     def fill(self, scope: Scope) -> Any:
         """Its value."""
-        raise NotImplementedError
 
 
 class Text(Open):

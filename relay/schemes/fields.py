@@ -30,8 +30,6 @@ class Places:
 
     def items(self, data: Any) -> list[Any]:
         """The events in a body; the body itself where it is no batch. Raises ValueError saying what is wrong."""
-        if not self._each:
-            return [data]
         lists = [found for path in self._each for found in self._lists(data, path, {})]
         if not lists:
             return [data]
@@ -55,7 +53,7 @@ class Places:
 
     def identify(self, request: Request, item: Any) -> Identity:
         """What the sender says of one event; never raises."""
-        scope = phrase.Scope(request, "", self._options, b"", item, whole=False)
+        scope = phrase.Scope(request, options=self._options, item=item, whole=False)
         return Identity(
             self._id(scope) or (self._hash(item) if self._hashed else None),
             self._type(scope),

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import unicodedata
 from collections.abc import Callable
-from functools import partial
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -18,7 +17,7 @@ from relay.schemes.spec import SchemeFault
 
 ENCODE: Final[dict[str, Callable[[bytes], bytes]]] = {
     "hex": lambda digest: digest.hex().encode(),
-    "base64": partial(binascii.b2a_base64, newline=False),
+    "base64": base64.b64encode,
 }
 DECODE: Final[dict[str, Callable[[bytes], bytes]]] = {
     "hex": lambda text: bytes.fromhex(text.decode()),

@@ -52,7 +52,7 @@ def _read_http(text: str) -> int:
 
 def find(value: Any) -> int | None:
     """A time in a payload: text or number as `read` takes it, None when it is none."""
-    if value is None or isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     try:
         return read(value if isinstance(value, str) else str(int(value)))

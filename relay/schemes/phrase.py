@@ -56,7 +56,6 @@ Piece = Callable[[Scope], bytes | None]
 Text = Callable[[Scope], str | None]
 """The same where it is no bytes of the body."""
 
-_NUMBERS: Final = (int, float)
 _SLOT: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _KEYED: Final = re.compile(r"""(headers|query|headers_named|pairs|key)\[\s*(["'])(.+?)\2\s*\]""")
 _PATH: Final = re.compile(r"(data|envelope|options)((?:\.[A-Za-z0-9_:@#-]+)+)")
@@ -145,9 +144,9 @@ def path_of(name: str) -> list[str]:
 
 def text_of(value: Any) -> str | None:
     """A scalar of a payload as text; None for what is no name of anything: empty, null, a list, an object."""
-    if isinstance(value, str):
-        return str(value) or None
-    return str(value) if isinstance(value, _NUMBERS) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    return str(value) or None
 
 
 def _missing(name: str) -> Rejected:

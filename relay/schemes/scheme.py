@@ -119,7 +119,7 @@ class Scheme:
         Those that are not signed are found before a request is verified, the others (`proved`) after. Raises
         `Rejected` (403) when what the sender shows is not what was agreed.
         """
-        if not self._greeters or (not proved and len(request.body) > _LARGEST_GREETING):
+        if not proved and len(request.body) > _LARGEST_GREETING:
             return None
         for greeter in self._greeters:
             if greeter.form.proof is proved and greeter.fits(request):

@@ -38,10 +38,7 @@ class Signed:
         self._header = (form.header or "").lower()
         self._prefix = form.prefix.encode()
         self._separator = b"\n" if form.numbered else (form.separator or "").encode()
-        self._ports = form.ports
-        self._time_first = form.timestamp is not None and form.timestamp.first
         self._time_header = form.timestamp.header.lower() if form.timestamp and form.timestamp.header else None
-        self._numbers = form.numbered
         self._content = phrase.compose(form.content)
         self._at = phrase.place(form.at) if form.at else None
         self._only = [(phrase.place(text), wanted) for text, wanted in form.only.items()]
@@ -54,22 +51,17 @@ class Signed:
 
     def applies(self, request: Request) -> bool:
         """As `Proof.applies` says."""
-        there = self._numbered(request) if self._numbers else not self._header or self._header in request.headers
+        there = self._numbered(request) if self.form.numbered else not self._header or self._header in request.headers
         return bool(there) and self.suits(request)
 
     def suits(self, request: Request) -> bool:
         """As `Proof.suits` says."""
-        if not self._only:
-            return True
         return all(phrase.holds(find, wanted, request, self._options) for find, wanted in self._only)
 
     def verify(self, request: Request) -> None:
         """As `Proof.verify` says."""
-        if self._each is None:
-            self._verify(phrase.Scope(request, "", self._options))
-        else:
-            for scope in self._items(request, self._each):
-                self._verify(scope)
+        for scope in self._scopes(request):
+            self._verify(scope)
         for one, other, name in self._equal:
             scope = phrase.Scope(request, options=self._options)
             if one(scope) is None or one(scope) != other(scope):
@@ -96,8 +88,10 @@ class Signed:
         numbered = {f"{self._header}-{number}" for number in range(1, _MOST_NUMBERED + 1)} if self.form.numbered else ()
         return named | {self._header, *numbered} - {""}
 
-    def _items(self, request: Request, path: list[str]) -> list[phrase.Scope]:
-        items = phrase.dig(request.data, path)
+    def _scopes(self, request: Request) -> list[phrase.Scope]:
+        if self._each is None:
+            return [phrase.Scope(request, options=self._options)]
+        items = phrase.dig(request.data, self._each)
         if not isinstance(items, list) or not items:
             raise refuse(
                 "there is nothing signed in the body", "signature_missing", f"{self.form.each} is empty or missing"
@@ -110,7 +104,7 @@ class Signed:
         scope.timestamp = self._time(scope.request, text)
         live = self._keys or self._certified(scope)
         matched = False
-        for message in self._messages(scope) if self._ports else (self._content(scope),):
+        for message in self._messages(scope):
             for key in live:
                 matched |= key.matches(message, signatures)
         if not matched:
@@ -119,8 +113,11 @@ class Signed:
             self._judge(scope.timestamp, scope.request.received_at)
 
     def _messages(self, scope: phrase.Scope) -> list[bytes]:
+        message = self._content(scope)
+        if not self.form.ports:
+            return [message]
         others = [replace(scope, request=twin) for twin in twins(scope.request)]
-        return [self._content(one) for one in (scope, *others)]
+        return [message, *(self._content(other) for other in others)]
 
     def _certified(self, scope: phrase.Scope) -> tuple[Key, ...]:
         if self._trust is None:
@@ -135,7 +132,7 @@ class Signed:
             if found is None:
                 raise refuse("the signature is missing", "signature_missing", f"{self.form.at} is not in the request")
             return found
-        if self._numbers:
+        if self.form.numbered:
             found = "\n".join(self._numbered(scope.request))
             if found:
                 return found
@@ -151,7 +148,7 @@ class Signed:
     def _signatures(self, text: str) -> list[bytes]:
         form, prefix, length = self.form, self._prefix, self._length
         parts = [part.strip() for part in octets(text).split(self._separator)] if self._separator else [octets(text)]
-        if self._time_first:
+        if form.timestamp and form.timestamp.first:
             del parts[0]
         ours = [part[len(prefix) :] for part in parts if part.startswith(prefix)]
         if not ours:
