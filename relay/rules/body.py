@@ -63,7 +63,7 @@ class _Framed:
         if self._name_at is not None:
             name = values[self._name_at]
             _require(check_name({"name": name}), self._place)
-        try:
+        try:  # for an integer the encoder takes as long as for a whole document
             text = self._frame % tuple([str(value) if type(value) is int else encode(value) for value in values])
             _check(text, values)
         except Exception as error:  # noqa: BLE001 - an iterator of a template may raise anything
