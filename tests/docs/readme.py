@@ -1,11 +1,12 @@
-"""The README in parts: its blocks of code by language, its relative links, what it quotes as code."""
+"""The documents for users in parts: their blocks of code by language, their relative links, what they quote as code."""
 
 import re
 import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "README.md").read_text()
+PAGES = tuple(ROOT / page for page in ("README.md", "config/README.md", "config/reference.md"))
+TEXT = "\n".join(page.read_text() for page in PAGES)
 COMMENT = re.compile(r"(^|\s)#.*$")
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -30,7 +31,7 @@ def commands(text=TEXT):
     return [shlex.split(line.removesuffix("&")) for line in lines if line]
 
 
-def links(text=TEXT):
+def links(text):
     """Targets of links inside this repository."""
     return [target for target in _LINK.findall(text) if "://" not in target]
 
