@@ -1,12 +1,12 @@
 """What an answer that is no success means, as an error that says what the caller does (DESIGN, "Dispatch states")."""
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from relay.depth import ANSWER, load
 from relay.errors import Denied, Permanent, RelayError, Retryable, Unknown
 
 _SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
@@ -58,8 +58,8 @@ def _moment(text: str) -> float | None:
 def _words(body: bytes, secret: str) -> tuple[str, str | None]:
     """Cargo's `errorMessage`, with its `reason`, as one line for people; and the `reason` alone."""
     try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
+        data = load(body, ANSWER)
+    except ValueError:
         return "", None
     if not isinstance(data, dict):
         return "", None

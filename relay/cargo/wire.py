@@ -5,7 +5,6 @@ alone: any other field that is missing, or not of its kind, counts as null (carg
 nullable ones may be absent).
 """
 
-import json
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
@@ -22,6 +21,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, from_json
 from pydantic_core.core_schema import with_default_schema
 
+from relay.depth import ANSWER, TooDeep, load
 from relay.errors import Unknown
 from relay.model import Chat, Message, Page
 from relay.units import parse_iso
@@ -161,14 +161,16 @@ def _read(form: type[_Form], raw: bytes, wanted: str) -> _Form:
     """The answer in its form; pydantic's own errors quote the answer, so they end here."""
     try:
         return form.model_validate(_load(raw))
-    except (ValueError, RecursionError):
+    except TooDeep:
+        problem = "nests too deeply"
+    except ValueError:
         problem = "is empty" if not raw.strip() else "is HTML" if raw.lstrip()[:1] == b"<" else f"has no {wanted}"
     raise Unknown(f"Cargo's answer {problem}: it is not known whether the call was done")
 
 
 def _load(raw: bytes) -> Any:
-    """JSON. Raises ValueError, RecursionError. A lone surrogate in one stranger's name must not hide a whole list."""
+    """JSON. Raises ValueError. A lone surrogate in one stranger's name must not hide a whole list."""
     try:
         return from_json(raw)
     except ValueError:
-        return json.loads(raw)
+        return load(raw, ANSWER)

@@ -1,6 +1,5 @@
 """`relay send SOURCE FILE`: a payload, signed as the vendor would, to a running relay."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import typer
 
 from relay.cli.guard import Unreachable, clean, complain
 from relay.cli.options import AsJson, Config, Headers, Payload, SourceName
+from relay.depth import OWN, load
 from relay.errors import Misconfigured, RelayError
 
 
@@ -117,7 +117,7 @@ async def _post(url: str, body: bytes, headers: dict[str, str]) -> _Answer:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return load(body, OWN)
     except ValueError:
         return body.decode(errors="replace")
 

@@ -80,8 +80,9 @@ class _Composer:
         self.file = file
         self.order = order
         self.faults: list[Fault] = []
-        self._anchors: dict[str, tuple[Node, int] | None] = {}
+        self._anchors: dict[str, tuple[Node, int, int] | None] = {}
         self._nodes = 0
+        self._deepest = 0
         self._aliased = 0
 
     def at(self, line: int, column: int) -> Mark:
@@ -111,17 +112,22 @@ class _Composer:
     def _node(self, event: Any, path: Path) -> Node:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, path)
-        if len(path) > _DEPTH:
-            self._stop(event, path[:3], f"this nests deeper than {_DEPTH} levels: flatten it")
+        self._require_shallow(event, path, len(path))
         before, self._nodes = self._nodes, self._nodes + 1
+        outside, self._deepest = self._deepest, len(path)
         if event.anchor:
             self._anchors[event.anchor] = None
         if event.tag and event.tag not in _TAGS:
             self._fault(self._mark(event), path, f"the tag {event.tag} is not known here: take it out")
         node = self._build(event, path)
         if event.anchor:
-            self._anchors[event.anchor] = (node, self._nodes - before)
+            self._anchors[event.anchor] = (node, self._nodes - before, self._deepest - len(path))
+        self._deepest = max(self._deepest, outside)
         return node
+
+    def _require_shallow(self, event: Any, path: Path, depth: int) -> None:
+        if depth > _DEPTH:
+            self._stop(event, path[:3], f"this nests deeper than {_DEPTH} levels: flatten it")
 
     def _build(self, event: Any, path: Path) -> Node:
         if isinstance(event, yaml.MappingStartEvent):
@@ -138,7 +144,9 @@ class _Composer:
         known = self._anchors[event.anchor]
         if known is None:
             raise _Broken(Fault(self._mark(event), spell(path) or "yaml", f"*{event.anchor} contains itself"))
-        node, size = known
+        node, size, height = known
+        self._require_shallow(event, path, len(path) + height)  # each alias may hold the one before, and go deeper
+        self._deepest = max(self._deepest, len(path) + height)
         self._nodes += size
         self._aliased += size
         if self._aliased > _ALIASED:

@@ -15,7 +15,7 @@ class Unusable(RelayError):
     """The ledger cannot be opened as it is: a person must act first."""
 
 
-_BINDING: Final = (ValueError, TypeError, OverflowError, RecursionError)
+_BINDING: Final = (ValueError, TypeError, OverflowError)
 _BAD_INPUT: Final = frozenset({"22", "23", "54"})
 """PostgreSQL's classes of errors: data exception, integrity violation, program limit exceeded."""
 _AGAIN: Final = frozenset({"40001", "40P01"})

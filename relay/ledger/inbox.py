@@ -11,6 +11,7 @@ from typing import Final
 from pydantic_core import to_json
 from sqlalchemy import Connection, bindparam, insert, select
 
+from relay.depth import OWN, TooDeep, value_exceeds
 from relay.ledger import outbox
 from relay.ledger.rows import dispatch_columns, encode, event_columns, work_columns
 from relay.ledger.schema import dispatches, events, seen, work
@@ -59,7 +60,7 @@ class Prepared:
 
 
 def prepare(entry: Entry) -> Prepared:
-    """Raises ValueError or RecursionError when the event cannot be written as JSON."""
+    """Raises ValueError when the event cannot be written as JSON."""
     event = entry.event
     first = event.external_id is None and not event.redelivered
     return Prepared(entry, event, identity(event), first, to_json(dict(event.headers)).decode(), _data(event))
@@ -67,7 +68,11 @@ def prepare(entry: Entry) -> Prepared:
 
 def _data(event: Event) -> str | None:
     """The parsed body, kept beside the raw bytes only when it is more than their parse."""
-    return None if event.verbatim or event.unreadable is not None else encode(event.data)
+    if event.verbatim or event.unreadable is not None:
+        return None
+    if value_exceeds(event.data, OWN):
+        raise TooDeep
+    return encode(event.data)
 
 
 def identity(event: Event) -> bytes:

@@ -116,5 +116,5 @@ class SqlLedger(SqlArchive):
 def _prepare(delivery: Sequence[Entry]) -> list[inbox.Prepared]:
     try:
         return [inbox.prepare(entry) for entry in delivery]
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise refusal(error) from None

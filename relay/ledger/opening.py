@@ -84,7 +84,7 @@ async def _open_file(path: str, terms: Terms) -> Store:
     except Unavailable as error:
         await store.aclose()
         raise sqlite.unusable(path, str(error)) from None
-    except RelayError:
+    except BaseException:
         await store.aclose()
         raise
     return store

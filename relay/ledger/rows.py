@@ -12,7 +12,7 @@ from relay.ledger.sql import Columns, Found, Row
 from relay.model import About, Claim, Dispatch, Entry, Event, Failure, ParkReason, Result, ResultType, State
 
 encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-"""Compact JSON. Raises ValueError for NaN, RecursionError for what is nested too deep."""
+"""Compact JSON. Raises ValueError for NaN."""
 
 UNDER_WAY: Final = frozenset({State.READY, State.HELD})
 """The states in which a new dispatch has a row of work."""

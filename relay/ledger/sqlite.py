@@ -60,8 +60,7 @@ class SqliteStore:
         self._writer_thread = ThreadPoolExecutor(1, "ledger-writer")
         self._reader_thread = ThreadPoolExecutor(1, "ledger-reader")
         try:
-            self._writer = _connect(path, "BEGIN IMMEDIATE", wait=0.0, cache=_WRITER_CACHE)
-            self._reader = None if path == MEMORY else _connect(path, "BEGIN", wait=_BUSY_FOR, cache=_READER_CACHE)
+            self._writer, self._reader = _connect_both(path)
         except BaseException as error:
             self._release()
             if isinstance(error, DBAPIError):
@@ -93,8 +92,7 @@ class SqliteStore:
             self._reader_thread.shutdown()
             for conn in (self._reader, self._writer):
                 if conn is not None:
-                    conn.close()
-                    conn.engine.dispose()
+                    _disconnect(conn)
             self._release()
 
     async def _begin(self) -> None:
@@ -135,14 +133,34 @@ class SqliteStore:
             self._lock = None
 
 
+def _connect_both(path: str) -> tuple[Connection, Connection | None]:
+    """The one that writes, and the one that reads, which a ledger in memory does not have."""
+    writer = _connect(path, "BEGIN IMMEDIATE", wait=0.0, cache=_WRITER_CACHE)
+    if path == MEMORY:
+        return writer, None
+    try:
+        return writer, _connect(path, "BEGIN", wait=_BUSY_FOR, cache=_READER_CACHE)
+    except BaseException:
+        _disconnect(writer)
+        raise
+
+
+def _disconnect(conn: Connection) -> None:
+    conn.close()
+    conn.engine.dispose()
+
+
 def _connect(path: str, begin: str, *, wait: float, cache: int) -> Connection:
     _adapt()
 
     def open_file() -> sqlite3.Connection:
         raw = sqlite3.connect(path, timeout=wait, isolation_level=None, check_same_thread=False)
-        for pragma in _PRAGMAS:
-            raw.execute(f"PRAGMA {pragma}")
-        raw.execute(f"PRAGMA cache_size = -{cache}")
+        try:
+            for pragma in (*_PRAGMAS, f"cache_size = -{cache}"):
+                raw.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            raw.close()  # nobody else has it yet
+            raise
         return raw
 
     engine: Engine = create_engine(
@@ -152,7 +170,11 @@ def _connect(path: str, begin: str, *, wait: float, cache: int) -> Connection:
         hide_parameters=True,
     )
     event.listen(engine, "begin", lambda conn: send(conn, begin))
-    return engine.connect()
+    try:
+        return engine.connect()
+    except BaseException:
+        engine.dispose()  # the file may be open, and fail at SQLAlchemy's first question
+        raise
 
 
 def _adapt() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from relay.depth import OWN, TooDeep, load
 from relay.errors import NotFound
 from relay.model import EventQuery, EventStatus, State
 from relay.ops.problem import BadRequest
@@ -132,8 +133,10 @@ async def read_body(request: web.Request, model: type[Model]) -> Model:
     """The JSON body; an empty one is an empty object. Raises BadRequest that names each key that is wrong."""
     raw = await request.read()
     try:
-        document = json.loads(raw or b"{}")
-    except (ValueError, RecursionError):
+        document = load(raw or b"{}", OWN)
+    except TooDeep:
+        raise BadRequest(f"the body nests more than {OWN} deep; flatten it") from None
+    except ValueError:
         raise BadRequest("the body is not JSON; send an object, as {}") from None
     if not isinstance(document, dict):
         raise BadRequest("the body is no JSON object; send one, as {}")

@@ -1,13 +1,13 @@
 """Renders the body of a chat: constants stay as they are, every template is filled, the result is checked."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any, Protocol
 
+from relay.depth import OWN, value_exceeds
 from relay.errors import Permanent
 from relay.model import frozen
 from relay.rules import parts
-from relay.rules.encode import check_text, check_texts, encode
+from relay.rules.encode import check_text, check_texts, encode, require_shallow_text
 from relay.rules.missing import join
 from relay.rules.parts import Text, failed
 from relay.rules.scope import Scope
@@ -134,6 +134,7 @@ def _require(findings: Iterable[tuple[tuple[str | int, ...], str]], place: str) 
 
 
 def _check(text: str, value: Any) -> None:
+    require_shallow_text(text)
     if "\\u0000" in text:
         check_texts(value)
     check_text(text)
@@ -141,21 +142,23 @@ def _check(text: str, value: Any) -> None:
 
 def _locate(leaves: Iterable[tuple[str, Any]], place: str, error: Exception) -> Permanent:
     """The error with the place of the first leaf that is at fault."""
-    with suppress(RecursionError):
-        place = next((place for place, leaf in leaves if not _is_sound(leaf)), place)
-    return failed(place, describe(error))
+    return failed(next((place for place, leaf in leaves if not _is_sound(leaf)), place), describe(error))
 
 
 def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        yield place, list(value)
-        for key, item in value.items():
-            yield from _leaves(item, join(place, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _leaves(item, f"{place}[{index}]")
-    else:
-        yield place, value
+    """What is inside of a value, in order, each with its place; a value that nests too deeply is a leaf itself."""
+    pending = [(place, value)]
+    if value_exceeds(value, OWN):
+        yield pending.pop()
+    while pending:
+        place, value = pending.pop()
+        if isinstance(value, dict):
+            yield place, list(value)
+            pending += reversed([(join(place, key), item) for key, item in value.items()])
+        elif isinstance(value, list):
+            pending += reversed([(f"{place}[{index}]", item) for index, item in enumerate(value)])
+        else:
+            yield place, value
 
 
 def _is_sound(value: Any) -> bool:

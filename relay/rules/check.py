@@ -100,8 +100,6 @@ def _survey(text: str, names: frozenset[str], reader: _Reader) -> _Survey:
             reader.compile(text)
     except TemplateSyntaxError as error:
         return _Survey(((error.lineno, _reword(error.message or "it cannot be read")),))
-    except RecursionError:
-        return _Survey(((1, "it nests too deeply"),))
     return _Survey(tuple(sorted(found)), used)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from jinja2 import Undefined
 
+from relay.depth import OWN, TooDeep, text_exceeds, value_exceeds
 from relay.rules.missing import word
 
 LIMIT: Final = 1 << 20
@@ -15,10 +16,27 @@ LIMIT: Final = 1 << 20
 def encode(value: Any) -> str:
     """Compact JSON text; an iterator (of `map`, `select`) becomes a list.
 
-    Raises ValueError or TypeError for what JSON cannot say (NaN, infinity, an object of Python), and what a missing
-    value raises.
+    Raises ValueError or TypeError for what JSON cannot say (NaN, infinity, an object of Python), TooDeep, and what a
+    missing value raises.
     """
-    return _ENCODER.encode(value)
+    if isinstance(value, str):
+        return _ENCODER.encode(value)
+    require_shallow(value)
+    text = _ENCODER.encode(value)
+    require_shallow_text(text)  # an iterator may have held others
+    return text
+
+
+def require_shallow(value: Any) -> None:
+    """Raises TooDeep, before anything recurses into the value."""
+    if value_exceeds(value, OWN):
+        raise TooDeep
+
+
+def require_shallow_text(text: str) -> None:
+    """Raises TooDeep for a JSON text."""
+    if text_exceeds(text, OWN):
+        raise TooDeep
 
 
 def check_text(text: str) -> None:
@@ -39,20 +57,22 @@ def check_text(text: str) -> None:
 
 def check_texts(value: Any) -> None:
     """`check_text` for every key and text inside a JSON value."""
-    if isinstance(value, str):
-        check_text(value)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            check_texts(key)
-            check_texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            check_texts(item)
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            check_text(item)
+        elif isinstance(item, dict):
+            pending += [*item.keys(), *item.values()]
+        elif isinstance(item, list | tuple):
+            pending += item
 
 
 def _unfold(value: Any) -> Any:
     if isinstance(value, Iterator | range):
-        return list(value)
+        items = list(value)
+        require_shallow(items)
+        return items
     if isinstance(value, Undefined):
         str(value)  # raises with its path, unless missing is allowed here
         return None

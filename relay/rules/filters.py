@@ -24,6 +24,7 @@ from jinja2 import Environment, pass_environment
 from jinja2.filters import FILTERS as STOCK_FILTERS
 from jinja2.tests import TESTS as STOCK_TESTS
 
+from relay.depth import BODY, TooDeep, text_exceeds
 from relay.rules.encode import encode
 from relay.units import iso, parse_iso
 
@@ -36,8 +37,11 @@ def _tojson(value: Any) -> str:
 
 
 def _from_json(value: Any) -> Any:
+    text = str(value)
+    if text_exceeds(text, BODY):
+        raise TooDeep
     try:
-        return json.loads(str(value), parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse)
     except ValueError as error:
         raise ValueError(f"from_json: the text is not JSON ({getattr(error, 'msg', error)})") from None
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from relay.depth import BODY, value_exceeds
 from relay.errors import NotFound, Permanent
 from relay.model import Event, Failure
 from relay.rules.body import compile_body, is_open, place_of, render_text
@@ -19,6 +20,8 @@ OnWhenError = Callable[[Event, str, str], None]
 
 def check_rule(spec: RuleSpec, vars: Mapping[str, Any]) -> list[Fault]:  # noqa: A002 - the word of the configuration
     """Every fault of a rule that can be known without an event."""
+    if value_exceeds(spec.chat, BODY):
+        return [Fault(("chat",), 1, "it nests too deeply: make it flatter")]
     known = Known(vars=vars)
     faults = [Fault(("chat", *path), 1, message) for path, message in check_shape(spec.chat, is_open)]
     faults += [Fault(("chat", *path), 1, message) for path, message in check_constants(spec.chat)]

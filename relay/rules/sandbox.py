@@ -12,9 +12,11 @@ from jinja2.compiler import CodeGenerator, Frame
 from jinja2.runtime import Context, LoopContext, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 
+from relay.depth import TooDeep
 from relay.rules.encode import LIMIT, encode
 from relay.rules.filters import FILTERS, TESTS
 from relay.rules.missing import Absent, Missing, join
+from relay.rules.parser import Parser
 
 _LOOP: Final = frozenset(
     {
@@ -34,6 +36,8 @@ _LOOP: Final = frozenset(
     }
 )
 _POWER_BITS: Final = 4_096
+_CALLS: Final = 100
+"""The most calls of macros and recursive loops that may be under way; each takes half a dozen of Python's."""
 
 
 def path_of(node: nodes.Node) -> str:
@@ -81,6 +85,12 @@ def _finalize(value: Any) -> Any:
     return "" if value is None else encode(value)
 
 
+class Rendering(Context):
+    """The scope of one rendering; `calls` are those that are under way."""
+
+    calls = 0
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """The environment of all templates (strict) or of all conditions (lenient)."""
 
@@ -92,6 +102,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters = dict(FILTERS)
         self.tests = dict(TESTS)
         self.globals = {"range": safe_range}
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        return Parser(self, source, name, filename).parse()
 
     def reach(self, obj: Any, key: Any, holder: str) -> Any:
         """`obj.key` or `obj[key]`; `holder` is the path of `obj`."""
@@ -124,6 +137,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
             or isinstance(obj, LoopContext | Macro | Undefined)
             or isinstance(getattr(obj, "__self__", None), LoopContext)
         )
+
+    def call(self, context: Rendering, obj: Any, /, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # Jinja mangles the names, and makes no other context
+        if context.calls == _CALLS:
+            raise TooDeep
+        context.calls += 1
+        try:
+            return super().call(context, obj, *args, **kwargs)
+        finally:
+            context.calls -= 1
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Bounded, because the numbers may be a stranger's."""

@@ -7,14 +7,13 @@ from typing import Any, Final
 
 from jinja2 import TemplateError, Undefined, nodes
 from jinja2.exceptions import TemplateSyntaxError, UndefinedError
-from jinja2.parser import Parser
-from jinja2.runtime import Context
 
 from relay.errors import Permanent
 from relay.rules import plain
 from relay.rules.encode import encode
 from relay.rules.missing import Absent
-from relay.rules.sandbox import LENIENT, STRICT, Sandbox
+from relay.rules.parser import Parser
+from relay.rules.sandbox import LENIENT, STRICT, Rendering, Sandbox
 from relay.rules.scope import Scope
 
 _RESULT: Final = "result"
@@ -34,12 +33,7 @@ def parse(text: str) -> nodes.Template:
 
 def parse_condition(text: str) -> nodes.Expr:
     """The tree of a bare expression. Raises jinja2's TemplateSyntaxError with `lineno`."""
-    parser = Parser(LENIENT, text, state="variable")
-    expression = parser.parse_expression()
-    if not parser.stream.eos:
-        parser.fail(f"the expression ends before {parser.stream.current.value!r}", parser.stream.current.lineno)
-    expression.set_environment(LENIENT)
-    return expression
+    return Parser(LENIENT, text, state="variable").parse_whole()
 
 
 def lone(tree: nodes.Template) -> nodes.Expr | None:
@@ -55,8 +49,6 @@ def lone(tree: nodes.Template) -> nodes.Expr | None:
 
 def describe(error: Exception) -> str:
     """An exception of a template, for people."""
-    if isinstance(error, RecursionError):
-        return "it nests too deeply"
     return clean(str(error.message if isinstance(error, TemplateError) else error) or "it failed without a word")
 
 
@@ -75,9 +67,9 @@ def settle(value: Any) -> Any:
     return list(value) if isinstance(value, Iterator | range) else value
 
 
-def enter(sandbox: Sandbox, scope: Scope) -> Context:
+def enter(sandbox: Sandbox, scope: Scope) -> Rendering:
     """A fresh context; made by hand, because Jinja's own way costs more than most expressions."""
-    return Context(sandbox, {**sandbox.globals, **scope}, None, {})
+    return Rendering(sandbox, {**sandbox.globals, **scope}, None, {})
 
 
 class Expression:

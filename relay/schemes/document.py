@@ -1,10 +1,10 @@
 """JSON, read strictly: what comes out can be kept in a database, written again and matched without surprises."""
 
 import json
-from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
-DEEPEST: Final = 200
+from relay.depth import BODY, text_exceeds, value_exceeds
+
 _SPACE: Final = " \t\n\r"
 _CHARSETS: Final = frozenset(
     {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252", "utf-16", "utf-16le", "utf-16be"}
@@ -28,18 +28,16 @@ def parse(body: bytes, charset: str = "utf-8") -> Any:
     text = decode(body, charset)
     if not text.strip():
         raise Unreadable("empty", "the body is empty; it must be JSON")
+    if text_exceeds(text, BODY):
+        raise too_deep()
     try:
         data = _decode(text)
     except json.JSONDecodeError as error:
         raise Unreadable("json", f"the body is not JSON: {error}") from None
-    except RecursionError:
-        raise too_deep() from None
     except Unreadable:
         raise
     except ValueError as error:
         raise Unreadable("number", f"the body has a number that is too long: {error}") from None
-    if text.count("[") + text.count("{") > DEEPEST:
-        require_shallow(data)
     if "\\" in text and "\\u" in text:  # one character is looked for far more quickly than two
         _require_storable(data)
     return data
@@ -90,12 +88,8 @@ def _decode(text: str) -> Any:
 
 def require_shallow(data: Any) -> None:
     """Raises `Unreadable` (`depth`) for a tree that nests too deep to be kept and walked."""
-    level = [data]
-    for _ in range(DEEPEST + 1):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
-            return
-    raise too_deep()
+    if value_exceeds(data, BODY):
+        raise too_deep()
 
 
 def _require_storable(data: Any) -> None:
@@ -118,11 +112,6 @@ def _require_text(value: str) -> None:
         raise Unreadable("characters", "a string has half a surrogate pair (\\ud800 to \\udfff), which is no character")
 
 
-def _inside(value: Any) -> Iterator[Any]:
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return (item for item in items if isinstance(item, dict | list))
-
-
 def too_deep() -> Unreadable:
     """The refusal of a body that nests too deep."""
-    return Unreadable("depth", f"the body nests more than {DEEPEST} deep")
+    return Unreadable("depth", f"the body nests more than {BODY} deep")

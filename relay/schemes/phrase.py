@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from relay.depth import BODY, text_exceeds
 from relay.errors import Rejected
 from relay.schemes import form
 from relay.schemes.filters import FILTERS
@@ -288,10 +289,12 @@ def _first(scope: Scope) -> bytes | None:
     text = scope.request.body.decode("utf-8", "replace").lstrip()
     if not text.startswith("["):
         return scope.request.body
+    if text_exceeds(text, BODY):
+        return None
     start = len(text) - len(text[1:].lstrip())
     try:
         _, end = json.JSONDecoder().raw_decode(text, start)
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     return text[start:end].encode()
 

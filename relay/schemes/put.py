@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from relay.depth import BODY, load
 from relay.schemes.request import Headers, Request
 
 _HEADER: Final = re.compile(r"""\{\{\s*headers\[\s*["'](.+?)["']\s*\]\s*\}\}""")
@@ -21,7 +22,7 @@ def put(request: Request, phrase: str, value: str) -> Request:
         mark = "&" if "?" in request.url else "?"
         return replace(request, url=f"{request.url}{mark}{urlencode({match[1]: value})}")
     if match := _DATA.fullmatch(phrase):
-        data = json.loads(request.body or b"{}")
+        data = load(request.body or b"{}", BODY)
         set_at(data, match[1].split("."), value)
         return with_body(request, data)
     raise ValueError(f"nothing can be put at {phrase}")

@@ -5,7 +5,8 @@ from xml.parsers.expat import ExpatError
 
 import xmltodict
 
-from relay.schemes.document import DEEPEST, Unreadable, decode, require_shallow, too_deep
+from relay.depth import BODY
+from relay.schemes.document import Unreadable, decode, require_shallow, too_deep
 
 _MOST: Final = 20_000
 """Elements. Where the proof is inside, a stranger's body is parsed before it is proved; this many take 60 ms."""
@@ -39,9 +40,9 @@ def parse(raw: bytes, charset: str, lists: frozenset[str]) -> dict[str, Any]:
         raise Unreadable("xml", f"the body is not XML: {error}") from None
     except Unreadable:
         raise
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Unreadable("xml", f"this XML is not read here: {error}") from None
-    require_shallow(found)
+    require_shallow(found)  # a list of elements is a level of its own
     return dict(found)
 
 
@@ -54,7 +55,7 @@ class _Locals(frozenset[str]):
 
 def _local(path: list[Any], key: str, value: Any) -> tuple[str, Any] | None:
     """A key without its prefix; the declarations of namespaces are left out."""
-    if len(path) > DEEPEST:
+    if len(path) > BODY:
         raise too_deep()
     if key == "@xmlns" or key.startswith("@xmlns:"):
         return None

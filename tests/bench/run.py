@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import aio_pika
@@ -85,9 +86,14 @@ def relay(folder: Path, **options: Any) -> Iterator[Relay]:
 
 
 def answers(url: str) -> bool:
-    with contextlib.suppress(OSError), urlopen(url, timeout=2) as answer:
-        return answer.status < 500
-    return False
+    try:
+        with urlopen(url, timeout=2) as answer:
+            return answer.status == 200
+    except HTTPError as error:
+        error.close()  # it is an answer, too, whose connection is open
+        return False
+    except OSError:
+        return False
 
 
 def wait(ready: Callable[[], bool], describe: Callable[[], str], *, seconds: float = 300, every: float = 0.02) -> None:

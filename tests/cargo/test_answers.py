@@ -116,3 +116,17 @@ def test_every_status_and_body_is_a_bounded_error(status, body):
     error = refusal(status, {}, body, secret="s3cret", now=0.0)
     assert isinstance(error, RelayError)
     assert len(str(error)) < 1_200
+
+
+@pytest.mark.parametrize("depth", [300, 5_000, 100_000])
+def test_an_answer_that_nests_deep_is_read_or_told_on_every_python(depth):
+    """What Relay wrote comes back inside of an answer; a chat that exists must not be lost over it."""
+    deep = b"[" * depth + b"]" * depth
+    made = b'{"chat": {"uuid": "' + UUID.encode() + b'", "trigger": {"meta": ' + deep + b"}}}"
+    if depth == 300:
+        assert read_chat(made, NOW).uuid == UUID
+    else:
+        with pytest.raises(Unknown, match="nests too deeply"):
+            read_chat(made, NOW)
+    said = refusal(422, {}, b'{"errorMessage": "no", "more": ' + deep + b"}", secret="s3cret", now=0.0)
+    assert str(said) == ("Cargo answered 422: no" if depth == 300 else "Cargo answered 422")

@@ -88,6 +88,13 @@ def test_an_alias_bomb_is_refused_before_it_grows():
     assert "aliases make more than 100000 values" in told
 
 
+def test_aliases_that_nest_deep_in_one_another_are_refused():
+    rows = ["a0: &a0 [1]", *(f"a{n}: &a{n} {'[' * 30}*a{n - 1}{']' * 30}" for n in range(1, 60))]
+    (told,) = refuse("\n".join(rows))
+    assert "nests deeper than 64 levels" in told
+    assert "a3" in told
+
+
 @pytest.mark.parametrize("text", ["a: &x [*x]", "&x {a: *x}", "a: *nobody"])
 def test_aliases_of_themselves_or_of_nothing_are_refused(text):
     assert len(refuse(text)) == 1

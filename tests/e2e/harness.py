@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import aio_pika
@@ -161,6 +162,9 @@ class Relay:
         try:
             with urlopen(self.url("health") + "/readyz", timeout=2) as answer:
                 return answer.status == 200
+        except HTTPError as error:
+            error.close()  # it is an answer, too, whose connection is open
+            return False
         except OSError:
             return False
 

@@ -117,10 +117,18 @@ async def test_without_a_broker_a_result_is_complete_with_its_commit(store):
     assert [result for _, result in await ledger.follow(0, 10)] == [told]
 
 
+def nest(depth):
+    value = None
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 BAD = {
     "a lone surrogate in an id": lambda: make_entry("\ud800"),
     "a number that no integer column holds": lambda: make_entry("huge", time=2**70),
     "NaN in the data": lambda: replace(make_entry("nan"), event=replace(make_event("nan"), data={"n": float("nan")})),
+    "data nested 5,000 deep": lambda: replace(make_entry("deep"), event=replace(make_event("deep"), data=nest(5_000))),
     "an id that another event has": None,
 }
 

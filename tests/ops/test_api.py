@@ -153,6 +153,13 @@ async def test_a_body_that_cannot_be_read_is_refused(http, memory, body):
     await post(http, "/api/events/0190-1/replay", 400, data=body)
 
 
+async def test_a_body_that_nests_too_deeply_is_refused_as_that(http, desk):
+    deep = b"[" * 5_000 + b"]" * 5_000
+    told = await post(http, "/api/try", 400, data=b'{"source": "helpdesk", "body": ' + deep + b"}")
+    assert told["detail"] == "the body nests more than 400 deep; flatten it"
+    assert desk.tried == []
+
+
 async def test_a_delivery_is_tried(http, desk):
     given = {"source": "helpdesk", "headers": {"X-A": "b"}, "body": {"a": "ä"}}
     tried = await post(http, "/api/try", json=given)

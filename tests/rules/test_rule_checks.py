@@ -127,6 +127,16 @@ def test_what_is_right_or_known_only_later_is_no_fault(path, value):
         ("{% set loop = 1 %}{% for x in data %}{% set loop = 2 %}{% endfor %}", 1, "loop"),
         ("{% set data.x = 1 %}", 1, "a template sets names"),
         ("{{ " + "(" * 2_000 + "1" + ")" * 2_000 + " }}", 1, "it nests too deeply"),
+        ("\n{{ " + "[" * 60 + "1" + "]" * 60 + " }}", 2, "it nests too deeply"),
+        ("\n{{ " + "data.a[" * 60 + "1" + "]" * 60 + " }}", 2, "it nests too deeply"),
+        ("\n{{ " + "not " * 5_000 + "data.a }}", 2, "it nests too deeply"),
+        ("\n{{ " + "- " * 500 + "data.a }}", 2, "it nests too deeply"),
+        ("\n{{ " + "1 if data.a else " * 500 + "2 }}", 2, "it nests too deeply"),
+        ("\n{{ " + " or ".join(["data.a"] * 500) + " }}", 2, "it nests too deeply"),
+        ("\n{{ data.a" + "|string" * 500 + " }}", 2, "it nests too deeply"),
+        ("\n{{ data" + ".a" * 500 + " }}", 2, "it nests too deeply"),
+        ("{% for x in data %}\n" * 17 + "{% endfor %}" * 17, 17, "it nests too deeply: at most 16 blocks"),
+        ("{% if data.a %}" + "\n{% elif data.b %}" * 3_000 + "{% endif %}", 102, "at most 100 elif"),
     ],
 )
 def test_a_template_s_fault_is_found_with_its_line(text, line, said):
@@ -134,6 +144,32 @@ def test_a_template_s_fault_is_found_with_its_line(text, line, said):
     assert fault.path == ("chat", "trigger", "meta", "tags")
     assert fault.line == line
     assert said in fault.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ " + "(" * 25 + "1" + ")" * 25 + " }}",
+        "{{ " + " or ".join(["data.a"] * 140) + " }}",
+        "{{ " + "1 if data.a else " * 140 + "2 }}",
+        "{{ data.a" + "|string" * 140 + " }}",
+        "{{ " + " ~ ".join(["data.a"] * 2_000) + " }}",
+        "{% for x in data %}" * 16 + "{{ x }}" + "{% endfor %}" * 16,
+        "{% if data.a %}" + "{% elif data.b %}x" * 100 + "{% endif %}",
+    ],
+)
+def test_what_is_let_through_compiles_wherever_it_is_called(text):
+    def call(deeper):
+        return call(deeper - 1) if deeper else check_rule(rule("trigger", "meta", "tags", value=text), {})
+
+    assert call(200) == []
+
+
+def test_a_chat_that_nests_too_deeply_is_a_fault():
+    deep = []
+    for _ in range(5_000):
+        deep = [deep]
+    assert "it nests too deeply" in only(check_rule(rule("trigger", "meta", "x", value=deep), {})).message
 
 
 def test_all_faults_are_told_at_once():

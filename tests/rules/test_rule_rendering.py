@@ -191,9 +191,37 @@ def test_what_nests_too_deeply_fails_only_its_dispatch():
     deep = []
     for _ in range(5_000):
         deep = [deep]
-    rendered = render(connector(x="{{ data }}"), deep)
-    assert rendered.body is None
-    assert "it nests too deeply" in rendered.failure.message
+    for chat in (
+        connector(x="{{ data }}"),
+        connector(x="{{ [data, 1] }}"),
+        connector(x="{{ [data] | map('list') }}"),
+        connector(x="{{ [data] | select }}"),
+        connector(x="a {{ data }}"),
+        connector(x="{{ data | tojson }}"),
+        {"trigger": {"type": "connector", "connectorUuid": CONNECTOR, "meta": "{{ {'x': data} }}"}},
+    ):
+        rendered = render(chat, deep)
+        assert rendered.body is None
+        assert "it nests too deeply" in rendered.failure.message
+        loose = isinstance(chat["trigger"]["meta"], str)
+        assert rendered.failure.message.startswith(f"rule r: chat{'' if loose else '.trigger.meta.x'}: ")
+
+
+def test_json_inside_of_a_text_nests_no_deeper_than_a_body():
+    chat = connector(x="{{ data | from_json }}")
+    assert json.loads(render(chat, "[" * 200 + "]" * 200).body)
+    assert "it nests too deeply" in render(chat, "[" * 5_000 + "]" * 5_000).failure.message
+
+
+def test_what_calls_itself_for_ever_fails_only_its_dispatch():
+    macro = "{% macro m(n) %}{{ m(n) }}{% endmacro %}{{ m(1) }}"
+    assert "it nests too deeply" in render(connector(x=macro), {}).failure.message
+    tree = []
+    for _ in range(150):
+        tree = [{"sub": tree}]
+    loop = "{% for n in data recursive %}{{ loop(n.sub) }}{% endfor %}"
+    assert "it nests too deeply" in render(connector(x=loop), tree).failure.message
+    assert render(connector(x=loop), tree[0]["sub"][0]["sub"][0:0]).failure is None
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,9 @@ FRAGMENTS = st.lists(
         (b"[" * 10_000 + b"]" * 10_000, "depth"),
         (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "depth"),
         (b"[" * 10_000, "depth"),
-        (b"[" * 202 + b"]" * 202, "depth"),
+        (b"[" * 201 + b"]" * 201, "depth"),
+        (b"[" * 5_000 + b"]" * 5_000, "depth"),
+        (b'["]",{"\\"}":' * 2_500 + b"1" + b"}]" * 2_500, "depth"),
     ],
 )
 def test_what_is_refused_has_a_name(body, reason):

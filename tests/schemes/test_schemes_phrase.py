@@ -98,6 +98,7 @@ def test_the_parts_of_a_batch_are_told_apart():
         (b"[]", None),
         (b"[", None),
         (b"[" * 100_000, None),
+        (b"[" * 5_000 + b"]" * 5_000, None),
     ],
 )
 def test_the_first_item_is_its_own_bytes(body, value):

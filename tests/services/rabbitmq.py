@@ -54,7 +54,11 @@ class Broker:
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return answer.read()
-        except (urllib.error.URLError, OSError) as error:
+        except urllib.error.HTTPError as error:
+            with error:  # it is an answer, too, whose connection is open
+                said = error.read(300).decode(errors="replace")
+            raise Unavailable(f"{method} {self._api}{path}: {error}: {said}. {MISSING}") from error
+        except OSError as error:
             raise Unavailable(f"{method} {self._api}{path}: {error}. {MISSING}") from error
 
 
