@@ -32,7 +32,7 @@ async def warn_of_limit(link: Link, source: Input) -> None:
             source=source.name,
             queue=source.queue,
             limit=limit,
-            what="RabbitMQ drops a message after so many cut connections or pauses",
+            what="RabbitMQ drops a message after so many cut connections and long outages",
             do=f"give the queue x-delivery-limit={PATIENT['x-delivery-limit']}, or let Relay declare it",
         )
 

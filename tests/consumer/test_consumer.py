@@ -23,6 +23,7 @@ class Intake:
 
     def __init__(self, trouble=lambda event: None):
         self.trouble = trouble
+        self.away = None
         self.events = []
         self.open = asyncio.Event()
         self.open.set()
@@ -37,6 +38,11 @@ class Intake:
         async with self.changed:
             self.changed.notify_all()
         return [Receipt(event.id, event.external_id, EventStatus.ACCEPTED, event.type) for event in events]
+
+    async def ready(self):
+        await self.open.wait()
+        if self.away is not None:
+            raise self.away
 
     async def has(self, *ids, within=30):
         async with asyncio.timeout(within), self.changed:
@@ -271,30 +277,6 @@ async def test_what_the_ledger_cannot_hold_goes_to_the_dead_letters_and_spares_t
         letter = await get(amqp_url, "relay.dead")
     assert (letter.message_id, letter.headers["relay-reason"]) == ("odd", "refused")
     assert letter.headers["relay-error"] == "too odd"
-
-
-@pytest.mark.parametrize("error", [Overloaded("full", retry_after=0.01), Unavailable("disk full")])
-async def test_back_pressure_stops_it_and_loses_nothing(amqp_url, error):
-    trouble, tried = [error], []
-
-    def turn_away(event):
-        tried.append(event.external_id)
-        return trouble[0]
-
-    intake, told = Intake(turn_away), Told()
-    ids = [f"m{number}" for number in range(50)]
-    async with looking(amqp_url) as channel:
-        await channel.declare_queue("in", durable=True, arguments={"x-queue-type": "quorum"})
-        await put(channel, *ids)
-    async with connected(amqp_url) as broker, consuming(broker, intake, report=told):
-        await told.of(PartState.DEGRADED, str(error))
-        async with asyncio.timeout(20):
-            while len(tried) < 60:
-                await asyncio.sleep(0.01)
-        assert max(map(tried.count, ids[1:])) <= 4  # one message is tried again, the others wait in the queue
-        trouble[0] = None
-        await intake.has(*ids)
-    await settled(amqp_url, "in")
 
 
 async def test_pausing_finishes_what_was_prefetched_and_resuming_goes_on(amqp_url):
