@@ -28,6 +28,8 @@ HOLD: Final = 600.0
 _KNOWN: Final = 3_000.0
 """Seconds for which the copy of a message without an id may be accepted: the ledger, which another replica may have
 reached meanwhile, knows its content for an hour."""
+_LINGER: Final = 10.0
+"""Seconds for which a consumer that holds what it has stays in its place."""
 _STEPS: Final = 10
 """Messages that come one by one after a long outage, each after the ledger was asked, before they come freely."""
 _FIRST: Final = 500
@@ -185,22 +187,21 @@ class Consumer:
                 self._steps -= 1
 
     async def _serve(self, session: Session) -> None:
-        told = False
-        while self._may_take(session):
-            await session.consume(self._source.queue, self._source.prefetch)
-            self._report(PartState.UP, "")
-            if not told:
-                log.info("source.consuming", source=self._source.name, queue=self._source.queue)
-            told = True
-            if not self._wanted.is_set() or self._ending.is_set():
-                session.stop("paused or ended")
+        if not self._may_take(session):
+            return
+        await session.consume(self._source.queue, self._source.prefetch)
+        self._report(PartState.UP, "")
+        log.info("source.consuming", source=self._source.name, queue=self._source.queue)
+        while session.consuming and self._may_take(session):
+            session.go_on()
             await session.stopped.wait()
-            await session.cancel()
-            if not self._pressure.on:
-                await self._until(session.finish(), self._wanted)  # a pause: what is under way is finished
-            if session.held:
+            if self._pressure.on:
                 await self._hold(session)
-        if told and not self._pressure.on:
+        if not self._wanted.is_set():
+            await session.cancel()
+            await self._until(session.finish(), self._wanted)
+            await self._hold(session)
+        if not self._pressure.on:
             log.info("source.stopped", source=self._source.name, why=session.why)
 
     def _may_take(self, session: Session) -> bool:
@@ -208,18 +209,24 @@ class Consumer:
         return wanted and not session.over.is_set() and not self._pressure.on
 
     async def _hold(self, session: Session) -> None:
-        """Keep what cannot be settled now, and settle it as soon as the ledger works; as long as the patience lasts."""
+        """Keep what cannot be settled now, and settle it as soon as the ledger works; as long as the patience lasts.
+
+        At first the consumer stays: it gets no more than was prefetched, and to cancel it has a price (`consume`). A
+        long wait leaves what else comes to other replicas.
+        """
         loop = asyncio.get_running_loop()
-        until, tries = loop.time() + self._patience, 0
+        began, tries = loop.time(), 0
         while session.held and not session.over.is_set() and not self._ending.is_set():
-            left = until - loop.time()
-            if left <= 0:
+            held_for = loop.time() - began
+            if held_for >= self._patience:
                 return
-            await self._until(self._sleep(min(left, self._rest(tries))), session.over)
+            if held_for >= min(_LINGER, self._patience / 2) or not self._wanted.is_set():
+                await session.cancel()
+            await self._until(self._sleep(min(self._patience - held_for, self._rest(tries))), session.over)
             tries += 1
             if await self._until_end(self._settler.is_ready()):
                 await self._until_end(session.retry())
-        if not session.held:
+        if not session.held and self._pressure.on:
             self._pressure.end()
 
     async def _handle(self, delivery: Delivery) -> bool:

@@ -68,13 +68,25 @@ class Session:
         return bool(delivery.tag)
 
     async def consume(self, queue: str, prefetch: int) -> None:
-        """Let messages come. Raises BrokerFault."""
-        self._holding = False
-        if not self.over.is_set():
-            self.stopped.clear()
+        """Let messages come; once in a session. Raises BrokerFault.
+
+        RabbitMQ 3.10 loses track of what it was about to send when a consumer is cancelled: those messages come only
+        after the channel was closed, and as long hold up a second consumer on it.
+        """
         await ask(self._protocol.basic_qos(prefetch_count=prefetch), self._timeout)
         answer = await ask(self._protocol.basic_consume(queue, self._receive), self._timeout)
         self._tag = answer.consumer_tag
+
+    @property
+    def consuming(self) -> bool:
+        """Whether messages may come by themselves."""
+        return self._tag is not None
+
+    def go_on(self) -> None:
+        """Handle again what comes."""
+        self._holding = False
+        if not self.over.is_set():
+            self.stopped.clear()
 
     def stop(self, why: str, *, hold: bool = False) -> None:
         """No more messages; what is under way may finish."""
