@@ -65,6 +65,11 @@ class Places:
         self._open += places
         return True
 
+    def give_back(self, places: int) -> None:
+        """Places taken for work that did not begin."""
+        self._free += places
+        self._open -= places
+
     def shut(self, until: int) -> None:
         """There were too few: not worth asking again before then."""
         self._shut_until = until

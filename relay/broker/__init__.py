@@ -5,10 +5,11 @@ from relay.broker.connect import Broker
 from relay.broker.dead import DeadLetters
 from relay.broker.delivery import Delivery
 from relay.broker.faults import Away, BrokerFault, Missing, Unroutable, ask
+from relay.broker.limit import Limit, delivery_limit
 from relay.broker.link import Link
 from relay.broker.publish import ResultPublisher
 from relay.broker.tolerant import UNREADABLE
-from relay.broker.topology import PATIENT, bind_queue, delivery_limit, ensure_exchange, ensure_queue
+from relay.broker.topology import PATIENT, bind_queue, ensure_exchange, ensure_queue, find_exchange
 
 __all__ = [
     "PATIENT",
@@ -19,6 +20,7 @@ __all__ = [
     "BrokerFault",
     "DeadLetters",
     "Delivery",
+    "Limit",
     "Link",
     "Missing",
     "ResultPublisher",
@@ -28,4 +30,5 @@ __all__ = [
     "delivery_limit",
     "ensure_exchange",
     "ensure_queue",
+    "find_exchange",
 ]

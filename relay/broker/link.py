@@ -82,6 +82,12 @@ class Link:
         transport = self._connection and self._connection.transport
         return str(transport.connection.server_properties.get("version", "")) if transport else ""
 
+    @property
+    def vhost(self) -> str:
+        """The virtual host, empty for the default one."""
+        name = self._address.full().path.removeprefix("/")
+        return "" if name == "/" else name
+
     async def channel(self, *, returns: bool = False) -> AbstractChannel:
         """A new channel with publisher confirms; `returns` makes what is unroutable raise. Raises Away."""
         if self._connection is None:

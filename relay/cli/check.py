@@ -1,41 +1,65 @@
 """`relay check`: is the configuration right?"""
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli.guard import clean
+from relay.cli.guard import clean, complain
 from relay.cli.options import AsJson, Config
 from relay.errors import Misconfigured
 
 if TYPE_CHECKING:
+    from relay.app.online import Finding
     from relay.config import Loaded
 
 
-def check(config: Config = None, as_json: AsJson = False) -> None:
+def check(
+    config: Config = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Also ask the ledger and the broker; variables must be set.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Validate the configuration, also where its secrets are not set; exit code 1 with every fault."""
     from relay.cli.output import print_json
     from relay.cli.settings import load
 
     try:
-        loaded = load(config, strict=False, trust=True)
+        loaded = load(config, strict=online, trust=True)
     except Misconfigured as error:
         if not as_json:
             raise
         print_json({"ok": False, "faults": list(error.faults), "warnings": []})
         raise typer.Exit(1) from None
+    found = _ask(loaded) if online else []
+    faults = [str(finding) for finding in found if finding.fault]
+    warnings = [*loaded.warnings, *(str(finding) for finding in found if not finding.fault)]
+    document = _document(loaded, faults, warnings)
     if as_json:
-        print_json(_document(loaded))
+        print_json(document)
     else:
-        _print(loaded)
+        _print(document)
+    if faults:
+        raise typer.Exit(1)
 
 
-def _document(loaded: "Loaded") -> dict[str, Any]:
+def _ask(loaded: "Loaded") -> "list[Finding]":
+    import asyncio
+
+    from relay.app import check_online
+    from relay.telemetry import configure
+
+    configure("critical")  # what the parts would log on the way is found and told here
+    return asyncio.run(check_online(loaded.settings))
+
+
+def _document(loaded: "Loaded", faults: list[str], warnings: list[str]) -> dict[str, Any]:
     settings = loaded.settings
     return {
-        "ok": True,
-        "faults": [],
-        "warnings": list(loaded.warnings),
+        "ok": not faults,
+        "faults": faults,
+        "warnings": warnings,
         "files": [str(path) for path in loaded.files],
         "digest": loaded.digest,
         "proxy": None if loaded.proxy is None else str(loaded.proxy),
@@ -44,14 +68,17 @@ def _document(loaded: "Loaded") -> dict[str, Any]:
     }
 
 
-def _print(loaded: "Loaded") -> None:
+def _print(document: dict[str, Any]) -> None:
     from relay.cli.output import print_line
 
-    for warning in loaded.warnings:
+    for warning in document["warnings"]:
         print_line(clean(f"warning: {warning}"))
-    found = _document(loaded)
-    print_line(f"{', '.join(found['files'])}: no faults")
-    if found["proxy"] is not None:
-        print_line(clean(f"Cargo at {loaded.settings.cargo.base_url} is reached by the proxy {found['proxy']}"))
+    print_line(f"{', '.join(document['files'])}: {'no faults' if document['ok'] else 'well formed'}")
+    if document["proxy"] is not None:
+        print_line(clean(f"Cargo is reached by the proxy {document['proxy']}"))
     for kind in ("sources", "rules"):
-        print_line(f"{kind} ({len(found[kind])}): {', '.join(found[kind]) or '-'}")
+        print_line(f"{kind} ({len(document[kind])}): {', '.join(document[kind]) or '-'}")
+    if faults := document["faults"]:
+        sys.stderr.writelines(f"{clean(fault)}\n" for fault in faults)
+        count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
+        complain(f"the servers show {count}; mend what is said above", 1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Acks:
-    """Tags count from 1 on each channel and are settled in any order.
+    """Tags count from 1 on each channel and are settled in any order, some never.
 
     `take()` gives what to send: the last of a row without gaps as one frame for all up to it, the rest one by one.
     """
@@ -17,10 +17,6 @@ class Acks:
     def done(self, tag: int) -> None:
         """To be acknowledged."""
         self._done.add(tag)
-
-    def refused(self, tag: int) -> None:
-        """Settled by a frame of its own already."""
-        self._settled.add(tag)
 
     def take(self) -> list[tuple[int, bool]]:
         """Pairs of tag and AMQP's `multiple` flag; they count as settled from now on."""

@@ -56,6 +56,24 @@ def decode(delivery: Delivery, source: Input, *, id: str, now: int) -> Event:  #
     return _apply(source, event) if source.event else event
 
 
+def keep(delivery: Delivery, source: Input, *, id: str, now: int, error: str) -> Event:  # noqa: A002 - as above
+    """The event of a message that cannot be read: its bytes as they came, and why. It has no id: it replaces none."""
+    return Event(
+        id=id,
+        source=source.name,
+        external_id=None,
+        type=None,
+        data=None,
+        raw=delivery.body,
+        digest=hashlib.sha256(delivery.body).digest(),
+        received_at=now,
+        content_type=(delivery.content_type or "").replace("\0", ""),
+        headers=_keep({} if UNREADABLE in delivery.headers else _texts(delivery)),
+        traceparent=child_of(None),
+        unreadable=error.replace("\0", ""),
+    )
+
+
 def _cloud(headers: Mapping[str, str], media: str, raw: bytes, charset: str | None) -> CloudEvent | None:
     """The CloudEvent that the message is, structured or binary; None when it is none."""
     try:

@@ -1,14 +1,10 @@
 """Makes sure that an input's queue is there, and bound."""
 
-from typing import Final
-
 from relay.broker import PATIENT, BrokerFault, Link, Missing, bind_queue, delivery_limit, ensure_queue
 from relay.consumer.source import Input
 from relay.telemetry import get_log
 
 log = get_log()
-
-_LOW: Final = 1_000
 
 
 async def prepare(link: Link, source: Input) -> bool:
@@ -26,14 +22,14 @@ async def prepare(link: Link, source: Input) -> bool:
 async def warn_of_limit(link: Link, source: Input) -> None:
     """Log it when RabbitMQ drops messages of this queue after few deliveries."""
     limit = await delivery_limit(link, source.queue)
-    if limit is not None and limit < _LOW:
+    if limit is not None and limit.low:
         log.warning(
             "source.delivery_limit",
             source=source.name,
             queue=source.queue,
-            limit=limit,
-            what="RabbitMQ drops a message after so many cut connections or pauses",
-            do=f"give the queue x-delivery-limit={PATIENT['x-delivery-limit']}, or let Relay declare it",
+            limit=limit.count,
+            what="RabbitMQ drops a message after so many cut connections and long outages",
+            do=f"where no policy does so: {limit.advise(source.queue)}",
         )
 
 

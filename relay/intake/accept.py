@@ -77,6 +77,16 @@ class Intake:
         self._reports.add(delivery, receipts)
         return receipts
 
+    async def ready(self) -> None:
+        """Return when a delivery could be accepted now: there is a free place, and the ledger has committed a write.
+
+        Raises `Overloaded`, `Unavailable`. Whoever pulls deliveries asks this first, so that none is used to find out.
+        """
+        if not (self._places.take(1, self._clock()) or await self._refill(1)):
+            raise Overloaded("too many dispatches are unfinished", retry_after=_RETRY_AFTER)
+        self._places.give_back(1)
+        await self._inbox.probe()
+
     async def _refill(self, places: int) -> bool:
         """Lease a new block and take the places from it."""
         async with self._refilling:

@@ -12,6 +12,9 @@ from relay.ledger.terms import Terms
 GRANT: Final = 30_000
 """Milliseconds after which granted slots lapse."""
 
+PROBE: Final = "probe"
+"""The row that is written to find out whether the ledger takes writes; nobody ever holds it."""
+
 
 def lease(conn: Connection, now: int, *, name: str, ttl: int, terms: Terms) -> bool:
     """Take or renew; False while another has it. One that ends later than twice its time from now is void."""
@@ -27,6 +30,12 @@ def lease(conn: Connection, now: int, *, name: str, ttl: int, terms: Terms) -> b
 
 def release(conn: Connection, _now: int, *, name: str, terms: Terms) -> None:
     conn.execute(delete(leases).where(leases.c.name == name, leases.c.owner == terms.owner))
+
+
+def probe(conn: Connection, now: int) -> None:
+    """Write one row, always the same: what is rolled back would not show a disk that is full or a commit that fails."""
+    put = upsert(conn.dialect.name, leases).values(name=PROBE, owner="", until=now)
+    conn.execute(put.on_conflict_do_update(index_elements=[leases.c.name], set_={"until": put.excluded.until}))
 
 
 def reserve(conn: Connection, now: int, *, wanted: int, terms: Terms) -> int:

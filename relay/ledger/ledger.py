@@ -56,6 +56,9 @@ class SqlLedger(SqlArchive):
     async def reserve(self, slots: int) -> int:
         return await self.write(partial(leases.reserve, wanted=slots, terms=self.terms))
 
+    async def probe(self) -> None:
+        await self.write(leases.probe)
+
     async def reject(self, rejection: Rejection) -> None:
         await self._committer.submit(self._reject, rejection)
 

@@ -53,6 +53,13 @@ class Inbox(Protocol):
         """
         ...
 
+    async def probe(self) -> None:
+        """Return once a small write was committed: whoever holds a message back asks so whether it may come.
+
+        Raises `Unavailable` also where the ledger answers but takes no writes (a failover, a full disk).
+        """
+        ...
+
     async def reject(self, rejection: Rejection) -> None:
         """Keep the metadata of a refused request and, if it has one, its `kept` part, in one transaction.
 

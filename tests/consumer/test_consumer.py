@@ -2,147 +2,16 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager, suppress
-from itertools import count
 
 import aio_pika
 import pytest
-from aio_pika import DeliveryMode, Message
+from aio_pika import Message
 from structlog.testing import capture_logs
 
-from relay.broker import Address, Broker, DeadLetters
-from relay.consumer import Consumer, Input
-from relay.errors import Overloaded, Refused, Unavailable
-from relay.model import EventStatus, Receipt
-from relay.secret import Secret
+from relay.consumer import Input
+from relay.errors import Refused
 from relay.telemetry import Metrics, PartState
-
-
-class Intake:
-    """Keeps what it accepts; `trouble` gives an error to raise for an event, or None."""
-
-    def __init__(self, trouble=lambda event: None):
-        self.trouble = trouble
-        self.events = []
-        self.open = asyncio.Event()
-        self.open.set()
-        self.changed = asyncio.Condition()
-
-    async def accept(self, events):
-        await self.open.wait()
-        error = self.trouble(events[0])
-        if error is not None:
-            raise error
-        self.events += events
-        async with self.changed:
-            self.changed.notify_all()
-        return [Receipt(event.id, event.external_id, EventStatus.ACCEPTED, event.type) for event in events]
-
-    async def has(self, *ids, within=30):
-        async with asyncio.timeout(within), self.changed:
-            await self.changed.wait_for(lambda: set(ids) <= {event.external_id for event in self.events})
-
-
-class Told:
-    """What a part reported of itself."""
-
-    def __init__(self):
-        self.states = []
-        self.changed = asyncio.Event()
-
-    def __call__(self, state, reason):
-        self.states.append((state, reason))
-        self.changed.set()
-
-    async def of(self, state, text=""):
-        async with asyncio.timeout(30):
-            while not any(one is state and text in reason for one, reason in self.states):
-                self.changed.clear()
-                await self.changed.wait()
-
-
-async def nap(seconds):
-    """Back-off without its length; the order of things stays."""
-    await asyncio.sleep(min(seconds, 0.05))
-
-
-@asynccontextmanager
-async def connected(url, timeout=10.0):
-    broker = Broker(Address(Secret(url)), consumes=True, report=lambda *_: None, timeout=timeout)
-    task = asyncio.create_task(broker.run())
-    try:
-        async with asyncio.timeout(20):
-            await broker.publishing.ready()
-            await broker.consuming.ready()
-        yield broker
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def consuming(broker, intake, source=None, **changes):
-    numbers = count()
-    consumer = Consumer(
-        broker.consuming,
-        source or Input("bus", "in"),
-        intake,
-        DeadLetters(broker.publishing),
-        ids=lambda: f"e{next(numbers)}",
-        clock=lambda: 1_764_000_000_000,
-        metrics=changes.pop("metrics", None) or Metrics(),
-        report=changes.pop("report", None) or (lambda *_: None),
-        sleep=nap,
-        **changes,
-    )
-    task = asyncio.create_task(consumer.run())
-    try:
-        yield consumer
-    finally:
-        consumer.end()
-        async with asyncio.timeout(20):
-            await task
-
-
-@asynccontextmanager
-async def looking(url):
-    connection = await aio_pika.connect(url)
-    try:
-        yield await connection.channel()
-    finally:
-        with suppress(aio_pika.exceptions.AMQPError, RuntimeError):
-            await connection.close()
-
-
-async def put(channel, *ids, queue="in", body=b'{"a": 1}', **properties):
-    for one in ids:
-        message = Message(body, message_id=one, delivery_mode=DeliveryMode.PERSISTENT, **properties)
-        await channel.default_exchange.publish(message, queue)
-
-
-async def depth(channel, queue):
-    """Messages ready in a queue; those delivered and not acknowledged do not count."""
-    return (await channel.declare_queue(queue, passive=True)).declaration_result.message_count
-
-
-async def settled(url, queue, ready=0):
-    """Wait until nothing is unacknowledged: with nobody consuming any more, what is there is ready."""
-    async with looking(url) as channel, asyncio.timeout(10):
-        while await depth(channel, queue) != ready:
-            await asyncio.sleep(0.05)
-
-
-async def get(url, queue, within=20):
-    async with looking(url) as channel, asyncio.timeout(within):
-        while True:
-            with suppress(aio_pika.exceptions.ChannelClosed, aio_pika.exceptions.QueueEmpty):
-                found = await channel.get_queue(queue)
-                message = await found.get()
-                await message.ack()
-                return message
-            if channel.is_closed:
-                await channel.reopen()
-            await asyncio.sleep(0.05)
+from tests.consumer.stage import Intake, Told, connected, consuming, depth, get, looking, put, settled
 
 
 async def test_messages_are_accepted_and_acknowledged(amqp_url):
@@ -271,30 +140,6 @@ async def test_what_the_ledger_cannot_hold_goes_to_the_dead_letters_and_spares_t
         letter = await get(amqp_url, "relay.dead")
     assert (letter.message_id, letter.headers["relay-reason"]) == ("odd", "refused")
     assert letter.headers["relay-error"] == "too odd"
-
-
-@pytest.mark.parametrize("error", [Overloaded("full", retry_after=0.01), Unavailable("disk full")])
-async def test_back_pressure_stops_it_and_loses_nothing(amqp_url, error):
-    trouble, tried = [error], []
-
-    def turn_away(event):
-        tried.append(event.external_id)
-        return trouble[0]
-
-    intake, told = Intake(turn_away), Told()
-    ids = [f"m{number}" for number in range(50)]
-    async with looking(amqp_url) as channel:
-        await channel.declare_queue("in", durable=True, arguments={"x-queue-type": "quorum"})
-        await put(channel, *ids)
-    async with connected(amqp_url) as broker, consuming(broker, intake, report=told):
-        await told.of(PartState.DEGRADED, str(error))
-        async with asyncio.timeout(20):
-            while len(tried) < 60:
-                await asyncio.sleep(0.01)
-        assert max(map(tried.count, ids[1:])) <= 4  # one message is tried again, the others wait in the queue
-        trouble[0] = None
-        await intake.has(*ids)
-    await settled(amqp_url, "in")
 
 
 async def test_pausing_finishes_what_was_prefetched_and_resuming_goes_on(amqp_url):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from relay.errors import Refused
+from relay.errors import Refused, Unavailable
 from relay.ledger import SqlLedger, Terms
 from relay.model import EventStatus, Failure, State, tell
 from tests.ledger.build import make_dispatch, make_entry, make_event
@@ -196,3 +196,28 @@ async def test_slots_of_a_replica_that_is_gone_lapse(store, clock):
     assert await two.reserve(1) == 0
     clock.now += 30_000
     assert await two.reserve(10) == 10
+
+
+async def test_a_probe_writes_and_leaves_nothing_that_counts(ledger, other):
+    before = await ledger.gauges()
+    await asyncio.gather(ledger.probe(), other.probe(), ledger.probe())
+    assert await ledger.gauges() == before
+    assert await ledger.wake() is None
+
+
+async def test_a_probe_fails_where_the_ledger_answers_and_takes_no_writes(ledger, store, monkeypatch):
+    """As after a failover, or on a disk that became read-only."""
+    forbid = "PRAGMA query_only = 1" if store.shares else "SET TRANSACTION READ ONLY"
+    write = store.write
+
+    async def refuse(work):
+        def read_only(conn, now):
+            conn.exec_driver_sql(forbid)
+            return work(conn, now)
+
+        return await write(read_only)
+
+    monkeypatch.setattr(store, "write", refuse)
+    await ledger.ping()
+    with pytest.raises(Unavailable):
+        await ledger.probe()

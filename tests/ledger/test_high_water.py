@@ -81,3 +81,17 @@ async def test_a_large_delivery_that_finds_no_room_leaves_it_to_small_ones(intak
         await intake.accept([make_event() for _ in range(4)])
     for _ in range(3):
         await intake.accept([make_event()])
+
+
+async def test_it_is_ready_while_there_is_a_place_and_asking_takes_none(intake, ledger, clock):
+    for name in "abc":
+        for _ in range(5):
+            await intake.ready()
+        await intake.accept([make_event(name)])
+    with pytest.raises(Overloaded):
+        await intake.ready()
+    [claim, *_] = await ledger.claim(3)
+    await ledger.record(move(claim, State.FAILED))
+    clock.now += 500
+    await intake.ready()
+    await intake.accept([make_event("d")])

@@ -1,0 +1,145 @@
+"""`relay check --online`: what only the servers know. Each check is one function, all of them run at once."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+from relay.app.adapters import make_policy, make_terms
+from relay.broker import Address, BrokerFault, Link, Missing, delivery_limit, ensure_queue, find_exchange
+from relay.config import AmqpSource, Settings
+from relay.errors import Unavailable
+from relay.ledger import Unusable, open_ledger, pending_steps
+from relay.ledger.opening import is_file
+from relay.secret import Secret
+from relay.telemetry import PartState
+
+_PATIENCE: Final = 20.0
+_FILE: Final = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: the key that it is about, and what is wrong there with what to do. A fault stops the relay."""
+
+    key: str
+    what: str
+    fault: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.what}"
+
+
+Check = Callable[[Settings], Awaitable[list[Finding]]]
+
+
+async def check_online(settings: Settings) -> list[Finding]:
+    """What all checks find, in the order of the checks."""
+    found = await asyncio.gather(*(check(settings) for check in CHECKS))
+    return [finding for findings in found for finding in findings]
+
+
+async def check_ledger(settings: Settings) -> list[Finding]:
+    """A file is only looked at, since a relay may be using it; a server is to take a small write."""
+    block = settings.ledger
+    try:
+        if is_file(block.url):
+            return _check_folder(block.url)
+        steps = await pending_steps(block.url, password=block.password, ca_file=block.ca_file)
+        if steps:
+            todo = "run `relay migrate`, or serve with --migrate"
+            return [Finding("ledger.url", f"the schema lacks {len(steps)} step(s): {todo}", fault=False)]
+        terms = make_terms(settings, make_policy(settings))
+        ledger = await open_ledger(block.url, terms, password=block.password, ca_file=block.ca_file)
+        try:
+            await ledger.probe()
+        finally:
+            await ledger.aclose()
+    except (Unusable, Unavailable) as error:
+        return [Finding("ledger.url", str(error))]
+    return []
+
+
+def _check_folder(url: str) -> list[Finding]:
+    path = Path(unquote(url.removeprefix(_FILE)))
+    if not path.parent.is_dir():
+        return [Finding("ledger.url", f"the folder {path.absolute().parent} does not exist: create it")]
+    place = path if path.exists() else path.parent
+    if not os.access(place, os.W_OK):
+        return [Finding("ledger.url", f"{place.absolute()} cannot be written: give the relay's user write access")]
+    return []
+
+
+async def check_broker(settings: Settings) -> list[Finding]:
+    """The login, and every queue that is consumed."""
+    if settings.broker is None:
+        return []
+    async with _connected(settings) as link:
+        if isinstance(link, str):
+            return [Finding("broker.url", link)]
+        queues = [(name, source) for name, source in settings.sources.items() if isinstance(source, AmqpSource)]
+        return [finding for name, source in queues for finding in await _check_queue(link, name, source)]
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[Link | str]:
+    """A connection, or why there is none."""
+    block = settings.broker
+    assert block is not None  # noqa: S101 - asked for only then
+    told: asyncio.Queue[str] = asyncio.Queue()
+
+    def report(state: PartState, reason: str) -> None:
+        told.put_nowait(reason if state is PartState.DOWN else "")
+
+    link = Link(Address(Secret(block.url), block.password, block.ca_file), "check", report=report)
+    task = asyncio.create_task(link.run())
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            reason = await told.get()
+        yield reason or link
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _check_queue(link: Link, name: str, source: AmqpSource) -> list[Finding]:
+    key = f"sources.{name}.queue"
+    findings = []
+    try:
+        await ensure_queue(link, source.queue, None)
+        findings += await _check_limit(link, key, source.queue)
+    except Missing:
+        if not source.declare:
+            hint = "create it, or leave out `declare: false`"
+            findings.append(Finding(key, f"queue {source.queue!r} does not exist: {hint}"))
+    except BrokerFault as fault:
+        findings.append(Finding(key, str(fault)))
+    if source.bind is not None:
+        findings += await _check_exchange(link, f"sources.{name}.bind.exchange", source.bind.exchange)
+    return findings
+
+
+async def _check_exchange(link: Link, key: str, exchange: str) -> list[Finding]:
+    try:
+        await find_exchange(link, exchange)
+    except Missing:
+        return [Finding(key, f"exchange {exchange!r} does not exist: create it, or correct the name")]
+    except BrokerFault as fault:
+        return [Finding(key, str(fault))]
+    return []
+
+
+async def _check_limit(link: Link, key: str, queue: str) -> list[Finding]:
+    limit = await delivery_limit(link, queue)
+    if limit is None or not limit.low or limit.spared:
+        return []
+    loses = f"RabbitMQ drops a message of queue {queue!r} without a trace after {limit.count} further deliveries"
+    vhost = link.vhost
+    return [Finding(key, f"{loses}; where no policy does so, {limit.advise(queue, vhost)}", fault=False)]
+
+
+CHECKS: Final[tuple[Check, ...]] = (check_ledger, check_broker)
