@@ -81,6 +81,8 @@ def make_cargo(settings: Settings, metrics: Metrics) -> Cargo:
         version=__version__,
         workspace_uuid=block.workspace_uuid,
         ca_file=block.ca_file,
+        cert_file=block.cert_file,
+        key_file=block.key_file,
         proxy=None if block.proxy is None else block.proxy.reveal(),
         observe=metrics.called,
     )
@@ -92,5 +94,12 @@ def make_broker(settings: Settings, report: Report) -> Broker | None:
     if block is None:
         return None
     consumes = any(source.type == "amqp" for source in settings.sources.values())
-    address = Address(Secret(block.url), block.password, block.ca_file)
+    address = Address(
+        Secret(block.url),
+        block.password,
+        ca_file=block.ca_file,
+        cert_file=block.cert_file,
+        key_file=block.key_file,
+        others=block.urls,
+    )
     return Broker(address, consumes=consumes, report=report)

@@ -4,10 +4,11 @@ from typing import Any
 
 from aio_pika import DeliveryMode, Message
 
-from relay.broker.faults import Away, BrokerFault, Unroutable, ask
+from relay.broker.entity import QUORUM
+from relay.broker.faults import Away, BrokerFault, Forbidden, Unroutable, ask
 from relay.broker.lane import Lane
 from relay.broker.link import Link
-from relay.broker.topology import QUORUM, bind_queue, ensure_exchange, ensure_queue
+from relay.broker.topology import bind_queue, ensure_exchange, ensure_queue
 from relay.model import Due, Result, ResultType
 from relay.ports import Publishing
 
@@ -25,6 +26,13 @@ class ResultPublisher:
         self._results = Lane(link, exchange, returns=True, prepare=self._declare)
         self._replies = Lane(link, "", returns=False, prepare=_nothing)
 
+    async def ensure(self) -> None:
+        """Make sure that there is a place for results, before there is one: a consumer may come first.
+
+        Raises BrokerFault.
+        """
+        await self._results.open()
+
     async def publish(self, due: Due, body: bytes) -> None:
         """Returns once RabbitMQ has confirmed it. Raises Publishing; a message may have arrived all the same."""
         lane, key = self._route(due)
@@ -40,7 +48,7 @@ class ResultPublisher:
             raise Publishing(str(fault), away=True) from None
         except BrokerFault as fault:
             lane.doubt()
-            raise Publishing(str(fault)) from None
+            raise Publishing(str(fault), denied=isinstance(fault, Forbidden)) from None
 
     def _route(self, due: Due) -> tuple[Lane, str]:
         if due.destination:

@@ -1,19 +1,18 @@
 """Exchanges, queues and bindings: looked up first and used as they are, declared where they are missing."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from aio_pika.abc import AbstractChannel
 
-from relay.broker.faults import Away, BrokerFault, Missing, ask
+from relay.broker.entity import PATIENT, Binding, Entity, Exchange, Queue
+from relay.broker.faults import Away, BrokerFault, Forbidden, Missing, ask
 from relay.broker.link import Link
+from relay.telemetry import get_log
 
-QUORUM: Final[Mapping[str, Any]] = {"x-queue-type": "quorum"}
-PATIENT: Final[Mapping[str, Any]] = {**QUORUM, "x-delivery-limit": 1_000_000}
-"""For queues that Relay consumes: each cut connection counts as a delivery of all that was under way on it, and past
-the limit RabbitMQ drops a message. (Without the argument RabbitMQ 4 takes 20; 3.x knows no "unlimited".)"""
+log = get_log()
 
 _LIMIT: Final = re.compile(r"'x-delivery-limit'.* but current is (?:(?:the value )?'(\d+)'|none)", re.DOTALL)
 
@@ -35,8 +34,9 @@ async def ensure_exchange(link: Link, name: str) -> None:
         async with scratch(link) as channel:
             await ask(channel.declare_exchange(name, passive=True), link.timeout)
     except Missing:
-        async with scratch(link) as channel:
-            await ask(channel.declare_exchange(name, "topic", durable=True), link.timeout)
+        with _told(link, Exchange(name)):
+            async with scratch(link) as channel:
+                await ask(channel.declare_exchange(name, "topic", durable=True), link.timeout)
 
 
 async def ensure_queue(link: Link, name: str, arguments: Mapping[str, Any] | None) -> bool:
@@ -50,17 +50,41 @@ async def ensure_queue(link: Link, name: str, arguments: Mapping[str, Any] | Non
     except Missing:
         if arguments is None:
             raise
-        async with scratch(link) as channel:
-            await ask(channel.declare_queue(name, durable=True, arguments=dict(arguments)), link.timeout)
+        with _told(link, Queue(name, arguments)):
+            async with scratch(link) as channel:
+                await ask(channel.declare_queue(name, durable=True, arguments=dict(arguments)), link.timeout)
         return False
     return True
 
 
 async def bind_queue(link: Link, queue: str, exchange: str, key: str) -> None:
-    """Bind a queue that is there to an exchange that is there. Raises Missing, BrokerFault."""
-    async with scratch(link) as channel:
-        found = await ask(channel.get_queue(queue, ensure=False), link.timeout)
-        await ask(found.bind(exchange, key), link.timeout)
+    """Bind a queue that is there to an exchange that is there. Raises Missing, BrokerFault.
+
+    A user who may not bind is no fault: whether it is bound already cannot be asked over AMQP. It is logged once with
+    the command for it; results that no queue takes come back anyway, and are told as unroutable.
+    """
+    binding = Binding(exchange, queue, key)
+    try:
+        async with scratch(link) as channel:
+            bound = await ask(channel.get_queue(queue, ensure=False), link.timeout)
+            await ask(bound.bind(exchange, key), link.timeout)
+    except Forbidden as fault:
+        command = binding.command(link.address.vhost)
+        if command not in link.unbound:
+            link.unbound.add(command)
+            hint = f"if it is not there yet: {command}"
+            log.warning("broker.unbound", queue=queue, exchange=exchange, routing_key=key, error=str(fault), do=hint)
+
+
+@contextmanager
+def _told(link: Link, entity: Entity) -> Iterator[None]:
+    """Says of what RabbitMQ refuses to make how a person makes it."""
+    try:
+        yield
+    except Forbidden as fault:
+        command = entity.command(link.address.vhost)
+        told = f"{entity} is missing, and this user may not make it ({fault}): let somebody run `{command}`"
+        raise Forbidden(f"{told} (`relay topology` prints all that Relay needs)") from None
 
 
 async def delivery_limit(link: Link, queue: str) -> int | None:

@@ -25,9 +25,10 @@ class Cargo:
     """The adapter of `relay.ports.Chats`; use it with `async with`, which owns its connections.
 
     `base_url` ends in `/v1`. `timeout` is seconds for a whole call, `connections` the most that are open at once,
-    `version` is told in the User-Agent. `ca_file` is trusted besides the system's certificates. `observe` is told
+    `version` is told in the User-Agent. `ca_file` is trusted besides the system's certificates; `cert_file` and
+    `key_file` are shown to a Cargo or proxy that asks for a client's certificate. `observe` is told
     each call's outcome (`ok`, `retryable`, `denied`, `permanent`, `unknown`) and its seconds. `clock` gives seconds
-    since the epoch. Raises Misconfigured for what can never work, `ca_file` only when entered.
+    since the epoch. Raises Misconfigured for what can never work, of the files only when entered.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class Cargo:
         version: str = "0",
         workspace_uuid: str | None = None,
         ca_file: str | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
         proxy: str | None = None,
         observe: Callable[[str, float], None] = _unobserved,
         clock: Callable[[], float] = time.time,
@@ -52,6 +55,8 @@ class Cargo:
             version=version,
             workspace_uuid=workspace_uuid,
             ca_file=ca_file,
+            cert_file=cert_file,
+            key_file=key_file,
             proxy=None if proxy is None else check_url("cargo.proxy", proxy),
         )
         self._clock = clock

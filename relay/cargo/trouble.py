@@ -9,7 +9,7 @@ from typing import Final
 
 import aiohttp
 
-from relay.trust import distrust
+from relay.trust import distrust, unwelcome
 
 _WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (aiohttp.ServerDisconnectedError, "it was closed before an answer came"),
@@ -35,4 +35,4 @@ def describe(error: Exception) -> str:
 def _describe_tls(error: ssl.SSLError) -> str:
     reason = (error.reason or "no reason given").replace("_", " ").lower()
     refused = distrust(error, ca_file="cargo.ca_file", url="cargo.base_url")
-    return refused or f"TLS could not be agreed on ({reason})"
+    return refused or unwelcome(error, cert_file="cargo.cert_file") or f"TLS could not be agreed on ({reason})"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from relay.broker import PATIENT, BrokerFault, Link, Missing, bind_queue, delivery_limit, ensure_queue
+from relay.broker import PATIENT, BrokerFault, Exchange, Link, Missing, Queue, bind_queue, delivery_limit, ensure_queue
 from relay.consumer.source import Input
 from relay.telemetry import get_log
 
@@ -16,7 +16,8 @@ async def prepare(link: Link, source: Input) -> bool:
     try:
         found = await ensure_queue(link, source.queue, PATIENT if source.declare else None)
     except Missing:
-        hint = "create it, or leave out `declare: false`"
+        command = Queue(source.queue, PATIENT).command(link.address.vhost)
+        hint = f"create it (`{command}`), or leave out `declare: false`"
         raise BrokerFault(f"source {source.name}: queue {source.queue!r} does not exist: {hint}") from None
     if source.bind is not None:
         await _bind(link, source, *source.bind)
@@ -42,5 +43,6 @@ async def _bind(link: Link, source: Input, exchange: str, keys: tuple[str, ...])
         try:
             await bind_queue(link, source.queue, exchange, key)
         except Missing:
-            hint = "create it, or correct bind.exchange"
+            command = Exchange(exchange).command(link.address.vhost)
+            hint = f"create it (`{command}`), or correct bind.exchange"
             raise BrokerFault(f"source {source.name}: exchange {exchange!r} does not exist: {hint}") from None
