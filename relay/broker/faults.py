@@ -45,6 +45,10 @@ class Away(BrokerFault):
     """RabbitMQ cannot be reached, or does not answer, now. Whether a message got through is not known."""
 
 
+class HungUp(Away):
+    """RabbitMQ ended the connection without a word."""
+
+
 async def ask(call: Awaitable[T], seconds: float) -> T:
     """Await a call of the client library for at most `seconds`. Raises BrokerFault and its kinds, nothing else.
 
@@ -64,7 +68,8 @@ async def ask(call: Awaitable[T], seconds: float) -> T:
     except TimeoutError:
         raise Away(f"RabbitMQ did not answer within {seconds:g} s") from None
     except CONNECTION_EXCEPTIONS as error:
-        raise Away(explain(error)) from None
+        cut = isinstance(error.__cause__, ConnectionResetError | asyncio.IncompleteReadError)
+        raise (HungUp if cut else Away)(explain(error)) from None
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is None or task.cancelling():

@@ -9,7 +9,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from relay.broker.address import Address
-from relay.broker.faults import Away, BrokerFault, ask
+from relay.broker.faults import Away, BrokerFault, HungUp, ask
 from relay.broker.tolerant import tolerate
 from relay.retry import backoff
 from relay.telemetry import PartState, get_log
@@ -111,9 +111,13 @@ class Link:
         connection = aio_pika.Connection(url, ssl_context=trust, client_properties=properties)  # type: ignore[arg-type] # its FieldTable is invariant
         try:
             await ask(connection.connect(), self.address.timeout or self.timeout)
-        except BaseException:
+        except BaseException as error:
             # One that is not closed closes itself when it is forgotten, in whatever loop runs then.
             await connection.close()
+            if isinstance(error, HungUp) and trust is not None:
+                # In TLS 1.3 a client is refused after its handshake, and what says so may be lost with the connection.
+                hint = "so does a server that wants a client certificate, or not this one: check broker.cert_file"
+                raise Away(f"{error}: {hint}") from None
             raise
         return connection
 
