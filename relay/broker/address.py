@@ -35,9 +35,14 @@ class Address:
     others: tuple[str, ...] = ()
 
     @property
+    def user(self) -> str | None:
+        """Who logs in by name; None where a certificate does, or the URL does not say."""
+        return URL(self.url.reveal()).user
+
+    @property
     def external(self) -> bool:
         """Whether the certificate is the login."""
-        return self.cert_file is not None and not URL(self.url.reveal()).user
+        return self.cert_file is not None and not self.user
 
     @property
     def vhost(self) -> str:

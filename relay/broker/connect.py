@@ -27,6 +27,7 @@ class Broker:
         # The library reports each lost connection and failed try on its own; ours say the same once.
         logging.getLogger("aiormq").setLevel(logging.CRITICAL)
         logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
+        self._report(PartState.STARTING, "")
         async with asyncio.TaskGroup() as group:
             group.create_task(self.publishing.run())
             if self._consumes:

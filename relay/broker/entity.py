@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 QUORUM: Final[Mapping[str, Any]] = {"x-queue-type": "quorum"}
@@ -33,10 +33,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A durable queue."""
+    """A durable queue; `arguments` are pairs."""
 
     name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
         return f"queue {self.name!r}"

@@ -50,7 +50,7 @@ async def ensure_queue(link: Link, name: str, arguments: Mapping[str, Any] | Non
     except Missing:
         if arguments is None:
             raise
-        with _told(link, Queue(name, arguments)):
+        with _told(link, Queue(name, tuple(arguments.items()))):
             async with scratch(link) as channel:
                 await ask(channel.declare_queue(name, durable=True, arguments=dict(arguments)), link.timeout)
         return False

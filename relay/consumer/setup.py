@@ -16,7 +16,7 @@ async def prepare(link: Link, source: Input) -> bool:
     try:
         found = await ensure_queue(link, source.queue, PATIENT if source.declare else None)
     except Missing:
-        command = Queue(source.queue, PATIENT).command(link.address.vhost)
+        command = Queue(source.queue, tuple(PATIENT.items())).command(link.address.vhost)
         hint = f"create it (`{command}`), or leave out `declare: false`"
         raise BrokerFault(f"source {source.name}: queue {source.queue!r} does not exist: {hint}") from None
     if source.bind is not None:

@@ -1,0 +1,127 @@
+"""A RabbitMQ user who may configure nothing, in a virtual host that somebody else has set up with `relay topology`."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+from urllib.request import Request, urlopen
+
+import aio_pika
+import pytest
+
+from tests.e2e.harness import Relay, eventually
+from tests.e2e.simulator import simulating
+from tests.e2e.test_way import fetch
+
+SOURCE = "  bus: {type: amqp, queue: crm.events, bind: {exchange: crm, routing_keys: [deal.#]}, reply: true}\n"
+
+
+@pytest.fixture
+def limited(rabbitmq_server, amqp_url):
+    """The URL of a user of this virtual host who may nothing yet."""
+    parts = urlsplit(amqp_url)
+    name = "limited-" + parts.path.strip("/")
+    rabbitmq_server.call("PUT", f"/users/{name}", json.dumps({"password": "p", "tags": ""}).encode())
+    permit(rabbitmq_server, amqp_url, name, write="^$", read="^$")
+    yield parts._replace(netloc=f"{name}:p@{parts.netloc.rpartition('@')[2]}").geturl()
+    rabbitmq_server.call("DELETE", f"/users/{name}")
+
+
+def permit(server, url, name, *, configure="^$", write, read):
+    rights = {"configure": configure, "write": write, "read": read}
+    path = f"/permissions/{quote(urlsplit(url).path[1:], safe='')}/{name}"
+    server.call("PUT", path, json.dumps(rights).encode())
+
+
+def print_topology(relay: Relay, *options: str) -> str:
+    command = [sys.executable, "-m", "relay", "topology", "--config", str(relay.config), *options]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def run_commands(server, script: str, folder: Path) -> None:
+    """In a shell, with the management plugin's own `rabbitmqadmin`, logged in as an administrator."""
+    api = urlsplit(server.api)
+    with urlopen(f"http://{api.hostname}:{api.port}/cli/rabbitmqadmin", timeout=30) as program:
+        (folder / "rabbitmqadmin.py").write_bytes(program.read())
+    login = f"-H {api.hostname} -P {api.port} -u {api.username} -p {api.password}"
+    (folder / "rabbitmqadmin").write_text(f'#!/bin/sh\nexec {sys.executable} {folder}/rabbitmqadmin.py {login} "$@"\n')
+    (folder / "rabbitmqadmin").chmod(0o755)
+    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONWARNINGS": "ignore"}
+    subprocess.run(["sh", "-eu"], input=script, env=env, check=True, capture_output=True, text=True, timeout=120)
+
+
+def import_definitions(server, document: str, url: str) -> None:
+    server.call("POST", f"/definitions/{quote(urlsplit(url).path[1:], safe='')}", document.encode())
+
+
+@pytest.mark.parametrize("form", ["commands", "definitions"])
+async def test_relay_works_as_a_user_who_may_configure_nothing(tmp_path, rabbitmq_server, amqp_url, limited, form):
+    async with simulating() as cargo, await aio_pika.connect(amqp_url) as admin:
+        channel = await admin.channel()
+        crm = await channel.declare_exchange("crm", "topic", durable=True)
+        relay = Relay(tmp_path, cargo=cargo.url, amqp=limited, sources=SOURCE)
+        if form == "commands":
+            await asyncio.to_thread(run_commands, rabbitmq_server, print_topology(relay), tmp_path)
+        else:
+            import_definitions(rabbitmq_server, print_topology(relay, "--definitions"), amqp_url)
+            name = urlsplit(limited).username
+            permit(rabbitmq_server, amqp_url, name, write=r"^(relay\..*|amq\.default)$", read=r"^crm\.events$")
+        await asyncio.to_thread(relay.start)
+        try:
+            message = {
+                "message_id": "m1",
+                "type": "deal.won",
+                "content_type": "application/json",
+                "reply_to": "answers",
+            }
+            answers = await channel.declare_queue("answers")
+            await crm.publish(aio_pika.Message(b'{"id": 1}', **message), "deal.won")
+            await crm.publish(aio_pika.Message(b"{", content_type="application/json", message_id="m2"), "deal.won")
+            answer = await fetch(answers)
+            assert answer.type == "relay.chat.created"
+            assert answer.headers["chat-uuid"]
+            results = await channel.get_queue("relay.results")
+            assert (await fetch(results)).message_id == answer.message_id
+            dead = await fetch(await channel.get_queue("relay.dead"))
+            assert (dead.message_id, dead.headers["relay-reason"]) == ("m2", "json")
+            unbound = [line["do"] for line in relay.lines() if line["event"] == "broker.unbound"]
+        finally:
+            await asyncio.to_thread(relay.stop)
+        # Whether it is bound cannot be asked; each binding is told once, with the command.
+        assert len(unbound) == len(set(unbound)) == 3
+        assert all("rabbitmqadmin --vhost=" in line and " declare binding " in line for line in unbound)
+
+
+async def test_what_is_missing_is_told_with_the_command_that_makes_it(tmp_path, rabbitmq_server, amqp_url, limited):
+    async with simulating() as cargo, await aio_pika.connect(amqp_url) as admin:
+        await (await admin.channel()).declare_exchange("crm", "topic", durable=True)
+        relay = Relay(tmp_path, cargo=cargo.url, amqp=limited, sources=SOURCE)
+        await asyncio.to_thread(relay.start)
+        try:
+            command = print_topology(relay).splitlines()[1]
+            reason = await down(relay, "broker")
+            assert "exchange 'relay.results' is missing, and this user may not make it (ACCESS_REFUSED" in reason
+            assert f"let somebody run `{command}`" in reason
+            assert "queue 'crm.events' is missing, and this user may not make it" in await down(relay, "source bus")
+            assert relay.logged("broker.unprepared") == 1
+            await asyncio.to_thread(run_commands, rabbitmq_server, print_topology(relay), tmp_path)
+            await eventually(lambda: state_of(relay, "broker")[0] == "up", seconds=40, what=relay.describe)
+        finally:
+            await asyncio.to_thread(relay.stop)
+
+
+def state_of(relay: Relay, part: str) -> tuple[str, str]:
+    """How a part is, and why."""
+    request = Request(relay.url("health") + "/readyz?verbose", headers={"Accept": "application/json"})
+    with urlopen(request, timeout=10) as answer:
+        parts = {each["name"]: each for each in json.load(answer)["parts"]}
+    return parts[part]["state"], parts[part]["reason"]
+
+
+async def down(relay: Relay, part: str) -> str:
+    """Why a part is down, once it is."""
+    await eventually(lambda: state_of(relay, part)[0] == "down", seconds=40, what=relay.describe)
+    return state_of(relay, part)[1]
