@@ -1,7 +1,8 @@
 """From a configuration to a running relay."""
 
+from relay.app.asyncapi import describe_messages
 from relay.app.dry import dry_run
 from relay.app.run import run
 from relay.app.topology import Topology, describe_topology
 
-__all__ = ["Topology", "describe_topology", "dry_run", "run"]
+__all__ = ["Topology", "describe_messages", "describe_topology", "dry_run", "run"]

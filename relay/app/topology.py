@@ -28,8 +28,10 @@ class Topology:
     writes: tuple[str, ...]
 
     def commands(self) -> Iterator[str]:
-        """Lines for a shell, with comments: `rabbitmqadmin` of the management plugin."""
-        yield f"# What Relay needs in the virtual host {self.vhost}, for a user who may configure it:"
+        """Lines for a shell, with comments: `rabbitmqadmin` of the management plugin, which came with it up to 4.2."""
+        yield f"# What Relay needs in the virtual host {self.vhost}, for a user who may configure it. (Without the"
+        yield "# management plugin's rabbitmqadmin: relay topology --definitions > relay.json, then rabbitmqctl"
+        yield "# import_definitions relay.json, or upload it in the management plugin.)"
         yield from (entity.command(self.vhost) for entity in self.entities)
         yield from (f"# Must be there already: {what}" for what in self.given)
         yield "# What Relay's own user needs then:"

@@ -88,6 +88,16 @@ class Address:
             raise Away(f"broker.ca_file, cert_file or key_file cannot be read: {error.strerror or error}") from None
         return context
 
+    def host(self) -> tuple[str, str]:
+        """The first node with its port, and the protocol: for a description of it."""
+        url = self.full()
+        port = url.explicit_port or (5671 if url.scheme == "amqps" else 5672)
+        return f"[{url.host}]:{port}" if ":" in (url.host or "") else f"{url.host}:{port}", url.scheme
+
+    def path(self) -> str:
+        """The virtual host as a URL has it."""
+        return "/" + quote(self.vhost, safe="")
+
     def name(self, turn: int = 0) -> str:
         """The node for people: no credentials."""
         url = URL(self._node(turn))

@@ -84,7 +84,7 @@ def _told(link: Link, entity: Entity) -> Iterator[None]:
     except Forbidden as fault:
         command = entity.command(link.address.vhost)
         told = f"{entity} is missing, and this user may not make it ({fault}): let somebody run `{command}`"
-        raise Forbidden(f"{told} (`relay topology` prints all that Relay needs)") from None
+        raise Forbidden(f"{told} (`relay topology` prints all that Relay needs, also as a definitions file)") from None
 
 
 async def delivery_limit(link: Link, queue: str) -> int | None:

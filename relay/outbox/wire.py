@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 import pydantic
 from pydantic import AwareDatetime, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import models_json_schema
 from pydantic_core import to_json
 
 from relay.model import Result
@@ -169,6 +170,14 @@ MESSAGES: Final = (ChatCreated, ChatFailed, ChatParked, MessageSent, MessageFail
 ResultMessage = Annotated[
     ChatCreated | ChatFailed | ChatParked | MessageSent | MessageFailed | EventUnmatched, Field(discriminator="type")
 ]
+
+
+def message_schemas(template: str) -> dict[str, Any]:
+    """The schemas of all messages, and of what they are made of, by name; `template` is pydantic's, of references."""
+    mode: Literal["validation"] = "validation"  # in which a field with a default may be left out, as it is
+    _, schema = models_json_schema([(model, mode) for model in MESSAGES], by_alias=True, ref_template=template)
+    schemas: dict[str, Any] = schema["$defs"]
+    return schemas
 
 
 def json_schema() -> dict[str, Any]:

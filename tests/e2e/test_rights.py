@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
@@ -41,11 +42,22 @@ def print_topology(relay: Relay, *options: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-def run_commands(server, script: str, folder: Path) -> None:
+def set_up(server, url: str, relay: Relay) -> None:
+    """As a person would: by the commands; by the definitions where RabbitMQ (4.3) comes without the program for them."""
+    api = urlsplit(server.api)
+    try:
+        with urlopen(f"http://{api.hostname}:{api.port}/cli/rabbitmqadmin", timeout=30) as program:
+            run_commands(server, program.read(), print_topology(relay), relay.folder)
+    except HTTPError as error:
+        with error:
+            assert error.code == 404
+        import_definitions(server, url, relay)
+
+
+def run_commands(server, program: bytes, script: str, folder: Path) -> None:
     """In a shell, with the management plugin's own `rabbitmqadmin`, logged in as an administrator."""
     api = urlsplit(server.api)
-    with urlopen(f"http://{api.hostname}:{api.port}/cli/rabbitmqadmin", timeout=30) as program:
-        (folder / "rabbitmqadmin.py").write_bytes(program.read())
+    (folder / "rabbitmqadmin.py").write_bytes(program)
     login = f"-H {api.hostname} -P {api.port} -u {api.username} -p {api.password}"
     (folder / "rabbitmqadmin").write_text(f'#!/bin/sh\nexec {sys.executable} {folder}/rabbitmqadmin.py {login} "$@"\n')
     (folder / "rabbitmqadmin").chmod(0o755)
@@ -53,8 +65,13 @@ def run_commands(server, script: str, folder: Path) -> None:
     subprocess.run(["sh", "-eu"], input=script, env=env, check=True, capture_output=True, text=True, timeout=120)
 
 
-def import_definitions(server, document: str, url: str) -> None:
-    server.call("POST", f"/definitions/{quote(urlsplit(url).path[1:], safe='')}", document.encode())
+def import_definitions(server, url: str, relay: Relay) -> None:
+    document = print_topology(relay, "--definitions").encode()
+    server.call("POST", f"/definitions/{quote(urlsplit(url).path[1:], safe='')}", document)
+    rights = {"write": r"^(relay\.results|relay\.dead|amq\.default)$", "read": r"^(crm\.events)$"}
+    shown = print_topology(relay)
+    assert all(f"'{name}={pattern}'" in shown for name, pattern in rights.items())
+    permit(server, url, f"limited-{urlsplit(url).path[1:]}", **rights)
 
 
 @pytest.mark.parametrize("form", ["commands", "definitions"])
@@ -64,11 +81,9 @@ async def test_relay_works_as_a_user_who_may_configure_nothing(tmp_path, rabbitm
         crm = await channel.declare_exchange("crm", "topic", durable=True)
         relay = Relay(tmp_path, cargo=cargo.url, amqp=limited, sources=SOURCE)
         if form == "commands":
-            await asyncio.to_thread(run_commands, rabbitmq_server, print_topology(relay), tmp_path)
+            await asyncio.to_thread(set_up, rabbitmq_server, amqp_url, relay)
         else:
-            import_definitions(rabbitmq_server, print_topology(relay, "--definitions"), amqp_url)
-            name = urlsplit(limited).username
-            permit(rabbitmq_server, amqp_url, name, write=r"^(relay\..*|amq\.default)$", read=r"^crm\.events$")
+            await asyncio.to_thread(import_definitions, rabbitmq_server, amqp_url, relay)
         await asyncio.to_thread(relay.start)
         try:
             message = {
@@ -101,13 +116,13 @@ async def test_what_is_missing_is_told_with_the_command_that_makes_it(tmp_path, 
         relay = Relay(tmp_path, cargo=cargo.url, amqp=limited, sources=SOURCE)
         await asyncio.to_thread(relay.start)
         try:
-            command = print_topology(relay).splitlines()[1]
+            command = next(line for line in print_topology(relay).splitlines() if not line.startswith("#"))
             reason = await down(relay, "broker")
             assert "exchange 'relay.results' is missing, and this user may not make it (ACCESS_REFUSED" in reason
             assert f"let somebody run `{command}`" in reason
             assert "queue 'crm.events' is missing, and this user may not make it" in await down(relay, "source bus")
             assert relay.logged("broker.unprepared") == 1
-            await asyncio.to_thread(run_commands, rabbitmq_server, print_topology(relay), tmp_path)
+            await asyncio.to_thread(set_up, rabbitmq_server, amqp_url, relay)
             await eventually(lambda: state_of(relay, "broker")[0] == "up", seconds=40, what=relay.describe)
         finally:
             await asyncio.to_thread(relay.stop)
