@@ -7,11 +7,10 @@ from typing import Any, Final
 from aio_pika import DeliveryMode, Message
 
 from relay.broker.delivery import Delivery
-from relay.broker.entity import QUORUM
 from relay.broker.faults import BrokerFault, ask
 from relay.broker.lane import Lane
 from relay.broker.link import Link
-from relay.broker.topology import bind_queue, ensure_exchange, ensure_queue
+from relay.broker.topology import ensure_outlet
 
 DEAD: Final = "relay.dead"
 _ROUTING: Final = frozenset({"cc", "bcc"})
@@ -48,9 +47,7 @@ class DeadLetters:
                 raise
 
     async def _declare(self) -> None:
-        await ensure_exchange(self._link, DEAD)
-        await ensure_queue(self._link, DEAD, QUORUM)
-        await bind_queue(self._link, DEAD, DEAD, "#")
+        await ensure_outlet(self._link, DEAD, DEAD)
 
 
 def _compose(letter: Delivery, told: Mapping[str, str]) -> Message:

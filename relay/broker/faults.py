@@ -37,6 +37,10 @@ class Forbidden(BrokerFault):
     """The user may not do this: a person must grant it, or do it."""
 
 
+class Hidden(Forbidden):
+    """The user may not even see whether it is there (RabbitMQ 4.3 asks for some right on it)."""
+
+
 class Unroutable(BrokerFault):
     """No queue is bound that would take this message."""
 

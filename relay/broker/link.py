@@ -44,8 +44,8 @@ class Link:
         self.name = name
         self.address = address
         self.timeout = timeout
-        self.unbound: set[str] = set()
-        """Bindings that RabbitMQ refused to make, each told once."""
+        self.unsure: set[str] = set()
+        """The commands for what RabbitMQ does not let us look at, each told once."""
         self._report = report
         self._sleep = sleep
         self._random = random

@@ -4,11 +4,10 @@ from typing import Any
 
 from aio_pika import DeliveryMode, Message
 
-from relay.broker.entity import QUORUM
 from relay.broker.faults import Away, BrokerFault, Forbidden, Unroutable, ask
 from relay.broker.lane import Lane
 from relay.broker.link import Link
-from relay.broker.topology import bind_queue, ensure_exchange, ensure_queue
+from relay.broker.topology import ensure_outlet
 from relay.model import Due, Result, ResultType
 from relay.ports import Publishing
 
@@ -56,10 +55,7 @@ class ResultPublisher:
         return self._results, due.result.routing_key or ""
 
     async def _declare(self) -> None:
-        await ensure_exchange(self._link, self._exchange)
-        if self._queue is not None:
-            await ensure_queue(self._link, self._queue, QUORUM)
-            await bind_queue(self._link, self._queue, self._exchange, "#")
+        await ensure_outlet(self._link, self._exchange, self._queue)
 
 
 async def _nothing() -> None:

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from aio_pika.abc import AbstractChannel
 
-from relay.broker.entity import PATIENT, Binding, Entity, Exchange, Queue
-from relay.broker.faults import Away, BrokerFault, Forbidden, Missing, ask
+from relay.broker.entity import PATIENT, QUORUM, Binding, Entity, Exchange, Queue
+from relay.broker.faults import Away, BrokerFault, Forbidden, Hidden, Missing, ask
 from relay.broker.link import Link
 from relay.telemetry import get_log
 
@@ -31,8 +31,9 @@ async def scratch(link: Link) -> AsyncIterator[AbstractChannel]:
 async def ensure_exchange(link: Link, name: str) -> None:
     """A durable topic exchange, unless there is one of that name. Raises BrokerFault."""
     try:
-        async with scratch(link) as channel:
-            await ask(channel.declare_exchange(name, passive=True), link.timeout)
+        with _seen(link, Exchange(name)):
+            async with scratch(link) as channel:
+                await ask(channel.declare_exchange(name, passive=True), link.timeout)
     except Missing:
         with _told(link, Exchange(name)):
             async with scratch(link) as channel:
@@ -45,8 +46,9 @@ async def ensure_queue(link: Link, name: str, arguments: Mapping[str, Any] | Non
     `arguments` None means that it must be there. Raises Missing then, and BrokerFault.
     """
     try:
-        async with scratch(link) as channel:
-            await ask(channel.declare_queue(name, passive=True), link.timeout)
+        with _seen(link, Queue(name, tuple((arguments or {}).items()))):
+            async with scratch(link) as channel:
+                await ask(channel.declare_queue(name, passive=True), link.timeout)
     except Missing:
         if arguments is None:
             raise
@@ -55,6 +57,21 @@ async def ensure_queue(link: Link, name: str, arguments: Mapping[str, Any] | Non
                 await ask(channel.declare_queue(name, durable=True, arguments=dict(arguments)), link.timeout)
         return False
     return True
+
+
+async def ensure_outlet(link: Link, exchange: str, queue: str | None) -> None:
+    """An exchange to publish to, and a quorum queue (None: no queue) that takes everything. Raises BrokerFault.
+
+    A queue that our user may not see is no fault, as it needs no right on it: it is logged once.
+    """
+    await ensure_exchange(link, exchange)
+    if queue is None:
+        return
+    try:
+        await ensure_queue(link, queue, QUORUM)
+    except Hidden as fault:
+        _warn(link, Queue(queue, tuple(QUORUM.items())), fault)
+    await bind_queue(link, queue, exchange, "#")
 
 
 async def bind_queue(link: Link, queue: str, exchange: str, key: str) -> None:
@@ -69,11 +86,25 @@ async def bind_queue(link: Link, queue: str, exchange: str, key: str) -> None:
             bound = await ask(channel.get_queue(queue, ensure=False), link.timeout)
             await ask(bound.bind(exchange, key), link.timeout)
     except Forbidden as fault:
-        command = binding.command(link.address.vhost)
-        if command not in link.unbound:
-            link.unbound.add(command)
-            hint = f"if it is not there yet: {command}"
-            log.warning("broker.unbound", queue=queue, exchange=exchange, routing_key=key, error=str(fault), do=hint)
+        _warn(link, binding, fault)
+
+
+def _warn(link: Link, entity: Entity, fault: Forbidden) -> None:
+    command = entity.command(link.address.vhost)
+    if command not in link.unsure:
+        link.unsure.add(command)
+        log.warning("broker.unsure", what=str(entity), error=str(fault), do=f"if it is not there yet: {command}")
+
+
+@contextmanager
+def _seen(link: Link, entity: Entity) -> Iterator[None]:
+    """Says of what RabbitMQ does not show how a person makes it and grants a right on it."""
+    try:
+        yield
+    except Forbidden as fault:
+        command = entity.command(link.address.vhost)
+        hint = f"let somebody run `{command}` unless it is there, and grant what `relay topology` says"
+        raise Hidden(f"this user may not even look whether {entity} is there ({fault}): {hint}") from None
 
 
 @contextmanager

