@@ -105,5 +105,5 @@ def make_address(block: BrokerBlock) -> Address:
         ca_file=block.ca_file,
         cert_file=block.cert_file,
         key_file=block.key_file,
-        others=block.urls,
+        others=tuple(url for url in block.urls if url != block.url),
     )

@@ -83,11 +83,15 @@ def _judge(url: str, *, certificate: bool) -> Iterator[tuple[str, bool]]:
 
 
 def _judge_path(path: str) -> Iterator[tuple[str, bool]]:
-    host = path[1:]
-    if "/" in host:
-        read = "the one named /" if host == "/" else "one name"
+    """https://www.rabbitmq.com/docs/uri-spec: one segment, in which a / is %2F; an empty one is a name like others."""
+    vhost = path[1:]
+    if path == "/":
+        told = "which by the specification of these URLs is the virtual host without a name, and to most clients /"
+        yield f"ends in a slash, {told}: Relay takes it as /; leave it away, or write /%2F", True
+    elif "/" in vhost:
+        read = "/" if vhost == "/" else "one name"
         yield f"has a / inside its virtual host, which is read as {read}: write it as %2F", True
-    if "%2f" in unquote(host).lower():
+    if "%2f" in unquote(vhost).lower():
         yield "names a virtual host with %2F in its name, which the client library cannot tell from /", False
 
 
@@ -122,6 +126,8 @@ def _judge_login(mechanism: str, user: bool, certificate: bool) -> Iterator[tupl
 def _compare(url: str, others: tuple[str, ...]) -> Iterator[str]:
     first = urlsplit(url)
     for other in others:
+        if other == url:
+            continue
         parts = urlsplit(other)
         if parts.scheme != first.scheme:
             yield f"{parts.hostname} is {parts.scheme}:// and {first.hostname} {first.scheme}://: use one for all nodes"

@@ -11,13 +11,13 @@ from relay.secret import Secret
 def join_nodes(values: Any) -> Any:
     """The block's values with one user and one password for all nodes, the password apart. Raises when they differ.
 
-    `urls` alone is `url`, its first, and the others.
+    Without `url`, the first of `urls` is it.
     """
     if not isinstance(values, Mapping):
         return values
     urls = values.get("urls")
     if isinstance(urls, list) and urls and values.get("url") is None:
-        values = {**values, "url": urls[0], "urls": urls[1:]}
+        values = {**values, "url": urls[0]}
     values = part_password(values)
     if not isinstance(values.get("urls"), list):
         return values
