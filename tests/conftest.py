@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | `amqp_url` | test | the URL of a fresh virtual host of a RabbitMQ that the run shares |
 | `postgres_url` | test | the URL of a fresh, empty database of a PostgreSQL that the run shares |
+| `npm_folder` | session | the folder with the installed npm packages |
 | `authority` | module | signs certificates for servers; `ca_file` is its own in a file, `other_ca_file` another's |
 | `private_rabbitmq`, `private_postgres` | test | a server of the test's own: `.url`, `.kill()`, `.stop()`, `.start()` |
 """
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from tests.services.authority import Authority
+from tests.services.npm import install
 from tests.services.postgres import run_cluster, run_postgres
 from tests.services.process import Unavailable
 from tests.services.rabbitmq import run_node, run_rabbitmq
@@ -67,6 +69,15 @@ def postgres_url(postgres_server):
 def private_postgres():
     """A server of this test's own: `.url`, `.kill()`, `.stop()`, `.start()`, `.freeze()`, `.thaw()`."""
     yield from lend(run_cluster())
+
+
+@pytest.fixture(scope="session")
+def npm_folder():
+    """Where the npm packages of tests/sdk/package.json are installed."""
+    try:
+        return install()
+    except Unavailable as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from relay import __version__
 from relay.broker import Address, Broker
 from relay.broker.link import Report
 from relay.cargo import Cargo
-from relay.config import Settings
+from relay.config import BrokerBlock, Settings
 from relay.dispatch import Policy
 from relay.errors import Unavailable
 from relay.ledger import SqlLedger, Terms, open_ledger
@@ -83,6 +83,8 @@ def make_cargo(settings: Settings, proxy: Proxy | None, metrics: Metrics) -> Car
         workspace_uuid=block.workspace_uuid,
         ca_file=block.ca_file,
         proxy=proxy,
+        cert_file=block.cert_file,
+        key_file=block.key_file,
         observe=metrics.called,
     )
 
@@ -93,5 +95,16 @@ def make_broker(settings: Settings, report: Report) -> Broker | None:
     if block is None:
         return None
     consumes = any(source.type == "amqp" for source in settings.sources.values())
-    address = Address(Secret(block.url), block.password, block.ca_file)
-    return Broker(address, consumes=consumes, report=report)
+    return Broker(make_address(block), consumes=consumes, report=report)
+
+
+def make_address(block: BrokerBlock) -> Address:
+    """Where RabbitMQ is, and how to log in there."""
+    return Address(
+        Secret(block.url),
+        block.password,
+        ca_file=block.ca_file,
+        cert_file=block.cert_file,
+        key_file=block.key_file,
+        others=tuple(url for url in block.urls if url != block.url),
+    )

@@ -27,6 +27,8 @@ def make_consumers(
 ) -> Iterator[tuple[str, Consumer]]:
     """The queues by name."""
     dead = DeadLetters(broker.publishing)
+    if any(isinstance(source, AmqpSource) for source in settings.sources.values()):
+        broker.publishing.want(dead.ensure)
     for name, source in settings.sources.items():
         if isinstance(source, AmqpSource):
             yield (

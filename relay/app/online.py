@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from relay.app.adapters import make_policy, make_terms
-from relay.broker import Address, BrokerFault, Link, Missing, delivery_limit, ensure_queue, find_exchange
+from relay.app.adapters import make_address, make_policy, make_terms
+from relay.broker import BrokerFault, Link, Missing, delivery_limit, ensure_queue, find_exchange
 from relay.config import AmqpSource, Settings
 from relay.errors import Unavailable
 from relay.ledger import Unusable, open_ledger, pending_steps
 from relay.ledger.opening import is_file
-from relay.secret import Secret
 from relay.telemetry import PartState
 
 _PATIENCE: Final = 20.0
@@ -87,7 +86,7 @@ async def check_broker(settings: Settings) -> list[Finding]:
 
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncIterator[Link | str]:
-    """A connection, or why there is none."""
+    """A connection to the first node that takes it, or why none does."""
     block = settings.broker
     assert block is not None  # noqa: S101 - asked for only then
     told: asyncio.Queue[str] = asyncio.Queue()
@@ -95,11 +94,14 @@ async def _connected(settings: Settings) -> AsyncIterator[Link | str]:
     def report(state: PartState, reason: str) -> None:
         told.put_nowait(reason if state is PartState.DOWN else "")
 
-    link = Link(Address(Secret(block.url), block.password, block.ca_file), "check", report=report)
+    address = make_address(block)
+    link = Link(address, "check", report=report)
     task = asyncio.create_task(link.run())
     try:
         async with asyncio.timeout(_PATIENCE):
-            reason = await told.get()
+            for _ in (address.url, *address.others):
+                if not (reason := await told.get()):
+                    break
         yield reason or link
     finally:
         task.cancel()
@@ -138,8 +140,8 @@ async def _check_limit(link: Link, key: str, queue: str) -> list[Finding]:
     if limit is None or not limit.low or limit.spared:
         return []
     loses = f"RabbitMQ drops a message of queue {queue!r} without a trace after {limit.count} further deliveries"
-    vhost = link.vhost
-    return [Finding(key, f"{loses}; where no policy does so, {limit.advise(queue, vhost)}", fault=False)]
+    todo = limit.advise(queue, link.address.vhost)
+    return [Finding(key, f"{loses}; where no policy does so, {todo}", fault=False)]
 
 
 CHECKS: Final[tuple[Check, ...]] = (check_ledger, check_broker)

@@ -159,6 +159,7 @@ class Service:
     def _add_publisher(self, ledger: SqlLedger, broker: Broker) -> None:
         results = self.settings.results
         out = ResultPublisher(broker.publishing, exchange=results.exchange, queue=results.queue)
+        broker.publishing.want(out.ensure)
         self.publisher = Publisher(ledger, out, clock=wall, metrics=self.metrics, report=self._report("publisher"))
         self._parts |= {"broker": broker.run, "publisher": self.publisher.run}
 

@@ -5,6 +5,7 @@ import logging
 
 from relay.broker.address import Address
 from relay.broker.link import Link, Report
+from relay.telemetry import PartState
 
 
 class Broker:
@@ -15,16 +16,29 @@ class Broker:
     """
 
     def __init__(self, address: Address, *, consumes: bool, report: Report, timeout: float = 10.0) -> None:
-        self.publishing = Link(address, "publish", report=report, timeout=timeout)
-        self.consuming = Link(address, "consume", report=report, timeout=timeout)
+        self.publishing = Link(address, "publish", report=self._reporter("publish"), timeout=timeout)
+        self.consuming = Link(address, "consume", report=self._reporter("consume"), timeout=timeout)
         self._consumes = consumes
+        self._report = report
+        self._states: dict[str, tuple[PartState, str]] = {}
 
     async def run(self) -> None:
         """Keep the connections alive until cancelled."""
         # The library reports each lost connection and failed try on its own; ours say the same once.
         logging.getLogger("aiormq").setLevel(logging.CRITICAL)
         logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
+        self._report(PartState.STARTING, "")
         async with asyncio.TaskGroup() as group:
             group.create_task(self.publishing.run())
             if self._consumes:
                 group.create_task(self.consuming.run())
+
+    def _reporter(self, name: str) -> Report:
+        """Reports a connection: while either has a fault, that counts and not that the other is up."""
+
+        def report(state: PartState, reason: str) -> None:
+            self._states[name] = (state, reason)
+            bad = [told for told in self._states.values() if told[0] is not PartState.UP]
+            self._report(*(bad[0] if bad else (state, reason)))
+
+        return report

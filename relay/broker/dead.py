@@ -10,9 +10,9 @@ from relay.broker.delivery import Delivery
 from relay.broker.faults import BrokerFault, ask
 from relay.broker.lane import Lane
 from relay.broker.link import Link
-from relay.broker.topology import QUORUM, bind_queue, ensure_exchange, ensure_queue
+from relay.broker.topology import ensure_outlet
 
-NAME: Final = "relay.dead"
+DEAD: Final = "relay.dead"
 _ROUTING: Final = frozenset({"cc", "bcc"})
 _LONGEST: Final = 500
 
@@ -22,8 +22,12 @@ class DeadLetters:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._lane = Lane(link, NAME, returns=True, prepare=self._declare)
+        self._lane = Lane(link, DEAD, returns=True, prepare=self._declare)
         self._turn = asyncio.Lock()
+
+    async def ensure(self) -> None:
+        """Make sure that there is a place for them, before there is one. Raises BrokerFault."""
+        await self._lane.open()
 
     async def publish(self, letter: Delivery, *, source: str, reason: str, error: str) -> None:
         """Returns once RabbitMQ has confirmed it. Raises BrokerFault.
@@ -43,9 +47,7 @@ class DeadLetters:
                 raise
 
     async def _declare(self) -> None:
-        await ensure_exchange(self._link, NAME)
-        await ensure_queue(self._link, NAME, QUORUM)
-        await bind_queue(self._link, NAME, NAME, "#")
+        await ensure_outlet(self._link, DEAD, DEAD)
 
 
 def _compose(letter: Delivery, told: Mapping[str, str]) -> Message:

@@ -9,14 +9,16 @@ from typing import Final, TypeVar
 from aio_pika.exceptions import (
     CONNECTION_EXCEPTIONS,
     AMQPChannelError,
+    AuthenticationError,
     ChannelNotFoundEntity,
     DeliveryError,
     ProbableAuthenticationError,
     PublishError,
 )
+from aiormq.exceptions import ChannelAccessRefused
 
 from relay.errors import Retryable
-from relay.trust import distrust
+from relay.trust import distrust, unwelcome
 
 T = TypeVar("T")
 
@@ -31,12 +33,24 @@ class Missing(BrokerFault):
     """The queue or exchange does not exist."""
 
 
+class Forbidden(BrokerFault):
+    """The user may not do this: a person must grant it, or do it."""
+
+
+class Hidden(Forbidden):
+    """The user may not even see whether it is there (RabbitMQ 4.3 asks for some right on it)."""
+
+
 class Unroutable(BrokerFault):
     """No queue is bound that would take this message."""
 
 
 class Away(BrokerFault):
     """RabbitMQ cannot be reached, or does not answer, now. Whether a message got through is not known."""
+
+
+class HungUp(Away):
+    """RabbitMQ ended the connection without a word."""
 
 
 async def ask(call: Awaitable[T], seconds: float) -> T:
@@ -51,12 +65,15 @@ async def ask(call: Awaitable[T], seconds: float) -> T:
         raise Unroutable(explain(error)) from None
     except ChannelNotFoundEntity as error:
         raise Missing(explain(error)) from None
+    except ChannelAccessRefused as error:
+        raise Forbidden(explain(error)) from None
     except (AMQPChannelError, DeliveryError) as error:
         raise BrokerFault(explain(error)) from None
     except TimeoutError:
         raise Away(f"RabbitMQ did not answer within {seconds:g} s") from None
     except CONNECTION_EXCEPTIONS as error:
-        raise Away(explain(error)) from None
+        cut = isinstance(error.__cause__, ConnectionResetError | asyncio.IncompleteReadError)
+        raise (HungUp if cut else Away)(explain(error)) from None
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is None or task.cancelling():
@@ -69,7 +86,14 @@ def explain(error: BaseException) -> str:
     if told := _explain_tls(error if isinstance(error, ssl.SSLError) else error.__cause__):
         return told
     if isinstance(error, ProbableAuthenticationError):
+        if "mechanism EXTERNAL" in str(error):
+            return (
+                "RabbitMQ has no user of this certificate's name (by ssl_cert_login_from), or no authority vouches for"
+                " it: make the user, or check broker.cert_file"
+            )
         return "RabbitMQ refused the user name or password: check broker.url and broker.password"
+    if isinstance(error, AuthenticationError):
+        return _explain_mechanisms(error)
     if isinstance(error, DeliveryError) and not isinstance(error, PublishError):
         return "RabbitMQ could not take the message (basic.nack)"
     parts = [str(part) for part in error.args if isinstance(part, str | int) and part != 0]
@@ -82,4 +106,14 @@ def _explain_tls(error: BaseException | None) -> str | None:
     if error.reason == "WRONG_VERSION_NUMBER":
         return "what answers there speaks no TLS: write the port for amqps into broker.url"
     why = (error.reason or "no reason given").replace("_", " ").lower()
-    return distrust(error, ca_file="broker.ca_file", url="broker.url") or f"TLS failed ({why})"
+    told = distrust(error, ca_file="broker.ca_file", url="broker.url") or unwelcome(error, cert_file="broker.cert_file")
+    return told or f"TLS failed ({why})"
+
+
+def _explain_mechanisms(error: AuthenticationError) -> str:
+    offered = error.args[0] if error.args else ""
+    return (
+        f"RabbitMQ does not offer this way to log in, but {offered}: without a user in broker.url a client certificate"
+        " is the login (EXTERNAL), which takes the plugin rabbitmq_auth_mechanism_ssl and EXTERNAL among"
+        " auth_mechanisms; with a user it is PLAIN"
+    )

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any, Final
 
+from relay.broker.entity import PATIENT
 from relay.broker.faults import Away, BrokerFault, ask
 from relay.broker.link import Link
-from relay.broker.topology import PATIENT, scratch
+from relay.broker.topology import scratch
 
 LOW: Final = 1_000
 """Fewer deliveries than this are used up by cut connections and restarts sooner or later."""
@@ -33,7 +34,7 @@ class Limit:
     def low(self) -> bool:
         return self.count < LOW
 
-    def advise(self, queue: str, vhost: str = "") -> str:
+    def advise(self, queue: str, vhost: str = "/") -> str:
         """What to do about a low one: a command. A policy cannot raise an argument, the lower of both counts."""
         if self.argued:
             key, value = "dead-letter-exchange", f'"{queue}.dropped"'
@@ -43,7 +44,7 @@ class Limit:
             )
         else:
             key, value, begin, end = "delivery-limit", str(PATIENT[_NAME]), "raise the limit", ""
-        where = f"-p {quote(vhost)} " if vhost else ""
+        where = "" if vhost == "/" else f"-p {quote(vhost)} "
         pattern, policy = quote(f"^{re.escape(queue)}$"), quote(f'{{"{key}": {value}}}')
         name = quote(f"relay-{queue}")
         return f"{begin}: rabbitmqctl set_policy {where}--apply-to queues {name} {pattern} {policy}{end}"

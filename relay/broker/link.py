@@ -9,7 +9,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from relay.broker.address import Address
-from relay.broker.faults import Away, BrokerFault, ask
+from relay.broker.faults import Away, BrokerFault, HungUp, ask
 from relay.broker.tolerant import tolerate
 from relay.retry import backoff
 from relay.telemetry import PartState, get_log
@@ -21,7 +21,6 @@ Report = Callable[[PartState, str], None]
 _FIRST: Final = 250
 _LEAST: Final = 100
 _CAP: Final = 10_000
-_HEARTBEAT: Final = 10
 
 
 class Link:
@@ -43,14 +42,25 @@ class Link:
         random: Callable[[], float] = random,
     ) -> None:
         self.name = name
+        self.address = address
         self.timeout = timeout
-        self._address = address
+        self.unsure: set[str] = set()
+        """The commands for what RabbitMQ does not let us look at, each told once."""
         self._report = report
         self._sleep = sleep
         self._random = random
         self._connection: AbstractConnection | None = None
         self._up = asyncio.Event()
         self._reason = ""
+        self._turn = 0
+        self._wanted: list[Callable[[], Awaitable[None]]] = []
+
+    def want(self, ensure: Callable[[], Awaitable[None]]) -> None:
+        """Run `ensure` after each connect, before the connection is reported up: it makes sure of what must be there.
+
+        The BrokerFault that it raises is reported and logged, and it is run again while the connection holds.
+        """
+        self._wanted.append(ensure)
 
     async def run(self) -> None:
         """Connect, hold, connect again: until cancelled."""
@@ -61,9 +71,9 @@ class Link:
                 connection = await self._connect()
             except BrokerFault as fault:
                 self._tell_away(str(fault))
-                wait = max(_LEAST, backoff(tries, first=_FIRST, cap=_CAP, random=self._random))
+                self._turn += 1
+                await self._sleep(self._delay(tries))
                 tries += 1
-                await self._sleep(wait / 1_000)
             else:
                 tries = 0
                 await self._hold(connection)
@@ -82,16 +92,10 @@ class Link:
         transport = self._connection and self._connection.transport
         return str(transport.connection.server_properties.get("version", "")) if transport else ""
 
-    @property
-    def vhost(self) -> str:
-        """The virtual host, empty for the default one."""
-        name = self._address.full().path.removeprefix("/")
-        return "" if name == "/" else name
-
     async def channel(self, *, returns: bool = False) -> AbstractChannel:
         """A new channel with publisher confirms; `returns` makes what is unroutable raise. Raises Away."""
         if self._connection is None:
-            raise Away(self._reason or f"not connected to {self._address}")
+            raise Away(self._reason or f"not connected to {self.address}")
         return await ask(self._open(self._connection, returns=returns), self.timeout)
 
     @staticmethod
@@ -101,19 +105,19 @@ class Link:
         return channel
 
     async def _connect(self) -> AbstractConnection:
-        try:
-            trust = self._address.trust()
-        except OSError as error:
-            raise Away(f"broker.ca_file cannot be read: {error.strerror or error}") from None
-        url = self._address.full()
-        url = url.update_query({"heartbeat": str(_HEARTBEAT), **url.query})
+        trust = self.address.trust()
         properties = {"connection_name": f"relay {self.name}", "product": "relay"}
+        url = self.address.full(self._turn)
         connection = aio_pika.Connection(url, ssl_context=trust, client_properties=properties)  # type: ignore[arg-type] # its FieldTable is invariant
         try:
-            await ask(connection.connect(), self.timeout)
-        except BaseException:
+            await ask(connection.connect(), self.address.timeout or self.timeout)
+        except BaseException as error:
             # One that is not closed closes itself when it is forgotten, in whatever loop runs then.
             await connection.close()
+            if isinstance(error, HungUp) and trust is not None:
+                # In TLS 1.3 a client is refused after its handshake, and what says so may be lost with the connection.
+                hint = "so does a server that wants a client certificate, or not this one: check broker.cert_file"
+                raise Away(f"{error}: {hint}") from None
             raise
         return connection
 
@@ -123,16 +127,39 @@ class Link:
         self._connection = connection
         self._up.set()
         self._reason = ""
-        self._report(PartState.UP, "")
-        log.info("broker.connected", connection=self.name, address=str(self._address))
+        log.info("broker.connected", connection=self.name, address=self.address.name(self._turn))
+        ensuring = asyncio.create_task(self._ensure())
         try:
             if connection.connected.is_set():
                 await lost.wait()
         finally:
+            ensuring.cancel()
+            await asyncio.gather(ensuring, return_exceptions=True)
             self._connection = None
             self._up.clear()
             await self._close(connection)
         self._tell_away("the connection was lost")
+
+    async def _ensure(self) -> None:
+        """Report it up once all is there that must be there."""
+        tries, told = 0, ""
+        while True:
+            try:
+                for ensure in self._wanted:
+                    await ensure()
+            except Away:
+                if not self.up:
+                    return
+            except BrokerFault as fault:
+                if str(fault) != told:
+                    log.error("broker.unprepared", connection=self.name, error=str(fault))  # noqa: TRY400 - foreseen
+                told = str(fault)
+                self._report(PartState.DOWN, f"{self.address}: {fault}")
+            else:
+                self._report(PartState.UP, "")
+                return
+            await self._sleep(self._delay(tries))
+            tries += 1
 
     async def _close(self, connection: AbstractConnection) -> None:
         try:
@@ -140,8 +167,11 @@ class Link:
         except BrokerFault as fault:
             log.debug("broker.unclosed", connection=self.name, error=str(fault))
 
+    def _delay(self, tries: int) -> float:
+        return max(_LEAST, backoff(tries, first=_FIRST, cap=_CAP, random=self._random)) / 1_000
+
     def _tell_away(self, reason: str) -> None:
-        reason = f"{self._address}: {reason}"
+        reason = f"{self.address.name(self._turn)}: {reason}"
         if reason != self._reason:
             log.warning("broker.away", connection=self.name, error=reason)
         self._reason = reason

@@ -4,10 +4,10 @@ from typing import Any
 
 from aio_pika import DeliveryMode, Message
 
-from relay.broker.faults import Away, BrokerFault, Unroutable, ask
+from relay.broker.faults import Away, BrokerFault, Forbidden, Unroutable, ask
 from relay.broker.lane import Lane
 from relay.broker.link import Link
-from relay.broker.topology import QUORUM, bind_queue, ensure_exchange, ensure_queue
+from relay.broker.topology import ensure_outlet
 from relay.model import Due, Result, ResultType
 from relay.ports import Publishing
 
@@ -25,6 +25,13 @@ class ResultPublisher:
         self._results = Lane(link, exchange, returns=True, prepare=self._declare)
         self._replies = Lane(link, "", returns=False, prepare=_nothing)
 
+    async def ensure(self) -> None:
+        """Make sure that there is a place for results, before there is one: a consumer may come first.
+
+        Raises BrokerFault.
+        """
+        await self._results.open()
+
     async def publish(self, due: Due, body: bytes) -> None:
         """Returns once RabbitMQ has confirmed it. Raises Publishing; a message may have arrived all the same."""
         lane, key = self._route(due)
@@ -40,7 +47,7 @@ class ResultPublisher:
             raise Publishing(str(fault), away=True) from None
         except BrokerFault as fault:
             lane.doubt()
-            raise Publishing(str(fault)) from None
+            raise Publishing(str(fault), denied=isinstance(fault, Forbidden)) from None
 
     def _route(self, due: Due) -> tuple[Lane, str]:
         if due.destination:
@@ -48,10 +55,7 @@ class ResultPublisher:
         return self._results, due.result.routing_key or ""
 
     async def _declare(self) -> None:
-        await ensure_exchange(self._link, self._exchange)
-        if self._queue is not None:
-            await ensure_queue(self._link, self._queue, QUORUM)
-            await bind_queue(self._link, self._queue, self._exchange, "#")
+        await ensure_outlet(self._link, self._exchange, self._queue)
 
 
 async def _nothing() -> None:

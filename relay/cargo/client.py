@@ -26,9 +26,10 @@ class Cargo:
     """The adapter of `relay.ports.Chats`; use it with `async with`, which owns its connections.
 
     `base_url` ends in `/v1`. `timeout` is seconds for a whole call, `connections` the most that are open at once,
-    `version` is told in the User-Agent. `ca_file` is trusted besides the system's certificates. `observe` is told
+    `version` is told in the User-Agent. `ca_file` is trusted besides the system's certificates; `cert_file` and
+    `key_file` are shown to a Cargo or proxy that asks for a client's certificate. `observe` is told
     each call's outcome (`ok`, `retryable`, `denied`, `permanent`, `unknown`) and its seconds. `clock` gives seconds
-    since the epoch. Raises Misconfigured for what can never work, `ca_file` only when entered.
+    since the epoch. Raises Misconfigured for what can never work, of the files only when entered.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class Cargo:
         workspace_uuid: str | None = None,
         ca_file: str | None = None,
         proxy: Proxy | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
         observe: Callable[[str, float], None] = _unobserved,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -54,6 +57,8 @@ class Cargo:
             workspace_uuid=workspace_uuid,
             ca_file=ca_file,
             proxy=proxy,
+            cert_file=cert_file,
+            key_file=key_file,
         )
         self._clock = clock
         self._exchange = Exchange(settings, observe, clock)

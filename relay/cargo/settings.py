@@ -8,6 +8,7 @@ from yarl import URL
 from relay.errors import Misconfigured
 from relay.proxy import Proxy
 from relay.secret import Secret
+from relay.trust import FileFault, inspect_authorities, inspect_identity, present
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Settings:
     workspace_uuid: str | None
     ca_file: str | None
     proxy: Proxy | None
+    cert_file: str | None = None
+    key_file: str | None = None
 
     def headers(self) -> dict[str, str]:
         """Sent with every call (cargo-api, "authentication", "optional headers")."""
@@ -35,17 +38,24 @@ class Settings:
         return headers
 
     def trust(self) -> ssl.SSLContext:
-        """The system's certificates and those of `ca_file`. Raises Misconfigured."""
+        """The system's certificates and those of `ca_file`, and our own; for Cargo and for an https:// proxy.
+
+        Raises Misconfigured.
+        """
         context = ssl.create_default_context()
-        if self.ca_file is None:
-            return context
-        try:
+        if self.ca_file is not None:
+            _accept(inspect_authorities(self.ca_file))
             context.load_verify_locations(self.ca_file)
-        except OSError as error:
-            raise Misconfigured(
-                [f"cargo.ca_file: {self.ca_file} cannot be used ({error.strerror or error}): name a PEM file"]
-            ) from error
+        if self.cert_file is not None:
+            key_file = self.key_file or self.cert_file
+            _accept(inspect_identity(self.cert_file, key_file))
+            present(context, self.cert_file, key_file)
         return context
+
+
+def _accept(fault: FileFault | None) -> None:
+    if fault is not None:
+        raise Misconfigured([f"cargo.{fault.key}: {fault.message}"])
 
 
 def check_token(token: Secret) -> Secret:

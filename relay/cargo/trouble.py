@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from relay.proxy import Proxy
-from relay.trust import distrust
+from relay.trust import distrust, unwelcome
 
 _WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (aiohttp.ServerDisconnectedError, "it was closed before an answer came"),
@@ -60,4 +60,4 @@ def _describe(error: Exception, inner: Exception, *, url: str) -> str:
 def _describe_tls(error: ssl.SSLError, url: str) -> str:
     reason = (error.reason or "no reason given").replace("_", " ").lower()
     refused = distrust(error, ca_file="cargo.ca_file", url=url)
-    return refused or f"TLS could not be agreed on ({reason})"
+    return refused or unwelcome(error, cert_file="cargo.cert_file") or f"TLS could not be agreed on ({reason})"

@@ -29,6 +29,7 @@ from relay.cli.show import show
 from relay.cli.sources import sources
 from relay.cli.tail import tail
 from relay.cli.terminal import Command, prepare
+from relay.cli.topology import topology
 from relay.cli.try_ import try_
 from relay.cli.verify import verify
 
@@ -75,7 +76,7 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "forget": forget,
         "tail": tail,
     },
-    "Maintain": {"migrate": migrate, "schema": schema, "health": health},
+    "Maintain": {"migrate": migrate, "topology": topology, "schema": schema, "health": health},
 }
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands.items():

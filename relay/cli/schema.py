@@ -1,9 +1,12 @@
-"""`relay schema`: the formats, as JSON Schema or OpenAPI."""
+"""`relay schema`: the formats, as JSON Schema, OpenAPI or AsyncAPI."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from relay.cli.options import Config
 
 
 class Kind(StrEnum):
@@ -12,22 +15,30 @@ class Kind(StrEnum):
     CONFIG = "config"
     RESULT = "result"
     API = "api"
+    ASYNCAPI = "asyncapi"
 
 
 def schema(
     kind: Annotated[
-        Kind, typer.Argument(help="config: the file. result: the messages told. api: the ops listener, as OpenAPI.")
+        Kind,
+        typer.Argument(
+            help="config: the file. result: the messages told. api: the ops listener, as OpenAPI."
+            " asyncapi: what is consumed and told on RabbitMQ, by the configuration if there is one."
+        ),
     ] = Kind.CONFIG,
+    config: Config = None,
 ) -> None:
-    """Print a schema: JSON Schema, or OpenAPI for the API."""
+    """Print a schema: JSON Schema, OpenAPI for the API, AsyncAPI for RabbitMQ."""
     import json
 
     from relay.cli.output import print_line
 
-    print_line(json.dumps(_make(kind), indent=2, ensure_ascii=False))
+    print_line(json.dumps(_make(kind, config), indent=2, ensure_ascii=False))
 
 
-def _make(kind: Kind) -> dict[str, Any]:
+def _make(kind: Kind, given: list[Path] | None) -> dict[str, Any]:
+    from relay import __version__
+
     if kind is Kind.CONFIG:
         from relay import config
 
@@ -36,7 +47,12 @@ def _make(kind: Kind) -> dict[str, Any]:
         from relay.outbox import wire
 
         return wire.json_schema()
-    from relay import __version__
+    if kind is Kind.ASYNCAPI:
+        from relay.app import describe_messages
+        from relay.cli.settings import find_any, load
+
+        settings = load(given, strict=False).settings if find_any(given) else None
+        return describe_messages(settings, __version__)
     from relay.ops.openapi import describe
 
     return describe(__version__)

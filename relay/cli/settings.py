@@ -15,14 +15,19 @@ if TYPE_CHECKING:
 _DEFAULT: Final = Path("config/relay.yaml")
 
 
-def find(given: Sequence[Path] | None) -> list[Path]:
-    """`--config`, else RELAY_CONFIG, else config/relay.yaml. Raises Misconfigured when there is none."""
+def find_any(given: Sequence[Path] | None) -> list[Path]:
+    """`--config`, else RELAY_CONFIG, else config/relay.yaml, else none."""
     if given:
         return list(given)
     if named := os.environ.get("RELAY_CONFIG"):
         return [Path(path) for path in named.split(os.pathsep) if path]
-    if _DEFAULT.exists():
-        return [_DEFAULT]
+    return [_DEFAULT] if _DEFAULT.exists() else []
+
+
+def find(given: Sequence[Path] | None) -> list[Path]:
+    """The same. Raises Misconfigured when there is none."""
+    if paths := find_any(given):
+        return paths
     raise Misconfigured(
         [f"{_DEFAULT}: there is none here: write one with `relay init VENDOR`, or name yours by --config"]
     )

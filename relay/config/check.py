@@ -5,9 +5,11 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from relay import rules, schemes
+from relay.config.broker import check_broker_urls
 from relay.config.draft import Draft
 from relay.config.fault import near
 from relay.config.fill import Opaque
+from relay.config.identity import check_certificates
 from relay.config.rule import Rule
 from relay.config.source import AmqpSource, WebhookSource
 from relay.config.tree import Branch, Leaf, Path, find
@@ -191,6 +193,8 @@ _CHECKS: Final[tuple[Callable[[Draft], Any], ...]] = (
     _check_durations,
     _check_broker,
     _check_tls,
+    check_broker_urls,
+    check_certificates,
     _check_webhooks,
     _check_events,
     _check_rules,

@@ -50,7 +50,7 @@ def load(paths: Sequence[Path], env: Mapping[str, str], *, strict: bool = True) 
     if reader.broken:
         raise Misconfigured(lines(reader.faults))
     filler = Filler(env, strict=strict)
-    draft = read(filler.fill(root))
+    draft = read(filler.fill(root), strict=strict)
     check(draft)
     proxy = choose(draft, env)
     found = [*reader.faults, *filler.faults, *draft.faults]

@@ -7,11 +7,13 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, Wi
 from relay.config.address import broker_url, ledger_url, part_password, proxy_url, web_url
 from relay.config.block import Block, default
 from relay.config.kinds import Address, Count, Duration, Free, Networks, Pace, SecretText, Size, Text, Token
+from relay.config.nodes import join_nodes
 from relay.config.rule import Rule
 from relay.config.source import Source
 from relay.secret import Secret
 
 Url = Annotated[str, Field(strict=True), BeforeValidator(web_url)]
+BrokerUrl = Annotated[str, Field(strict=True), BeforeValidator(broker_url)]
 Proxy = Annotated[
     Secret | Literal["none"],
     PlainValidator(proxy_url),
@@ -39,6 +41,10 @@ class CargoBlock(Block):
     """The workspace, when the token sees several."""
     ca_file: Text | None = default(None)
     """A file of certificate authorities trusted beside the system's."""
+    cert_file: Text | None = default(None)
+    """A client certificate in PEM, for a Cargo or a proxy in between that asks for one."""
+    key_file: Text | None = default(None)
+    """The certificate's key in PEM, not encrypted."""
     proxy: Proxy | None = default(None)
     """An HTTP proxy for calls to Cargo, with credentials if need be; none: no proxy; left out: as HTTPS_PROXY says."""
 
@@ -69,14 +75,20 @@ class LedgerBlock(Block):
 class BrokerBlock(Block):
     """RabbitMQ. Leave the block out to run without."""
 
-    url: Annotated[str, Field(strict=True), BeforeValidator(broker_url)]
+    url: BrokerUrl
     """amqp://user@host:5672/vhost, or amqps://."""
+    urls: tuple[BrokerUrl, ...] = default(())
+    """Several nodes, tried in turn; user and virtual host are those of `url`, or else of the first."""
     password: SecretText | None = default(None)
     """The user's password."""
     ca_file: Text | None = default(None)
     """A file of certificate authorities for amqps."""
+    cert_file: Text | None = default(None)
+    """A client certificate in PEM; without a user in the URL it is the login (SASL EXTERNAL)."""
+    key_file: Text | None = default(None)
+    """The certificate's key in PEM, not encrypted."""
 
-    _part = model_validator(mode="before")(part_password)
+    _part = model_validator(mode="before")(join_nodes)
 
 
 class ResultsBlock(Block):

@@ -1,6 +1,6 @@
 """Makes sure that an input's queue is there, and bound."""
 
-from relay.broker import PATIENT, BrokerFault, Link, Missing, bind_queue, delivery_limit, ensure_queue
+from relay.broker import PATIENT, BrokerFault, Exchange, Link, Missing, Queue, bind_queue, delivery_limit, ensure_queue
 from relay.consumer.source import Input
 from relay.telemetry import get_log
 
@@ -12,7 +12,8 @@ async def prepare(link: Link, source: Input) -> bool:
     try:
         found = await ensure_queue(link, source.queue, PATIENT if source.declare else None)
     except Missing:
-        hint = "create it, or leave out `declare: false`"
+        command = Queue(source.queue, tuple(PATIENT.items())).command(link.address.vhost)
+        hint = f"create it (`{command}`), or leave out `declare: false`"
         raise BrokerFault(f"source {source.name}: queue {source.queue!r} does not exist: {hint}") from None
     if source.bind is not None:
         await _bind(link, source, *source.bind)
@@ -29,7 +30,7 @@ async def warn_of_limit(link: Link, source: Input) -> None:
             queue=source.queue,
             limit=limit.count,
             what="RabbitMQ drops a message after so many cut connections and long outages",
-            do=f"where no policy does so: {limit.advise(source.queue)}",
+            do=f"where no policy does so: {limit.advise(source.queue, link.address.vhost)}",
         )
 
 
@@ -38,5 +39,6 @@ async def _bind(link: Link, source: Input, exchange: str, keys: tuple[str, ...])
         try:
             await bind_queue(link, source.queue, exchange, key)
         except Missing:
-            hint = "create it, or correct bind.exchange"
+            command = Exchange(exchange).command(link.address.vhost)
+            hint = f"create it (`{command}`), or correct bind.exchange"
             raise BrokerFault(f"source {source.name}: exchange {exchange!r} does not exist: {hint}") from None

@@ -60,7 +60,8 @@ class Publisher:
         self._more = False
         self._crash: BaseException | None = None
         self._away = 0
-        self._unroutable = False
+        self._stuck = False  # nothing gets to the exchange, though perhaps to reply queues
+        self._troubled = False
         self._nagged: dict[str, int] = {}
 
     def notify(self) -> None:
@@ -153,12 +154,13 @@ class Publisher:
 
     def _confirm(self, due: Due) -> None:
         result = due.result
-        if self._away or (self._unroutable and not due.destination):
-            self._unroutable = self._unroutable and bool(due.destination)
+        if self._away or (self._stuck and not due.destination):
+            self._stuck = self._stuck and bool(due.destination)
             self._away = 0
             self._nagged.clear()
-            if not self._unroutable:
-                self._report(PartState.UP, "")
+        if self._troubled and not self._stuck:
+            self._troubled = False
+            self._report(PartState.UP, "")
         if not due.destination:
             took = self._clock() - parse_iso(result.data["receivedAt"])
             self._metrics.published(result.source, max(0, took) / 1_000)
@@ -167,9 +169,10 @@ class Publisher:
     def _fail(self, due: Due, error: Publishing) -> Settled:
         if error.away:
             self._away = max(1, self._away) if len(self._under_way) > 1 else self._away + 1
-        if error.unroutable:
-            self._unroutable = True
-        self._report(PartState.DEGRADED, str(error))
+        if error.unroutable or (error.denied and not due.destination):
+            self._stuck = True
+        self._troubled = True
+        self._report(PartState.DOWN if error.denied else PartState.DEGRADED, str(error))
         name = "result.unroutable" if error.unroutable else "result.retried"
         if self._nags(name):
             tell = log.error if error.unroutable else log.warning

@@ -1,10 +1,11 @@
 """The wire format of results: CloudEvents 1.0 in structured JSON (DESIGN, "AMQP out")."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import pydantic
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import models_json_schema
 from pydantic_core import to_json
 
 from relay.model import Result
@@ -28,11 +29,18 @@ def encode(result: Result) -> bytes:
     return to_json(event)
 
 
-class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+class _Open(pydantic.BaseModel):
+    """Further fields are allowed at every level: a release may add some, and whoever reads passes over them."""
+
+    model_config = pydantic.ConfigDict(extra="allow", frozen=True, alias_generator=to_camel)
 
 
-class EventData(_Strict):
+def _known(*words: str) -> WithJsonSchema:
+    """The words of this release, and any other: one that a reader does not know is no reason to refuse a message."""
+    return WithJsonSchema({"anyOf": [{"enum": list(words)}, {"type": "string"}]})
+
+
+class EventData(_Open):
     """What every result says of the event behind it."""
 
     source: str
@@ -68,7 +76,7 @@ class SentData(DispatchData):
     chat_uuid: str
 
 
-class Fault(_Strict):
+class Fault(_Open):
     """`reason` says more than `code`; `status` is Cargo's, if it answered."""
 
     reason: str
@@ -79,13 +87,13 @@ class Fault(_Strict):
 class FailedFault(Fault):
     """How it ended."""
 
-    code: Literal["failed", "expired", "cancelled", "superseded", "suppressed"]
+    code: Annotated[str, _known("failed", "expired", "cancelled", "superseded", "suppressed")]
 
 
 class ParkedFault(Fault):
     """Why it waits for a person."""
 
-    code: Literal["unknown", "gave_up", "budget", "limit", "loop"]
+    code: Annotated[str, _known("unknown", "gave_up", "budget", "limit", "loop")]
 
 
 class FailedData(DispatchData):
@@ -106,7 +114,7 @@ class UnsentData(SentData):
     error: FailedFault
 
 
-class _Envelope(_Strict):
+class _Envelope(_Open):
     specversion: Literal["1.0"]
     id: str
     source: Annotated[str, Field(pattern="^/relay/")]
@@ -158,12 +166,24 @@ class EventUnmatched(_Envelope):
     data: EventData
 
 
+MESSAGES: Final = (ChatCreated, ChatFailed, ChatParked, MessageSent, MessageFailed, EventUnmatched)
 ResultMessage = Annotated[
     ChatCreated | ChatFailed | ChatParked | MessageSent | MessageFailed | EventUnmatched, Field(discriminator="type")
 ]
 
 
+def message_schemas(template: str) -> dict[str, Any]:
+    """The schemas of all messages, and of what they are made of, by name; `template` is pydantic's, of references."""
+    mode: Literal["validation"] = "validation"  # in which a field with a default may be left out, as it is
+    _, schema = models_json_schema([(model, mode) for model in MESSAGES], by_alias=True, ref_template=template)
+    schemas: dict[str, Any] = schema["$defs"]
+    return schemas
+
+
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of every message that Relay publishes."""
+    """JSON Schema (draft 2020-12) of every message that Relay publishes, one alternative per type.
+
+    A reader looks at `type` first and passes over what it does not know; then this holds for years.
+    """
     schema = pydantic.TypeAdapter(ResultMessage).json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Relay result", **schema}

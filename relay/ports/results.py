@@ -9,10 +9,12 @@ class Publishing(Exception):
     """A result could not be published now.
 
     `unroutable`: the broker had no queue for it. `away`: the broker does not answer, so nothing else gets through.
+    `denied`: our user may not, and a person must act.
     """
 
-    def __init__(self, message: str, *, unroutable: bool = False, away: bool = False) -> None:
+    def __init__(self, message: str, *, unroutable: bool = False, away: bool = False, denied: bool = False) -> None:
         super().__init__(message)
+        self.denied = denied
         self.unroutable = unroutable
         self.away = away
 

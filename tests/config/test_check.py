@@ -3,11 +3,18 @@
 import json
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from relay.config import WebhookSource, load
 from relay.errors import Misconfigured
 from relay.rules import compile_rules
 from relay.schemes import build, example, names, vendor
+from tests.services.authority import Authority
 
 CHAT = "{agentUuid: 3c90c3cc-0d44-4b50-8888-8dd25736052a, trigger: {type: draft}}"
 GOOD = {
@@ -122,6 +129,160 @@ def test_a_fault_is_told_at_its_place(told, blocks, line):
 )
 def test_a_surprise_is_a_warning(told, blocks, line):
     assert any(line in found for found in told(**blocks))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("amqps://h?verify=verify_none", "broker.url: `verify`: Relay always verifies RabbitMQ's certificate"),
+        ("amqps://h?verify=verify_peer&fail_if_no_peer_cert=true", None),
+        ("amqps://h?fail_if_no_peer_cert=false", "`fail_if_no_peer_cert`: Relay always verifies"),
+        ("amqps://h?no_verify_ssl=1", "`no_verify_ssl`: Relay always verifies"),
+        ("amqps://h?ssl_options={}", "`ssl_options`: Relay always verifies"),
+        ("amqps://h?cacertfile=/ca.pem", "`cacertfile`: write broker.ca_file instead"),
+        ("amqps://h?cafile=/ca.pem", "`cafile`: write broker.ca_file instead"),
+        ("amqps://h?certfile=/c.pem&keyfile=/k.pem", "`keyfile`: write broker.key_file instead"),
+        ("amqps://h?password=hunter2", "`password`: a user's password goes into broker.password"),
+        ("amqps://h?server_name_indication=x", "`server_name_indication`: Relay checks the certificate for the host"),
+        ("amqp://h?ssl=1", "`ssl`: write amqps:// for TLS"),
+        ("amqp://h?auth=external", "`auth`: write auth_mechanism=external or plain"),
+        ("amqps://h?auth_mechanism=external", "`auth_mechanism=external` takes a client certificate"),
+        ("amqp://u@h?auth_mechanism=plain", None),
+        ("amqp://u@h?auth_mechanism=amqplain", "`auth_mechanism`: Relay logs in by plain or external"),
+        ("amqp://h?heartbeat=30&connection_timeout=5000", None),
+        ("amqp://h?heartbeat=0", "`heartbeat`: is not from 1 to 65534 seconds"),
+        ("amqp://h?heartbeat=soon", "`heartbeat`: is not from 1 to 65534 seconds"),
+        ("amqp://h?heartbeat=5&heartbeat=6", "`heartbeat` is given twice"),
+        ("amqp://h?connection_timeout=1.5", "`connection_timeout`: is not from 1 to 3600000 milliseconds"),
+        ("amqp://h?channel_max=5", "`channel_max`: has no effect: Relay takes what RabbitMQ offers"),
+        ("amqp://h?frame_max=5", "`frame_max`: has no effect"),
+        ("amqp://h?name=me", "`name`: has no effect"),
+        (
+            "amqp://h?hartbeat=5",
+            "`hartbeat`: is no parameter that Relay knows, and has no effect (did you mean `heartbeat`?)",
+        ),
+        ("amqp://u:12?hunter2@h", "holds a ? that begins no parameter: write %3F"),
+        ("amqp://h/a#hunter2", "holds a #, which ends a URL: write %23"),
+        ("amqp://h", None),
+        ("amqp://h/%2F", None),
+        ("amqp://h/crm%2Fnew", None),
+        ("amqp://h/", "ends in a slash, which by the specification"),
+        ("amqp://h//", "has a / inside its virtual host, which is read as /"),
+        ("amqp://h/crm/new", "has a / inside its virtual host, which is read as one name"),
+    ],
+)
+def test_nothing_in_the_broker_s_url_is_dropped_in_silence(told, url, said):
+    lines = told(broker=json.dumps({"url": url}))
+    assert bool(lines) == bool(said), lines
+    assert not said or any(said in line for line in lines), lines
+    assert "hunter2" not in repr(lines)
+
+
+@pytest.mark.parametrize(
+    ("broker", "said"),
+    [
+        ({"urls": ["amqp://u:p@a/v", "amqp://b", "amqp://u:p@c:5673/v"]}, None),
+        ({"url": "amqp://u:p@a", "urls": ["amqp://b"]}, None),
+        ({"urls": []}, "broker.url: is missing"),
+        ({"urls": ["amqp://u:p@a", "amqp://u:other@b"]}, "broker.urls: holds another password"),
+        ({"urls": ["amqp://u@a", "amqp://w@b"]}, "broker.urls: b has another user than a"),
+        ({"urls": ["amqp://a", "amqps://b"]}, "broker.urls: b is amqps:// and a amqp://"),
+        ({"urls": ["amqp://a/v", "amqp://b/w"]}, "broker.urls: b has another virtual host than a"),
+        ({"urls": ["amqp://a", "amqp://b?heartbeat=5"]}, "broker.urls: b has parameters"),
+        ({"urls": ["amqp://a", "http://b"]}, "broker.urls[1]: is no URL that begins with amqp://"),
+    ],
+)
+def test_several_nodes_are_one_broker(told, broker, said):
+    lines = told(broker=json.dumps(broker))
+    assert bool(lines) == bool(said), lines
+    assert not said or any(said in line for line in lines), lines
+    assert "other@" not in repr(lines)
+
+
+class TestCertificates:
+    """The files of a client's certificate, for RabbitMQ and for Cargo."""
+
+    @pytest.fixture
+    def files(self, tmp_path):
+        """A certificate, its key, and what is no use: paths by name."""
+        authority = Authority("Ours")
+        names = ("cert", "key", "other", "encrypted", "text", "missing", "folder")
+        paths = {name: tmp_path / f"{name}.pem" for name in names}
+        identity = authority.issue("relay")
+        identity.write(paths["cert"], paths["key"])
+        authority.issue("other").write(tmp_path / "unused.pem", paths["other"])
+        key = load_pem_private_key(identity.key, None)
+        form = (Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"passphrase"))
+        paths["encrypted"].write_bytes(key.private_bytes(*form))
+        paths["text"].write_text("hello")
+        paths["folder"].mkdir()
+        return {name: str(path) for name, path in paths.items()}
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            ({"cert_file": "cert", "key_file": "key"}, None),
+            ({"cert_file": "cert"}, "cert_file: needs {block}.key_file as well"),
+            ({"key_file": "key"}, "key_file: needs {block}.cert_file as well"),
+            (
+                {"cert_file": "missing", "key_file": "key"},
+                "cert_file: cannot be read ({missing}: no such file): mount it",
+            ),
+            (
+                {"cert_file": "cert", "key_file": "missing"},
+                "key_file: cannot be read ({missing}: no such file): mount it",
+            ),
+            ({"cert_file": "folder", "key_file": "key"}, "cert_file: cannot be read ({folder}: Is a directory)"),
+            ({"cert_file": "text", "key_file": "key"}, "cert_file: holds no certificate in PEM ({text})"),
+            ({"cert_file": "key", "key_file": "key"}, "cert_file: holds no certificate in PEM ({key})"),
+            ({"cert_file": "cert", "key_file": "text"}, "key_file: holds no private key in PEM ({text})"),
+            ({"cert_file": "cert", "key_file": "other"}, "key_file: is not the key of {cert} ({other})"),
+            ({"cert_file": "cert", "key_file": "encrypted"}, "key_file: is encrypted ({encrypted})"),
+            ({"ca_file": "cert"}, None),
+            ({"ca_file": "text"}, "ca_file: holds no certificate in PEM ({text}"),
+            ({"ca_file": "missing"}, "ca_file: cannot be read ({missing}: no such file)"),
+        ],
+    )
+    @pytest.mark.parametrize("block", ["broker", "cargo"])
+    def test_what_cannot_be_used_is_told(self, told, files, block, given, said):
+        needed = {"broker": {"url": "amqps://h"}, "cargo": {"token": "t"}}[block]
+        lines = told(**{block: json.dumps(needed | {key: files[name] for key, name in given.items()})})
+        assert bool(lines) == bool(said), lines
+        assert not said or any(said.format(block=block, **files) in line for line in lines), lines
+
+    def test_a_missing_file_is_a_fault_to_run_and_a_warning_to_check(self, tmp_path, files):
+        path = tmp_path / "relay.yaml"
+        pair = f"cert_file: {files['cert']}, key_file: {files['missing']}"
+        blocks = {**GOOD, "broker": f"{{url: 'amqps://h', {pair}}}"}
+        path.write_text("".join(f"{key}: {value}\n" for key, value in blocks.items()))
+        assert [line for line in load([path], {}, strict=False).warnings if "broker.key_file: cannot be read" in line]
+        with pytest.raises(Misconfigured, match=r"broker\.key_file: cannot be read"):
+            load([path], {})
+
+    def test_a_file_whose_variable_is_not_set_is_not_looked_for(self, told):
+        broker = "{url: 'amqps://h', cert_file: '${CERT}', key_file: '${KEY}'}"
+        lines = told(broker=broker, strict=False)
+        assert len(lines) == 2
+        assert all("is not set" in line for line in lines)
+
+    def test_without_tls_a_certificate_has_no_effect(self, told, files):
+        pair = {"cert_file": files["cert"], "key_file": files["key"]}
+        assert any(
+            "broker.cert_file: has no effect with amqp://: write amqps://" in line
+            for line in told(broker=json.dumps({"url": "amqp://h", **pair}))
+        )
+
+    def test_a_login_without_a_user_takes_one_of_the_two(self, told, files):
+        pair = {"cert_file": files["cert"], "key_file": files["key"]}
+        for url, said in (
+            ("amqps://h?auth_mechanism=external", None),
+            ("amqps://u@h", None),
+            ("amqps://u@h?auth_mechanism=external", "takes no user, the certificate names it"),
+            ("amqps://h?auth_mechanism=plain", "takes a user"),
+        ):
+            lines = told(broker=json.dumps({"url": url, **pair}))
+            assert bool(lines) == bool(said), lines
+            assert not said or said in lines[0]
 
 
 BY_HAND = {

@@ -1,44 +1,18 @@
-"""The npm packages of senders, installed beside the virtual environment when package-lock.json is new."""
+"""Senders' SDKs for Node.js."""
 
 import asyncio
-import fcntl
-import hashlib
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-FILES = ("package.json", "package-lock.json")
-
 
 @pytest.fixture(scope="session")
-def script():
+def script(npm_folder):
     """`sdks.mjs` beside the installed packages, where Node looks for them."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.fail("npm is missing: install Node 20 or newer with npm", pytrace=False)
-    lock = b"".join((HERE / name).read_bytes() for name in FILES)
-    folder = Path(sys.prefix) / "npm" / hashlib.sha256(lock).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # released when it is closed; pytest may run in several processes
-        if not (folder / "done").exists():
-            install(npm, folder)
-        return shutil.copy(HERE / "sdks.mjs", folder)
-
-
-def install(npm, folder):
-    for name in FILES:
-        shutil.copy(HERE / name, folder)
-    command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--engine-strict"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode:
-        pytest.fail(f"npm cannot install what {HERE / FILES[0]} names: {done.stderr[-2_000:]}", pytrace=False)
-    (folder / "done").touch()
+    return shutil.copy(Path(__file__).with_name("sdks.mjs"), npm_folder)
 
 
 @pytest.fixture

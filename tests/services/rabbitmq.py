@@ -65,7 +65,8 @@ class Broker:
 class Node(Broker):
     """A private node in a folder of its own, with a port mapper of its own; it can be killed and started again.
 
-    With an `identity` it takes TLS on a port of its own, `tls_port`.
+    With an `identity` it takes TLS on a port of its own, `tls_port`, and clients of the same authority by their
+    certificates' common name.
     """
 
     def __init__(self, identity: Identity | None = None) -> None:
@@ -137,7 +138,7 @@ class Node(Broker):
             "disk_free_limit.absolute = 50MB\nlog.console = true\nlog.console.level = warning\nlog.file = false\n"
             f"{self._adopt(identity) if identity else ''}"
         )
-        (folder / "plugins").write_text("[rabbitmq_management].\n")
+        (folder / "plugins").write_text("[rabbitmq_management,rabbitmq_auth_mechanism_ssl].\n")
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -161,7 +162,11 @@ class Node(Broker):
         identity.write(certificate, key)
         lines = [
             f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}",
-            "ssl_options.verify = verify_none",
+            "ssl_options.verify = verify_peer",
+            "ssl_options.fail_if_no_peer_cert = false",
+            "ssl_cert_login_from = common_name",
+            "auth_mechanisms.1 = EXTERNAL",
+            "auth_mechanisms.2 = PLAIN",
             f"ssl_options.cacertfile = {certificate}",
             f"ssl_options.certfile = {certificate}",
             f"ssl_options.keyfile = {key}",

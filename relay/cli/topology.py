@@ -1,0 +1,31 @@
+"""`relay topology`: what must be in RabbitMQ, for whoever makes it there."""
+
+from typing import Annotated
+
+import typer
+
+from relay.cli.guard import clean
+from relay.cli.options import Config
+
+
+def topology(
+    config: Config = None,
+    definitions: Annotated[
+        bool, typer.Option("--definitions", "--json", help="Print a definitions file that RabbitMQ imports.")
+    ] = False,
+) -> None:
+    """Print the exchanges, queues and bindings that this configuration needs, as commands for rabbitmqadmin."""
+    import json
+
+    from relay.app import describe_topology
+    from relay.cli.output import print_line
+    from relay.cli.settings import load
+
+    loaded = load(config, strict=False)
+    needed = describe_topology(loaded.settings)
+    for warning in loaded.warnings:
+        if ": broker." in warning:
+            typer.echo(clean(f"warning: {warning}"), err=True)
+    lines = [json.dumps(needed.definitions(), indent=2)] if definitions else needed.commands()
+    for line in lines:
+        print_line(line)
