@@ -39,7 +39,10 @@ _SOURCES: Final[dict[str, type[WebhookSource] | type[AmqpSource]]] = {"webhook":
 
 @dataclass(slots=True)
 class Draft:
-    """What was read of `root`. `broken` are the paths at which faults stand already: checks leave them alone."""
+    """What was read of `root`. `broken` are the paths at which faults stand already: checks leave them alone.
+
+    `strict`: it is to run as it is, so that what is not on this machine is a fault, else a warning.
+    """
 
     root: Branch
     blocks: dict[str, Any] = field(default_factory=dict)
@@ -48,6 +51,7 @@ class Draft:
     vars: dict[str, Any] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     broken: set[Path] = field(default_factory=set)
+    strict: bool = True
 
     def fault(self, path: Path, message: str, *, line: int = 1, warn: bool = False) -> None:
         """Adds a fault (or a warning) at `path`; `line` counts inside that scalar."""
@@ -74,9 +78,9 @@ class Draft:
         return Settings(**blocks, vars=self.vars, sources=self.sources, rules=rules)
 
 
-def read(root: Branch) -> Draft:
+def read(root: Branch, *, strict: bool = True) -> Draft:
     """Reads every block, source and rule on its own, so that the faults of one hide none of another."""
-    draft = Draft(root)
+    draft = Draft(root, strict=strict)
     for key, entry in root.entries.items():
         if key not in Settings.model_fields:
             message = f"is no key of the configuration: {near(key, Settings.model_fields)}"

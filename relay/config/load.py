@@ -46,7 +46,7 @@ def load(paths: Sequence[Path], env: Mapping[str, str], *, strict: bool = True) 
     if reader.broken:
         raise Misconfigured(lines(reader.faults))
     filler = Filler(env, strict=strict)
-    draft = read(filler.fill(root))
+    draft = read(filler.fill(root), strict=strict)
     check(draft)
     found = [*reader.faults, *filler.faults, *draft.faults]
     faults = [fault for fault in found if not isinstance(fault, Warn)]
