@@ -21,7 +21,7 @@ demo: $(VENV)/run.stamp ## the whole relay on this machine, with a simulated Car
 test: $(VENV)/test.stamp services lint types layers ## everything that must hold: style, types, layers, tests
 	$(BIN)/pytest -n 3 --dist worksteal $(PYTEST_ARGS)
 
-services: ## RabbitMQ, PostgreSQL and Node.js for the tests, from Debian's packages when they are missing
+services: ## RabbitMQ, PostgreSQL, PgBouncer and Node.js for the tests, from Debian's packages when they are missing
 	@.ci/provide tests
 
 lint: $(VENV)/test.stamp ## style

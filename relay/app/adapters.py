@@ -64,7 +64,7 @@ async def reach_ledger(
     block = settings.ledger
     while True:
         try:
-            return await open_ledger(block.url, terms, password=block.password, ca_file=block.ca_file, migrate=migrate)
+            return await open_ledger(block.url, terms, migrate=migrate, **block.access())
         except Unavailable as error:
             away(str(error))
             log.warning("ledger.unavailable", part="start", error=str(error), retry_in_s=_RETRY)

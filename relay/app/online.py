@@ -48,12 +48,12 @@ async def check_ledger(settings: Settings) -> list[Finding]:
     try:
         if is_file(block.url):
             return _check_folder(block.url)
-        steps = await pending_steps(block.url, password=block.password, ca_file=block.ca_file)
+        steps = await pending_steps(block.url, **block.access())
         if steps:
             todo = "run `relay migrate`, or serve with --migrate"
             return [Finding("ledger.url", f"the schema lacks {len(steps)} step(s): {todo}", fault=False)]
         terms = make_terms(settings, make_policy(settings))
-        ledger = await open_ledger(block.url, terms, password=block.password, ca_file=block.ca_file)
+        ledger = await open_ledger(block.url, terms, **block.access())
         try:
             await ledger.probe()
         finally:

@@ -3,18 +3,24 @@
 No message quotes a URL: it may hold a password.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from relay import proxy
 from relay.config.block import fault
 from relay.config.fill import Opaque
+from relay.dsn import parse
 from relay.secret import Secret
 
 _WEB: Final = ("http", "https")
 NO_PROXY: Final = "none"
 """What `cargo.proxy` says to have none, whatever the environment names."""
+_CREDENTIALS: Final = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/?#:@]*):(?P<password>[^/?#]*)@(?P<rest>[^/?#@]*(?:[/?#].*)?)",
+    re.DOTALL,
+)
 
 
 def web_url(value: Any) -> Any:
@@ -43,7 +49,7 @@ def proxy_url(value: Any) -> Any:
 
 
 def ledger_url(value: Any) -> Any:
-    """`sqlite:///file` or `postgresql://user@host:5432/database`. Raises ValueError."""
+    """`sqlite:///file`, or a connection string of PostgreSQL as libpq takes it. Raises ValueError."""
     if not isinstance(value, str) or isinstance(value, Opaque):
         return value
     scheme, _, rest = value.partition("://")
@@ -51,11 +57,7 @@ def ledger_url(value: Any) -> Any:
         if not rest.startswith("/") or len(rest) < 2 or "?" in rest:
             raise ValueError("names no file: write sqlite:///relay.db, or sqlite:////var/lib/relay/relay.db")
         return str(value)
-    parts = _split(value, ("postgresql",), "sqlite:///relay.db or postgresql://user@host:5432/relay")
-    if "password" in parse_qs(parts.query, keep_blank_values=True):
-        raise ValueError("has a password in its query: give it as `password:`, a key of its own")
-    if len(parts.path) < 2:
-        raise ValueError("names no database: write postgresql://user@host:5432/relay")
+    parse(value)
     return str(value)
 
 
@@ -81,17 +83,13 @@ def part_password(values: Any) -> Any:
 
 
 def _part(url: str) -> tuple[str, Secret | None]:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
+    """Only the password is cut out of the text: what else stands there is not written anew."""
+    match = _CREDENTIALS.fullmatch(url)
+    if match is None:
         return url, None
-    if parts.password is None:
-        return url, None
-    credentials, _, host = parts.netloc.rpartition("@")
-    user = credentials.partition(":")[0]
-    netloc = f"{user}@{host}" if user else host
-    password = Secret(unquote(parts.password)) if parts.password else None
-    return parts._replace(netloc=netloc).geturl(), password
+    user = f"{match['user']}@" if match["user"] else ""
+    password = Secret(unquote(match["password"])) if match["password"] else None
+    return f"{match['scheme']}{user}{match['rest']}", password
 
 
 def _split(url: str, schemes: tuple[str, ...], example: str) -> SplitResult:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from relay import rules, schemes
 from relay.config.broker import check_broker_urls
+from relay.config.database import check_database
 from relay.config.draft import Draft
 from relay.config.fault import near
 from relay.config.fill import Opaque
@@ -195,6 +196,7 @@ _CHECKS: Final[tuple[Callable[[Draft], Any], ...]] = (
     _check_tls,
     check_broker_urls,
     check_certificates,
+    check_database,
     _check_webhooks,
     _check_events,
     _check_rules,

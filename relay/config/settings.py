@@ -1,5 +1,6 @@
 """The whole configuration as pydantic models; durations in milliseconds, sizes in bytes."""
 
+import warnings
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
@@ -49,27 +50,40 @@ class CargoBlock(Block):
     """An HTTP proxy for calls to Cargo, with credentials if need be; none: no proxy; left out: as HTTPS_PROXY says."""
 
 
-class LedgerBlock(Block):
-    """The database that holds events, dispatches, attempts and results."""
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message='Field name "schema"')  # pydantic 1 had a method there
 
-    url: Annotated[str, Field(strict=True), BeforeValidator(ledger_url)] = default("sqlite:///relay.db")
-    """sqlite:///file, or postgresql://user@host:5432/database."""
-    password: SecretText | None = default(None)
-    """PostgreSQL's password."""
-    ca_file: Text | None = default(None)
-    """A file of certificate authorities; PostgreSQL is then asked for TLS and verified."""
-    retain: Duration = default("30d")
-    """Finished events are pruned after this."""
-    remember: Duration = default("90d")
-    """External ids are known this long, so that a repeat makes nothing new."""
-    high_water: Count = default(100_000)
-    """Unfinished dispatches past which intake says 503."""
-    retain_unmatched: Duration = default("7d")
-    """Events that no rule wanted are pruned after this."""
-    max_unmatched: Count = default(100_000)
-    """Events that no rule wanted are kept up to this many."""
+    class LedgerBlock(Block):
+        """The database that holds events, dispatches, attempts and results."""
 
-    _part = model_validator(mode="before")(part_password)
+        url: Annotated[str, Field(strict=True), BeforeValidator(ledger_url)] = default("sqlite:///relay.db")
+        """sqlite:///file, or postgresql://user@host:5432/database."""
+        password: SecretText | None = default(None)
+        """PostgreSQL's password."""
+        ca_file: Text | None = default(None)
+        """A file of certificate authorities; PostgreSQL is then asked for TLS and verified."""
+        cert_file: Text | None = default(None)
+        """A client certificate in PEM, for a PostgreSQL that asks for one."""
+        key_file: Text | None = default(None)
+        """The certificate's key in PEM, not encrypted."""
+        schema: Text | None = default(None)  # type: ignore[assignment]  # what pydantic has there is deprecated
+        """PostgreSQL's schema for the tables; left out: the first of the role's search_path, mostly public."""
+        retain: Duration = default("30d")
+        """Finished events are pruned after this."""
+        remember: Duration = default("90d")
+        """External ids are known this long, so that a repeat makes nothing new."""
+        high_water: Count = default(100_000)
+        """Unfinished dispatches past which intake says 503."""
+        retain_unmatched: Duration = default("7d")
+        """Events that no rule wanted are pruned after this."""
+        max_unmatched: Count = default(100_000)
+        """Events that no rule wanted are kept up to this many."""
+
+        def access(self) -> dict[str, Any]:
+            """What it takes to open the ledger, beside its url."""
+            return {key: getattr(self, key) for key in ("password", "ca_file", "cert_file", "key_file", "schema")}
+
+        _part = model_validator(mode="before")(part_password)
 
 
 class BrokerBlock(Block):

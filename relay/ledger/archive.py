@@ -6,8 +6,10 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, select
 
-from relay.ledger import browse, hand, learned, prune, refused
+from relay.errors import Unavailable
+from relay.ledger import browse, hand, learned, prune, refused, rights
 from relay.ledger.commit import Work
+from relay.ledger.sql import is_alone
 from relay.ledger.terms import Terms
 from relay.model import Dispatch, Entry, Event, EventDetail, EventPage, EventQuery, Gauges, Rejection, RejectionView
 from relay.secret import Secret
@@ -86,5 +88,9 @@ class SqlArchive:
         await self.read(_answer)
 
 
-def _answer(conn: Connection, _now: int) -> None:
-    conn.execute(select(1))
+def _answer(conn: Connection, now: int) -> None:
+    """Also that it takes writes: a server that became a standby, or a role that lost its rights, still answers."""
+    if is_alone(conn):
+        conn.execute(select(1))
+    elif fault := rights.trouble(conn, now):
+        raise Unavailable(fault)

@@ -1,50 +1,68 @@
 """From a URL to a ledger that is ready."""
 
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from relay.dsn import Dsn
 from relay.errors import RelayError, Unavailable
 from relay.ledger import migrate as steps
-from relay.ledger import postgres, sqlite, work
-from relay.ledger.commit import Store
-from relay.ledger.faults import Unusable
+from relay.ledger import postgres, rights, script, sqlite, work
+from relay.ledger.commit import Store, Work
+from relay.ledger.faults import Unusable, describe, is_forbidden
 from relay.ledger.ledger import SqlLedger
 from relay.ledger.terms import Terms
-from relay.secret import Secret
+
+T = TypeVar("T")
 
 _SQLITE: Final = "sqlite:///"
 
 
-async def open_ledger(
-    url: str, terms: Terms, *, password: Secret | None = None, ca_file: str | None = None, migrate: bool = False
-) -> SqlLedger:
+async def open_ledger(url: str, terms: Terms, *, migrate: bool = False, **access: Any) -> SqlLedger:
     """Open `sqlite:///relay.db` (migrates by itself) or `postgresql://user@host:5432/relay`.
 
+    `access` is for the second: `password`, `ca_file`, `cert_file`, `key_file`, `schema`, all optional.
     Raises Unusable with what to do when a person must act (a file that is no database, in use, read-only; a refused
-    login; pending steps on PostgreSQL without `migrate`), Unavailable while the server is away.
+    login, a right that is missing; pending steps on PostgreSQL without `migrate`), Unavailable while a server is away.
     """
     if is_file(url):
         return SqlLedger(await _open_file(_path(url), terms), terms)
-    return SqlLedger(await _open_server(url, password, ca_file, migrate=migrate), terms)
+    return SqlLedger(await _open_server(postgres.locate(url, **access), migrate=migrate), terms)
 
 
-async def migrate_ledger(url: str, *, password: Secret | None = None, ca_file: str | None = None) -> list[str]:
+async def migrate_ledger(url: str, **access: Any) -> list[str]:
     """Bring the schema up to date; gives the steps that were applied. Raises as `open_ledger`."""
-    store = await _connect(url, password, ca_file)
-    try:
-        return await store.write(steps.upgrade)
-    finally:
-        await store.aclose()
+    if is_file(url):
+        return await _finish(sqlite.SqliteStore(_path(url)), steps.upgrade)
+    dsn = postgres.locate(url, **access)
+    return await _finish(await _connect(dsn), partial(_upgrade, dsn=dsn))
 
 
-async def pending_steps(url: str, *, password: Secret | None = None, ca_file: str | None = None) -> list[str]:
+async def pending_steps(url: str, **access: Any) -> list[str]:
     """The steps that `migrate_ledger` would apply. Raises as `open_ledger`."""
-    store = await _connect(url, password, ca_file)
+    if is_file(url):
+        return await _finish(sqlite.SqliteStore(_path(url)), steps.pending)
+    dsn = postgres.locate(url, **access)
+    return await _finish(await _connect(dsn), partial(_pending, dsn=dsn))
+
+
+async def script_ledger(url: str, **access: Any) -> str:
+    """The SQL that a database's owner runs instead of `migrate_ledger`, and the rights that serving needs.
+
+    From where the schema is now, or from nothing when the server cannot be asked. Raises Unusable for SQLite, and for
+    a database that can be no ledger.
+    """
+    if is_file(url):
+        raise Unusable("ledger.url names a SQLite file, which Relay makes and migrates itself: there is no SQL to run")
+    dsn = postgres.locate(url, **access)
     try:
-        return await store.read(steps.pending)
-    finally:
-        await store.aclose()
+        store = await _connect(dsn)
+    except RelayError as error:
+        return script.write(dsn, None, why=str(error))
+    return await _finish(store, partial(script.draw, dsn=dsn))
 
 
 def is_file(url: str) -> bool:
@@ -64,13 +82,19 @@ def _path(url: str) -> str:
     return unquote(url.removeprefix(_SQLITE))
 
 
-async def _connect(url: str, password: Secret | None, ca_file: str | None) -> Store:
-    if is_file(url):
-        return sqlite.SqliteStore(_path(url))
-    engine = postgres.connect(url.replace("postgres://", "postgresql://", 1), password=password, ca_file=ca_file)
+async def _finish(store: Store, step: Work[T]) -> T:
+    """One transaction on a store that is closed afterwards."""
     try:
-        await postgres.reach(engine)
-    except RelayError:
+        return await store.write(step)
+    finally:
+        await store.aclose()
+
+
+async def _connect(dsn: Dsn) -> Store:
+    engine = postgres.make_engine(dsn)
+    try:
+        await postgres.reach(engine, dsn)
+    except BaseException:
         await engine.dispose()
         raise
     return postgres.PostgresStore(engine)
@@ -90,18 +114,62 @@ async def _open_file(path: str, terms: Terms) -> Store:
     return store
 
 
-async def _open_server(url: str, password: Secret | None, ca_file: str | None, *, migrate: bool) -> Store:
-    store = await _connect(url, password, ca_file)
+async def _open_server(dsn: Dsn, *, migrate: bool) -> Store:
+    store = await _connect(dsn)
     try:
         if migrate:
-            await store.write(steps.upgrade)
-        left = await store.read(steps.pending)
-        if left:
-            raise Unusable(
-                f"the ledger's schema lacks {len(left)} step(s) ({', '.join(left)}): run `relay migrate`, or serve "
-                "with --migrate"
-            )
-    except RelayError:
+            await store.write(partial(_upgrade, dsn=dsn))
+        await store.write(partial(_check, dsn=dsn))
+    except BaseException:
         await store.aclose()
         raise
     return store
+
+
+def _upgrade(conn: Connection, now: int, *, dsn: Dsn) -> list[str]:
+    """Under the migrations' lock, so that what is found missing is not being made by another replica just now."""
+    steps.lock(conn)
+    found = _look(conn, now, dsn)
+    _accept(dsn, found.misfit())
+    if found.schema is not None:
+        _accept(dsn, None if found.creates else found.lack_of_rows(dsn.schema))
+        if not steps.pending(conn):
+            return []
+    _accept(dsn, found.lack_of_making(dsn.schema))
+    if found.schema is None and dsn.schema is not None:
+        steps.found(conn, dsn.schema)
+    try:
+        return steps.upgrade(conn, now)
+    except DBAPIError as error:
+        if not is_forbidden(error):
+            raise
+        told = "let the owner of its tables run what `relay migrate --sql` prints"
+        raise Unusable(f"ledger {dsn}: {describe(error)}: {told}") from None
+
+
+def _pending(conn: Connection, now: int, *, dsn: Dsn) -> list[str]:
+    found = _look(conn, now, dsn)
+    _accept(dsn, found.misfit())
+    _accept(dsn, found.lack_of_rows(dsn.schema) if found.schema is not None else None)
+    return steps.pending(conn)
+
+
+def _check(conn: Connection, now: int, *, dsn: Dsn) -> None:
+    """Raises Unusable unless the ledger can be served as it is."""
+    found = _look(conn, now, dsn)
+    _accept(dsn, found.misfit())
+    _accept(dsn, found.lack_of_rows(dsn.schema))
+    if left := steps.pending(conn):
+        raise Unusable(
+            f"the ledger's schema lacks {len(left)} step(s) ({', '.join(left)}): run `relay migrate`, or serve with "
+            "--migrate"
+        )
+
+
+def _look(conn: Connection, now: int, dsn: Dsn) -> rights.Rights:
+    return rights.look(conn, now, wanted=dsn.schema)
+
+
+def _accept(dsn: Dsn, fault: str | None) -> None:
+    if fault is not None:
+        raise Unusable(f"ledger {dsn}: {fault}")

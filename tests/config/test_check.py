@@ -68,7 +68,7 @@ def test_a_good_configuration_has_nothing_to_tell(told):
         ({"ledger": "{retain: 100d}"}, "ledger.retain: is longer than ledger.remember is by default"),
         ({"ledger": "{retain: 99999d}"}, "ledger.retain: is longer than ten years"),
         ({"ledger": "{url: 'sqlite://relay.db'}"}, "ledger.url: names no file: write sqlite:///relay.db"),
-        ({"ledger": "{url: 'postgres://db/relay'}"}, "ledger.url: is no URL that begins with postgresql://"),
+        ({"ledger": "{url: 'mysql://db/relay'}"}, "ledger.url: is no URL that begins with postgresql://"),
         ({"ledger": "{url: 'postgresql://db'}"}, "ledger.url: names no database"),
         ({"ledger": "{url: 'postgresql://db/x?password=y'}"}, "ledger.url: has a password in its query"),
         ({"ledger": "{url: 'postgresql://u:a/b@db/x'}"}, "ledger.url: has a host or a port that cannot be read"),

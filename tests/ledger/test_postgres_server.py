@@ -59,7 +59,7 @@ async def test_a_password_is_in_no_error(postgres_url):
 
 
 async def test_a_ca_file_that_cannot_be_read_is_named(postgres_url, tmp_path):
-    with pytest.raises(Unusable, match=r"CA file .*missing\.pem cannot be read"):
+    with pytest.raises(Unusable, match=r"ledger\.ca_file: cannot be read \(.*missing\.pem: no such file\)"):
         await open_ledger(postgres_url, TERMS, ca_file=str(tmp_path / "missing.pem"))
 
 

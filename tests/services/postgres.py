@@ -58,7 +58,7 @@ class Cluster(Database):
 
     def __init__(self, identity: Identity | None = None) -> None:
         self._bin = _find_programs()
-        self._user = _find_user()
+        self._user = find_user()
         self._folder = Path(tempfile.mkdtemp(prefix="relay-postgres-"))
         self._port = find_port()
         super().__init__(f"postgresql://postgres@127.0.0.1:{self._port}/postgres")
@@ -169,7 +169,7 @@ async def _execute(url: str, statement: str) -> None:
         await connection.close()
 
 
-def _find_user() -> str:
+def find_user() -> str:
     """PostgreSQL refuses to run as root: the account to run it as, or nothing when we are not root."""
     if os.geteuid() != 0:
         return ""

@@ -1,9 +1,12 @@
-"""Run by alembic for each command; the connection is handed in by `relay.ledger.migrate`."""
+"""Run by alembic for each command by `relay.ledger.migrate`, which hands in the connection, or wants the SQL."""
 
 from alembic import context
 
 from relay.ledger.schema import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+if context.is_offline_mode():
+    context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True, transactional_ddl=False)
+else:
+    context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,59 @@
+"""What `ledger` says of PostgreSQL, seen together: its keys, the parameters of its URL, the files that they name."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from relay.config.draft import Draft
+from relay.dsn import Dsn, DsnFault, parse
+from relay.trust import FileFault, inspect_authorities, inspect_identity
+
+_KEYS: Final = ("ca_file", "cert_file", "key_file", "schema")
+_ONLY_POSTGRES: Final = ("cert_file", "key_file", "schema")
+_PARAMS: Final = {"ca_file": "sslrootcert", "cert_file": "sslcert", "key_file": "sslkey"}
+
+
+def check_database(draft: Draft) -> None:
+    """Files that are not there are faults only where the relay is to run: pull requests are checked without secrets."""
+    block = draft.blocks.get("ledger")
+    if block is None or not _is_known(draft, "url"):
+        return
+    given = {key: getattr(block, key) for key in _KEYS if _is_known(draft, key) and getattr(block, key) is not None}
+    if block.url.startswith("sqlite"):
+        for key in _ONLY_POSTGRES:
+            if key in given:
+                draft.fault(
+                    ("ledger", key), "has no effect with sqlite://: it is for PostgreSQL; leave it out", warn=True
+                )
+        return
+    try:
+        dsn = parse(block.url)
+        for note in dsn.notes:
+            draft.fault(("ledger", "url"), note, warn=True)
+        whole = all(_is_known(draft, key) for key in _KEYS)
+        for fault in _look_at_files(dsn.extend(**given) if whole else dsn, block):
+            draft.fault(("ledger", fault.key), fault.message, warn=fault.missing and not draft.strict)
+    except DsnFault as fault:
+        draft.fault(("ledger", fault.key), str(fault))
+
+
+def _is_known(draft: Draft, key: str) -> bool:
+    return draft.whole("ledger", key) and not draft.opaque("ledger", key)
+
+
+def _look_at_files(dsn: Dsn, block: Any) -> Iterator[FileFault]:
+    tls = dsn.tls
+    if tls.root not in (None, "system") and (fault := inspect_authorities(str(tls.root))):
+        yield _aim(fault, block)
+    if tls.cert is not None and tls.key is not None and (fault := inspect_identity(tls.cert, tls.key)):
+        yield _aim(fault, block)
+    for name, path in (("sslcrl", tls.crl), ("passfile", dsn.passfile)):
+        if path is not None and not Path(path).is_file():
+            yield FileFault("url", f"has a {name} that is not there ({path}): mount it or mend the path", missing=True)
+
+
+def _aim(fault: FileFault, block: Any) -> FileFault:
+    """A file that the URL names is a fault of the URL."""
+    if getattr(block, fault.key) is not None:
+        return fault
+    return FileFault("url", f"has a {_PARAMS[fault.key]} that {fault.message}", fault.missing)

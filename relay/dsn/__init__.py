@@ -1,0 +1,10 @@
+"""The URL of a PostgreSQL, with libpq's parameters in libpq's meaning; nothing here opens a file or a connection.
+
+Source: PostgreSQL's documentation, "Connection Strings" and "Parameter Key Words" (libpq-connect).
+"""
+
+from relay.dsn.dsn import Dsn, Host, Keepalive, Tls, quote
+from relay.dsn.fault import DsnFault
+from relay.dsn.parse import parse
+
+__all__ = ["Dsn", "DsnFault", "Host", "Keepalive", "Tls", "parse", "quote"]

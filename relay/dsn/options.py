@@ -1,0 +1,42 @@
+"""libpq's `options`: what a backend is given on its command line."""
+
+import re
+from typing import Final
+
+from relay.dsn.fault import DsnFault
+
+_WORD: Final = re.compile(r"(?:\\.|[^\s\\])+")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(?:\.[A-Za-z_][A-Za-z0-9_$]*)*")
+
+
+def parse_options(text: str) -> tuple[dict[str, str], str]:
+    r"""The settings in it (`-c name=value`, `-cname=value`, `--name=value`), and what is none, as it was written.
+
+    The second is what providers put there for their own proxies (`endpoint=...`, `reference=...`). A blank inside of a
+    value is written as `\ `. Raises DsnFault.
+    """
+    words = _WORD.findall(text)
+    settings: dict[str, str] = {}
+    rest: list[str] = []
+    while words:
+        word = words.pop(0)
+        if word == "-c":
+            if not words:
+                raise DsnFault("has `options` that end in -c: write -c name=value there")
+            word = f"-c{words.pop(0)}"
+        if word.startswith(("-c", "--")):
+            name, value = _setting(word[2:])
+            settings[name] = value
+        elif word.startswith("-"):
+            raise DsnFault("has `options` other than -c name=value: Relay gives the server only settings")
+        else:
+            rest.append(word)
+    return settings, " ".join(rest)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = re.sub(r"\\(.)", r"\1", text).partition("=")
+    name = name.replace("-", "_").lower()
+    if not equals or not _NAME.fullmatch(name):
+        raise DsnFault("has `options` with a -c that is no name=value: write -c name=value there")
+    return name, value
