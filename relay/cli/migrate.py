@@ -15,19 +15,28 @@ def migrate(
     pending: Annotated[
         bool, typer.Option("--pending", help="Only list what would be done; exit code 1 if any.")
     ] = False,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Only print what a PostgreSQL's owner runs instead, and the rights to grant.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring the ledger's tables up to date; the release before still runs on them."""
+    if pending and sql:
+        raise typer.BadParameter("give --pending or --sql, not both")
     import asyncio
 
     from relay.cli.output import print_json, print_line
     from relay.cli.settings import load
-    from relay.ledger import migrate_ledger, pending_steps
+    from relay.ledger import migrate_ledger, pending_steps, script_ledger
 
     with starting():
         found = load(config, strict=True).settings.ledger
+        if sql:
+            script = asyncio.run(script_ledger(found.url, **found.access()))
+            print_json({"url": found.url, "sql": script}) if as_json else print_line(script.rstrip())
+            return
         work = pending_steps if pending else migrate_ledger
-        steps = asyncio.run(_reach(work(found.url, password=found.password, ca_file=found.ca_file)))
+        steps = asyncio.run(_reach(work(found.url, **found.access())))
     if as_json:
         print_json({"url": found.url, "pending" if pending else "applied": steps})
     else:

@@ -36,6 +36,15 @@ _PRAGMAS: Final = (
     "temp_store = MEMORY",
     "wal_autocheckpoint = 4000",
 )
+_LEAST: Final = (3, 35)
+"""RETURNING."""
+_TRIAL: Final = """
+    CREATE TABLE t (a TEXT PRIMARY KEY, b BIGINT, c BLOB) WITHOUT ROWID;
+    CREATE UNIQUE INDEX i ON t (b) WHERE b IS NOT NULL;
+    INSERT INTO t (a, b) VALUES ('x', 1) ON CONFLICT (a) DO UPDATE SET b = excluded.b WHERE t.b < 1 RETURNING a;
+    WITH d AS (SELECT a FROM t LIMIT 1) UPDATE t SET b = 2 WHERE a IN (SELECT a FROM d) RETURNING a, b;
+    SELECT row_number() OVER (ORDER BY b), sum(b) OVER (ORDER BY b), instr(c, x'00'), (a, b) > ('', 0) FROM t;
+"""
 _WRITER_CACHE: Final = 16 << 10
 """KiB of pages; what is under way is recent, and the identities are too many for any cache: 64 MiB were no faster."""
 _READER_CACHE: Final = 8 << 10
@@ -55,6 +64,7 @@ class SqliteStore:
         self.path = path
         self._clock = clock
         self._closed = False
+        _check_library()
         self._lock = None if path == MEMORY else _lock(Path(path))
         self._writing = asyncio.Lock()
         self._writer_thread = ThreadPoolExecutor(1, "ledger-writer")
@@ -148,6 +158,24 @@ def _connect_both(path: str) -> tuple[Connection, Connection | None]:
 def _disconnect(conn: Connection) -> None:
     conn.close()
     conn.engine.dispose()
+
+
+def _check_library() -> None:
+    """Raises Unusable when this Python's SQLite cannot run the ledger's statements: too old, or built without them."""
+    if sqlite3.sqlite_version_info < _LEAST:
+        wanted = ".".join(map(str, _LEAST))
+        raise Unusable(
+            f"the SQLite of this Python is {sqlite3.sqlite_version}, and the ledger needs {wanted} or newer: take a "
+            "newer Python or image, or PostgreSQL (ledger.url)"
+        )
+    with contextlib.closing(sqlite3.connect(MEMORY)) as trial:
+        try:
+            trial.executescript(_TRIAL)
+        except sqlite3.Error as error:
+            raise Unusable(
+                f"the SQLite of this Python ({sqlite3.sqlite_version}) was built without what the ledger needs "
+                f"({error}): take another Python or image, or PostgreSQL (ledger.url)"
+            ) from None
 
 
 def _connect(path: str, begin: str, *, wait: float, cache: int) -> Connection:

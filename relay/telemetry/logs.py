@@ -19,6 +19,8 @@ from pydantic_core import to_json
 from structlog.typing import FilteringBoundLogger as Log
 from structlog.typing import Processor
 
+from relay.telemetry.sparse import Sparse
+
 __all__ = ["Log", "configure", "get_log"]
 
 Line = MutableMapping[str, Any]
@@ -100,7 +102,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     )
     shared: list[Processor] = [structlog.processors.add_log_level, _stamp]
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[Sparse(), *shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=lambda *_: sink,
         cache_logger_on_first_use=True,

@@ -23,6 +23,7 @@ class Bouncer:
     """
 
     def __init__(self, url: str, mode: str, **settings: str) -> None:
+        self.mode = mode
         self._port = find_port()
         self._folder = Path(tempfile.mkdtemp(prefix="relay-pgbouncer-"))
         user = find_user()
