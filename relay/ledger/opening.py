@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 _SQLITE: Final = "sqlite:///"
 _TURNS: Final = 3
-"""Of the loop's, in which the sockets of what could not be reached are closed; where it gives up, these are its last."""
+"""Of the loop, in which the sockets of what could not be reached are closed: they may be its last."""
 
 
 async def open_ledger(url: str, terms: Terms, *, migrate: bool = False, **access: Any) -> SqlLedger:
