@@ -74,7 +74,9 @@ def describe(error: BaseException) -> str:
     origin = driver_error(error)
     if told := distrust(origin, ca_file="ledger.ca_file", url="ledger.url"):
         return told
-    if told := unwelcome(origin, cert_file="ledger.cert_file"):
+    if told := unwelcome(origin, cert_file="ledger.cert_file") or unwelcome(
+        origin.__cause__, cert_file="ledger.cert_file"
+    ):
         return told
     lines = str(origin).strip().splitlines()
     return f"{lines[0] if lines else 'no reason given'} ({type(origin).__name__})"

@@ -49,9 +49,11 @@ _CLASSES: Final = ("08P01", "XX000", "58000", "")
 
 def mend(error: BaseException) -> str | None:
     """What is wrong and what to do, when a connection was refused for good; None for what may pass."""
-    if isinstance(error, ssl.SSLCertVerificationError) or unwelcome(driver_error(error), cert_file=""):
+    driver = driver_error(error)
+    ours = unwelcome(driver, cert_file="") or unwelcome(driver.__cause__, cert_file="")
+    if ours or isinstance(error, ssl.SSLCertVerificationError):
         return describe(error)
-    told, state = str(driver_error(error)), sqlstate(error) or ""
+    told, state = str(driver), sqlstate(error) or ""
     if "rejected SSL upgrade" in told:  # the driver has no class of its own for it
         return "the server takes no TLS: turn it on there, or leave ledger.ca_file and sslmode out"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):

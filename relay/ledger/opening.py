@@ -1,5 +1,6 @@
 """From a URL to a ledger that is ready."""
 
+import asyncio
 from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
@@ -19,6 +20,8 @@ from relay.ledger.terms import Terms
 T = TypeVar("T")
 
 _SQLITE: Final = "sqlite:///"
+_TURNS: Final = 3
+"""Of the loop, in which the sockets of what could not be reached are closed: they may be its last."""
 
 
 async def open_ledger(url: str, terms: Terms, *, migrate: bool = False, **access: Any) -> SqlLedger:
@@ -96,6 +99,8 @@ async def _connect(dsn: Dsn) -> Store:
         await postgres.reach(engine, dsn)
     except BaseException:
         await engine.dispose()
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         raise
     return postgres.PostgresStore(engine)
 

@@ -124,5 +124,5 @@ async def reach(engine: AsyncEngine, dsn: Dsn) -> None:
         if refused := mend(error):
             raise Unusable(f"ledger {dsn}: {refused}") from None
         if is_away(error):
-            raise away(error) from None
+            raise Unavailable(f"{away(error)}, at {dsn}") from None
         raise

@@ -207,3 +207,16 @@ def test_serve_refuses_a_configuration_with_faults_or_unset_variables(relay, con
     assert "the variable CARGO_API_TOKEN is not set" in result.stderr
     assert "the variable ZENDESK_SECRET is not set" in result.stderr
     assert relay("serve", "--grace", "soon").exit_code == 2
+
+
+def test_migrate_prints_the_sql_for_a_databases_owner(relay, config, monkeypatch):
+    monkeypatch.setenv("CARGO_API_TOKEN", "x")
+    monkeypatch.setenv("ZENDESK_SECRET", "y")
+    config.write_text(f"{CONFIG}ledger: {{url: 'postgresql://app@127.0.0.1:1/relay', schema: relay}}\n")
+    args = ("--config", config)
+    printed = relay("migrate", "--sql", *args)
+    assert printed.exit_code == 0
+    assert 'CREATE SCHEMA IF NOT EXISTS "relay";' in printed.stdout
+    assert "CREATE TABLE dispatches (" in printed.stdout
+    assert 'GRANT USAGE ON SCHEMA "relay" TO "app";' in printed.stdout
+    assert relay("migrate", "--sql", "--pending", *args).exit_code == 2

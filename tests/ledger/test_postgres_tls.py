@@ -9,6 +9,7 @@ from relay.errors import Unavailable
 from relay.ledger import Terms, Unusable, open_ledger
 from relay.ledger.postgres import PostgresStore, connect
 from tests.conftest import lend
+from tests.services.authority import Authority
 from tests.services.postgres import run_cluster
 
 TERMS = Terms(owner="one")
@@ -66,3 +67,73 @@ async def test_a_server_without_tls_is_not_used_with_a_ca_file(postgres_url, ca_
 async def test_without_a_ca_file_the_url_says_how(server, mode, encrypted):
     ledger = await open_ledger(at(server, "127.0.0.1", f"sslmode={mode}"), TERMS, migrate=True)
     assert await is_encrypted(ledger) is encrypted
+
+
+@pytest.fixture(scope="module")
+def strict(server, authority):
+    """The URL of a role of that server which logs in by a certificate of ours, and no other way."""
+    trusted = server.folder / "clients.pem"
+    trusted.write_bytes(authority.pem)
+    trusted.chmod(0o644)
+    rules = server.folder / "data" / "pg_hba.conf"
+    mine = "hostssl all certified all cert\nhost all certified all reject\n"
+    rules.write_text(mine + rules.read_text())
+    for statement in (
+        "CREATE ROLE certified LOGIN SUPERUSER",
+        f"ALTER SYSTEM SET ssl_ca_file = '{trusted}'",
+        "SELECT pg_reload_conf()",
+    ):
+        server.run(statement)
+    return at(server, "localhost").replace("postgres@", "certified@")
+
+
+@pytest.fixture
+def issue(tmp_path):
+    """A certificate for `certified`, and its key, as files of this authority's."""
+
+    def issue(authority):
+        files = tmp_path / "cert.pem", tmp_path / "key.pem"
+        authority.issue("certified").write(*files)
+        return [str(file) for file in files]
+
+    return issue
+
+
+async def test_a_client_certificate_is_shown_as_the_keys_or_the_url_say(strict, authority, ca_file, issue):
+    cert, key = issue(authority)
+    keys = {"ca_file": ca_file, "cert_file": cert, "key_file": key}
+    assert await is_encrypted(await open_ledger(strict, TERMS, migrate=True, **keys))
+    query = f"?sslmode=verify-full&sslrootcert={ca_file}&sslcert={cert}&sslkey={key}"
+    assert await is_encrypted(await open_ledger(strict + query, TERMS))
+
+
+async def test_without_the_certificate_that_the_server_wants_it_is_told(strict, ca_file):
+    with pytest.raises(Unusable, match=r"valid client certificate .*correct ledger\.url or ledger\.password"):
+        await open_ledger(strict, TERMS, ca_file=ca_file)
+
+
+async def test_a_certificate_that_the_server_does_not_trust_is_told(strict, ca_file, issue):
+    cert, key = issue(Authority("Others"))
+    with pytest.raises(Unusable, match=r"does not take our certificate \(.*unknown ca\): check ledger\.cert_file"):
+        await open_ledger(strict, TERMS, ca_file=ca_file, cert_file=cert, key_file=key)
+
+
+@pytest.mark.parametrize(
+    ("query", "works"),
+    [
+        ("sslmode=REQUIRE&sslrootcert={ca}", True),
+        ("sslmode=verify-ca&sslrootcert={ca}", True),
+        ("sslmode=verify-full&sslrootcert={ca}", False),
+        ("sslmode=require&sslrootcert={other}", False),
+        ("sslmode=require&ssl_min_protocol_version=TLSv1.3&channel_binding=prefer", True),
+        ("sslrootcert=system", False),
+    ],
+)
+async def test_the_modes_mean_what_they_mean_to_libpq(server, ca_file, other_ca_file, query, works):
+    """By an address that the certificate is not for."""
+    url = at(server, "127.0.0.1", query.format(ca=ca_file, other=other_ca_file))
+    if works:
+        assert await is_encrypted(await open_ledger(url, TERMS, migrate=True))
+        return
+    with pytest.raises(Unusable, match="its certificate is"):
+        await open_ledger(url, TERMS, migrate=True)

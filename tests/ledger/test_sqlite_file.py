@@ -275,3 +275,17 @@ async def test_closing_commits_what_was_asked_for(tmp_path):
     await asyncio.sleep(0)
     await ledger.aclose()
     assert all(await asyncio.gather(*asked))
+
+
+async def test_a_library_that_is_too_old_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.34.1")
+    with pytest.raises(Unusable, match=r"SQLite of this Python is 3\.34\.1, and the ledger needs 3\.35 or newer"):
+        await open_ledger(url(tmp_path / "relay.db"), TERMS)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_library_that_was_built_without_what_is_needed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("relay.ledger.sqlite._TRIAL", "SELECT left_out(1);")
+    with pytest.raises(Unusable, match=r"built without what the ledger needs \(no such function: left_out\)"):
+        await open_ledger(url(tmp_path / "relay.db"), TERMS)

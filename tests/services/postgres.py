@@ -53,21 +53,21 @@ class Cluster(Database):
     """A private cluster in a folder of its own; it can be killed and started again.
 
     Nothing is forced to disk: what survives the death of a process does not depend on it, and tests are faster.
-    With an `identity` it takes TLS, beside connections without.
+    `settings` are the server's. With an `identity` it takes TLS, beside connections without. Its socket is in `folder`.
     """
 
-    def __init__(self, identity: Identity | None = None) -> None:
+    def __init__(self, identity: Identity | None = None, **settings: str) -> None:
         self._bin = _find_programs()
         self._user = find_user()
-        self._folder = Path(tempfile.mkdtemp(prefix="relay-postgres-"))
-        self._port = find_port()
-        super().__init__(f"postgresql://postgres@127.0.0.1:{self._port}/postgres")
+        self.folder = Path(tempfile.mkdtemp(prefix="relay-postgres-"))
+        self.port = find_port()
+        super().__init__(f"postgresql://postgres@127.0.0.1:{self.port}/postgres")
         self._server: Process | None = None
-        self._tls: dict[str, str] = {}
+        self._settings = settings
         try:
             self._init()
             if identity is not None:
-                self._tls = self._adopt(identity)
+                self._settings |= self._adopt(identity)
             self.start()
         except BaseException:
             self.close()
@@ -77,15 +77,15 @@ class Cluster(Database):
         """Start it (again), with what it kept; returns when it takes connections. About half a second."""
         settings = {
             "listen_addresses": "127.0.0.1",
-            "port": str(self._port),
-            "unix_socket_directories": "",
+            "port": str(self.port),
+            "unix_socket_directories": str(self.folder),
             "fsync": "off",
             "max_connections": "200",
-            **self._tls,
+            **self._settings,
         }
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        command = [str(self._bin / "postgres"), "-D", str(self._folder / "data"), *options]
-        server = Process(command, log=self._folder / "server.log", user=self._user)
+        command = [str(self._bin / "postgres"), "-D", str(self.folder / "data"), *options]
+        server = Process(command, log=self.folder / "server.log", user=self._user)
         self._server = server
         wait_until(self._ready, seconds=60, alive=server.alive, describe=server.describe)
 
@@ -111,18 +111,18 @@ class Cluster(Database):
     def close(self) -> None:
         """End it and forget everything."""
         self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _init(self) -> None:
         if self._user:
-            shutil.chown(self._folder, self._user)
-        log, data = self._folder / "initdb.log", str(self._folder / "data")
+            shutil.chown(self.folder, self._user)
+        log, data = self.folder / "initdb.log", str(self.folder / "data")
         options = ["-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
         Process([str(self._bin / "initdb"), "-D", data, *options], log=log, user=self._user).finish(seconds=60)
 
     def _adopt(self, identity: Identity) -> dict[str, str]:
         """The settings for TLS; the server reads its key only from a file that is its own alone."""
-        certificate, key = self._folder / "server.pem", self._folder / "server.key"
+        certificate, key = self.folder / "server.pem", self.folder / "server.key"
         identity.write(certificate, key)
         if self._user:
             shutil.chown(key, self._user)
@@ -153,8 +153,8 @@ def run_postgres() -> Iterator[Database]:
 
 
 @contextmanager
-def run_cluster(identity: Identity | None = None) -> Iterator[Cluster]:
-    cluster = Cluster(identity)
+def run_cluster(identity: Identity | None = None, **settings: str) -> Iterator[Cluster]:
+    cluster = Cluster(identity, **settings)
     try:
         yield cluster
     finally:

@@ -5,12 +5,14 @@ import io
 import json
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 import structlog
 
 from relay.secret import Secret
 from relay.telemetry import configure, get_log
+from relay.telemetry.sparse import Sparse
 
 
 @pytest.fixture(autouse=True)
@@ -130,3 +132,24 @@ def test_what_waits_when_the_process_ends_is_written():
     """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
     assert json.loads(ended.stderr)["event"] == "service.stopped"
+
+
+def test_an_outage_that_every_part_meets_is_told_once_and_then_every_minute():
+    now = 0.0
+    sparse = Sparse(lambda: now)
+    told = []
+    for moment, error in [(0, "a"), (0.3, "a"), (1, "b"), (6, "b"), (7, "b"), (65.9, "b"), (66.1, "b"), (126.2, "b")]:
+        now = float(moment)
+        with suppress(structlog.DropEvent):
+            told.append((moment, dict(sparse(None, "warning", {"event": "ledger.unavailable", "error": error}))))
+    assert [(moment, line.get("repeated", 0)) for moment, line in told] == [(0, 0), (6, 2), (66.1, 2), (126.2, 0)]
+    line = {"event": "chat.created"}
+    assert [sparse(None, "info", line) for _ in range(3)] == [line] * 3
+
+
+def test_lines_go_through_it():
+    out = io.StringIO()
+    configure("info", "json", out)
+    for part in ("worker", "gate", "publisher"):
+        get_log().warning("ledger.unavailable", part=part, error="away")
+    assert [json.loads(line)["part"] for line in out.getvalue().splitlines()] == ["worker"]
