@@ -81,9 +81,12 @@ async def test_an_https_cargo_behind_an_https_proxy(ca_file, identity, insisting
 
         await asyncio.gather(pass_on(reader, back), pass_on(there, writer))
 
-    async with serving(answer, ssl=insisting) as url, serving(connect, ssl=insisting) as proxy:
-        async with cargo(url, proxy=proxy, ca_file=ca_file, **identity) as chats:
-            assert (await chats.create(b"{}")).uuid == UUID
+    async with (
+        serving(answer, ssl=insisting) as url,
+        serving(connect, ssl=insisting) as proxy,
+        cargo(url, proxy=proxy, ca_file=ca_file, **identity) as chats,
+    ):
+        assert (await chats.create(b"{}")).uuid == UUID
 
 
 async def test_a_key_that_is_not_the_certificates_is_a_fault_of_the_configuration(authority, identity, tmp_path):
