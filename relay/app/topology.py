@@ -38,11 +38,11 @@ class Topology:
         rights = {"configure": "^$", "write": _pattern(self.writes), "read": _pattern(self.reads)}
         words = ["rabbitmqadmin", "declare", "permission", f"vhost={self.vhost}", f"user={self.user}"]
         yield shlex.join([*words, *(f"{name}={pattern}" for name, pattern in rights.items())])
-        if self.reads:
-            yield "# For a queue that exists with a lower limit of deliveries, which cannot be changed but by a policy:"
-            limit = f'{{"delivery-limit": {PATIENT["x-delivery-limit"]}}}'
-            policy = ["declare", "policy", "name=relay", f"pattern={_pattern(self.reads)}", "apply-to=queues"]
-            yield "# " + shlex.join(["rabbitmqadmin", f"--vhost={self.vhost}", *policy, f"definition={limit}"])
+        yield "# RabbitMQ 4 drops a message after 20 deliveries, to consumers of results too; a policy lets it wait:"
+        queues = dict.fromkeys((*self.reads, *(entity.name for entity in self.entities if isinstance(entity, Queue))))
+        limit = f'{{"delivery-limit": {PATIENT["x-delivery-limit"]}}}'
+        policy = ["declare", "policy", "name=relay", f"pattern={_pattern(tuple(queues))}", "apply-to=queues"]
+        yield "# " + shlex.join(["rabbitmqadmin", f"--vhost={self.vhost}", *policy, f"definition={limit}"])
 
     def definitions(self) -> dict[str, Any]:
         """A file that RabbitMQ imports: `rabbitmqctl import_definitions`, or the management plugin."""

@@ -29,6 +29,7 @@ COMMANDS = [
     "sandbox",
     "migrate",
     "schema",
+    "topology",
     "health",
 ]
 

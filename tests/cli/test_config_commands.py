@@ -220,3 +220,44 @@ def test_migrate_prints_the_sql_for_a_databases_owner(relay, config, monkeypatch
     assert "CREATE TABLE dispatches (" in printed.stdout
     assert 'GRANT USAGE ON SCHEMA "relay" TO "app";' in printed.stdout
     assert relay("migrate", "--sql", "--pending", *args).exit_code == 2
+
+
+def test_asyncapi_is_of_the_configuration_or_of_the_defaults(relay, config):
+    config.write_text(CONFIG + 'broker: {url: "amqp://relay:hush@rabbit/crm"}\nresults: {exchange: told}\n')
+    told = relay("schema", "asyncapi")
+    assert json.loads(told.stdout)["servers"]["rabbitmq"]["host"] == "rabbit:5672"
+    assert "hush" not in told.stdout
+    config.unlink()
+    default = json.loads(relay("schema", "asyncapi").stdout)
+    assert default["channels"]["results"]["address"] == "relay.results"
+    config.write_text("cargo: {token: t, tokn: u}\n")
+    assert relay("schema", "asyncapi").exit_code == 1
+
+
+def test_topology_names_what_relay_needs_and_what_its_user_may(relay, config):
+    queue = (
+        '  bus: {type: amqp, queue: in, bind: {exchange: crm, routing_keys: ["a b"]}, event: {id: "{{ data.id }}"}}\n'
+    )
+    broker = 'broker: {url: "amqps://relay:hush@rabbit/crm%2Fnew"}\n'
+    config.write_text(broker + CONFIG.replace("sources:\n", "sources:\n" + queue))
+    printed = relay("topology")
+    lines = printed.stdout.splitlines()
+    assert "rabbitmqadmin --vhost=crm/new declare exchange name=relay.dead type=topic durable=true" in lines
+    assert "rabbitmqadmin --vhost=crm/new declare binding source=crm destination=in 'routing_key=a b'" in lines
+    assert "# Must be there already: exchange 'crm'" in lines
+    (rights,) = [line for line in lines if "declare permission" in line]
+    assert rights.endswith(r" user=relay 'configure=^$' 'write=^(relay\.results|relay\.dead)$' 'read=^(in)$'")
+    definitions = json.loads(relay("topology", "--json").stdout)
+    assert [queue["name"] for queue in definitions["queues"]] == ["relay.results", "relay.dead", "in"]
+    assert {each["vhost"] for kind in definitions.values() for each in kind} == {"crm/new"}
+    assert "hush" not in printed.stdout + printed.stderr
+
+
+def test_topology_without_a_broker_or_its_url(relay, config):
+    nothing = relay("topology")
+    assert nothing.exit_code == 1
+    assert "broker: there is none in this configuration" in nothing.stderr
+    config.write_text(CONFIG + "broker: {url: '${RABBITMQ_URL}'}\n")
+    unset = relay("topology")
+    assert "broker.url: the variable RABBITMQ_URL is not set" in unset.stderr
+    assert "virtual host /," in unset.stdout

@@ -199,4 +199,4 @@ def test_the_shown_java_names_what_the_others_do():
         assert word in java
         assert word in python
     assert java.count("{") == java.count("}")
-    assert java.index("keep(database, message") < java.index("basicAck")
+    assert java.index("insist(message.") < java.index("basicAck")
