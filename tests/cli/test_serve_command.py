@@ -52,8 +52,9 @@ def test_it_starts_answers_and_drains(start, relay, tmp_path):
 
 def test_a_port_in_use_is_one_plain_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
         config = tmp_path / "relay.yaml"
-        config.write_text(CONFIG.format(folder=tmp_path, hooks=taken.getsockname()[1]))
+        config.write_text(CONFIG.format(folder=tmp_path, hooks=port))
         done = subprocess.run(
             [sys.executable, "-m", "relay", "serve", "-c", config],
             capture_output=True,
@@ -62,7 +63,6 @@ def test_a_port_in_use_is_one_plain_line(tmp_path):
             timeout=30,
         )
     assert done.returncode == 2
-    port = taken.getsockname()[1]
     assert done.stderr.splitlines(keepends=True)[-1] == (
         f"relay: http.hooks: 127.0.0.1:{port} is in use already: "
         "stop what listens there, or give this key another port\n"

@@ -126,7 +126,7 @@ def test_every_configuration_key_is_in_its_table():
 
 def test_the_defaults_in_the_table_of_keys_are_the_program_s():
     reference = yaml.safe_load((ROOT / "config/reference.yaml").read_text())
-    for names, default, _ in rows("Configuration keys")[1:]:
+    for names, default, _ in (row for row in rows("Configuration keys")[1:] if len(row) == 3):
         found = re.findall(r"`((?:cargo|ledger|results|retry)\.\w+)`", names)
         shown = re.findall(r"`([^`]+)`", default)
         for name, value in zip(found, shown, strict=False):
