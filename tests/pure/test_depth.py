@@ -1,5 +1,6 @@
 """Depth is counted, so that every Python refuses the same."""
 
+import contextlib
 import json
 
 import pytest
@@ -47,10 +48,8 @@ def test_a_broken_text_is_too_deep_where_it_is_before_it_breaks(text):
 @given(TEXTS.map(lambda text: text * 40))
 def test_what_is_too_deep_to_read_is_never_let_through(text):
     """What goes on to the parser either parses to what is shallow, or breaks before it is deep."""
-    try:
+    with contextlib.suppress(ValueError):
         assert measure(load(text, 5)) <= 5
-    except ValueError:
-        pass
 
 
 def test_the_words_of_a_text_in_another_encoding_are_read_too():
