@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 RUN = [*PROJECT["dependencies"], *EXTRAS["fast"]]
 LOCKS = {"requirements.lock": RUN, "requirements-dev.lock": [*RUN, *EXTRAS["dev"]]}
+PYTHONS = [text.rpartition(" ")[2] for text in PROJECT["classifiers"] if "Python :: 3." in text]
 locks = pytest.mark.parametrize("lock", LOCKS)
 
 
@@ -40,6 +41,51 @@ def test_what_the_project_asks_for_is_pinned_as_it_asks(lock):
 def test_tests_run_with_the_versions_that_the_image_has():
     dev = read_pins("requirements-dev.lock")
     assert {name: dev.get(name) for name in read_pins("requirements.lock")} == read_pins("requirements.lock")
+
+
+def test_the_pythons_that_are_promised_are_those_it_may_be_installed_on():
+    allowed = Requirement(f"relay{PROJECT['requires-python']}").specifier
+    assert PYTHONS == ["3.11", "3.12", "3.13", "3.14"]
+    assert [minor for minor in range(15) if f"3.{minor}.0" in allowed] == [11, 12, 13, 14]
+    image = re.search(r"^ARG PYTHON=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert image[1] == PYTHONS[-1], "the image is on the newest"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@locks
+def test_a_lock_is_complete_on_every_python(lock, python):
+    """What each package asks for there, by the metadata of those that are installed here, is pinned, and as it asks."""
+    here = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
+    pins = {}
+    for line in re.findall(r"^[A-Za-z0-9].*==[^\\]+", (ROOT / lock).read_text(), re.MULTILINE):
+        pin = Requirement(line)
+        if pin.marker is None or pin.marker.evaluate(here):
+            assert pins.setdefault(canonicalize_name(pin.name), pin) is pin, f"{pin.name} is pinned twice for {python}"
+    pending = [wanted for wanted in map(Requirement, LOCKS[lock]) if _applies(wanted, here, {""})]
+    seen = set()
+    while pending:
+        wanted = pending.pop()
+        name = canonicalize_name(wanted.name)
+        assert name in pins, f"{lock} has no {wanted} for Python {python}: run make lock"
+        version = next(iter(pins[name].specifier)).version
+        assert wanted.specifier.contains(version, prereleases=True), f"{lock} has {name} {version}, not {wanted}"
+        extras = frozenset(wanted.extras)
+        if (name, extras) not in seen:
+            seen.add((name, extras))
+            pending += [each for each in _asks(name) if _applies(each, here, extras | {""})]
+    assert {"attrs", "greenlet"} <= {name for name, _ in seen}, "it followed what packages ask for, and their extras"
+
+
+def _asks(name):
+    """What an installed package asks for; nothing of one that only another Python needs."""
+    try:
+        return [Requirement(text) for text in requires(name) or []]
+    except PackageNotFoundError:
+        return []
+
+
+def _applies(wanted, here, extras):
+    return wanted.marker is None or any(wanted.marker.evaluate(here | {"extra": extra}) for extra in extras)
 
 
 @locks
