@@ -197,7 +197,8 @@ class Consumer:
             await session.stopped.wait()
             if self._pressure.on:
                 await self._hold(session)
-        if not self._wanted.is_set():
+        if not self._wanted.is_set() and not self._pressure.on:
+            # A pause: what was prefetched is finished, or held if that is not possible just now.
             await session.cancel()
             await self._until(session.finish(), self._wanted)
             await self._hold(session)

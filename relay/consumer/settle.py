@@ -92,6 +92,7 @@ class Settler:
         except (Refused, Overloaded, Unavailable) as fault:
             return self._press(fault)
         self._metrics.rejections.labels(self._source.name, reason).inc()
+        self._pressure.calm()
         return True
 
     def _tell(self, delivery: Delivery, reason: str, error: str) -> None:
