@@ -195,7 +195,9 @@ class Door:
     def _request(self, hook: Hook, http: web.BaseRequest, body: bytes) -> Request:
         url = find_url(http, self._public_url, self._trusted)
         headers = Headers(http.headers)
-        return Request(http.method, url, headers, body, self._clock(), self._most, hook.scheme.lists, hook.scheme.bodies)
+        return Request(
+            http.method, url, headers, body, self._clock(), self._most, hook.scheme.lists, hook.scheme.bodies
+        )
 
     async def _refuse(self, hook: Hook, http: web.BaseRequest, body: bytes, error: Rejected) -> web.Response:
         remote = find_remote(http, self._trusted)

@@ -34,9 +34,7 @@ class _Found:
     content_type: str | None = None
 
 
-def decode(
-    hook: Hook, scheme: Scheme, request: Request, *, ids: Ids, evidence: Evidence = NOTHING
-) -> list[Event]:
+def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids, evidence: Evidence = NOTHING) -> list[Event]:
     """The events of one verified request: several for a batch, none for a batch that is empty. `evidence` is what its
     verification gave.
 
@@ -56,7 +54,7 @@ def decode(
             raise Rejected(str(error), status=400, reason=error.reason, hint="the sender's body is malformed") from None
         kept = _Found(scheme.identify(request, None), None, request.body)
         event = replace(_event(hook, scheme, request, kept, content_type, ids()), unreadable=str(error))
-        return [replace(event, external_id=evidence.id or event.external_id, repeat=scheme.repeat(evidence, None, 0))]
+        return [replace(event, external_id=evidence.id or event.external_id, repeat=scheme.repeat(evidence, 0))]
 
 
 def _told(hook: Hook, scheme: Scheme, evidence: Evidence, found: _Found, event: Event, at: int) -> Event:
@@ -70,7 +68,8 @@ def _told(hook: Hook, scheme: Scheme, evidence: Evidence, found: _Found, event: 
         signed = evidence.covers[-1:] == (True,) and not hook.loose if "id" in hook.event else signed
     if evidence.signed is None or (signed and event.external_id is not None and "any" not in scheme.bodies):
         return event
-    return replace(event, repeat=scheme.repeat(evidence, event.type, at))
+    twins = "id" not in hook.event and scheme.has_twins(event.type)
+    return replace(event, repeat=scheme.repeat(evidence, at), twins=twins)
 
 
 def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:

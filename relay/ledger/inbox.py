@@ -50,7 +50,8 @@ class Prepared:
     """An entry as it is written, made before it shares a commit, so that what cannot be encoded fails alone.
 
     `key` is its identity, `second` another one (`Event.repeat`): with either known, it is. Without an id the second
-    stands in for the first. `first` says that it is new without a look at what is remembered: it has neither, and no
+    stands in for the first. Where it may have `twins`, it is known by the second and its type, and the second is
+    remembered for others. `first` says that it is new without a look at what is remembered: it has neither, and no
     broker says that it may have come before.
     """
 
@@ -70,14 +71,17 @@ def prepare(entry: Entry) -> Prepared:
     if event.repeat is None:
         first = event.external_id is None and not event.redelivered
         return Prepared(entry, event, identity(event), None, first, headers, _data(event))
-    second = _repeat(event.source, event.repeat)
+    second = _signed(event.source, event.repeat, "")
+    if event.twins:
+        key = _signed(event.source, event.repeat, event.type or "")
+        return Prepared(entry, event, key, second, False, headers, _data(event))
     if event.external_id is None:
         return Prepared(entry, event, second, None, False, headers, _data(event))
     return Prepared(entry, event, identity(event), second, False, headers, _data(event))
 
 
-def _repeat(source: str, repeat: bytes) -> bytes:
-    return sha256(f"signed {len(source)} {source} {repeat.hex()}".encode("utf-8", "surrogatepass")).digest()
+def _signed(source: str, repeat: bytes, kind: str) -> bytes:
+    return sha256(f"signed {len(source)} {source} {repeat.hex()} {kind}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _data(event: Event) -> str | None:
@@ -143,7 +147,7 @@ def _keys(one: Prepared) -> tuple[bytes, ...]:
 def _first(one: Prepared, known: Mapping[bytes, Found]) -> Found | None:
     """The row of what an entry repeats; it says so where only what was signed is known, and not the id."""
     row = known.get(one.key)
-    if row is None and one.second is not None and (signed := known.get(one.second)) is not None:
+    if row is None and one.second is not None and not one.event.twins and (signed := known.get(one.second)) is not None:
         return {**signed, "repeated": True}
     return row
 

@@ -20,7 +20,8 @@ class Event:
     (for CloudEvents its `data`); None and `unreadable` set (why) when the body could not be parsed.
     `redelivered` is the broker's flag: the message may have been delivered before. `verbatim` says that `data` is just
     what `raw` parses to as UTF-8 JSON, so that it need not be kept twice. `repeat` is a second identity (a SHA-256),
-    of what the sender signed: where it does not sign the id, the same under another id is the same event.
+    of what the sender signed: where it does not sign the id, the same under another id is the same event; with `twins`
+    it is another one under another type.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Event:
     unreadable: str | None = None
     verbatim: bool = False
     repeat: bytes | None = None
+    twins: bool = False
 
     def about(self) -> About:
         return About(

@@ -39,7 +39,7 @@ class Inbox(Protocol):
         a duplicate once the first is committed; so is a later entry of the same delivery. An event without an
         external id is a duplicate only if `redelivered` and the same source had the same digest in the last hour.
         An event with a `repeat` that the same source had before is a duplicate of that one, whatever its id; its id is
-        then not remembered.
+        then not remembered. With `twins` it is one only of an event of its own type.
         Raises `Refused` when the database cannot hold this delivery; others in the same commit are not touched.
         """
         ...

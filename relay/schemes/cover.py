@@ -33,7 +33,9 @@ def _signed(form: Signature | Jwt) -> frozenset[str]:
 def _names(text: str) -> frozenset[str]:
     """The names in a phrase, without what goes through a filter that any text could pass."""
     found = [[part.strip() for part in name.split("|")] for name in phrase.names(text)]
-    return frozenset(name.removesuffix("?").replace("'", '"').lower() for name, *chain in found if not _WEAK & set(chain))
+    return frozenset(
+        name.removesuffix("?").replace("'", '"').lower() for name, *chain in found if not _WEAK & set(chain)
+    )
 
 
 def _is_in(name: str, signed: frozenset[str]) -> bool:

@@ -183,14 +183,17 @@ class Scheme:
         """What the sender says of one event, from the headers and the parsed item; never raises."""
         return self._places.identify(request, item)
 
-    def repeat(self, evidence: Evidence, type: str | None, at: int) -> bytes | None:  # noqa: A002 - the word of the wire
-        """By what an event is known again that comes once more under another id: the SHA-256 of what was signed, of
-        its place `at` in the request, and where events of several types may have one body, of its type. None where
-        nothing is signed, or a sender has the same body for several events."""
+    def repeat(self, evidence: Evidence, at: int) -> bytes | None:
+        """By what the event at place `at` of a request is known again when it comes once more under another id: the
+        SHA-256 of what was signed and the place. None where nothing is signed, or a sender has the same body for
+        several events."""
         if evidence.signed is None or self.replay == "allow":
             return None
-        kind = type if self.replay == "type" and type and self._twins.fullmatch(type) else ""
-        return hashlib.sha256(b"%d %b %b" % (at, evidence.signed, kind.encode("utf-8", "surrogatepass"))).digest()
+        return hashlib.sha256(b"%d %b" % (at, evidence.signed)).digest()
+
+    def has_twins(self, type: str | None) -> bool:  # noqa: A002 - the word of the wire
+        """Whether an event of another type may have the very body that one of this type has."""
+        return self.replay == "type" and type is not None and self._twins.fullmatch(type) is not None
 
     def reply(self, request: Request) -> Reply | None:
         """The answer that the vendor wants once its events are kept; None where ours will do."""

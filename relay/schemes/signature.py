@@ -79,9 +79,9 @@ class Signed:
                 raise refuse(
                     f"{name} is not what it must be", "signed_part_wrong", f"{name} is missing or does not fit"
                 )
-        name = self._id(phrase.Scope(request, options=self._options)) if self._id else None
         signed = hashlib.sha256(messages[0]).digest() if self._each is None else None
-        return Evidence(signed, name, self._covers)
+        told = self._id(phrase.Scope(request, options=self._options)) if self._id else None
+        return Evidence(signed, told, self._covers)
 
     def sign(self, request: Request, private: str | None) -> Request:
         """As `Proof.sign` says."""

@@ -108,8 +108,8 @@ class Proof(Protocol):
         ...
 
     def verify(self, request: Request) -> Evidence:
-        """Return when the request is the sender's, with what that is worth. Raises `Rejected` (401) with a stable reason and a hint, and
-        `NeedsCertificate`."""
+        """Return when the request is the sender's, with what that is worth. Raises `Rejected` (401) with a stable
+        reason and a hint, and `NeedsCertificate`."""
         ...
 
     def sign(self, request: Request, private: str | None) -> Request:

@@ -297,3 +297,27 @@ async def test_the_very_same_event_after_a_lost_answer_is_known_by_both_its_iden
     clock.now += 5
     [receipt] = await ledger.accept([entry])
     assert (receipt.id, receipt.status, receipt.repeated) == (entry.event.id, EventStatus.DUPLICATE, False)
+
+
+def twin(name, kind, **rest):
+    entry = make_entry(name, repeat=SIGNED, twins=True, **rest)
+    return replace(entry, event=replace(entry.event, type=kind))
+
+
+async def test_twins_have_one_body_under_two_types_and_each_comes_once(ledger):
+    created, updated = twin("a", "orders/create"), twin("b", "orders/updated")
+    receipts = [(await ledger.accept([one]))[0] for one in (created, updated)]
+    assert [one.status for one in receipts] == [EventStatus.ACCEPTED, EventStatus.ACCEPTED]
+    [again] = await ledger.accept([twin("c", "orders/updated")])
+    assert (again.status, again.id) == (EventStatus.DUPLICATE, updated.event.id)
+    [foreign] = await ledger.accept([make_entry("d", repeat=SIGNED)])
+    assert (foreign.status, foreign.id, foreign.repeated) == (EventStatus.DUPLICATE, created.event.id, True)
+
+
+async def test_twins_of_one_commit_are_told_apart(ledger):
+    entries = [twin("a", "orders/create"), twin("b", "orders/updated"), twin("c", "orders/create")]
+    receipts = await ledger.accept(entries)
+    first, second, _ = (one.event.id for one in entries)
+    assert [one.id for one in receipts] == [first, second, first]
+    [foreign] = await ledger.accept([make_entry("d", repeat=SIGNED)])
+    assert foreign.id == first
