@@ -62,7 +62,8 @@ def _told(hook: Hook, scheme: Scheme, evidence: Evidence, found: _Found, event: 
     be told by what was signed as well: sent again under another id it is the same."""
     if evidence.id is not None:
         event = replace(event, external_id=clean(evidence.id))
-    signed = evidence.id is not None or bool(evidence.covers and evidence.covers[found.identity.place])
+    # A header in front of where the id stands could be put there, or be taken away, by whoever sends it again.
+    signed = evidence.id is not None or all(evidence.covers[: found.identity.place + 1])
     if hook.event:
         event = _apply(hook, event)
         signed = evidence.covers[-1:] == (True,) and not hook.loose if "id" in hook.event else signed

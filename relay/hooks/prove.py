@@ -5,7 +5,8 @@ from relay.schemes import Evidence, NeedsCertificate, Request, Scheme
 
 
 async def prove(scheme: Scheme, request: Request, fetch: Fetch) -> Evidence:
-    """Return when the request is the sender's, with what that is worth. Raises `Rejected`, and `Retryable` when a certificate cannot be had."""
+    """Return when the request is the sender's, with what that is worth. Raises `Rejected`, and `Retryable` when a
+    certificate cannot be had."""
     try:
         return scheme.verify(request)
     except NeedsCertificate as needed:

@@ -1,7 +1,9 @@
 """Certificates judged as far as they can be without a look elsewhere: their name, their dates, and whoever issued them
 where that came along."""
 
+import contextlib
 import ssl
+import warnings
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -11,6 +13,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
 _LONGEST: Final = 8
@@ -39,8 +42,14 @@ def require_sound(pem: bytes, subject: Pattern[str], now: int, roots: Sequence[x
 
 @cache
 def authorities() -> tuple[x509.Certificate, ...]:
-    """Whom this machine believes."""
-    return tuple(x509.load_der_x509_certificate(der) for der in ssl.create_default_context().get_ca_certs(True))
+    """Whom this machine believes; some old ones are not quite what RFC 5280 wants, which is theirs to mend."""
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        for der in ssl.create_default_context().get_ca_certs(binary_form=True):
+            with contextlib.suppress(ValueError):
+                found.append(x509.load_der_x509_certificate(der))
+    return tuple(found)
 
 
 def _names(certificate: x509.Certificate) -> Iterable[str]:

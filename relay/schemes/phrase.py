@@ -13,8 +13,8 @@ stands, and what a handshake is answered.
 | `data.order.id` | a value in the parsed body, in a batch in the item; numbers count into lists |
 | `envelope.id` | a value in the whole body of a batch |
 | `options.webhook_id` | what the operator set |
-| `headers_named["x-names x-time"]` | `name:value` of each header that the first one names, joined by `;`; the list must |
-| | name itself and the others that stand here, and each must be there once (Contentful) |
+| `headers_named["x-names x-at"]` | `name:value` of each header that the first one names, joined by `;` (Contentful); |
+| | the list must name itself and the others that stand here, and each must be there once |
 | `key["edit reply"]` | the first of these keys that the item has: the key itself (Telegram) |
 | `pairs["A* B C?"]` | of each of these keys of the body: key, line break, value, line break (SNS); with `?` it may be |
 | | missing, with `*` its value may have line breaks |
@@ -63,6 +63,7 @@ _SLOT: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _KEYED: Final = re.compile(r"""(headers|query|headers_named|pairs|key)\[\s*(["'])(.+?)\2\s*\]""")
 _PATH: Final = re.compile(r"(data|envelope|options)((?:\.[A-Za-z0-9_:@#-]+)+)")
 _STARRED: Final = re.compile(r"data((?:\.(?:\*|[A-Za-z0-9_:@#-]+))+)")
+_BREAK: Final = re.compile(r"[\r\n]")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -264,7 +265,7 @@ def _pairs(keys: str) -> Piece:
             value = data.get(key)
             if value is None and optional:
                 continue
-            if not isinstance(value, str) or (not multiline and len(value.splitlines()) > 1):
+            if not isinstance(value, str) or (not multiline and _BREAK.search(value)):
                 return None
             lines.append(f"{key}\n{value}\n")
         return "".join(lines).encode("utf-8", "surrogatepass")

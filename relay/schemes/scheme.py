@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from relay.errors import Rejected
 from relay.schemes import form, phrase
-from relay.schemes.entry import Replay, Vendor
+from relay.schemes.entry import Body, Replay, Vendor
 from relay.schemes.fields import Places, remove
 from relay.schemes.greeting import Greeter, Greeting, Replier, Reply
 from relay.schemes.jwt import Token as Jwt
@@ -62,7 +62,6 @@ class Scheme:
         self.name = name
         self.vendor = vendor
         self.replay = replay
-        self.bodies = vendor.bodies
         self._twins = re.compile(vendor.twins)
         self._proofs = tuple(proofs)
         self._options = options
@@ -73,6 +72,7 @@ class Scheme:
         self._cut = [path.split(".")[1:] for path in (*vendor.cut, *cut)]
         self.lists = vendor.lists | lists
         self.cloud = self._cloud() if cloudevents else Cloud.NO
+        self.bodies: tuple[Body, ...] = ("json",) if self.cloud is Cloud.BODY else vendor.bodies
         self.methods = {"POST"} | {greeter.form.method for greeter in self._greeters}
         hidden = frozenset(name.lower() for name in vendor.hide)
         self.secret_headers = hidden.union(*(proof.secret_headers for proof in self._proofs))
@@ -89,7 +89,7 @@ class Scheme:
 
     def _cloud(self) -> "Cloud":
         """Attributes in headers count where a token proves all of a request alike, or where they are signed."""
-        if all(CLOUD_HEADERS <= getattr(proof, "named", frozenset()) for proof in self._proofs if self.signs):
+        if not self.signs or all(getattr(proof, "named", frozenset()) >= CLOUD_HEADERS for proof in self._proofs):
             return Cloud.HEADERS
         return Cloud.BODY
 

@@ -48,9 +48,8 @@ class Trust:
     def _is_vendors(self, url: str) -> bool:
         """An https address that is just host and path: no user, port, parameter, query or fragment."""
         host, slash, path = url.removeprefix("https://").partition("/")
-        return url.startswith("https://") and bool(
-            self._host.fullmatch(host) and self._path.fullmatch(f"{slash}{path}")
-        )
+        ours = self._host.fullmatch(host) and self._path.fullmatch(f"{slash}{path}")
+        return url.startswith("https://") and ours is not None
 
     def keep(self, url: str, pem: bytes, now: int) -> None:
         """A certificate that was fetched; `now` is milliseconds since the epoch. Raises `Rejected` when it is none, or
@@ -58,9 +57,8 @@ class Trust:
         try:
             require_sound(pem, self._subject, now, authorities())
         except ValueError as error:
-            raise refuse(
-                "what is at the certificate's address cannot be used", "certificate_wrong", str(error)
-            ) from None
+            told = "what is at the certificate's address is no certificate of the vendor's"
+            raise refuse(told, "certificate_wrong", str(error)) from None
         self._known[url] = (pem, now)
         while len(self._known) > _MOST:
             self._known.popitem(last=False)
