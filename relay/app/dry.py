@@ -48,8 +48,8 @@ def _read(
     source = settings.sources[name]
     if isinstance(source, WebhookSource):
         hook = make_hook(name, source, settings.vars)
-        most, lists = settings.http.max_body, hook.scheme.lists
-        request = Request("POST", f"/hooks/{name}", Headers.of(headers), body, now, most=most, lists=lists)
+        most, made = settings.http.max_body, hook.scheme
+        request = Request("POST", f"/hooks/{name}", Headers.of(headers), body, now, most, made.lists, made.bodies)
         return decode_request(hook, hook.scheme.of(request), request, ids=ids)
     return [decode_message(_delivery(headers, body), make_input(name, source, settings.vars), id=ids(), now=now)]
 

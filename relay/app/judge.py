@@ -36,11 +36,11 @@ class Court:
         return judge
 
     async def _read(self, hook: Hook, kept: Kept, at: int) -> list[Event]:
-        lists = hook.scheme.lists
-        request = Request(kept.method, kept.url, Headers.of(kept.headers), kept.body, at, most=self.most, lists=lists)
+        made, headers = hook.scheme, Headers.of(kept.headers)
+        request = Request(kept.method, kept.url, headers, kept.body, at, self.most, made.lists, made.bodies)
         scheme = hook.scheme.of(request)
-        await prove(scheme, request, self.fetch)
-        events = decode(hook, scheme, request, ids=self.ids)
+        evidence = await prove(scheme, request, self.fetch)
+        events = decode(hook, scheme, request, ids=self.ids, evidence=evidence)
         return [_name(event, at, place) for place, event in enumerate(events)]
 
 

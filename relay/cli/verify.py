@@ -59,7 +59,9 @@ def verify(
         raise RelayError(f"scheme {scheme}: {fault.key}: {fault.message}") from None
     headers = schemes.Headers(read_header_lines(header))
     now = int((time.time() if at is None else at) * 1_000)
-    request = schemes.Request(method.upper(), url, headers, read_payload(file), now, lists=made.lists)
+    request = schemes.Request(
+        method.upper(), url, headers, read_payload(file), now, lists=made.lists, bodies=made.bodies
+    )
     verdict = _judge(spec, made.of(request), request, aged=at is not None)
     if as_json:
         print_json(verdict)

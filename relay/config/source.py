@@ -83,6 +83,13 @@ class WebhookSource(Block):
     """The XML elements that are lists however many there are."""
     cut: Texts | None = default(None)
     """Paths of credentials in the body, taken out before it is kept, as data.session.token."""
+    cloudevents: Flag | None = default(None)
+    """Whether CloudEvents are read, where that is not the scheme's own way."""
+    replay: Literal["refuse", "type", "allow"] | None = default(None)
+    """What the very same signed body under another id is: refuse (a duplicate), type (another event if its type is
+    another), allow (another event); left out: as the sender's entry has it."""
+    batch: Flag | None = default(None)
+    """segment: whether lists are taken, of which only the first item is signed."""
     keep_rejected: Duration | None = default(None)
     """How long bodies of refused requests are kept for `relay readmit`; left out: not at all."""
 

@@ -16,7 +16,7 @@ from relay.hooks.prove import prove
 from relay.hooks.quiet import QuietServer
 from relay.hooks.refusals import UNKNOWN, Refusals
 from relay.model import Ids, Rejection
-from relay.schemes import Greeting, Headers, Request, Scheme
+from relay.schemes import NOTHING, Greeting, Headers, Request, Scheme
 from relay.telemetry import Metrics, get_log
 
 log = get_log()
@@ -167,14 +167,14 @@ class Door:
     async def _take(self, hook: Hook, request: Request) -> web.Response:
         """Greeted, or verified, parsed and committed."""
         scheme = hook.scheme.of(request)
-        greeting = scheme.greet(request, proved=False)
+        greeting, evidence = scheme.greet(request, proved=False), NOTHING
         if greeting is None:
-            await prove(scheme, request, self._fetch)
+            evidence = await prove(scheme, request, self._fetch)
             greeting = scheme.greet(request, proved=True)
         if greeting is not None:
             return await self._greet(hook, greeting)
         _require_post(request)
-        events = decode(hook, scheme, request, ids=self._ids)
+        events = decode(hook, scheme, request, ids=self._ids, evidence=evidence)
         receipts = await self._intake.accept(events) if events else []
         said = scheme.reply(request)
         return answer(receipts) if said is None else reply(said)
@@ -195,7 +195,9 @@ class Door:
     def _request(self, hook: Hook, http: web.BaseRequest, body: bytes) -> Request:
         url = find_url(http, self._public_url, self._trusted)
         headers = Headers(http.headers)
-        return Request(http.method, url, headers, body, self._clock(), self._most, hook.scheme.lists)
+        return Request(
+            http.method, url, headers, body, self._clock(), self._most, hook.scheme.lists, hook.scheme.bodies
+        )
 
     async def _refuse(self, hook: Hook, http: web.BaseRequest, body: bytes, error: Rejected) -> web.Response:
         remote = find_remote(http, self._trusted)

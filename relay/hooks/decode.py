@@ -11,12 +11,12 @@ from relay.hooks.hook import Hook
 from relay.hooks.kept import clean, keep
 from relay.model import Event, Ids, frozen
 from relay.rules import scope_of
-from relay.schemes import Identity, Request, Scheme, moment
+from relay.schemes import NOTHING, Cloud, Evidence, Identity, Request, Scheme, moment
 from relay.schemes.cloudevents import CloudEvent, decode_binary, decode_structured, http_attributes
 from relay.schemes.document import Unreadable
 from relay.schemes.inflate import inflate
 from relay.schemes.phrase import text_of
-from relay.schemes.reading import Form
+from relay.schemes.reading import Form, Reading
 from relay.telemetry import child_of
 
 _LARGEST_BATCH: Final = 1_000
@@ -34,8 +34,9 @@ class _Found:
     content_type: str | None = None
 
 
-def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids) -> list[Event]:
-    """The events of one verified request: several for a batch, none for a batch that is empty.
+def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids, evidence: Evidence = NOTHING) -> list[Event]:
+    """The events of one verified request: several for a batch, none for a batch that is empty. `evidence` is what its
+    verification gave.
 
     What is signed but cannot be read becomes one event with `unreadable` set and the bytes as they came. Raises
     `Rejected`: 400 for what cannot be read where the scheme proves nothing and for a bad item of a batch, 413 when
@@ -44,22 +45,42 @@ def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids) -> list[Ev
     content_type = clean(request.headers.first("content-type") or "")
     try:
         found = _find(scheme, request, content_type)
-        events = [_event(hook, scheme, request, one, content_type, ids()) for one in found]
-        return [_apply(hook, event) for event in events] if hook.event else events
+        return [
+            _told(hook, scheme, evidence, one, _event(hook, scheme, request, one, content_type, ids()), at)
+            for at, one in enumerate(found)
+        ]
     except Unreadable as error:
         if not scheme.proves:
             raise Rejected(str(error), status=400, reason=error.reason, hint="the sender's body is malformed") from None
         kept = _Found(scheme.identify(request, None), None, request.body)
-        return [replace(_event(hook, scheme, request, kept, content_type, ids()), unreadable=str(error))]
+        event = replace(_event(hook, scheme, request, kept, content_type, ids()), unreadable=str(error))
+        return [replace(event, external_id=evidence.id or event.external_id, repeat=scheme.repeat(evidence, 0))]
+
+
+def _told(hook: Hook, scheme: Scheme, evidence: Evidence, found: _Found, event: Event, at: int) -> Event:
+    """The event with the id that its proof signs and what the operator's templates say. One whose id nothing signs can
+    be told by what was signed as well: sent again under another id it is the same."""
+    if evidence.id is not None:
+        event = replace(event, external_id=clean(evidence.id))
+    # A header in front of where the id stands could be put there, or be taken away, by whoever sends it again.
+    signed = evidence.id is not None or all(evidence.covers[: found.identity.place + 1])
+    if hook.event:
+        event = _apply(hook, event)
+        signed = evidence.covers[-1:] == (True,) and not hook.loose if "id" in hook.event else signed
+    if evidence.signed is None or (signed and event.external_id is not None and "any" not in scheme.bodies):
+        return event
+    twins = "id" not in hook.event and scheme.has_twins(event.type)
+    return replace(event, repeat=scheme.repeat(evidence, at), twins=twins)
 
 
 def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:
-    if "ce-specversion" in request.headers:
+    if scheme.cloud is Cloud.HEADERS and "ce-specversion" in request.headers:
         return [_binary(scheme, request, content_type)]
     reading = scheme.read(request)
-    if reading.form is Form.CLOUDS:
+    form = _cloud_form(scheme, reading)
+    if form is Form.CLOUDS:
         return _batch(_require_batch(reading.data), lambda item: _structured(scheme, item, _dump(item)))
-    if reading.form is Form.CLOUD:
+    if form is Form.CLOUD:
         return [_structured(scheme, reading.data, reading.raw)]
     data, cut = scheme.clean(reading.data)
     try:
@@ -71,6 +92,19 @@ def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:
     if cut:
         return [_whole(scheme, request, data)]
     return [_Found(scheme.identify(request, data), data, reading.raw, verbatim=reading.verbatim)]
+
+
+def _cloud_form(scheme: Scheme, reading: Reading) -> Form | None:
+    """Whether a body is a CloudEvent or a batch of them: its content type says so where that is proved as well as the
+    body, else the body itself."""
+    if scheme.cloud is Cloud.HEADERS:
+        return reading.form
+    if scheme.cloud is Cloud.NO or not reading.data:
+        return None
+    items = reading.data if isinstance(reading.data, list) else [reading.data]
+    if not all(isinstance(item, dict) and "specversion" in item for item in items):
+        return None
+    return Form.CLOUDS if items is reading.data else Form.CLOUD
 
 
 def _item(scheme: Scheme, request: Request, item: Any) -> _Found:

@@ -25,6 +25,11 @@ class Hook:
     vars: Mapping[str, Any] = field(default_factory=dict)
     keep_rejected: int | None = None
 
+    @property
+    def loose(self) -> bool:
+        """Whether the operator's id of an event may come from a header."""
+        return "id" in self.event and "headers" in self.event["id"].text
+
 
 class Intake(Protocol):
     """Commits what came in."""

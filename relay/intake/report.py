@@ -46,6 +46,9 @@ class Reports:
                 info(_LINES[status], rules=[rule for _, rule in receipt.dispatches], **line)
             else:
                 log.warning("event.unreadable", reason=event.unreadable, **line)
+            if receipt.repeated:
+                what = "what was signed before came under another id: sent again by hand, or by whoever saw the request"
+                log.warning("event.repeated", what=what, **line)
             if receipt.conflict:
                 log.warning("event.conflict", what="the same id came with another body; the first one counts", **line)
             if in_detail or entry.results:

@@ -1,15 +1,15 @@
 """What comes in: identities are remembered, the new is kept, the known is answered with what it was the first time."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from itertools import islice
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Final
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from relay.depth import OWN, TooDeep, value_exceeds
 from relay.ledger import outbox
@@ -23,6 +23,8 @@ REDELIVERY: Final = 3_600_000
 """Milliseconds for which a content without an id is known."""
 
 Delivery = Sequence["Prepared"]
+Pairs = Sequence[tuple[bytes, "Prepared"]]
+"""Entries by their keys, of which one may have two."""
 
 _SEEN: Final = select(seen.c.key, seen.c.event_id, seen.c.digest, seen.c.expires_at).where(
     seen.c.key.in_(bindparam("keys", expanding=True))
@@ -40,6 +42,7 @@ _WORK: Final = insert(work)
 
 _by_id: Final = attrgetter("id")
 _by_key: Final = attrgetter("key")
+_by_first: Final = itemgetter(0)
 _by_event: Final = attrgetter("event.id")
 
 
@@ -47,13 +50,16 @@ _by_event: Final = attrgetter("event.id")
 class Prepared:
     """An entry as it is written, made before it shares a commit, so that what cannot be encoded fails alone.
 
-    `key` is its identity. `first` says that it is new without a look at what is remembered: it has no id, and no
+    `key` is its identity, `second` another one (`Event.repeat`): with either known, it is. Without an id the second
+    stands in for the first. Where it may have `twins`, it is known by the second and its type, and the second is
+    remembered for others. `first` says that it is new without a look at what is remembered: it has neither, and no
     broker says that it may have come before.
     """
 
     entry: Entry
     event: Event
     key: bytes
+    second: bytes | None
     first: bool
     headers: str
     data: str | None
@@ -62,8 +68,21 @@ class Prepared:
 def prepare(entry: Entry) -> Prepared:
     """Raises ValueError when the event cannot be written as JSON."""
     event = entry.event
-    first = event.external_id is None and not event.redelivered
-    return Prepared(entry, event, identity(event), first, to_json(dict(event.headers)).decode(), _data(event))
+    headers = to_json(dict(event.headers)).decode()
+    if event.repeat is None:
+        first = event.external_id is None and not event.redelivered
+        return Prepared(entry, event, identity(event), None, first, headers, _data(event))
+    second = _signed(event.source, event.repeat, "")
+    if event.twins:
+        key = _signed(event.source, event.repeat, event.type or "")
+        return Prepared(entry, event, key, second, False, headers, _data(event))
+    if event.external_id is None:
+        return Prepared(entry, event, second, None, False, headers, _data(event))
+    return Prepared(entry, event, identity(event), second, False, headers, _data(event))
+
+
+def _signed(source: str, repeat: bytes, kind: str) -> bytes:
+    return sha256(f"signed {len(source)} {source} {repeat.hex()} {kind}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _data(event: Event) -> str | None:
@@ -98,9 +117,10 @@ def known(conn: Connection, now: int, *, delivery: Delivery) -> list[Receipt] | 
     """The receipts of a delivery of which nothing is new, else None."""
     if any(one.first for one in delivery):
         return None
-    found = _look_up(conn, [one.key for one in delivery])
-    firsts = [found.get(one.key) for one in delivery]
-    if not all(first is not None and first["expires_at"] > now for first in firsts):
+    found = _look_up(conn, [key for one in delivery for key in _keys(one)])
+    live = {key: row for key, row in found.items() if row["expires_at"] > now}
+    firsts = [_first(one, live) for one in delivery]
+    if None in firsts:
         return None
     return list(_receipts(conn, delivery, firsts))
 
@@ -111,42 +131,82 @@ def _remember(conn: Connection, now: int, batch: Delivery, terms: Terms) -> list
     Whoever inserts first wins, also among replicas: the insert waits for one that is under way, then the row tells.
     Keys go in order, so that two replicas never wait for each other.
     """
-    ordered = sorted(batch, key=_by_key)
-    _overwrite(conn, now, [one for one in ordered if one.first])
-    asked = [one for one in ordered if not one.first]
-    if _put_new(conn, now, asked, terms) == len(asked):
+    _overwrite(conn, now, sorted((one for one in batch if one.first), key=_by_key))
+    asked = [one for one in batch if not one.first]
+    pairs = sorted([(key, one) for one in asked for key in _keys(one)], key=_by_first)
+    if _put_new(conn, now, pairs, terms) == len(pairs):
         return [None] * len(batch)
-    found = _look_up(conn, [one.key for one in asked])
-    return [None if one.first else _unless_mine(one, found[one.key], now, terms) for one in batch]
+    found = _look_up(conn, [key for key, _ in pairs])
+    mine = {(one.event.id, _expiry(one, now, terms)) for one in asked}
+    put = {key: row for key, row in found.items() if (row["event_id"], row["expires_at"]) in mine}
+    known = {key: row for key, row in found.items() if key not in put}
+    firsts = [None if one.first else _judge(one, known) for one in batch]
+    _settle(conn, put, known)
+    return firsts
+
+
+def _keys(one: Prepared) -> tuple[bytes, ...]:
+    return (one.key,) if one.second is None else (one.key, one.second)
+
+
+def _first(one: Prepared, known: Mapping[bytes, Found]) -> Found | None:
+    """The row of what an entry repeats; it says so where only what was signed is known, and not the id."""
+    row = known.get(one.key)
+    if row is None and one.second is not None and not one.event.twins and (signed := known.get(one.second)) is not None:
+        return {**signed, "repeated": True}
+    return row
+
+
+def _judge(one: Prepared, known: dict[bytes, Found]) -> Found | None:
+    """The same, and `known` then has what those behind it in the batch may repeat.
+
+    A new id under which something known came again is not remembered, since it is whatever its sender likes: it
+    belongs to whoever brings something new under it. What is new under a known id is.
+    """
+    first = _first(one, known)
+    if first is None or one.key in known:
+        row: Found = first or {"event_id": one.event.id, "digest": one.event.digest}
+        for key in _keys(one):
+            known.setdefault(key, row)
+    return first
+
+
+def _settle(conn: Connection, put: Mapping[bytes, Found], known: Mapping[bytes, Found]) -> None:
+    """Of the rows that were put in for this batch, those of entries that are not kept go, or tell of the first one."""
+    gone = sorted(put.keys() - known.keys())
+    if gone:
+        conn.execute(delete(seen).where(seen.c.key.in_(gone)))
+    for key in sorted(put.keys() & known.keys()):
+        first = known[key]
+        if first["event_id"] != put[key]["event_id"]:
+            told = {"event_id": first["event_id"], "digest": first["digest"]}
+            conn.execute(update(seen).where(seen.c.key == key).values(told))
 
 
 def _overwrite(conn: Connection, now: int, batch: Delivery) -> None:
-    insert_many(conn, _put(conn.dialect.name, expired=False), _seen_columns(batch, [now + REDELIVERY] * len(batch)))
+    pairs = [(one.key, one) for one in batch]
+    insert_many(conn, _put(conn.dialect.name, expired=False), _seen_columns(pairs, [now + REDELIVERY] * len(batch)))
 
 
-def _put_new(conn: Connection, now: int, batch: Delivery, terms: Terms) -> int:
+def _put_new(conn: Connection, now: int, pairs: Pairs, terms: Terms) -> int:
     """How many were put in, -1 where that is not told."""
-    columns = _seen_columns(batch, [_expiry(one, now, terms) for one in batch])
-    return insert_many(conn, _put(conn.dialect.name, expired=True), {**columns, "now": [now] * len(batch)})
+    columns = _seen_columns(pairs, [_expiry(one, now, terms) for _, one in pairs])
+    return insert_many(conn, _put(conn.dialect.name, expired=True), {**columns, "now": [now] * len(pairs)})
 
 
-def _seen_columns(batch: Delivery, expiries: Sequence[int]) -> Columns:
+def _seen_columns(pairs: Pairs, expiries: Sequence[int]) -> Columns:
     return {
-        "key": [one.key for one in batch],
-        "event_id": [one.event.id for one in batch],
-        "digest": [one.event.digest for one in batch],
+        "key": [key for key, _ in pairs],
+        "event_id": [one.event.id for _, one in pairs],
+        "digest": [one.event.digest for _, one in pairs],
         "expires_at": expiries,
     }
 
 
-def _unless_mine(one: Prepared, row: Found, now: int, terms: Terms) -> Found | None:
-    """The same event again, after a commit whose answer was lost, has its id but not this moment's expiry."""
-    mine = row["event_id"] == one.event.id and row["expires_at"] == _expiry(one, now, terms)
-    return None if mine else row
-
-
 def _expiry(one: Prepared, now: int, terms: Terms) -> int:
-    return now + (REDELIVERY if one.event.external_id is None else terms.remember)
+    """A content without any identity is known for an hour alone."""
+    nameless = one.event.external_id is None and one.event.repeat is None
+    return now + (REDELIVERY if nameless else terms.remember)
 
 
 @cache
@@ -194,6 +254,7 @@ def _receipts(conn: Connection, batch: Delivery, firsts: Sequence[Found | None])
                 event.type,
                 tuple(rules[first["event_id"]]),
                 conflict=first["digest"] != event.digest,
+                repeated="repeated" in first,
             )
 
 

@@ -19,7 +19,9 @@ class Event:
     milliseconds since the epoch, UTC. `headers` have lower-case names and no secrets. `data` is the parsed body
     (for CloudEvents its `data`); None and `unreadable` set (why) when the body could not be parsed.
     `redelivered` is the broker's flag: the message may have been delivered before. `verbatim` says that `data` is just
-    what `raw` parses to as UTF-8 JSON, so that it need not be kept twice.
+    what `raw` parses to as UTF-8 JSON, so that it need not be kept twice. `repeat` is a second identity (a SHA-256),
+    of what the sender signed: where it does not sign the id, the same under another id is the same event; with `twins`
+    it is another one under another type.
     """
 
     id: str
@@ -41,6 +43,8 @@ class Event:
     redelivered: bool = False
     unreadable: str | None = None
     verbatim: bool = False
+    repeat: bytes | None = None
+    twins: bool = False
 
     def about(self) -> About:
         return About(
@@ -72,7 +76,8 @@ class Entry:
 class Receipt:
     """What became of one event of a delivery.
 
-    For a duplicate, `id` and `dispatches` are those of the first one; `conflict` says that its body differed.
+    For a duplicate, `id` and `dispatches` are those of the first one; `conflict` says that its body differed,
+    `repeated` that its id was new and what its sender signed was not.
     `dispatches` are pairs of dispatch id and rule name.
     """
 
@@ -82,3 +87,4 @@ class Receipt:
     type: str | None
     dispatches: tuple[tuple[str, str], ...] = ()
     conflict: bool = False
+    repeated: bool = False

@@ -6,11 +6,14 @@ from relay.schemes.diagnose import diagnose
 from relay.schemes.example import example
 from relay.schemes.greeting import Greeting, Reply
 from relay.schemes.request import Headers, Request
-from relay.schemes.scheme import Scheme
-from relay.schemes.spec import Identity, NeedsCertificate, SchemeFault, SchemeSpec
+from relay.schemes.scheme import Cloud, Scheme
+from relay.schemes.spec import NOTHING, Evidence, Identity, NeedsCertificate, SchemeFault, SchemeSpec
 
 __all__ = [
+    "NOTHING",
     "SHARED",
+    "Cloud",
+    "Evidence",
     "Greeting",
     "Headers",
     "Identity",

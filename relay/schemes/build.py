@@ -9,6 +9,7 @@ from typing import Any, Final
 from relay import units
 from relay.schemes import keys, phrase
 from relay.schemes.catalog import names, vendor
+from relay.schemes.cover import covers
 from relay.schemes.entry import Jwt, Login, Nothing, Signature, Time, Token, Vendor
 from relay.schemes.jwt import Token as JwtProof
 from relay.schemes.scheme import Choice, Scheme
@@ -20,8 +21,9 @@ from relay.secret import Secret
 
 ALGORITHMS: Final = ("sha1", "sha256", "sha512")
 KEYS: Final = ("text", "hex", "base64")
-SHARED: Final = frozenset({"cut", "xml_lists"})
-"""Keys of every scheme: what is taken out of a body before it is kept, and which XML elements are lists."""
+SHARED: Final = frozenset({"cloudevents", "cut", "replay", "xml_lists"})
+"""Keys of every scheme: whether events are CloudEvents, what is taken out of a body before it is kept, what a request
+that comes again is, and which XML elements are lists."""
 
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -58,6 +60,8 @@ def build(spec: SchemeSpec, *, lenient: bool = False) -> Scheme:
         hashed=entry.category != "generic" and entry.event.hash,
         lists=frozenset(spec.options.get("xml_lists", ())),
         cut=spec.options.get("cut", ()),
+        cloudevents=bool(spec.options.get("cloudevents", entry.cloudevents)),
+        replay=spec.options.get("replay", entry.replay),
     )
 
 
@@ -133,24 +137,20 @@ def _proof(
         return []
     match form:
         case Signature():
-            return [_signed(form, secrets, spec.options, told, trust if form.certificate else None)]
+            live_keys = tuple(keys.read(secret.reveal(), form.key, form.algorithm, form.encoding) for secret in secrets)
+            mine = trust if form.certificate else None
+            tolerance = _tolerance(spec.options, form.tolerance)
+            return [Signed(form, live_keys, tolerance, told, mine, covers(form, entry.event))]
         case Token():
             return [_token(form, secrets, spec.options)]
         case Login():
             return [_login(form, secrets, spec.options)]
         case Jwt():
             live = tuple(_jwt_key(form, secret.reveal()) for secret in secrets)
-            return [JwtProof(form, live, _tolerance(spec.options, 0), told)]
+            return [JwtProof(form, live, _tolerance(spec.options, 0), told, covers(form, entry.event))]
         case Nothing():
             words = tuple(secret.reveal().encode() for secret in secrets)
             return [InUrl(_text(spec.options, "query", form.query), words) if words else Open()]
-
-
-def _signed(
-    form: Signature, secrets: list[Secret], given: Mapping[str, Any], told: Mapping[str, str], trust: Trust | None
-) -> Signed:
-    live = tuple(keys.read(secret.reveal(), form.key, form.algorithm, form.encoding) for secret in secrets)
-    return Signed(form, live, _tolerance(given, form.tolerance), told, trust)
 
 
 def _jwt_key(form: Jwt, secret: str) -> str:

@@ -16,6 +16,8 @@ Algorithm = Literal[
 ]  # fmt: skip
 Key = Literal["text", "hex", "base64", "whsec", "whpk", "nfkd"]
 Milliseconds = Annotated[int, BeforeValidator(lambda value: duration(value) if isinstance(value, str) else value)]
+Body = Literal["any", "json", "form", "multipart", "xml"]
+Replay = Literal["refuse", "type", "allow"]
 Several = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 
 
@@ -37,11 +39,13 @@ class Time(_Form):
 
 
 class Certificate(_Form):
-    """A certificate that the request names: `url` says where, `host` and `path` are what may be fetched (regexes)."""
+    """A certificate that the request names: `url` says where, `host` and `path` are what may be fetched, `subject` for
+    whom it must be issued (regexes that match in full)."""
 
     url: str
     host: str
-    path: str = ".*"
+    path: str
+    subject: str
 
 
 class Signature(_Form):
@@ -50,7 +54,9 @@ class Signature(_Form):
     `header` or `at` (a phrase) holds `prefix` and the signature, several of them where there is a `separator`; with
     `numbered` the header ends in -1, -2, ... `only` are phrases and what they must be (`*`: there) for this proof to
     be the one that counts, `equal` pairs of phrases that must be the same. `each` judges every item of that list.
-    `secrets` limits it to secrets that begin so. `ports` also tries the URL with and without its default port.
+    `secrets` limits it to secrets that begin so. `ports` also tries the URL with and without its default port. `id` is
+    the event's id where just this proof signs it. `shape` are phrases and the regular expressions that each must match
+    in full, what is missing being empty: parts of `content` that could hold what separates it from the next part.
     """
 
     by: Literal["signature"] = "signature"
@@ -71,6 +77,8 @@ class Signature(_Form):
     each: str | None = None
     secrets: str | None = None
     ports: bool = False
+    id: str | None = None
+    shape: dict[str, str] = {}
 
 
 class Token(_Form):
@@ -192,6 +200,12 @@ class Vendor(_Form):
     further headers with credentials, `mark` headers that `relay send` adds, with the event's `id` or `type`.
     `secret_required: false`: without a secret nothing is proved, and `relay check` warns. `learns`: the secret comes
     with a handshake and need not be configured.
+
+    `bodies` are the forms that its bodies have: which of them one has shows in the body itself, so that no header,
+    which nothing signs, gives it another reading; `any` goes by the content type. `cloudevents`: its events may be
+    CloudEvents. `replay` says what a body that is sent again under another id is: a duplicate (`refuse`), another event
+    under another type (`type`), another event (`allow`); it matters where the id is not signed. `twins` are the types
+    (a regex) whose events may have the same body where it is `type`.
     """
 
     name: str
@@ -209,6 +223,10 @@ class Vendor(_Form):
     lists: frozenset[str] = frozenset()
     unfold: tuple[str, ...] = ()
     unwrap: str | None = None
+    bodies: tuple[Body, ...] = ("json",)
+    cloudevents: bool = False
+    replay: Replay = "refuse"
+    twins: str = ".*"
     equal: dict[str, str] = {}
     cut: tuple[str, ...] = ()
     hide: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ class Places:
         self._options = options
         self._hashed = hashed
         self._without = [path.split(".")[1:] for path in form.without]
-        self._id = _first(form.id)
+        self._id = [phrase.place(text) for text in form.id]
         self._type = _first(form.type)
         self._subject = _first(form.subject)
         self._time = _first(form.time)
@@ -54,12 +54,15 @@ class Places:
     def identify(self, request: Request, item: Any) -> Identity:
         """What the sender says of one event; never raises."""
         scope = phrase.Scope(request, options=self._options, item=item, whole=False)
-        return Identity(
-            self._id(scope) or (self._hash(item) if self._hashed else None),
-            self._type(scope),
-            self._subject(scope),
-            moment.find(self._time(scope)),
-        )
+        name, place = self._name(scope, item)
+        return Identity(name, self._type(scope), self._subject(scope), moment.find(self._time(scope)), place)
+
+    def _name(self, scope: phrase.Scope, item: Any) -> tuple[str | None, int]:
+        """The event's id, and where it was found."""
+        for place, find in enumerate(self._id):
+            if name := find(scope):
+                return name, place
+        return self._hash(item) if self._hashed else None, len(self._id)
 
     def _hash(self, item: Any) -> str | None:
         if item is None:

@@ -1,5 +1,6 @@
 """A JSON Web Token in a header (RFC 7519), whose claims tie it to this request."""
 
+import hashlib
 import uuid
 import warnings
 from collections.abc import Mapping
@@ -12,25 +13,34 @@ from relay.schemes import phrase
 from relay.schemes.entry import Jwt
 from relay.schemes.put import with_header
 from relay.schemes.request import Request
-from relay.schemes.spec import ALWAYS_SECRET
+from relay.schemes.spec import ALWAYS_SECRET, NOTHING, Evidence
 from relay.schemes.suspect import refuse
 
 _LIFETIME: Final = 300
 
 
 class Token:
-    """One entry `by: jwt`. `live` are shared secrets or public keys in PEM; `leeway` is milliseconds."""
+    """One entry `by: jwt`. `live` are shared secrets or public keys in PEM; `leeway` is milliseconds, `covers`
+    as in `Evidence`."""
 
     proves: Final = True
     challenge: Final[str | None] = None
 
-    def __init__(self, form: Jwt, live: tuple[str, ...], leeway: int, options: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        form: Jwt,
+        live: tuple[str, ...],
+        leeway: int,
+        options: Mapping[str, str],
+        covers: tuple[bool, ...] = (),
+    ) -> None:
         self._form = form
         self._name = form.header.lower()
         self._live = live
         self._leeway = leeway / 1_000
         self._options = options
         self._claims = {claim: phrase.place(text) for claim, text in form.claims.items()}
+        self._covers = covers
         self.secret_headers = ALWAYS_SECRET | {self._name}
 
     def applies(self, request: Request) -> bool:
@@ -41,12 +51,15 @@ class Token:
         """As `Proof.suits` says."""
         return True
 
-    def verify(self, request: Request) -> None:
+    def verify(self, request: Request) -> Evidence:
         """As `Proof.verify` says."""
         claims = self._decode(request.headers.sole(self._name, "token"))
         self._judge(claims, request.received_at / 1_000)
         for claim, find in self._claims.items():
             self._compare(claim, claims, find(phrase.Scope(request, options=self._options)), request)
+        if not any(self._covers):
+            return NOTHING
+        return Evidence(hashlib.sha256(request.body).digest(), None, self._covers)
 
     def sign(self, request: Request, private: str | None) -> Request:
         """As `Proof.sign` says."""

@@ -4,7 +4,8 @@ stands, and what a handshake is answered.
 | name | is |
 | --- | --- |
 | `body` | the raw body, as it came over the wire |
-| `first` | of a body that is a JSON array, the bytes of its first item |
+| `kind` | how the body is read: json, fields, parts, xml |
+| `first` | of a body that is a JSON array, the bytes of its first item; of several only with `options.batch` |
 | `params` | of a form, each name and value, sorted by name, run together (Twilio) |
 | `timestamp` | the time of signing, verbatim |
 | `method`, `url`, `path` | of the request, as the sender used them; `path` with its query |
@@ -12,9 +13,11 @@ stands, and what a handshake is answered.
 | `data.order.id` | a value in the parsed body, in a batch in the item; numbers count into lists |
 | `envelope.id` | a value in the whole body of a batch |
 | `options.webhook_id` | what the operator set |
-| `headers_named["x-names"]` | `name:value` of each header that this header names, joined by `;` (Contentful) |
+| `headers_named["x-names x-at"]` | `name:value` of each header that the first one names, joined by `;` (Contentful); |
+| | the list must name itself and the others that stand here, and each must be there once |
 | `key["edit reply"]` | the first of these keys that the item has: the key itself (Telegram) |
-| `pairs["A B"]` | of each of these keys of the body that is there: key, line break, value, line break (SNS) |
+| `pairs["A* B C?"]` | of each of these keys of the body: key, line break, value, line break (SNS); with `?` it may be |
+| | missing, with `*` its value may have line breaks |
 
 A name with `?` behind it is nothing where it is not there. A name may go through filters: `url | hubspot`,
 `body | sha256`, `data.plainToken | hmac_hex`.
@@ -31,7 +34,7 @@ from relay.depth import BODY, text_exceeds
 from relay.errors import Rejected
 from relay.schemes import form
 from relay.schemes.filters import FILTERS
-from relay.schemes.reading import Form, media
+from relay.schemes.reading import Form
 from relay.schemes.request import Request, octets
 
 
@@ -61,6 +64,7 @@ _SLOT: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _KEYED: Final = re.compile(r"""(headers|query|headers_named|pairs|key)\[\s*(["'])(.+?)\2\s*\]""")
 _PATH: Final = re.compile(r"(data|envelope|options)((?:\.[A-Za-z0-9_:@#-]+)+)")
 _STARRED: Final = re.compile(r"data((?:\.(?:\*|[A-Za-z0-9_:@#-]+))+)")
+_BREAK: Final = re.compile(r"[\r\n]")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -208,7 +212,7 @@ def _text(name: str) -> Text | None:
     if match := _PATH.fullmatch(name):
         return _PATHS[match[1]](match[2][1:].split("."))
     if match := _KEYED.fullmatch(name):
-        if match[1] not in {"pairs", "key"} and not _TOKEN.fullmatch(match[3]):
+        if match[1] not in {"pairs", "key", "headers_named"} and not _TOKEN.fullmatch(match[3]):
             raise ValueError(f"names {name!r}, which is no header's or parameter's name")
         return _TEXTS[match[1]](match[3]) if match[1] in _TEXTS else None
     return None
@@ -249,14 +253,23 @@ def _option(path: list[str]) -> Text:
 
 
 def _pairs(keys: str) -> Piece:
-    wanted = keys.split()
+    """Every value is text of one line, but for those with `*`: with a line break in another, or a number that is left
+    out of what is signed, one message could be cut into another that has the same bytes."""
+    wanted = [(key.rstrip("*?"), "?" in key, "*" in key) for key in keys.split()]
 
     def find(scope: Scope) -> bytes | None:
         data = scope.request.data
         if not isinstance(data, dict):
             return None
-        there = [(key, data[key]) for key in wanted if isinstance(data.get(key), str)]
-        return "".join(f"{key}\n{value}\n" for key, value in there).encode()
+        lines = []
+        for key, optional, multiline in wanted:
+            value = data.get(key)
+            if value is None and optional:
+                continue
+            if not isinstance(value, str) or (not multiline and _BREAK.search(value)):
+                return None
+            lines.append(f"{key}\n{value}\n")
+        return "".join(lines).encode("utf-8", "surrogatepass")
 
     return find
 
@@ -271,21 +284,27 @@ def _key(keys: str) -> Piece:
     return find
 
 
-def _headers_named(name: str) -> Piece:
-    key = name.lower()
+def _headers_named(names: str) -> Piece:
+    """A list that does not sign itself could be another list, and what was a value a further header."""
+    needed = names.lower().split()
 
     def find(scope: Scope) -> bytes | None:
         headers = scope.request.headers
-        listed = sorted({one.strip() for one in (headers.first(key) or "").lower().split(",")} & set(headers))
-        if any(len(headers[one]) > 1 for one in listed):
+        listed = [one.strip() for one in ",".join(headers.all(needed[0])).lower().split(",")]
+        if len(set(listed)) < len(listed) or not set(needed) <= set(listed):
             return None
-        return octets(";".join(f"{one}:{headers[one][0]}" for one in listed)) or None
+        if any(not _TOKEN.fullmatch(one) or len(headers.all(one)) != 1 for one in listed):
+            return None
+        return octets(";".join(f"{one}:{headers[one][0]}" for one in sorted(listed)))
 
     return find
 
 
 def _first(scope: Scope) -> bytes | None:
-    """The first item's own bytes: Segment signs just that, as JSON.stringify wrote it."""
+    """The first item's own bytes: Segment signs just that, as JSON.stringify wrote it.
+
+    Whoever saw one event could put others behind it, so several are read only where the operator knows of that.
+    """
     text = scope.request.body.decode("utf-8", "replace").lstrip()
     if not text.startswith("["):
         return scope.request.body
@@ -296,12 +315,14 @@ def _first(scope: Scope) -> bytes | None:
         _, end = json.JSONDecoder().raw_decode(text, start)
     except ValueError:
         return None
+    if text[end:].strip() != "]" and scope.options.get("batch", "").lower() != "true":
+        return None
     return text[start:end].encode()
 
 
 def _params(scope: Scope) -> bytes | None:
     request = scope.request
-    kind = media(request.headers.first("content-type") or "")
+    kind = request.media()
     if kind.form is not Form.FIELDS:
         return None if request.body else b""
     found: dict[str, set[str]] = {}
@@ -323,6 +344,7 @@ def _path(scope: Scope) -> bytes | None:
 
 _PLAIN: Final[Mapping[str, Piece]] = {
     "body": lambda scope: scope.request.body,
+    "kind": lambda scope: scope.request.media().form.value.encode(),
     "first": _first,
     "params": _params,
     "timestamp": lambda scope: octets(scope.timestamp),

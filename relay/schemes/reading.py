@@ -12,6 +12,7 @@ from relay.model import frozen
 from relay.schemes import form, xml
 from relay.schemes.cloudevents import BATCHED, STRUCTURED, is_json
 from relay.schemes.document import Unreadable, parse
+from relay.schemes.entry import Body
 from relay.schemes.inflate import inflate
 
 _CHARSET: Final = re.compile(r"charset\s*=\s*\"?([^\";\s]+)", re.IGNORECASE)
@@ -19,6 +20,9 @@ _BOUNDARY: Final = re.compile(r"boundary\s*=\s*(?:\"([^\"]+)\"|([^\";\s]+))", re
 _UNTYPED: Final = frozenset({"", "text/plain"})
 _MOST_LINES: Final = 10_000
 _LINES: Final = frozenset({"application/x-ndjson", "application/jsonl", "application/jsonlines"})
+
+
+_GZIP: Final = b"\x1f\x8b"
 
 
 class Form(Enum):
@@ -54,6 +58,14 @@ class Media:
     boundary: str = ""
 
 
+_PINNED: Final = {
+    "json": Media(Form.JSON),
+    "form": Media(Form.FIELDS),
+    "multipart": Media(Form.PARTS),
+    "xml": Media(Form.XML),
+}
+
+
 @frozen
 class Reading:
     """A body: the tree, the inflated bytes, and whether the tree is just what the bytes parse to as UTF-8 JSON."""
@@ -73,14 +85,52 @@ def media(content_type: str) -> Media:
     return Media(_form(bare.strip().lower()), charset[1] if charset else "utf-8", edge)
 
 
-def read(body: bytes, content_type: str, encoding: str | None, *, most: int, lists: frozenset[str]) -> Reading:
+def settle(raw: bytes, content_type: str, bodies: tuple[Body, ...]) -> Media:
+    """How a body is read: as the one of `bodies` that it looks like. Where they are `any` its content type says.
+
+    The look decides, and not a header that nothing signs: else whoever saw one request could send it again with another
+    content type or charset, and have it read as another event. So the charset is UTF-8.
+    """
+    if "any" in bodies:
+        return media(content_type)
+    lead = raw.removeprefix(BOM_UTF8).lstrip()[:2]
+    if lead[:1] in {b"{", b"["} and "json" in bodies:
+        return _PINNED["json"]
+    if lead[:1] == b"<" and "xml" in bodies:
+        return _PINNED["xml"]
+    if lead == b"--" and "multipart" in bodies:
+        return Media(Form.PARTS, boundary=raw.lstrip()[2:].split(b"\n", 1)[0].strip().decode("utf-8", "replace"))
+    return _PINNED["form" if lead and "form" in bodies else bodies[0]]
+
+
+def _undo(body: bytes, encoding: str | None, most: int, bodies: tuple[Body, ...]) -> bytes:
+    """The body out of its compression. Of a sender with a form of its own the body tells, too, whether it is gzip."""
+    if "any" in bodies:
+        return inflate(body, encoding, most)
+    if body.startswith(_GZIP):
+        return inflate(body, "gzip", most)
+    try:
+        return inflate(body, encoding, most)
+    except Unreadable:
+        return body
+
+
+def read(
+    body: bytes,
+    content_type: str,
+    encoding: str | None,
+    *,
+    most: int,
+    lists: frozenset[str],
+    bodies: tuple[Body, ...] = ("any",),
+) -> Reading:
     """Inflate and parse. `most` bounds the inflated size in bytes; `lists` names the XML elements that are lists.
 
     Raises `Unreadable` for what is not what its type says, `Rejected`: 413 when more than `most` bytes come out, 415
     for a content encoding or type that is not read here.
     """
-    kind = media(content_type)
-    raw = inflate(body, encoding, most)
+    raw = _undo(body, encoding, most, bodies)
+    kind = settle(raw, content_type, bodies)
     match kind.form:
         case Form.JSON:
             verbatim = kind.charset.lower() == "utf-8" and not raw.startswith(BOM_UTF8)
@@ -124,4 +174,4 @@ def _foreign(content_type: str) -> Rejected:
     )
 
 
-__all__ = ["Form", "Media", "Reading", "Unreadable", "media", "read"]
+__all__ = ["Form", "Media", "Reading", "Unreadable", "media", "read", "settle"]

@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from relay.errors import Rejected
-from relay.schemes.reading import Reading, read
+from relay.schemes.entry import Body
+from relay.schemes.reading import Media, Reading, read, settle
 
 
 class Headers(Mapping[str, tuple[str, ...]]):
@@ -91,7 +92,7 @@ class Request:
     """A request. `body` is what came over the wire (not inflated), `url` the one that the sender used.
 
     `received_at` is milliseconds since the epoch. `most` bounds what the body may inflate to, in bytes. `lists` are
-    the XML elements that are lists however many there are.
+    the XML elements that are lists however many there are. `bodies` are the forms that the sender's bodies have.
     """
 
     method: str
@@ -101,6 +102,7 @@ class Request:
     received_at: int
     most: int = 1 << 20
     lists: frozenset[str] = frozenset()
+    bodies: tuple[Body, ...] = ("any",)
     _reading: Reading | None = field(default=None, init=False, repr=False, compare=False)
 
     def read(self) -> Reading:
@@ -108,8 +110,12 @@ class Request:
         if self._reading is None:
             kind = self.headers.first("content-type") or ""
             encoding = self.headers.first("content-encoding")
-            self._reading = read(self.body, kind, encoding, most=self.most, lists=self.lists)
+            self._reading = read(self.body, kind, encoding, most=self.most, lists=self.lists, bodies=self.bodies)
         return self._reading
+
+    def media(self) -> Media:
+        """How its body, which is not compressed, is read: as the sender's own form, whatever the headers say."""
+        return settle(self.body, self.headers.first("content-type") or "", self.bodies)
 
     @property
     def data(self) -> Any:

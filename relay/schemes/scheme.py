@@ -1,24 +1,40 @@
 """A scheme, ready to judge: one or more proofs, and what the vendor's entry says of events, handshakes and answers."""
 
 import copy
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from enum import Enum
 from typing import Any, Final
 
 from relay.errors import Rejected
 from relay.schemes import form, phrase
-from relay.schemes.entry import Vendor
+from relay.schemes.entry import Body, Replay, Vendor
 from relay.schemes.fields import Places, remove
 from relay.schemes.greeting import Greeter, Greeting, Replier, Reply
+from relay.schemes.jwt import Token as Jwt
 from relay.schemes.put import with_header
 from relay.schemes.reading import Form, Reading
 from relay.schemes.request import Request
 from relay.schemes.signature import Signed
-from relay.schemes.spec import Identity, Proof
+from relay.schemes.spec import Evidence, Identity, Proof
 from relay.schemes.suspect import refuse
 
 _LARGEST_GREETING: Final = 16 << 10
 """Bytes: a stranger's body is not parsed to see whether it greets when it is larger than any greeting."""
+
+
+CLOUD_HEADERS: Final = frozenset({"ce-id", "ce-source", "ce-type"})
+
+
+class Cloud(Enum):
+    """Where CloudEvents are looked for: nowhere; in the headers and by the content type, where these are worth as much
+    as the body; in the body alone, where only that is signed."""
+
+    NO = "no"
+    HEADERS = "headers"
+    BODY = "body"
 
 
 class Scheme:
@@ -26,6 +42,7 @@ class Scheme:
 
     Of several proofs, which have the same strength, the first that a request has counts. `key` is the first secret,
     for handshakes that are answered with an HMAC. `hashed` gives events without an id the hash of their body.
+    `cloudevents` says that its events may be CloudEvents, `replay` is as in `Vendor`.
     """
 
     def __init__(
@@ -39,9 +56,13 @@ class Scheme:
         hashed: bool = True,
         lists: frozenset[str] = frozenset(),
         cut: Sequence[str] = (),
+        cloudevents: bool = False,
+        replay: Replay = "refuse",
     ) -> None:
         self.name = name
         self.vendor = vendor
+        self.replay = replay
+        self._twins = re.compile(vendor.twins)
         self._proofs = tuple(proofs)
         self._options = options
         self._greeters = [Greeter(one, options, key) for one in vendor.handshakes]
@@ -50,6 +71,8 @@ class Scheme:
         self._equal = [(phrase.place(one), phrase.place(other), one) for one, other in vendor.equal.items()]
         self._cut = [path.split(".")[1:] for path in (*vendor.cut, *cut)]
         self.lists = vendor.lists | lists
+        self.cloud = self._cloud() if cloudevents else Cloud.NO
+        self.bodies: tuple[Body, ...] = ("json",) if self.cloud is Cloud.BODY else vendor.bodies
         self.methods = {"POST"} | {greeter.form.method for greeter in self._greeters}
         hidden = frozenset(name.lower() for name in vendor.hide)
         self.secret_headers = hidden.union(*(proof.secret_headers for proof in self._proofs))
@@ -58,6 +81,17 @@ class Scheme:
     def proves(self) -> bool:
         """False when anybody can send."""
         return all(proof.proves for proof in self._proofs)
+
+    @property
+    def signs(self) -> bool:
+        """Whether its sender signs, so that a request which is sent again can be told."""
+        return any(isinstance(proof, Signed | Jwt) for proof in self._proofs)
+
+    def _cloud(self) -> "Cloud":
+        """Attributes in headers count where a token proves all of a request alike, or where they are signed."""
+        if not self.signs or all(getattr(proof, "named", frozenset()) >= CLOUD_HEADERS for proof in self._proofs):
+            return Cloud.HEADERS
+        return Cloud.BODY
 
     @property
     def keepable(self) -> bool:
@@ -77,22 +111,20 @@ class Scheme:
         """Whether the request is signed in this way, rightly or not."""
         return any(proof.applies(request) for proof in self._proofs)
 
-    def verify(self, request: Request) -> None:
-        """Return when the request is the sender's. Raises `Rejected` (401) with a stable reason and a hint, and
-        `NeedsCertificate`."""
+    def verify(self, request: Request) -> Evidence:
+        """Return when the request is the sender's, with what that is worth. Raises `Rejected` (401) with a stable
+        reason and a hint, and `NeedsCertificate`."""
         proofs = self._proofs
-        if len(proofs) == 1:
-            proofs[0].verify(request)
-        else:
-            self._verify_any(request)
+        evidence = proofs[0].verify(request) if len(proofs) == 1 else self._verify_any(request)
         for one, other, name in self._equal:
             scope = phrase.Scope(request, options=self._options)
             wanted = other(scope)
             if wanted is not None and one(scope) not in wanted.split("\n"):
                 hint = f"{name.strip('{} ')} is not what this source is configured with"
                 raise refuse("this request is somebody else's", "sender_foreign", hint)
+        return evidence
 
-    def _verify_any(self, request: Request) -> None:
+    def _verify_any(self, request: Request) -> Evidence:
         """By whichever proof the request shows; the refusal of the first of them when none holds."""
         first: Rejected | None = None
         for proof in self._proofs:
@@ -151,6 +183,18 @@ class Scheme:
         """What the sender says of one event, from the headers and the parsed item; never raises."""
         return self._places.identify(request, item)
 
+    def repeat(self, evidence: Evidence, at: int) -> bytes | None:
+        """By what the event at place `at` of a request is known again when it comes once more under another id: the
+        SHA-256 of what was signed and the place. None where nothing is signed, or a sender has the same body for
+        several events."""
+        if evidence.signed is None or self.replay == "allow":
+            return None
+        return hashlib.sha256(b"%d %b" % (at, evidence.signed)).digest()
+
+    def has_twins(self, type: str | None) -> bool:  # noqa: A002 - the word of the wire
+        """Whether an event of another type may have the very body that one of this type has."""
+        return self.replay == "type" and type is not None and self._twins.fullmatch(type) is not None
+
     def reply(self, request: Request) -> Reply | None:
         """The answer that the vendor wants once its events are kept; None where ours will do."""
         return self._answer.fill(phrase.Scope(request, options=self._options)) if self._answer else None
@@ -179,6 +223,7 @@ class Choice(Scheme):
         self._schemes = tuple(schemes)
         self.methods = set().union(*(scheme.methods for scheme in schemes))
         self.lists = frozenset().union(*(scheme.lists for scheme in schemes))
+        self.bodies = tuple(dict.fromkeys(body for scheme in schemes for body in scheme.bodies))
         self.secret_headers = frozenset().union(*(scheme.secret_headers for scheme in schemes))
 
     @property
@@ -195,9 +240,14 @@ class Choice(Scheme):
         """The first whose signature the request has, else the strongest, which refuses it."""
         return next((scheme for scheme in self._schemes if scheme.applies(request)), self._schemes[0])
 
-    def verify(self, request: Request) -> None:
+    @property
+    def signs(self) -> bool:
+        """Whether one of them does."""
+        return any(scheme.signs for scheme in self._schemes)
+
+    def verify(self, request: Request) -> Evidence:
         """As `Scheme.verify` says."""
-        self.of(request).verify(request)
+        return self.of(request).verify(request)
 
     def sign(self, request: Request, *, id: str, type: str | None = None, private: str | None = None) -> Request:  # noqa: A002 - the words of the wire
         """As the strongest signs."""

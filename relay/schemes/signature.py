@@ -1,6 +1,8 @@
 """The mechanism behind most vendors: a signature over a composed string."""
 
 import copy
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -11,7 +13,7 @@ from relay.schemes.keys import Digest, Key
 from relay.schemes.ports import twins
 from relay.schemes.put import put, set_at, with_body, with_header
 from relay.schemes.request import Request, octets
-from relay.schemes.spec import ALWAYS_SECRET
+from relay.schemes.spec import ALWAYS_SECRET, Evidence
 from relay.schemes.suspect import describe, refuse
 from relay.schemes.trust import Trust
 from relay.units import show
@@ -22,13 +24,20 @@ _MOST_NUMBERED: Final = 100
 
 
 class Signed:
-    """One entry `by: signature`, compiled. `tolerance` is milliseconds. Raises ValueError on a wrong phrase."""
+    """One entry `by: signature`, compiled. `tolerance` is milliseconds, `covers` as in `Evidence`. Raises ValueError on
+    a wrong phrase."""
 
     proves: Final = True
     challenge: Final[str | None] = None
 
     def __init__(
-        self, form: Signature, live: tuple[Key, ...], tolerance: int, options: Mapping[str, str], trust: Trust | None
+        self,
+        form: Signature,
+        live: tuple[Key, ...],
+        tolerance: int,
+        options: Mapping[str, str],
+        trust: Trust | None,
+        covers: tuple[bool, ...] = (),
     ) -> None:
         self.form = form
         self._keys = live
@@ -44,6 +53,9 @@ class Signed:
         self._only = [(phrase.place(text), wanted) for text, wanted in form.only.items()]
         self._equal = [(phrase.place(one), phrase.place(other), one) for one, other in form.equal.items()]
         self._stamp = phrase.place(form.timestamp.at) if form.timestamp and form.timestamp.at else None
+        self._shape = [(phrase.place(text), re.compile(wanted), text) for text, wanted in form.shape.items()]
+        self._id = phrase.place(form.id) if form.id else None
+        self._covers = covers
         self._each = phrase.path_of(form.each) if form.each else None
         self._length = live[0].length if live else None
         self.named = phrase.named_headers(form.content)
@@ -58,16 +70,18 @@ class Signed:
         """As `Proof.suits` says."""
         return all(phrase.holds(find, wanted, request, self._options) for find, wanted in self._only)
 
-    def verify(self, request: Request) -> None:
+    def verify(self, request: Request) -> Evidence:
         """As `Proof.verify` says."""
-        for scope in self._scopes(request):
-            self._verify(scope)
+        messages = [self._verify(scope) for scope in self._scopes(request)]
         for one, other, name in self._equal:
             scope = phrase.Scope(request, options=self._options)
             if one(scope) is None or one(scope) != other(scope):
                 raise refuse(
                     f"{name} is not what it must be", "signed_part_wrong", f"{name} is missing or does not fit"
                 )
+        signed = hashlib.sha256(messages[0]).digest() if self._each is None else None
+        told = self._id(phrase.Scope(request, options=self._options)) if self._id else None
+        return Evidence(signed, told, self._covers)
 
     def sign(self, request: Request, private: str | None) -> Request:
         """As `Proof.sign` says."""
@@ -98,19 +112,30 @@ class Signed:
             )
         return [phrase.Scope(request, options=self._options, item=item, whole=False) for item in items]
 
-    def _verify(self, scope: phrase.Scope) -> None:
+    def _verify(self, scope: phrase.Scope) -> bytes:
+        """What was signed."""
         text = self._shown(scope)
         signatures = self._signatures(text)
         scope.timestamp = self._time(scope.request, text)
         live = self._keys or self._certified(scope)
-        matched = False
+        signed: bytes | None = None
         for message in self._messages(scope):
             for key in live:
-                matched |= key.matches(message, signatures)
-        if not matched:
+                if key.matches(message, signatures):
+                    signed = message
+        if signed is None:
             raise refuse("the signature does not match", "signature_wrong", self._suspect())
+        self._require_shape(scope)
         if self.form.timestamp:
             self._judge(scope.timestamp, scope.request.received_at)
+        return signed
+
+    def _require_shape(self, scope: phrase.Scope) -> None:
+        """Refuse what would read as another message that has the same bytes once its parts stand in a row."""
+        for find, wanted, name in self._shape:
+            if not wanted.fullmatch(find(scope) or ""):
+                hint = f"{name.strip('{} ')} could hold what separates it from the next part: the request was cut anew"
+                raise refuse(f"{name} has not its form", "signed_part_wrong", hint)
 
     def _messages(self, scope: phrase.Scope) -> list[bytes]:
         message = self._content(scope)

@@ -54,13 +54,33 @@ class SchemeSpec:
 class Identity:
     """What a sender says of its event. `external_id` is the same when the sender sends the event again.
 
-    `time` is milliseconds since the epoch.
+    `time` is milliseconds since the epoch. `place` tells where the id was found: the position among the entry's
+    phrases, or one behind them for the hash of the body.
     """
 
     external_id: str | None = None
     type: str | None = None
     subject: str | None = None
     time: int | None = None
+    place: int = field(default=0, compare=False)
+
+
+@frozen
+class Evidence:
+    """What a proof that held says of its request.
+
+    `signed` is the SHA-256 of the very text that was signed: whoever sends the request again cannot have another. None
+    where nothing is, or not by itself. `id` is the event's id where this proof signs it. `covers` are the places of
+    `Identity.place` that are part of what was signed, the last being the body.
+    """
+
+    signed: bytes | None = None
+    id: str | None = None
+    covers: tuple[bool, ...] = ()
+
+
+NOTHING: Final = Evidence()
+"""Of a token, which proves who sends and nothing of what; or where nothing was verified."""
 
 
 class Proof(Protocol):
@@ -87,9 +107,9 @@ class Proof(Protocol):
         """Whether a request that is not signed yet is of the kind that is signed in this way."""
         ...
 
-    def verify(self, request: Request) -> None:
-        """Return when the request is the sender's. Raises `Rejected` (401) with a stable reason and a hint, and
-        `NeedsCertificate`."""
+    def verify(self, request: Request) -> Evidence:
+        """Return when the request is the sender's, with what that is worth. Raises `Rejected` (401) with a stable
+        reason and a hint, and `NeedsCertificate`."""
         ...
 
     def sign(self, request: Request, private: str | None) -> Request:

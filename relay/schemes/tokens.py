@@ -9,7 +9,7 @@ from typing import Any, Final
 from relay.schemes import phrase
 from relay.schemes.put import put, set_at, with_body, with_header
 from relay.schemes.request import Request, octets
-from relay.schemes.spec import ALWAYS_SECRET
+from relay.schemes.spec import ALWAYS_SECRET, NOTHING, Evidence
 from relay.schemes.suspect import refuse
 
 
@@ -28,8 +28,9 @@ class Open:
         """As `Proof.suits` says."""
         return True
 
-    def verify(self, request: Request) -> None:
+    def verify(self, request: Request) -> Evidence:  # noqa: ARG002 - likewise
         """Nothing is proved."""
+        return NOTHING
 
     def sign(self, request: Request, private: str | None) -> Request:  # noqa: ARG002 - likewise
         """The request as it is."""
@@ -61,9 +62,10 @@ class Shown:
         """As `Proof.suits` says."""
         return True
 
-    def verify(self, request: Request) -> None:
+    def verify(self, request: Request) -> Evidence:
         """As `Proof.verify` says."""
         _require(self._words, octets(self._strip(request.headers.sole(self._name, "token"))), self._header)
+        return NOTHING
 
     def sign(self, request: Request, private: str | None) -> Request:  # noqa: ARG002 - a proof takes what it does not need
         """With the one header."""
@@ -102,7 +104,7 @@ class InUrl:
         """As `Proof.suits` says."""
         return True
 
-    def verify(self, request: Request) -> None:
+    def verify(self, request: Request) -> Evidence:
         """As `Proof.verify` says."""
         shown = request.query.get(self._query)
         if not shown:
@@ -112,6 +114,7 @@ class InUrl:
             hint = f"the address set at the sender has {self._query} several times"
             raise refuse(f"the parameter {self._query} is there several times", "token_malformed", hint)
         _require(self._words, octets(shown), f"?{self._query}=")
+        return NOTHING
 
     def sign(self, request: Request, private: str | None) -> Request:  # noqa: ARG002 - a proof takes what it does not need
         """With the parameter."""
@@ -138,13 +141,14 @@ class InBody:
         """As `Proof.suits` says."""
         return True
 
-    def verify(self, request: Request) -> None:
+    def verify(self, request: Request) -> Evidence:
         """As `Proof.verify` says."""
         shown = list(_walk(request.data, self._path))
         if not shown or any(value is None for value in shown):
             raise refuse(f"the token at {self._at} is missing", "token_missing", f"the sender leaves out {self._at}")
         for value in shown:
             _require(self._words, octets(phrase.text_of(value) or ""), self._at)
+        return NOTHING
 
     def sign(self, request: Request, private: str | None) -> Request:  # noqa: ARG002 - a proof takes what it does not need
         """With the field."""

@@ -3,9 +3,9 @@
 import re
 from collections import OrderedDict
 from typing import Final
-from urllib.parse import urlsplit
 
 from relay.schemes import keys, phrase
+from relay.schemes.chain import authorities, require_sound
 from relay.schemes.entry import Certificate
 from relay.schemes.keys import Key
 from relay.schemes.spec import NeedsCertificate
@@ -22,6 +22,7 @@ class Trust:
         self._url = phrase.place(form.url)
         self._host = re.compile(form.host)
         self._path = re.compile(form.path)
+        self._subject = re.compile(form.subject)
         self._pinned = pinned.encode() if pinned else None
         self._known: OrderedDict[str, tuple[bytes, int]] = OrderedDict()
 
@@ -45,19 +46,19 @@ class Trust:
         return url
 
     def _is_vendors(self, url: str) -> bool:
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            return False
-        host, path = self._host.fullmatch(parts.netloc), self._path.search(parts.path)
-        return parts.scheme == "https" and bool(host and path)
+        """An https address that is just host and path: no user, port, parameter, query or fragment."""
+        host, slash, path = url.removeprefix("https://").partition("/")
+        ours = self._host.fullmatch(host) and self._path.fullmatch(f"{slash}{path}")
+        return url.startswith("https://") and ours is not None
 
     def keep(self, url: str, pem: bytes, now: int) -> None:
-        """A certificate that was fetched; `now` is milliseconds since the epoch. Raises `Rejected` when it is none."""
+        """A certificate that was fetched; `now` is milliseconds since the epoch. Raises `Rejected` when it is none, or
+        not the vendor's."""
         try:
-            keys.of_certificate(pem, "rsa-sha256", "base64")
+            require_sound(pem, self._subject, now, authorities())
         except ValueError as error:
-            raise refuse("what is at the certificate's address is none", "certificate_wrong", str(error)) from None
+            told = "what is at the certificate's address is no certificate of the vendor's"
+            raise refuse(told, "certificate_wrong", str(error)) from None
         self._known[url] = (pem, now)
         while len(self._known) > _MOST:
             self._known.popitem(last=False)

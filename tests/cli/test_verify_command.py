@@ -125,7 +125,7 @@ def test_a_certificate_that_cannot_be_fetched_is_told_with_what_to_do(relay, mon
         "Timestamp": "2026-11-24T00:00:00.000Z",
         "SignatureVersion": "2",
         "Signature": "AAAA",
-        "SigningCertURL": "https://sns.eu-west-1.amazonaws.com/a.pem",
+        "SigningCertURL": "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-00000000000000000000000000005a3b.pem",
     }
     result = judge(relay, "aws-sns", body=json.dumps(signed))
     assert result.exit_code == 1

@@ -168,7 +168,7 @@ async def test_a_secret_that_cannot_be_kept_is_503_so_that_the_vendor_tries_agai
 
 CERTIFICATE = certificate(0).encode()
 SUBSCRIBE = "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=2336412f37f"
-PEM = "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-0000000000000000000000000000sample.pem"
+PEM = "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-000000000000000000000000005a3b1e.pem"
 
 
 def sns(**changes):
@@ -288,7 +288,7 @@ async def test_at_most_four_addresses_are_fetched_at_once_and_few_wait(requests,
         return CERTIFICATE
 
     async with listen(hooks=sns(), fetch=fetch, clock=clock) as listener:
-        urls = [PEM.replace("0000sample", f"{number:04}sample") for number in range(requests)]
+        urls = [PEM.replace("005a3b1e", f"{number:08x}") for number in range(requests)]
         answers = await asyncio.gather(*(post(listener, with_certificate(listener, url)) for url in urls))
     assert Counter(status for status, _, _ in answers)[503] == refused
     assert {status for status, _, _ in answers} <= {200, 202, 503}

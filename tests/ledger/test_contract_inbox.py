@@ -221,3 +221,136 @@ async def test_a_probe_fails_where_the_ledger_answers_and_takes_no_writes(ledger
     await ledger.ping()
     with pytest.raises(Unavailable):
         await ledger.probe()
+
+
+SIGNED = b"s" * 32
+OTHER = b"t" * 32
+
+
+async def test_what_was_signed_before_is_a_duplicate_under_whatever_id(ledger, clock):
+    first = make_entry("a", repeat=SIGNED)
+    await ledger.accept([first])
+    for name in ("b", "c", None):
+        [receipt] = await ledger.accept([make_entry(name, repeat=SIGNED)])
+        assert (receipt.status, receipt.id) == (EventStatus.DUPLICATE, first.event.id)
+        assert receipt.dispatches == ((first.dispatches[0].id, "urgent"),)
+        assert (receipt.repeated, receipt.conflict) == (name is not None, False)
+    assert len(await ledger.claim(10)) == 1
+    clock.now += ledger.terms.remember
+    [late] = await ledger.accept([make_entry("d", repeat=SIGNED)])
+    assert late.status is EventStatus.ACCEPTED
+
+
+async def test_an_event_without_an_id_is_known_by_what_was_signed_as_long_as_any(ledger, clock):
+    first = make_entry(None, repeat=SIGNED)
+    [new] = await ledger.accept([first])
+    assert new.status is EventStatus.ACCEPTED
+    clock.now += ledger.terms.remember - 1
+    [again] = await ledger.accept([make_entry(None, repeat=SIGNED)])
+    [other] = await ledger.accept([make_entry(None, repeat=OTHER)])
+    assert (again.status, again.id, again.repeated) == (EventStatus.DUPLICATE, first.event.id, False)
+    assert other.status is EventStatus.ACCEPTED
+
+
+async def test_what_was_signed_belongs_to_its_source(ledger):
+    await ledger.accept([make_entry("a", repeat=SIGNED)])
+    [receipt] = await ledger.accept([make_entry("a", source="shop", repeat=SIGNED)])
+    assert receipt.status is EventStatus.ACCEPTED
+
+
+async def test_a_known_id_is_known_whatever_was_signed_and_that_is_remembered_too(ledger):
+    first = make_entry("a", repeat=SIGNED)
+    await ledger.accept([first])
+    [again] = await ledger.accept([make_entry("a", body={"n": 2}, repeat=OTHER)])
+    assert (again.status, again.id, again.conflict) == (EventStatus.DUPLICATE, first.event.id, True)
+    [replayed] = await ledger.accept([make_entry("z", body={"n": 2}, repeat=OTHER)])
+    assert (replayed.status, replayed.id, replayed.repeated) == (EventStatus.DUPLICATE, first.event.id, True)
+
+
+async def test_the_id_of_a_replay_stays_free_for_whom_it_belongs_to(ledger):
+    """Else whoever replays a request could use up the ids of events to come."""
+    await ledger.accept([make_entry("a", repeat=SIGNED)])
+    await ledger.accept([make_entry("b", repeat=SIGNED)])
+    rightful = make_entry("b", body={"n": 2}, repeat=OTHER)
+    [receipt] = await ledger.accept([rightful])
+    assert (receipt.status, receipt.id) == (EventStatus.ACCEPTED, rightful.event.id)
+
+
+async def test_replays_in_one_commit_are_told_apart_from_the_first_and_leave_their_ids_free(ledger):
+    """All in one delivery, so that one transaction sees them in this order."""
+    first, replay, rightful = (
+        make_entry("a", repeat=SIGNED),
+        make_entry("b", repeat=SIGNED),
+        make_entry("b", body={"n": 2}, repeat=OTHER),
+    )
+    third = make_entry("c", body={"n": 2}, repeat=OTHER)
+    receipts = await ledger.accept([first, replay, rightful, third])
+    assert [(one.id, one.status) for one in receipts] == [
+        (first.event.id, EventStatus.ACCEPTED),
+        (first.event.id, EventStatus.DUPLICATE),
+        (rightful.event.id, EventStatus.ACCEPTED),
+        (rightful.event.id, EventStatus.DUPLICATE),
+    ]
+    again = [await ledger.accept([make_entry(name)]) for name in ("a", "b")]
+    assert [one.id for [one] in again] == [first.event.id, rightful.event.id]
+    assert len(await ledger.claim(10)) == 2
+
+
+async def test_replays_that_share_a_commit_make_one_event(ledger):
+    entries = [make_entry(repeat=SIGNED) for _ in range(20)]
+    receipts = [one for [one] in await asyncio.gather(*(ledger.accept([entry]) for entry in entries))]
+    assert [one.status for one in receipts].count(EventStatus.ACCEPTED) == 1
+    assert len({one.id for one in receipts}) == 1
+    assert len(await ledger.claim(50)) == 1
+
+
+async def test_replicas_that_are_sent_one_request_under_many_ids_make_one_event(replicas):
+    """At the same time, in batches that overlap in no order of their keys."""
+    one, two = replicas
+    for turn in range(10):
+        signed = [bytes([turn, at]) * 16 for at in range(20)]
+        entries = [[make_entry(repeat=each)] for each in signed for _ in range(4)]
+        sent = [(one if at % 2 else two).accept(entry) for at, entry in enumerate(entries)]
+        receipts = [receipt for [receipt] in await asyncio.gather(*sent)]
+        assert sum(receipt.status is EventStatus.ACCEPTED for receipt in receipts) == len(signed)
+        assert len({receipt.id for receipt in receipts}) == len(signed)
+
+
+async def test_known_answers_a_replay_too(ledger):
+    first = make_entry("a", repeat=SIGNED)
+    await ledger.accept([first])
+    receipts = await ledger.known([make_entry("b", repeat=SIGNED)])
+    assert [(one.id, one.repeated) for one in receipts] == [(first.event.id, True)]
+    assert await ledger.known([make_entry("b", repeat=OTHER)]) is None
+
+
+async def test_the_very_same_event_after_a_lost_answer_is_known_by_both_its_identities(ledger, clock):
+    entry = make_entry("a", repeat=SIGNED)
+    await ledger.accept([entry])
+    clock.now += 5
+    [receipt] = await ledger.accept([entry])
+    assert (receipt.id, receipt.status, receipt.repeated) == (entry.event.id, EventStatus.DUPLICATE, False)
+
+
+def twin(name, kind, **rest):
+    entry = make_entry(name, repeat=SIGNED, twins=True, **rest)
+    return replace(entry, event=replace(entry.event, type=kind))
+
+
+async def test_twins_have_one_body_under_two_types_and_each_comes_once(ledger):
+    created, updated = twin("a", "orders/create"), twin("b", "orders/updated")
+    receipts = [(await ledger.accept([one]))[0] for one in (created, updated)]
+    assert [one.status for one in receipts] == [EventStatus.ACCEPTED, EventStatus.ACCEPTED]
+    [again] = await ledger.accept([twin("c", "orders/updated")])
+    assert (again.status, again.id) == (EventStatus.DUPLICATE, updated.event.id)
+    [foreign] = await ledger.accept([make_entry("d", repeat=SIGNED)])
+    assert (foreign.status, foreign.id, foreign.repeated) == (EventStatus.DUPLICATE, created.event.id, True)
+
+
+async def test_twins_of_one_commit_are_told_apart(ledger):
+    entries = [twin("a", "orders/create"), twin("b", "orders/updated"), twin("c", "orders/create")]
+    receipts = await ledger.accept(entries)
+    first, second, _ = (one.event.id for one in entries)
+    assert [one.id for one in receipts] == [first, second, first]
+    [foreign] = await ledger.accept([make_entry("d", repeat=SIGNED)])
+    assert foreign.id == first

@@ -67,12 +67,14 @@ def certificate(which):
     return sign_certificate(rsa_key(which))
 
 
-def sign_certificate(key):
-    """A certificate in PEM of any key, issued by an authority of the test's own."""
+def sign_certificate(key, *hosts):
+    """A certificate in PEM of any key, issued by an authority of the test's own: for Amazon and PayPal, or `hosts`."""
     issuer = rsa_key(2)
+    names = hosts or ("sns.amazonaws.com", "messageverificationcerts.paypal.com")
     made = (
         x509.CertificateBuilder()
-        .subject_name(_named("sns.amazonaws.com"))
+        .subject_name(_named(names[0]))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in names]), critical=False)
         .issuer_name(_named("Relay's test authority"))
         .public_key(key.public_key())
         .serial_number(4711)

@@ -19,7 +19,9 @@ HEADERS = [
     ("X-Id", " e-1 "),
     ("X-Twice", "1"),
     ("X-Twice", "2"),
-    ("X-Names", "a-id, x-names,x-gone"),
+    ("X-Names", "a-id, x-names"),
+    ("X-Others", "a-id,x-others,x-missing"),
+    ("X-Itself-Not", "a-id"),
     ("X-Empty", ""),
 ]
 URL = "https://us.example.com:8443/hooks/a%20b?q=1&q=2&empty=&u=%C3%BC"
@@ -66,9 +68,15 @@ def find(text, scope=None, **made):
         ("{{ data.gone }}:{{ data.id }}", None),
         ("{{ data.gone? }}:{{ data.id? }}", ":7"),
         ("{{ data.gone? }}", None),
-        ('{{ headers_named["x-names"] }}', "a-id:1;x-names:a-id, x-names,x-gone"),
+        ('{{ headers_named["x-names"] }}', "a-id:1;x-names:a-id, x-names"),
+        ('{{ headers_named["x-names a-id"] }}', "a-id:1;x-names:a-id, x-names"),
+        ('{{ headers_named["x-names x-time"] }}', None),
+        ('{{ headers_named["x-others"] }}', None),
+        ('{{ headers_named["x-itself-not"] }}', None),
         ('{{ headers_named["x-gone"] }}', None),
-        ('{{ pairs["text id"] }}', "text\n\n"),
+        ('{{ pairs["text gone?"] }}', "text\n\n"),
+        ('{{ pairs["text gone"] }}', None),
+        ('{{ pairs["text id?"] }}', None),
         ('{{ key["gone zero id"] }}', "zero"),
         ('{{ key["gone"] }}', None),
         ("{{ options.webhook_id }}", None),
@@ -102,7 +110,7 @@ def test_the_parts_of_a_batch_are_told_apart():
     ],
 )
 def test_the_first_item_is_its_own_bytes(body, value):
-    scope = Scope(request(body))
+    scope = Scope(request(body), options={"batch": "true"})
     if value is None:
         with pytest.raises(Rejected) as caught:
             compose("{{ first }}")(scope)
@@ -136,7 +144,12 @@ def test_the_parameters_of_a_form_are_sorted_and_run_together(body, content_type
 def test_pairs_are_the_texts_that_are_there_in_the_order_of_the_phrase():
     """https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html"""
     body = json.dumps({"Type": "N", "Message": "a\nb", "Subject": None, "Count": 5}).encode()
-    assert find('{{ pairs["Message Subject Count Gone Type"] }}', body=body) == "Message\na\nb\nType\nN\n"
+    assert find('{{ pairs["Message* Subject? Gone? Type"] }}', body=body) == "Message\na\nb\nType\nN\n"
+    assert find('{{ pairs["Message Type"] }}', body=body) is None, "only with a star has it line breaks"
+    assert find('{{ pairs["Message* Subject Type"] }}', body=body) is None, (
+        "only with a question mark may it be missing"
+    )
+    assert find('{{ pairs["Message* Count? Type"] }}', body=body) is None, "a number would not be signed"
     assert find('{{ pairs["Message"] }}', body=b"[]") is None
     assert find('{{ pairs["Message"] }}', body=b"no json") is None
 

@@ -11,6 +11,10 @@ from tests.schemes.cases import NOW, refused, way
 from tests.schemes.pairs import certificate, private, public, rsa_key, sign_certificate
 from tests.schemes.spots import Spot
 
+PATH = {
+    "aws-sns": "/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem",
+    "paypal": "/v1/notifications/certs/CERT-360caa42-fca2a594-90621ecd",
+}
 DAY = 86_400_000
 WAYS = ["aws-sns", "aws-sns 2", "paypal"]
 WHERE = {
@@ -88,7 +92,7 @@ def test_what_is_no_certificate_is_not_kept(name):
 
 def foreign(name):
     """Addresses that look like the vendor's and are not."""
-    host, path = HOST[name.partition(" ")[0]], "/v1/notifications/certs/CERT-1.pem"
+    host, path = HOST[name.partition(" ")[0]], PATH[name.partition(" ")[0]]
     return [
         "",
         "x",
@@ -115,6 +119,14 @@ def foreign(name):
         f"https://[::1]{path}",
         f"https://[{path}",
         f"https://{host}/other/place",
+        f"https://{host}{path}?x=1",
+        f"https://{host}{path}?",
+        f"https://{host}{path}#x",
+        f"https://{host}{path};x",
+        f"https://{host}{path}/x",
+        f"https://{host}/x{path}",
+        f"https://{host}/..{path}",
+        f"HTTPS://{host}{path}",
         f"https://{host}",
     ]
 
@@ -130,14 +142,50 @@ def test_an_address_that_is_not_the_vendors_is_refused_and_never_fetched(name):
 @pytest.mark.parametrize(
     "url",
     [
-        "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-1.pem",
-        "https://sns.cn-north-1.amazonaws.com.cn/SimpleNotificationService-1.pem",
-        "https://sns.us-gov-west-1.amazonaws.com/SimpleNotificationService-1.pem",
+        "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem",
+        "https://sns.cn-north-1.amazonaws.com.cn/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem",
+        "https://sns.us-gov-west-1.amazonaws.com/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem",
     ],
 )
 def test_amazons_own_regions_are_known(url):
     signed = way("aws-sns").sign(WHERE["aws-sns"].write(way("aws-sns").request, url))
     assert needed(unpinned("aws-sns"), signed).url == url
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "sns.x.amazonaws.com/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem",
+        "sns.amazonaws.com/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem",
+        "sns.mybucket.amazonaws.com/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem",
+        "sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem",
+        "sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789ABCDEF0123456789ABCDEF.pem",
+        "sns.us-east-1.amazonaws.com/bucket/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem",
+        "sns.us-east-1.amazonaws.com/x.pem",
+        "sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem\n",
+    ],
+)
+def test_not_every_place_at_amazon_holds_certificates_of_sns(place):
+    signed = WHERE["aws-sns"].write(way("aws-sns").sign(), f"https://{place}")
+    assert refused(unpinned("aws-sns"), signed) == "certificate_foreign"
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_certificate_of_somebody_else_or_out_of_date_is_not_kept(name):
+    scheme, signed = unpinned(name), way(name).sign()
+    asked = needed(scheme, signed)
+    year = 365 * DAY
+    wrong = [
+        (sign_certificate(rsa_key(0), "sns.example.com"), NOW),
+        (sign_certificate(rsa_key(0), "xsns.amazonaws.com"), NOW),
+        (certificate(0), NOW - 2 * year),
+        (certificate(0), NOW + 40 * year),
+    ]
+    for pem, at in wrong:
+        with pytest.raises(Rejected) as caught:
+            asked.trust.keep(asked.url, pem.encode(), at)
+        assert caught.value.reason == "certificate_wrong"
+    assert needed(scheme, signed).url == asked.url
 
 
 @pytest.mark.parametrize("name", WAYS)
