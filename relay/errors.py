@@ -90,3 +90,7 @@ class Misconfigured(RelayError):
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = tuple(faults)
+
+
+class Blocked(RelayError):
+    """It cannot start as things are on this machine: mend what is said, then start it again."""

@@ -14,6 +14,7 @@ from relay.config import Settings
 from relay.dispatch import Policy
 from relay.errors import Unavailable
 from relay.ledger import SqlLedger, Terms, open_ledger
+from relay.proxy import Proxy
 from relay.secret import Secret
 from relay.telemetry import Metrics, get_log
 
@@ -70,7 +71,7 @@ async def reach_ledger(
             await sleep(_RETRY)
 
 
-def make_cargo(settings: Settings, metrics: Metrics) -> Cargo:
+def make_cargo(settings: Settings, proxy: Proxy | None, metrics: Metrics) -> Cargo:
     """The client of Cargo; enter it to open its connections."""
     block = settings.cargo
     return Cargo(
@@ -81,7 +82,7 @@ def make_cargo(settings: Settings, metrics: Metrics) -> Cargo:
         version=__version__,
         workspace_uuid=block.workspace_uuid,
         ca_file=block.ca_file,
-        proxy=None if block.proxy is None else block.proxy.reveal(),
+        proxy=proxy,
         observe=metrics.called,
     )
 

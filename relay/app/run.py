@@ -19,10 +19,12 @@ _INTERRUPTED = 130
 async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
     """Serve until SIGTERM or SIGINT, then drain within `grace` seconds; a second signal ends at once.
 
-    Gives the exit code. Raises Misconfigured and Unusable when it cannot start.
+    Gives the exit code. Raises Misconfigured, Unusable and Blocked when it cannot start.
     """
     for warning in loaded.warnings:
         log.warning("config.warning", what=warning)
+    if loaded.proxy is not None:
+        log.info("cargo.proxied", cargo=loaded.settings.cargo.base_url, proxy=str(loaded.proxy))
     async with AsyncExitStack() as stack:
         service = Service(loaded, migrate=migrate)
         on_signals(service)

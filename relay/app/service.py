@@ -57,6 +57,7 @@ class Service:
         self.metrics.build_info.labels(__version__).set(1)
         self.status = Status(wall, asyncio.get_running_loop().time)
         self._migrate = migrate
+        self._proxy = loaded.proxy
         self._policy = adapters.make_policy(self.settings)
         self._parts: dict[str, Run] = {}
         self._consumers: list[Consumer] = []
@@ -65,13 +66,13 @@ class Service:
         self._stop = asyncio.Event()
 
     async def open(self, stack: AsyncExitStack) -> Addresses:
-        """Make everything and open the listeners, health first. Raises Misconfigured, Unusable."""
+        """Make everything and open the listeners, health first. Raises Misconfigured, Unusable, Blocked."""
         heart = asyncio.create_task(beat(self.status))
         stack.callback(heart.cancel)
         health = await self._listen_health(stack)
         ledger = self.ledger = await self._open_ledger(stack)
         self._gauges = ledger.gauges
-        cargo = await stack.enter_async_context(adapters.make_cargo(self.settings, self.metrics))
+        cargo = await stack.enter_async_context(adapters.make_cargo(self.settings, self._proxy, self.metrics))
         self.hooks = Hooks(self.settings)
         self.sources = Sources(self.settings.sources, ledger, self.hooks.take)
         self._add_dispatch(ledger, cargo)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Final, Self
 
 from relay.cargo.exchange import Exchange
-from relay.cargo.settings import Settings, check_base, check_token, check_url
+from relay.cargo.settings import Settings, check_base, check_token
 from relay.cargo.wire import read_chat, read_messages, read_page, read_said
 from relay.model import Chat, Message, Page
+from relay.proxy import Proxy
 from relay.secret import Secret
 from relay.units import iso
 
@@ -40,7 +41,7 @@ class Cargo:
         version: str = "0",
         workspace_uuid: str | None = None,
         ca_file: str | None = None,
-        proxy: str | None = None,
+        proxy: Proxy | None = None,
         observe: Callable[[str, float], None] = _unobserved,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -52,7 +53,7 @@ class Cargo:
             version=version,
             workspace_uuid=workspace_uuid,
             ca_file=ca_file,
-            proxy=None if proxy is None else check_url("cargo.proxy", proxy),
+            proxy=proxy,
         )
         self._clock = clock
         self._exchange = Exchange(settings, observe, clock)

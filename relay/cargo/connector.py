@@ -1,10 +1,11 @@
 """Connections that tell what failed before a byte of the request was sent from what failed after."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from relay.cargo.trouble import describe
+from relay.proxy import Proxy
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
@@ -23,6 +24,10 @@ class Connector(aiohttp.TCPConnector):
     failures that its exceptions alone do not tell apart too (a proxy that hangs up on CONNECT).
     """
 
+    def __init__(self, proxy: Proxy | None, **given: Any) -> None:
+        super().__init__(**given)
+        self._proxy = proxy
+
     async def connect(
         self,
         req: "ClientRequest",
@@ -32,7 +37,7 @@ class Connector(aiohttp.TCPConnector):
         try:
             return await super().connect(req, traces, timeout)
         except TimeoutError:
-            problem = "connecting took too long"
+            problem = f"connecting{'' if self._proxy is None else f' by the proxy {self._proxy}'} took too long"
         except (aiohttp.ClientError, OSError) as error:
-            problem = describe(error)
+            problem = describe(error, self._proxy)
         raise Unsent(problem)

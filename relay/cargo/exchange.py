@@ -10,8 +10,9 @@ from yarl import URL
 from relay.cargo.connector import Connector, Unsent
 from relay.cargo.refusal import refusal
 from relay.cargo.settings import Settings
-from relay.cargo.trouble import describe
+from relay.cargo.trouble import describe, refuses
 from relay.errors import Denied, Permanent, RelayError, Retryable, Unknown
+from relay.proxy import steer
 
 _CONNECTING: Final = 10.0
 _WORDS: Final = 64 << 10
@@ -26,17 +27,18 @@ class Exchange:
         self._settings = settings
         self._observe = observe
         self._clock = clock
+        headers, scheme = settings.headers(), settings.base.scheme
+        self._reading = steer(settings.proxy, scheme, headers)
+        self._writing = steer(settings.proxy, scheme, headers | _JSON)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         settings = self._settings
         total = settings.timeout
         self._session = aiohttp.ClientSession(
-            connector=Connector(limit=settings.connections, ssl=settings.trust()),
+            connector=Connector(settings.proxy, limit=settings.connections, ssl=settings.trust()),
             timeout=aiohttp.ClientTimeout(total=total, connect=min(_CONNECTING, total / 2)),
-            headers=settings.headers(),
             cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=settings.proxy,
         )
         return self
 
@@ -78,11 +80,11 @@ class Exchange:
     ) -> _Read:
         if self._session is None:
             raise RuntimeError("Cargo is called outside of its `async with`")
-        headers = None if body is None else _JSON
+        way = self._reading if body is None else self._writing
         # An error is raised only after its except clause: aiohttp's own, which would be its context, holds our headers.
         try:
             async with self._session.request(
-                method, url, data=body, headers=headers, params=query, allow_redirects=False
+                method, url, data=body, params=query, allow_redirects=False, **way
             ) as response:
                 if 200 <= response.status < 300:
                     return _understand(read, await _body(response, most), response.status)
@@ -97,6 +99,9 @@ class Exchange:
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> RelayError:
         """What the status says stands, even if the words that should explain it do not come."""
+        proxy = self._settings.proxy
+        if response.status == 407 and proxy is not None:
+            return Retryable(f"{refuses(proxy, 407)}; nothing was passed on to Cargo", status=407)
         try:
             body = await _body(response, _WORDS)
         except (aiohttp.ClientError, OSError, Unknown):

@@ -1,11 +1,12 @@
 """What every call to Cargo needs, checked once."""
 
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from yarl import URL
 
 from relay.errors import Misconfigured
+from relay.proxy import Proxy
 from relay.secret import Secret
 
 
@@ -20,7 +21,7 @@ class Settings:
     version: str
     workspace_uuid: str | None
     ca_file: str | None
-    proxy: URL | None = field(repr=False)
+    proxy: Proxy | None
 
     def headers(self) -> dict[str, str]:
         """Sent with every call (cargo-api, "authentication", "optional headers")."""
@@ -55,20 +56,14 @@ def check_token(token: Secret) -> Secret:
     return token
 
 
-def check_url(key: str, text: str) -> URL:
-    """An address, without a final slash. Raises Misconfigured, which does not show it, as it may hold a password."""
+def check_base(text: str) -> URL:
+    """The address of Cargo's API, without a final slash. Raises Misconfigured, which does not show it."""
     try:
         url = URL(text.rstrip("/"))
     except ValueError:
         url = URL()
     if url.scheme not in ("http", "https") or not url.host:
-        raise Misconfigured([f"{key}: is not an address: write it as https://host or https://host:port/path"])
-    return url
-
-
-def check_base(text: str) -> URL:
-    """The address of Cargo's API. Raises Misconfigured."""
-    url = check_url("cargo.base_url", text)
+        raise Misconfigured(["cargo.base_url: is not an address: write it as https://host or https://host:port/path"])
     if url.user is not None or url.query or url.fragment:
         raise Misconfigured(["cargo.base_url: takes no user, query or fragment: write https://api.getcargo.io/v1"])
     return url

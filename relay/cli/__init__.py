@@ -1,6 +1,7 @@
 """The command line: one file per command.
 
-Exit codes: 0 well, 1 a fault in the input or the configuration, 2 wrong use, 3 the service cannot be reached.
+Exit codes: 0 well, 1 a fault in the input or the configuration, 2 wrong use or what serves cannot start, 3 the service
+cannot be reached.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from relay.cli.serve import serve
 from relay.cli.show import show
 from relay.cli.sources import sources
 from relay.cli.tail import tail
+from relay.cli.terminal import Command, prepare
 from relay.cli.try_ import try_
 from relay.cli.verify import verify
 
@@ -49,7 +51,9 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="Exit codes: 0 well, 1 a fault in the input or configuration, 2 wrong use, 3 not reached.")
+@app.callback(
+    epilog="Exit codes: 0 well, 1 a fault in the input or configuration, 2 wrong use or no start, 3 not reached."
+)
 def _relay(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=_print_version)
@@ -75,9 +79,10 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
 }
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands.items():
-        app.command(_name, rich_help_panel=_panel)(_command)
+        app.command(_name, cls=Command, rich_help_panel=_panel)(_command)
 
 
 def main() -> None:
     """Run the command that the arguments name."""
+    prepare()
     app(prog_name="relay")

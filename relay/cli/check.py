@@ -18,7 +18,7 @@ def check(config: Config = None, as_json: AsJson = False) -> None:
     from relay.cli.settings import load
 
     try:
-        loaded = load(config, strict=False)
+        loaded = load(config, strict=False, trust=True)
     except Misconfigured as error:
         if not as_json:
             raise
@@ -38,6 +38,7 @@ def _document(loaded: "Loaded") -> dict[str, Any]:
         "warnings": list(loaded.warnings),
         "files": [str(path) for path in loaded.files],
         "digest": loaded.digest,
+        "proxy": None if loaded.proxy is None else str(loaded.proxy),
         "sources": list(settings.sources),
         "rules": [rule.name for rule in settings.rules],
     }
@@ -50,5 +51,7 @@ def _print(loaded: "Loaded") -> None:
         print_line(clean(f"warning: {warning}"))
     found = _document(loaded)
     print_line(f"{', '.join(found['files'])}: no faults")
+    if found["proxy"] is not None:
+        print_line(clean(f"Cargo at {loaded.settings.cargo.base_url} is reached by the proxy {found['proxy']}"))
     for kind in ("sources", "rules"):
         print_line(f"{kind} ({len(found[kind])}): {', '.join(found[kind]) or '-'}")

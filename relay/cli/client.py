@@ -11,7 +11,8 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from relay.cli.guard import Unreachable, reason
+from relay.cli.guard import Unreachable
+from relay.cli.route import reason, route
 from relay.errors import Conflict, NotFound, RelayError
 from relay.secret import Secret
 
@@ -46,7 +47,10 @@ class Client:
         Raises Unreachable also when the connection is cut.
         """
         query = {"follow": str(int(follow)), "after": after}
-        async with self._open(_STREAM) as session, self._request(session, "GET", "results", params=query) as answer:
+        async with (
+            aiohttp.ClientSession(timeout=_STREAM) as session,
+            self._request(session, "GET", "results", params=query) as answer,
+        ):
             async for event in _events(answer):
                 yield event
 
@@ -55,28 +59,26 @@ class Client:
     ) -> Any:
         asked = {name: value for name, value in query.items() if value is not None}
         async with (
-            self._open(aiohttp.ClientTimeout(total=within, connect=5)) as session,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=within, connect=5)) as session,
             self._request(session, method, path, params=asked, json=body) as answer,
         ):
             return await answer.json()
-
-    def _open(self, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-        headers = {"Authorization": f"Bearer {self.token.reveal()}"} if self.token else {}
-        return aiohttp.ClientSession(timeout=timeout, headers=headers)
 
     @asynccontextmanager
     async def _request(
         self, session: aiohttp.ClientSession, method: str, path: str, **given: Any
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         url = self._locate(path)
+        headers = {"Authorization": f"Bearer {self.token.reveal()}"} if self.token else {}
+        way = route(str(url), headers)
         try:
-            async with session.request(method, url, allow_redirects=False, **given) as answer:
+            async with session.request(method, url, allow_redirects=False, **way, **given) as answer:
                 if answer.status != 200 or answer.content_type not in _TYPES:
                     raise await _refusal(answer, self.url)
                 yield answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(
-                f"no relay answers at {self.url} ({reason(error)}); "
+                f"no relay answers at {self.url} ({reason(error, way)}); "
                 "start one with `relay serve`, or say where it is with --url or RELAY_URL"
             ) from None
         except json.JSONDecodeError:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from relay.cli.guard import starting
 from relay.cli.options import Form, Level, LogFormat, LogLevel
 
 
@@ -19,4 +20,6 @@ def demo(
     from relay.telemetry import configure
 
     configure(log_level.value, log_format.value)
-    raise typer.Exit(asyncio.run(run(once=once)))
+    with starting():
+        code = asyncio.run(run(once=once))
+    raise typer.Exit(code)

@@ -2,12 +2,14 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from relay.errors import Misconfigured, RelayError
+from relay.errors import Blocked, Misconfigured, RelayError
 
 
 class Unreachable(RelayError):
@@ -21,11 +23,29 @@ class Guarded(TyperGroup):
         try:
             return super().invoke(ctx)
         except Misconfigured as error:
-            _complain_faults(error.faults)
+            _complain_faults(error.faults, 1)
         except Unreachable as error:
             complain(str(error), 3)
+        except Blocked as error:
+            complain(str(error), 2)
         except RelayError as error:
             complain(str(error), 1)
+        except UnicodeEncodeError as error:
+            what = error.object[:80]
+            complain(f"{what!r} is no text in the encoding {error.encoding}: set LC_ALL=C.UTF-8 and write UTF-8", 1)
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """For what serves: all that keeps it from its work, but what is only away, ends with exit code 2."""
+    try:
+        yield
+    except Unreachable:
+        raise
+    except Misconfigured as error:
+        _complain_faults(error.faults, 2)
+    except RelayError as error:
+        complain(str(error), 2)
 
 
 def complain(message: str, code: int) -> NoReturn:
@@ -46,7 +66,7 @@ def reason(error: Exception) -> str:
     return os.strerror(number) if number > 0 else str(cause) or type(error).__name__
 
 
-def _complain_faults(faults: tuple[str, ...]) -> NoReturn:
+def _complain_faults(faults: tuple[str, ...], code: int) -> NoReturn:
     sys.stderr.writelines(f"{fault}\n" for fault in faults)
     count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
-    complain(f"the configuration has {count}; mend what is said above, `relay check` tells when all is right", 1)
+    complain(f"the configuration has {count}; mend what is said above, `relay check` tells when all is right", code)

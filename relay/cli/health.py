@@ -41,7 +41,7 @@ def _find(config: Config) -> str:
         find(config)
     except Misconfigured:
         return _DEFAULT
-    return address(load(config, strict=False).settings.http.health)
+    return address("http.health", load(config, strict=False).settings.http.health)
 
 
 def _ask(url: str) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from relay.cli.guard import Unreachable, starting
 from relay.cli.options import AsJson, Config
 from relay.errors import Unavailable
 
@@ -23,9 +24,10 @@ def migrate(
     from relay.cli.settings import load
     from relay.ledger import migrate_ledger, pending_steps
 
-    found = load(config, strict=True).settings.ledger
-    work = pending_steps if pending else migrate_ledger
-    steps = asyncio.run(_reach(work(found.url, password=found.password, ca_file=found.ca_file)))
+    with starting():
+        found = load(config, strict=True).settings.ledger
+        work = pending_steps if pending else migrate_ledger
+        steps = asyncio.run(_reach(work(found.url, password=found.password, ca_file=found.ca_file)))
     if as_json:
         print_json({"url": found.url, "pending" if pending else "applied": steps})
     else:
@@ -36,8 +38,6 @@ def migrate(
 
 
 async def _reach(work: Awaitable[list[str]]) -> list[str]:
-    from relay.cli.guard import Unreachable
-
     try:
         return await work
     except Unavailable as error:

@@ -1,5 +1,6 @@
 """Reads what a command is given to send: a file or stdin, and headers."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +18,18 @@ def read_payload(name: str) -> bytes:
     if name == "-":
         return sys.stdin.buffer.read()
     try:
-        return Path(name).read_bytes()
+        # The name was read as UTF-8; the system's own encoding, if it is another one, wants it as the bytes it was.
+        return Path(os.fsdecode(name.encode("utf-8", "surrogateescape"))).read_bytes()
     except OSError as error:
         raise RelayError(f"{name} cannot be read: {error.strerror}; name a file, or - for stdin") from None
+
+
+def read_text(name: str) -> str:
+    """The same as text, which is UTF-8 whatever the locale."""
+    try:
+        return read_payload(name).decode()
+    except UnicodeDecodeError:
+        raise RelayError(f"{name} is no text in UTF-8; name another file") from None
 
 
 def read_headers(given: Sequence[str] | None) -> dict[str, str]:

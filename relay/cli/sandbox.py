@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from relay.cli.guard import reason
-from relay.errors import RelayError
+from relay.errors import Blocked, RelayError
 
 if TYPE_CHECKING:
     from relay.sandbox import Faults
@@ -43,7 +43,7 @@ def _fault(what: str, **given: Any) -> Any:
 
 def sandbox(
     ctx: typer.Context,
-    host: Annotated[str, typer.Option(help="The address to bind.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="The address to bind; :: for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8090,
     token: Annotated[
         str | None, typer.Option(envvar="SANDBOX_TOKEN", help="The bearer token to ask for; else any.")
@@ -116,8 +116,11 @@ async def _serve(app: Any, host: str, port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     try:
         running = await run(app, host, port)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--host") from None
     except OSError as error:
-        raise RelayError(f"{host}:{port} cannot be bound: {reason(error)}; choose another by --host, --port") from None
+        where = error.filename or f"{host}:{port}"
+        raise Blocked(f"{where} cannot be bound: {reason(error)}; choose another by --host, --port") from None
     async with running:
         print_line(f"a simulated Cargo is at {running.url}; for the relay: CARGO_BASE_URL={running.url}/v1")
         await stopped.wait()

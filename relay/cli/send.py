@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from relay.cli.guard import Unreachable, clean, complain, reason
+from relay.cli.guard import Unreachable, clean, complain
 from relay.cli.options import AsJson, Config, Headers, Payload, SourceName
 from relay.errors import Misconfigured, RelayError
 
@@ -50,15 +50,13 @@ def send(
     loaded = load(config, strict=False)
     settings = loaded.settings
     _require_secret(loaded.warnings, source)
-    target = f"{(url or address(settings.http.hooks)).rstrip('/')}/hooks/{source}"
+    target = f"{(url or address('http.hooks', settings.http.hooks)).rstrip('/')}/hooks/{source}"
     body = read_payload(file)
     headers = {"content-type": guess_type(file, body)} | read_headers(header)
     request = schemes.Request("POST", target, schemes.Headers.of(headers), body, int(time.time() * 1_000))
     scheme = schemes.build(_find(settings, source).spec())
     try:
-        signed = scheme.sign(request, id=id_ or new_id(), private=private_key.read_text() if private_key else None)
-    except OSError as error:
-        raise RelayError(f"{private_key} cannot be read: {error.strerror}") from None
+        signed = scheme.sign(request, id=id_ or new_id(), private=_read_key(private_key) if private_key else None)
     except ValueError as error:
         raise RelayError(f"this cannot be signed as {scheme.vendor.name} would: {error}") from None
     answer = asyncio.run(_post(signed.url, signed.body, dict(signed.headers.flat()) | read_headers(header)))
@@ -68,6 +66,15 @@ def send(
         _print(answer)
     if answer.status >= 300:
         raise typer.Exit(3 if answer.status == 503 else 1)
+
+
+def _read_key(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise RelayError(f"{path} is no text: name a private key in PEM") from None
+    except OSError as error:
+        raise RelayError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _require_secret(warnings: Sequence[str], source: str) -> None:
@@ -90,17 +97,21 @@ def _find(settings: Any, name: str) -> Any:
 async def _post(url: str, body: bytes, headers: dict[str, str]) -> _Answer:
     import aiohttp
 
+    from relay.cli.route import reason, route
+
+    way = route(url, headers)
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
-            session.post(url, data=body, headers=headers, allow_redirects=False) as answer,
+            session.post(url, data=body, allow_redirects=False, **way) as answer,
         ):
             return _Answer(answer.status, _parse(await answer.read()))
     except aiohttp.InvalidURL:
         raise RelayError(f"--url {url!r} is no address; write it as http://127.0.0.1:8080") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Unreachable(
-            f"no relay answers at {url} ({reason(error)}); start one with `relay serve`, or say where it is with --url"
+            f"no relay answers at {url} ({reason(error, way)}); "
+            "start one with `relay serve`, or say where it is with --url"
         ) from None
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay.cli.guard import starting
 from relay.cli.options import Config, Form, Level, LogFormat, LogLevel
 
 if TYPE_CHECKING:
@@ -39,10 +40,11 @@ def serve(
 
     seconds = _seconds(grace)
     configure(log_level.value, log_format.value)
-    loaded = load(config, strict=True)
+    with starting():
+        loaded = load(config, strict=True)
     from relay.app import run
 
-    with asyncio.Runner(loop_factory=_loop()) as runner:
+    with starting(), asyncio.Runner(loop_factory=_loop()) as runner:
         code = runner.run(run(loaded, migrate=migrate, grace=seconds))
     raise typer.Exit(code)
 

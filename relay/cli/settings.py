@@ -1,15 +1,16 @@
 """Finds and loads the configuration that a command is to use."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from relay.errors import Misconfigured
+from relay.cli.terminal import environment
+from relay.errors import Misconfigured, RelayError
 
 if TYPE_CHECKING:
     from relay.config import Loaded
-    from relay.config.kinds import Listener
+    from relay.listener import Listener
 
 _DEFAULT: Final = Path("config/relay.yaml")
 
@@ -27,20 +28,37 @@ def find(given: Sequence[Path] | None) -> list[Path]:
     )
 
 
-def load(given: Sequence[Path] | None, *, strict: bool) -> "Loaded":
-    """The configuration; with `strict` an unset variable is a fault. Raises Misconfigured with every fault."""
+def load(given: Sequence[Path] | None, *, strict: bool, trust: bool | None = None) -> "Loaded":
+    """The configuration; with `strict` an unset variable is a fault. Raises Misconfigured with every fault.
+
+    With `trust` (or else when strict) the variables that name the system's authorities are looked at too, which takes
+    some 20 ms.
+    """
     paths = find(given)
     from relay import config
 
-    return config.load(paths, os.environ, strict=strict)
+    env = environment()
+    faults = _doubts(env) if (strict if trust is None else trust) else []
+    try:
+        loaded = config.load(paths, env, strict=strict)
+    except Misconfigured as error:
+        raise Misconfigured([*error.faults, *faults]) from None
+    if faults:
+        raise Misconfigured(faults)
+    return loaded
 
 
-def address(listener: "Listener") -> str:
-    """The URL at which a listener is reached from this machine."""
-    host = listener.host
-    if listener.wildcard:
-        host = "::1" if ":" in host else "127.0.0.1"
-    return f"http://[{host}]:{listener.port}" if ":" in host else f"http://{host}:{listener.port}"
+def _doubts(env: Mapping[str, str]) -> list[str]:
+    from relay.trust import doubts
+
+    return doubts(env)
+
+
+def address(key: str, listener: "Listener") -> str:
+    """The URL at which the listener of this key is reached from this machine. Raises RelayError for port 0."""
+    if listener.port == 0:
+        raise RelayError(f"{key} has port 0, which the system chooses at each start: say by --url where it is")
+    return listener.url
 
 
 def complete_source(ctx: Any, incomplete: str) -> list[str]:

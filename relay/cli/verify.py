@@ -96,14 +96,14 @@ def _verify(scheme: "Scheme", request: "Request") -> None:
 
 def _options(sets: Any) -> dict[str, Any]:
     """`KEY=VALUE` pairs; `@FILE` is a file's text, and a key of several values takes them with commas between."""
-    from relay.cli.payload import read_payload
+    from relay.cli.payload import read_text
 
     found: dict[str, Any] = {}
     for pair in sets:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise RelayError(f"--set {pair!r} is no pair; write KEY=VALUE")
-        text = read_payload(value[1:]).decode() if value.startswith("@") else value
+        text = read_text(value[1:]) if value.startswith("@") else value
         found[key.replace("-", "_")] = tuple(text.split(",")) if key in _LISTS else text
     return found
 

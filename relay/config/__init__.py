@@ -1,6 +1,5 @@
 """The configuration: YAML files to settings, with every fault at its line and column."""
 
-from relay.config.kinds import Listener
 from relay.config.load import Loaded, load
 from relay.config.rule import Rule
 from relay.config.schema import json_schema
@@ -14,6 +13,7 @@ from relay.config.settings import (
     Settings,
 )
 from relay.config.source import AmqpSource, Bind, EventTemplates, WebhookSource
+from relay.listener import Listener
 
 __all__ = [
     "AmqpSource",

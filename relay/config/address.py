@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
+from relay import proxy
 from relay.config.block import fault
 from relay.config.fill import Opaque
 from relay.secret import Secret
 
 _WEB: Final = ("http", "https")
+NO_PROXY: Final = "none"
+"""What `cargo.proxy` says to have none, whatever the environment names."""
 
 
 def web_url(value: Any) -> Any:
@@ -27,13 +30,15 @@ def web_url(value: Any) -> Any:
 
 
 def proxy_url(value: Any) -> Any:
-    """A proxy's URL as a secret, since it may hold a password. Raises ValueError."""
+    """A proxy's URL as a secret, since it may hold a password; or `none`, for no proxy. Raises ValueError."""
     if isinstance(value, Secret) or value is None:
         return value
     if not isinstance(value, str):
         raise ValueError("must be text such as http://proxy:3128")  # noqa: TRY004 - pydantic takes ValueError
+    if value.lower() == NO_PROXY:
+        return NO_PROXY
     if not isinstance(value, Opaque):
-        _split(value, _WEB, "http://proxy:3128")
+        proxy.parse(value, "cargo.proxy")
     return Secret(str(value))
 
 

@@ -8,7 +8,6 @@ from relay import rules, schemes
 from relay.config.draft import Draft
 from relay.config.fault import near
 from relay.config.fill import Opaque
-from relay.config.kinds import Listener
 from relay.config.rule import Rule
 from relay.config.source import AmqpSource, WebhookSource
 from relay.config.tree import Branch, Leaf, Path, find
@@ -37,14 +36,9 @@ def _check_listeners(draft: Draft) -> None:
         draft.fault(("http", "ops"), told)
     for number, key in enumerate(_LISTENERS):
         for other in _LISTENERS[:number]:
-            same = _clash(getattr(http, key), getattr(http, other))
+            same = getattr(http, key).clashes(getattr(http, other))
             if same and draft.whole("http", key) and draft.whole("http", other):
                 draft.fault(("http", key), f"listens where http.{other} does: give it a port of its own")
-
-
-def _clash(one: Listener, two: Listener) -> bool:
-    same = one.host == two.host or one.wildcard or two.wildcard
-    return one.port != 0 and one.port == two.port and same
 
 
 def _check_durations(draft: Draft) -> None:

@@ -7,19 +7,17 @@ Every validator raises ValueError with what would be right; none quotes the valu
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticUseDefault
 
-from relay import units
+from relay import listener, units
 from relay.config.fill import Filled, Loose, Opaque
 from relay.config.parse import meaning
 from relay.secret import Secret
 
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_LISTENER: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]/]+)):(\d{1,5})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _REFERENCE: Final = {"type": "string", "pattern": r"\$\{"}
 NIL: Final = "00000000-0000-0000-0000-000000000000"
@@ -30,30 +28,6 @@ class Unset(Secret):
     """Stands for a secret whose variable is not set, under `check`; it never guards anything."""
 
     __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Where to listen: a name or an address, and a port; port 0 lets the system choose."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
-    @property
-    def wildcard(self) -> bool:
-        """Whether it listens on every address."""
-        return self.host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 
 
 def settle(value: Any) -> Any:
@@ -111,18 +85,6 @@ def _shown(milliseconds: int) -> str:
     return f"{milliseconds}ms"
 
 
-def _listener(text: str) -> Listener:
-    match = _LISTENER.fullmatch(text.strip())
-    if match is None or int(match[3]) > 65_535:
-        raise ValueError(f'{text!r} is no address to listen on: write host:port, as 127.0.0.1:8081 or "[::]:8080"')
-    if match[1]:
-        try:
-            ipaddress.IPv6Address(match[1])
-        except ValueError:
-            raise ValueError(f'{match[1]!r} is no IPv6 address: write one, as "[::1]:8081"') from None
-    return Listener(match[1] or match[2], int(match[3]))
-
-
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         wide = ipaddress.ip_network(text, strict=False)
@@ -130,7 +92,8 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         raise ValueError(f"{text!r} is no network: write one, as 10.0.0.0/8 or fd00::/8") from None
     if "/" in text and str(ipaddress.ip_interface(text).ip) != str(wide.network_address):
         raise ValueError(f"{text!r} has bits set beyond its prefix: write {wide}")
-    return wide
+    mapped = getattr(wide.network_address, "ipv4_mapped", None)
+    return ipaddress.IPv4Network((mapped, wide.prefixlen - 96)) if mapped and wide.prefixlen >= 96 else wide
 
 
 def label(value: str) -> str:
@@ -210,10 +173,10 @@ Pace = Annotated[
     _written(r"\d+/(s|m|h|d)", "20/s", "600/m", "1000/d"),
 ]
 Address = Annotated[
-    Listener,
-    PlainValidator(_parsed(_listener, "127.0.0.1:8081")),
+    listener.Listener,
+    PlainValidator(_parsed(listener.read, "127.0.0.1:8081")),
     PlainSerializer(str, return_type=str),
-    _written(r".+:\d{1,5}", "0.0.0.0:8080", "[::]:8080"),
+    _written(r".*:\d{1,5}", ":8080", "127.0.0.1:8081", "[::1]:8081"),
 ]
 Network = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network,

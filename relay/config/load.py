@@ -12,10 +12,12 @@ from relay.config.draft import read
 from relay.config.fault import Fault, Warn, lines
 from relay.config.fill import Filler
 from relay.config.merge import gather, override
+from relay.config.outward import choose
 from relay.config.parse import parse
 from relay.config.settings import Settings
 from relay.config.tree import Branch, Leaf, Mark, Row
 from relay.errors import Misconfigured
+from relay.proxy import Proxy
 from relay.secret import Secret
 
 
@@ -24,13 +26,15 @@ class Loaded:
     """A configuration without faults.
 
     `warnings` are lines like those of faults. `digest` is a short hash of what is in effect, equal on every replica
-    with the same configuration and of no use for guessing a secret. `files` were read, in their order.
+    with the same configuration and of no use for guessing a secret. `files` were read, in their order. `proxy` is the
+    way to Cargo, by `cargo.proxy` or the environment; None is the straight one.
     """
 
     settings: Settings
     warnings: tuple[str, ...]
     digest: str
     files: tuple[Path, ...]
+    proxy: Proxy | None = None
 
 
 def load(paths: Sequence[Path], env: Mapping[str, str], *, strict: bool = True) -> Loaded:
@@ -48,12 +52,13 @@ def load(paths: Sequence[Path], env: Mapping[str, str], *, strict: bool = True) 
     filler = Filler(env, strict=strict)
     draft = read(filler.fill(root))
     check(draft)
+    proxy = choose(draft, env)
     found = [*reader.faults, *filler.faults, *draft.faults]
     faults = [fault for fault in found if not isinstance(fault, Warn)]
     if faults:
         raise Misconfigured(lines(faults))
     settings = draft.settings()
-    return Loaded(settings, tuple(lines(found)), _digest(settings), tuple(reader.files))
+    return Loaded(settings, tuple(lines(found)), _digest(settings), tuple(reader.files), proxy)
 
 
 class _Reader:

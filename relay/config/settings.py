@@ -1,6 +1,6 @@
 """The whole configuration as pydantic models; durations in milliseconds, sizes in bytes."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
@@ -13,10 +13,10 @@ from relay.secret import Secret
 
 Url = Annotated[str, Field(strict=True), BeforeValidator(web_url)]
 Proxy = Annotated[
-    Secret,
+    Secret | Literal["none"],
     PlainValidator(proxy_url),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string"}),
+    WithJsonSchema({"type": "string", "examples": ["http://user:password@proxy:3128", "none"]}),
 ]
 
 
@@ -40,7 +40,7 @@ class CargoBlock(Block):
     ca_file: Text | None = default(None)
     """A file of certificate authorities trusted beside the system's."""
     proxy: Proxy | None = default(None)
-    """An HTTP proxy for calls to Cargo; it may hold credentials."""
+    """An HTTP proxy for calls to Cargo, with credentials if need be; none: no proxy; left out: as HTTPS_PROXY says."""
 
 
 class LedgerBlock(Block):
@@ -91,9 +91,9 @@ class ResultsBlock(Block):
 class HttpBlock(Block):
     """The three listeners."""
 
-    hooks: Address = default("0.0.0.0:8080")
-    """The public listener: /hooks/... and nothing else."""
-    health: Address = default("0.0.0.0:8082")
+    hooks: Address = default(":8080")
+    """The public listener: /hooks/... and nothing else. :8080 is every address, IPv4 and IPv6."""
+    health: Address = default(":8082")
     """/livez, /readyz and /metrics: nothing of a customer's."""
     ops: Address = default("127.0.0.1:8081")
     """API and console."""

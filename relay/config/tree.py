@@ -9,7 +9,10 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """A place in a file. `order` is the file's turn, so that faults sort; `line` and `column` count from 1."""
+    """A place in a file. `order` is the file's turn, so that faults sort; `line` and `column` count from 1.
+
+    Line 0 is no line: all of `file` is meant.
+    """
 
     order: int
     line: int
@@ -17,7 +20,7 @@ class Mark:
     file: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)

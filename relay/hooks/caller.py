@@ -32,7 +32,8 @@ class _Hop:
 
 def find_remote(request: web.BaseRequest, trusted: Sequence[Network]) -> str | None:
     """The nearest address that is no trusted proxy: the peer's, or the last such one that trusted proxies name."""
-    remote = request.remote
+    peer = _address(request.remote)
+    remote = request.remote if peer is None else str(peer)
     for hop in _believed(request, trusted):
         address = _address(hop.sender)
         if address is None:

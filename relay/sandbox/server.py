@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from pydantic import ValidationError
 
+from relay.listener import Listener, read
 from relay.sandbox.api import Api, explain
 from relay.sandbox.controls import Controls
 from relay.sandbox.dice import Dice
@@ -128,14 +129,14 @@ class Running:
 
 
 async def run(app: web.Application, host: str = "127.0.0.1", port: int = 0) -> Running:
-    """Answer at host and port; port 0 takes a free one. Raises OSError when the address cannot be had."""
+    """Answer at host and port; no host is every address, port 0 takes a free one.
+
+    Raises OSError when the address cannot be had, ValueError when it is none.
+    """
+    address = read(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    sockets = await asyncio.to_thread(address.open)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError:
-        await runner.cleanup()
-        raise
-    bound_host, bound_port = runner.addresses[0][:2]
-    name = f"[{bound_host}]" if ":" in bound_host else bound_host
-    return Running(f"http://{name}:{bound_port}", runner)
+    for sock in sockets:
+        await web.SockSite(runner, sock).start()
+    return Running(Listener(address.host, sockets[0].getsockname()[1]).url, runner)

@@ -92,8 +92,9 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     if form == "auto":
         form = "console" if out.isatty() else "json"
     number = logging.getLevelNamesMapping()[level.upper()]
+    to_json = _to_json if (out.encoding or "").lower().replace("-", "") == "utf8" else _to_ascii
     renderer: Processor = (
-        _to_json
+        to_json
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
     )
@@ -123,9 +124,18 @@ _show_exception: Final = structlog.processors.ExceptionRenderer(
 
 def _to_json(log: Any, name: str, line: Line) -> str:
     """By pydantic's encoder, which takes a third of the time; it refuses half a surrogate, which must fail no line."""
+    return _encode(log, name, line, ascii_only=False)
+
+
+def _to_ascii(log: Any, name: str, line: Line) -> str:
+    """For a stream that cannot carry all of UTF-8: what it would escape in its own way would be no JSON."""
+    return _encode(log, name, line, ascii_only=True)
+
+
+def _encode(log: Any, name: str, line: Line, *, ascii_only: bool) -> str:
     whole = _show_exception(log, name, line) if line.get("exc_info") else line
     try:
-        return to_json(whole, fallback=repr).decode()
+        return to_json(whole, fallback=repr, ensure_ascii=ascii_only).decode()
     except ValueError:
         return json.dumps(whole, default=repr)
 

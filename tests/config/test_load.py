@@ -72,7 +72,7 @@ def test_a_small_configuration_has_all_defaults(write):
     assert found.ledger.remember == 90 * 86_400_000
     assert found.broker is None
     assert found.results.queue == "relay.results"
-    assert found.http.hooks == Listener("0.0.0.0", 8080)
+    assert found.http.hooks == Listener("", 8080)
     assert found.http.max_body == 1 << 20
     assert (found.retry.first, found.retry.cap, found.retry.give_up_after) == (1_000, 300_000, 86_400_000)
     assert found.sources["helpdesk"].live == (Secret("s3cret"),)

@@ -19,7 +19,7 @@ from prometheus_client import Counter
 from pydantic import BaseModel
 from typer.main import get_command
 
-from relay import config, schemes
+from relay import config, proxy, schemes, trust
 from relay.cli import app
 from relay.config import AmqpSource, Bind, EventTemplates, Rule, Settings, WebhookSource
 from relay.model import EventStatus, ParkReason, ResultType, State
@@ -185,6 +185,7 @@ def test_every_environment_variable_is_in_its_table_and_no_other():
                 made.add(node.value.value)
             if isinstance(node, ast.Call) and ast.unparse(node.func) in {"os.environ.get", "os.getenv"}:
                 made.add(node.args[0].value)
+    made |= {*proxy.VARIABLES, *trust.VARIABLES}
     assert {next(iter(quoted(row[0]))) for row in rows("Environment variables")[1:]} == made
 
 

@@ -76,7 +76,7 @@ def test_a_name_that_is_changed_in_one_place_only_is_found(overlay, place, path)
 @pytest.mark.parametrize(
     ("overlay", "old", "new"),
     [
-        ("embedded", "0.0.0.0:8080", "0.0.0.0:8090"),
+        ("embedded", "hooks: :8080", "hooks: :8090"),
         ("embedded", "${HELPDESK_SECRET}", "${OTHER_SECRET}"),
         ("embedded", "/var/lib/relay/", "/var/lib/other/"),
         ("cluster", "${POSTGRES_PASSWORD}", "none"),

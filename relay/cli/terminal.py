@@ -1,0 +1,46 @@
+"""Text that comes from and goes to a terminal or a pipe, whatever the locale: none of it may end a command."""
+
+import os
+import sys
+from io import TextIOWrapper
+from typing import Any
+
+from typer.core import TyperCommand
+
+
+class Command(TyperCommand):
+    """A command whose texts are read as UTF-8, which a terminal sends also where the locale knows ASCII only."""
+
+    def invoke(self, ctx: Any) -> Any:
+        ctx.params = {name: _read(value) for name, value in ctx.params.items()}
+        return super().invoke(ctx)
+
+
+def prepare() -> None:
+    """Make stdout and stderr escape what they cannot write. A stream that was closed is taken for /dev/null."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - lives as the process
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def environment() -> dict[str, str]:
+    """The environment as UTF-8; what is none of it stays as Python has it."""
+    return {name: read(value) for name, value in os.environ.items()}
+
+
+def read(text: str) -> str:
+    """What the system handed over in its own encoding, as UTF-8 if it is that."""
+    try:
+        return os.fsencode(text).decode()
+    except UnicodeError:
+        return text
+
+
+def _read(value: Any) -> Any:
+    """Texts, and lists of them; paths are no texts, they stay as the system wants them."""
+    if type(value) is str:
+        return read(value)
+    return type(value)(map(_read, value)) if isinstance(value, list | tuple) else value
