@@ -1,5 +1,6 @@
 """A circuit breaker over distinct dispatches, the count of free places, and a token bucket."""
 
+import math
 from enum import StrEnum
 from typing import Final
 
@@ -88,17 +89,31 @@ class Places:
 
 
 class Bucket:
-    """A token bucket: `burst` tokens at once, then one every `spacing` milliseconds."""
+    """A token bucket: `burst` tokens at once, then one every `spacing` milliseconds.
 
-    def __init__(self, burst: int, spacing: int) -> None:
+    `now` is milliseconds on any clock that goes forward.
+    """
+
+    def __init__(self, burst: int, spacing: float) -> None:
         self._burst = burst
         self._spacing = spacing
-        self._empty_until = 0
+        self._empty_until = -math.inf
 
-    def take(self, now: int) -> bool:
-        """Whether there is a token at `now`, milliseconds on any clock that goes forward; it is taken."""
-        at = max(now - self._burst * self._spacing, self._empty_until) + self._spacing
+    def take(self, now: float) -> bool:
+        """Whether there is a token at `now`; it is taken."""
+        at = self._next(now)
         if at > now:
             return False
         self._empty_until = at
         return True
+
+    def wait(self, now: float) -> float:
+        """Milliseconds until there is a token, 0 when there is one."""
+        return max(0.0, self._next(now) - now)
+
+    def give(self) -> None:
+        """Put a token back."""
+        self._empty_until -= self._spacing
+
+    def _next(self, now: float) -> float:
+        return max(now - self._burst * self._spacing, self._empty_until) + self._spacing

@@ -36,8 +36,8 @@ class Court:
         return judge
 
     async def _read(self, hook: Hook, kept: Kept, at: int) -> list[Event]:
-        lists = hook.scheme.lists
-        request = Request(kept.method, kept.url, Headers.of(kept.headers), kept.body, at, most=self.most, lists=lists)
+        most, lists = hook.bounds.body or self.most, hook.scheme.lists
+        request = Request(kept.method, kept.url, Headers.of(kept.headers), kept.body, at, most=most, lists=lists)
         scheme = hook.scheme.of(request)
         await prove(scheme, request, self.fetch)
         events = decode(hook, scheme, request, ids=self.ids)

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from relay import rules, schemes
+from relay.config.bounds import check_bounds
 from relay.config.draft import Draft
 from relay.config.fault import near
 from relay.config.fill import Opaque
@@ -189,6 +190,7 @@ def _check_presence(draft: Draft) -> None:
 _CHECKS: Final[tuple[Callable[[Draft], Any], ...]] = (
     _check_listeners,
     _check_durations,
+    check_bounds,
     _check_broker,
     _check_tls,
     _check_webhooks,
