@@ -1,7 +1,9 @@
-"""A circuit breaker over distinct dispatches, the count of free places, and a token bucket."""
+"""A circuit breaker over distinct dispatches, the count of free places, a token bucket, and whose an address is."""
 
+import ipaddress
 import math
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 TROUBLED: Final = 10
@@ -117,3 +119,20 @@ class Bucket:
 
     def _next(self, now: float) -> float:
         return max(now - self._burst * self._spacing, self._empty_until) + self._spacing
+
+
+@lru_cache(maxsize=1_024)
+def party_of(remote: str | None) -> str:
+    """Whose an address is, where shares are counted: an IPv4 address, or the /64 of an IPv6 one.
+
+    Within a /64 one customer of a provider has as many addresses as he likes. What is no address is its own party.
+    """
+    try:
+        address = ipaddress.ip_address((remote or "").partition("%")[0])
+    except ValueError:
+        return remote or ""
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address), 64), strict=False))

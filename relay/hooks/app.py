@@ -16,12 +16,12 @@ from relay.hooks.crowd import Cap, Crowd
 from relay.hooks.decode import decode
 from relay.hooks.hook import Fetch, Hook, Intake, Learn
 from relay.hooks.permit import permit
-from relay.hooks.pool import party_of
 from relay.hooks.prove import prove
 from relay.hooks.quiet import QuietServer
 from relay.hooks.quota import Quotas
 from relay.hooks.refusals import UNKNOWN, Refusals
 from relay.hooks.strangers import Strangers
+from relay.limits import party_of
 from relay.model import Event, Ids, Receipt, Rejection
 from relay.schemes import Greeting, Headers, Request, Scheme
 from relay.telemetry import Metrics, get_log
@@ -90,7 +90,7 @@ def make_runner(
         access_log=None,
         auto_decompress=False,
         keepalive_timeout=75.0,
-        lingering_time=5.0,
+        lingering_time=crowd.caps.linger,
         read_bufsize=_BUFFER,
     )
     return _Runner(server, refusals)

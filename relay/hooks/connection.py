@@ -15,7 +15,8 @@ from aiohttp.web_protocol import RequestHandler
 
 from relay.hooks.answer import problem
 from relay.hooks.crowd import Cap, Crowd
-from relay.hooks.pool import Ease, Pool, party_of
+from relay.hooks.pool import Ease, Pool
+from relay.limits import party_of
 from relay.telemetry import get_log
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ class Caps:
 
     `in_flight` is all that came and is not answered yet, over all connections. A head (request line and headers) may
     have `head` bytes and take `head_time` from its first byte. A body may take `grace` and one second more for each
-    `pace` bytes that came, and no longer than `body_time`.
+    `pace` bytes that came, and no longer than `body_time`. What still comes of a refused one is read away for `linger`,
+    so that its sender gets to read the answer.
     """
 
     connections: int = 1_000
@@ -35,6 +36,7 @@ class Caps:
     grace: float = 5.0
     pace: int = 1 << 10
     body_time: float = 30.0
+    linger: float = 5.0
 
     def patience(self, received: int) -> float:
         """Seconds from the first byte of a body of which so many bytes have come, until it is given up."""

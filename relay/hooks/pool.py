@@ -4,13 +4,8 @@ The same rule holds for connections and for bytes. A flood from one address so t
 for, and none that somebody does.
 """
 
-import ipaddress
 from enum import IntEnum
-from functools import lru_cache
-from typing import Final, Generic, Protocol, TypeVar
-
-_NEIGHBOURS: Final = 64
-"""Bits of an IPv6 address that one customer of a provider cannot choose."""
+from typing import Generic, Protocol, TypeVar
 
 
 class Ease(IntEnum):
@@ -82,17 +77,3 @@ class Pool(Generic[Held]):
         best = max(ready, key=lambda other: (other.ease, shares[other]))
         poorer = self._sums[holder.party] < self._sums[party]
         return best if poorer or best.ease is Ease.IDLE else None
-
-
-@lru_cache(maxsize=1_024)
-def party_of(remote: str | None) -> str:
-    """Whose an address is: an IPv4 address, or the /64 of an IPv6 one. What is no address is a party of its own."""
-    try:
-        address = ipaddress.ip_address((remote or "").partition("%")[0])
-    except ValueError:
-        return remote or ""
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(address), _NEIGHBOURS), strict=False))
