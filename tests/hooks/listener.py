@@ -21,7 +21,7 @@ from tests.signing import sign
 
 NOW = 1_700_000_000_000
 MAX_BODY = 1 << 20
-CAPS = Caps()
+CAPS = Caps(linger=0.5)
 
 
 @dataclass

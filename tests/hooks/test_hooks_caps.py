@@ -301,7 +301,7 @@ async def test_what_is_turned_away_is_one_line_a_minute(monkeypatch):
 
 
 async def test_no_answer_names_the_server():
-    async with attacked() as (listener, dial):
+    async with attacked() as (listener, _):
         for source, method in (("open", "POST"), ("code", "POST"), ("nothing", "POST"), ("open", "GET")):
             _, headers, _ = await listener.post(source, method=method)
             assert "Server" not in headers

@@ -70,11 +70,11 @@ async def test_a_younger_neighbour_stays_whole(ledger, clock):
 
 
 @pytest.mark.parametrize(("days", "left"), [(3, ["crm", "shop"]), (20, ["crm"]), (40, [])])
-async def test_a_source_may_have_a_time_of_its_own(store, clock, days, left):
+async def test_a_source_may_have_a_time_of_its_own(ledger, store, clock, days, left):
     of = {"helpdesk": 2 * DAY, "crm": 35 * DAY, "unused": DAY}
-    terms = replace(store.terms, retain=10 * DAY, retain_of=of)
+    terms = replace(ledger.terms, retain=10 * DAY, retain_of=of)
     for source in ("helpdesk", "crm", "shop"):
-        await finish(store, clock, source=source)
+        await finish(ledger, clock, source=source)
     clock.now += days * DAY
     while await store.write(lambda conn, now: prune(conn, now, terms=terms)):
         pass

@@ -1,9 +1,10 @@
 """The circuit opens on trouble of many, not of one; leased places never go above their grant."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.limits import Bucket, Circuit, Phase, Places
+from relay.limits import Bucket, Circuit, Phase, Places, party_of
 
 
 def test_one_bad_dispatch_cannot_open_the_circuit() -> None:
