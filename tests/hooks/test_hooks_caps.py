@@ -293,7 +293,7 @@ async def test_what_is_turned_away_is_one_line_a_minute(monkeypatch):
             lines.append((event, fields["cap"], fields["turned_away"]))
 
     monkeypatch.setattr("relay.hooks.crowd.log", Log())
-    async with attacked(caps=Caps(head=100), monotonic=lambda: clock[0]) as (listener, dial):
+    async with attacked(caps=Caps(head=100), monotonic=lambda: clock[0]) as (_, dial):
         for number in range(7):
             clock[0] = 60_000.0 * (number // 5)
             await (await dial(b"POST /" + b"a" * 200)).answer()
