@@ -346,28 +346,6 @@ async def test_a_ca_file_that_cannot_be_used_is_a_fault_of_the_configuration(tmp
         await cargo("https://127.0.0.1", ca_file=str(path)).__aenter__()
 
 
-@pytest.mark.parametrize("answer", [b"", http(b"", "407 Proxy Authentication Required"), http(b"", "502 Bad Gateway")])
-async def test_a_proxy_that_does_not_connect_us_is_retryable(answer):
-    async with serving(answering(answer)) as proxy:
-        secret = proxy.replace("://", "://relay:hunter2@")
-        async with cargo("https://127.0.0.1:1", proxy=secret) as chats:
-            with pytest.raises(Retryable, match="nothing was sent") as caught:
-                await chats.create(BODY)
-    assert_quiet(caught.value, "hunter2", "cmVsYXk6aHVudGVyMg")
-
-
-async def test_a_proxy_carries_the_call():
-    seen = []
-
-    async def handle(reader, writer, _):
-        seen.append(await receive(reader))
-        writer.write(http(chat()))
-
-    async with serving(handle) as proxy, cargo("http://cargo.invalid", proxy=proxy) as chats:
-        assert (await chats.create(BODY)).uuid == UUID
-    assert seen[0].startswith(b"post http://cargo.invalid/v1/ai/chats ")
-
-
 async def test_what_is_sent_is_what_cargo_asks_for():
     seen = []
 
@@ -456,11 +434,6 @@ def test_a_base_url_that_is_none_is_refused_and_not_shown(url):
     with pytest.raises(Misconfigured, match=r"cargo\.base_url") as caught:
         Cargo(url, Secret(TOKEN), timeout=1, connections=1)
     assert "pw" not in f"{caught.value!r}"
-
-
-def test_a_proxy_that_is_no_address_is_refused():
-    with pytest.raises(Misconfigured, match=r"cargo\.proxy"):
-        Cargo("https://x/v1", Secret(TOKEN), timeout=1, connections=1, proxy="proxy:3128")
 
 
 def assert_plain(error):

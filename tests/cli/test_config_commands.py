@@ -188,7 +188,7 @@ def test_migrate_of_a_file_that_is_no_ledger(relay, config, monkeypatch, tmp_pat
     monkeypatch.setenv("ZENDESK_SECRET", "y")
     (tmp_path / "relay.db").write_text("not a database" * 1_000)
     result = relay("migrate")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr.startswith("relay: ")
 
 
@@ -203,7 +203,7 @@ def test_migrate_of_a_server_that_is_away_is_exit_code_3(relay, config, monkeypa
 
 def test_serve_refuses_a_configuration_with_faults_or_unset_variables(relay, config):
     result = relay("serve")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "the variable CARGO_API_TOKEN is not set" in result.stderr
     assert "the variable ZENDESK_SECRET is not set" in result.stderr
     assert relay("serve", "--grace", "soon").exit_code == 2

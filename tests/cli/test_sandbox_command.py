@@ -88,5 +88,5 @@ def test_a_port_in_use_is_said(relay, start):
     _, url = start()
     port = url.rpartition(":")[2]
     result = relay("sandbox", "--port", port)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert f"127.0.0.1:{port} cannot be bound: address already in use; choose another" in result.stderr.lower()
