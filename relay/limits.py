@@ -1,6 +1,9 @@
-"""A circuit breaker over distinct dispatches, the count of free places, and a token bucket."""
+"""A circuit breaker over distinct dispatches, the count of free places, a token bucket, and whose an address is."""
 
+import ipaddress
+import math
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 TROUBLED: Final = 10
@@ -93,17 +96,48 @@ class Places:
 
 
 class Bucket:
-    """A token bucket: `burst` tokens at once, then one every `spacing` milliseconds."""
+    """A token bucket: `burst` tokens at once, then one every `spacing` milliseconds.
 
-    def __init__(self, burst: int, spacing: int) -> None:
+    `now` is milliseconds on any clock that goes forward.
+    """
+
+    def __init__(self, burst: int, spacing: float) -> None:
         self._burst = burst
         self._spacing = spacing
-        self._empty_until = 0
+        self._empty_until = -math.inf
 
-    def take(self, now: int) -> bool:
-        """Whether there is a token at `now`, milliseconds on any clock that goes forward; it is taken."""
-        at = max(now - self._burst * self._spacing, self._empty_until) + self._spacing
+    def take(self, now: float) -> bool:
+        """Whether there is a token at `now`; it is taken."""
+        at = self._next(now)
         if at > now:
             return False
         self._empty_until = at
         return True
+
+    def wait(self, now: float) -> float:
+        """Milliseconds until there is a token, 0 when there is one."""
+        return max(0.0, self._next(now) - now)
+
+    def give(self) -> None:
+        """Put a token back."""
+        self._empty_until -= self._spacing
+
+    def _next(self, now: float) -> float:
+        return max(now - self._burst * self._spacing, self._empty_until) + self._spacing
+
+
+@lru_cache(maxsize=1_024)
+def party_of(remote: str | None) -> str:
+    """Whose an address is, where shares are counted: an IPv4 address, or the /64 of an IPv6 one.
+
+    Within a /64 one customer of a provider has as many addresses as he likes. What is no address is its own party.
+    """
+    try:
+        address = ipaddress.ip_address((remote or "").partition("%")[0])
+    except ValueError:
+        return remote or ""
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address), 64), strict=False))

@@ -16,7 +16,8 @@ _SIZE: Final = re.compile(r"(\d+)(B|KiB|MiB|GiB)?")
 _BYTES: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _FIRST: Final = -62_135_596_800_000  # the year 1
 _LAST: Final = 253_402_300_799_999  # the end of the year 9999
-_RATE: Final = re.compile(r"(\d+)/(s|m|h|d)")
+_RATE: Final = re.compile(r"(\d+)/(\d*)(s|m|h|d|mo)")
+_PERIODS: Final = {**_MILLISECONDS, "mo": 30 * 86_400_000}
 
 
 def duration(text: str) -> int:
@@ -48,16 +49,19 @@ class Rate:
         return self.period / self.count
 
     def __str__(self) -> str:
-        unit = next(unit for unit, length in _MILLISECONDS.items() if length == self.period)
-        return f"{self.count}/{unit}"
+        whole = [unit for unit, length in _PERIODS.items() if length == self.period]
+        if whole:
+            return f"{self.count}/{whole[0]}"
+        unit = next(unit for unit in ("d", "h", "m", "s") if self.period % _MILLISECONDS[unit] == 0)
+        return f"{self.count}/{self.period // _MILLISECONDS[unit]}{unit}"
 
 
 def rate(text: str) -> Rate:
-    """`20/s 600/m 1000/d` as a Rate. Raises ValueError with what would be right."""
+    """`20/s 600/m 50/h 1000/d 9000/mo 5/10m` as a Rate; a month has 30 days. Raises ValueError with what is right."""
     match = _RATE.fullmatch(text.strip())
-    if match is None or int(match[1]) == 0:
-        raise ValueError(f"{text!r} is not a rate: write a count and a period, as 20/s, 600/m or 1000/d")
-    return Rate(int(match[1]), _MILLISECONDS[match[2]])
+    if match is None or int(match[1]) == 0 or match[2].strip("0") == "" != match[2]:
+        raise ValueError(f"{text!r} is not a rate: write a count and a period, as 20/s, 600/m, 9000/mo or 5/10m")
+    return Rate(int(match[1]), int(match[2] or 1) * _PERIODS[match[3]])
 
 
 def show(milliseconds: float) -> str:

@@ -10,7 +10,7 @@ from relay import __version__
 from relay.broker import Address, Broker
 from relay.broker.link import Report
 from relay.cargo import Cargo
-from relay.config import BrokerBlock, Settings
+from relay.config import BrokerBlock, Settings, WebhookSource
 from relay.dispatch import Policy
 from relay.errors import Unavailable
 from relay.ledger import SqlLedger, Terms, open_ledger
@@ -46,10 +46,17 @@ def make_terms(settings: Settings, policy: Policy) -> Terms:
         high_water=ledger.high_water,
         remember=ledger.remember,
         retain=ledger.retain,
+        retain_of=_retentions(settings),
         retain_unmatched=ledger.retain_unmatched,
         max_unmatched=ledger.max_unmatched,
         spacing=None if rate is None else rate.spacing,
     )
+
+
+def _retentions(settings: Settings) -> dict[str, int]:
+    """The sources whose events stay for a time of their own."""
+    webhooks = ((name, source) for name, source in settings.sources.items() if isinstance(source, WebhookSource))
+    return {name: source.retain for name, source in webhooks if source.retain is not None}
 
 
 async def reach_ledger(

@@ -9,7 +9,7 @@ from relay.broker import Broker, DeadLetters
 from relay.broker.link import Report
 from relay.config import AmqpSource, EventTemplates, Settings, WebhookSource
 from relay.consumer import Consumer, Input
-from relay.hooks import Hook
+from relay.hooks import Bounds, Certificate, Hook
 from relay.intake import Intake
 from relay.model import new_id
 from relay.rules import Template
@@ -51,7 +51,20 @@ def make_hook(name: str, source: WebhookSource, constants: Mapping[str, Any], le
     spec = source.spec()
     if learnt is not None and not spec.secrets:
         spec = replace(spec, secrets=(learnt,))
-    return Hook(name, build(spec), spec, _make_templates(source.event), constants, source.keep_rejected)
+    templates = _make_templates(source.event)
+    return Hook(name, build(spec), spec, templates, constants, source.keep_rejected, _make_bounds(source))
+
+
+def _make_bounds(source: WebhookSource) -> Bounds:
+    limit, certificate = source.limit, source.client_cert
+    return Bounds(
+        body=source.max_body,
+        in_flight=source.max_in_flight,
+        rate=None if limit is None else limit.rate,
+        burst=None if limit is None else limit.burst,
+        allow=source.allow,
+        certificate=None if certificate is None else Certificate(certificate.header, certificate.subject),
+    )
 
 
 def make_input(name: str, source: AmqpSource, constants: Mapping[str, Any]) -> Input:

@@ -36,8 +36,8 @@ class Court:
         return judge
 
     async def _read(self, hook: Hook, kept: Kept, at: int) -> list[Event]:
-        made, headers = hook.scheme, Headers.of(kept.headers)
-        request = Request(kept.method, kept.url, headers, kept.body, at, self.most, made.lists, made.bodies)
+        most, made, headers = hook.bounds.body or self.most, hook.scheme, Headers.of(kept.headers)
+        request = Request(kept.method, kept.url, headers, kept.body, at, most, made.lists, made.bodies)
         scheme = hook.scheme.of(request)
         evidence = await prove(scheme, request, self.fetch)
         events = decode(hook, scheme, request, ids=self.ids, evidence=evidence)

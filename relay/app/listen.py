@@ -1,36 +1,93 @@
-"""Opens the three listeners."""
+"""Opens the three listeners, each with what it bears."""
 
 import asyncio
 import errno
 import os
 import socket
+import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from typing import Any, Final
 
 from aiohttp import web
 
-from relay.config import Listener
+from relay.app.descriptors import Shares, raise_limit, share
+from relay.config import Listener, Settings
 from relay.errors import Blocked
-from relay.hooks import QuietRunner
+from relay.hooks import Caps, Crowd, Pressure, QuietRunner
+from relay.hooks.caller import Network
+from relay.limits import Bucket
+from relay.telemetry import Metrics, get_log
+
+log = get_log()
+
+_STARVED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_MINUTE: Final = 60_000
 
 
-async def listen(stack: AsyncExitStack, runner: web.BaseRunner, name: str, address: Listener) -> str:
-    """Serve until the stack is closed; gives the URL. Raises Blocked when the address cannot be had."""
-    try:
-        sockets = await asyncio.to_thread(address.open)
-    except OSError as error:
-        raise Blocked(f"http.{name}: {_explain(error, address)}") from None
-    for sock in sockets:
-        stack.callback(sock.close)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    for sock in sockets:
-        await web.SockSite(runner, sock).start()
-    return Listener(address.host, sockets[0].getsockname()[1]).url
+class Listening:
+    """What the listeners of one process share: its descriptors, its metrics."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._http = settings.http
+        self._starved = Bucket(1, _MINUTE)
+        limit = raise_limit()
+        self._shares = share(limit, wanted=settings.http.max_connections, calls=settings.cargo.concurrency + 4)
+        _warn(self._shares, settings.http.max_connections, limit)
+        asyncio.get_running_loop().set_exception_handler(self._on_trouble)
+
+    def public(self) -> Crowd:
+        """Those who may connect to the hooks listener."""
+        caps = Caps(connections=self._shares.hooks, in_flight=self._http.max_in_flight)
+        return self._crowd("hooks", caps, self._http.trusted_proxies)
+
+    def inside(self, name: str, app: web.Application) -> web.AppRunner:
+        """A runner for a listener that is not for the public."""
+        crowd = self._crowd(name, Caps(connections=self._shares.inside))
+        return QuietRunner(app, crowd, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+
+    async def open(self, stack: AsyncExitStack, runner: web.BaseRunner, name: str, address: Listener) -> str:
+        """Serve until the stack is closed; gives the URL. Raises Blocked when the address cannot be had."""
+        try:
+            sockets = await asyncio.to_thread(address.open)
+        except OSError as error:
+            raise Blocked(f"http.{name}: {_explain(error, address)}") from None
+        for sock in sockets:
+            stack.callback(sock.close)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        for sock in sockets:
+            await web.SockSite(runner, sock, backlog=self._shares.backlog).start()
+        return Listener(address.host, sockets[0].getsockname()[1]).url
+
+    def _crowd(self, name: str, caps: Caps, trusted: Sequence[Network] = ()) -> Crowd:
+        crowd = Crowd(caps, Pressure(name, self._metrics, _monotonic), trusted)
+        self._metrics.connections.labels(name).set_function(lambda: crowd.seats.held)
+        self._metrics.held.labels(name).set_function(lambda: crowd.bytes.held)
+        return crowd
+
+    def _on_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """asyncio tries a listener again each second after it had no descriptor; it would tell of each time."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in _STARVED or "accept" not in context.get("message", ""):
+            loop.default_exception_handler(context)
+        elif self._starved.take(_monotonic()):
+            log.error("listener.starved", error=os.strerror(error.errno), hint="raise this process's limit of files")
 
 
-def make_runner(app: web.Application) -> web.AppRunner:
-    """A runner for the listeners that are not for the public."""
-    return QuietRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+def _monotonic() -> float:
+    return time.monotonic() * 1_000
+
+
+def _warn(shares: Shares, wanted: int, limit: int) -> None:
+    if shares.hooks < wanted:
+        log.warning(
+            "listener.limited",
+            what=f"http.max_connections is {wanted}, but this process may have only {limit} files and connections",
+            connections=shares.hooks,
+            hint="raise the limit (ulimit -n, LimitNOFILE= of systemd), or set http.max_connections lower",
+        )
 
 
 def _explain(error: OSError, address: Listener) -> str:

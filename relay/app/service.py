@@ -11,7 +11,7 @@ from relay.app.clock import boottime, wall
 from relay.app.dry import make_rules
 from relay.app.judge import Court
 from relay.app.learned import Hooks
-from relay.app.listen import listen, make_runner
+from relay.app.listen import Listening
 from relay.app.operations import Desk
 from relay.app.sources import Sources
 from relay.app.supervise import supervise
@@ -67,6 +67,7 @@ class Service:
 
     async def open(self, stack: AsyncExitStack) -> Addresses:
         """Make everything and open the listeners, health first. Raises Misconfigured, Unusable, Blocked."""
+        self._listening = Listening(self.settings, self.metrics)
         heart = asyncio.create_task(beat(self.status))
         stack.callback(heart.cancel)
         health = await self._listen_health(stack)
@@ -187,16 +188,25 @@ class Service:
 
     async def _listen_health(self, stack: AsyncExitStack) -> str:
         app = make_health_app(self.status, self.metrics, self._read_gauges)
-        return await listen(stack, make_runner(app), "health", self.settings.http.health)
+        runner = self._listening.inside("health", app)
+        return await self._listening.open(stack, runner, "health", self.settings.http.health)
 
     async def _listen_ops(self, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake) -> str:
         http = self.settings.http
         judges = Court(self.hooks.by_name, intake, http.max_body, new_id, fetch)
         desk = Desk(ledger, intake, self.settings, self.sources, judges, new_id, wall, self._freed, self._told)
         app = make_ops_app(
-            ledger, ledger, desk, token=http.token, status=self.status, version=__version__, encode=encode, clock=wall
+            ledger,
+            ledger,
+            desk,
+            token=http.token,
+            status=self.status,
+            metrics=self.metrics,
+            version=__version__,
+            encode=encode,
+            clock=wall,
         )
-        return await listen(stack, make_runner(app), "ops", http.ops)
+        return await self._listening.open(stack, self._listening.inside("ops", app), "ops", http.ops)
 
     async def _listen_hooks(self, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake) -> str:
         http = self.settings.http
@@ -208,14 +218,15 @@ class Service:
             clock=wall,
             metrics=self.metrics,
             public_url=http.public_url,
-            trusted_proxies=http.trusted_proxies,
             reject=ledger.reject,
             paused=self.sources.is_paused,
             draining=lambda: self.status.phase is Phase.DRAINING,
             fetch=fetch,
             learn=self.hooks.learner(self.sources.learn),
+            crowd=self._listening.public(),
+            limit_refused=http.limit_refused,
         )
-        return await listen(stack, runner, "hooks", http.hooks)
+        return await self._listening.open(stack, runner, "hooks", http.hooks)
 
     async def _read_gauges(self) -> Gauges:
         return await self._gauges()

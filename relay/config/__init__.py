@@ -12,7 +12,7 @@ from relay.config.settings import (
     RetryBlock,
     Settings,
 )
-from relay.config.source import AmqpSource, Bind, EventTemplates, WebhookSource
+from relay.config.source import AmqpSource, Bind, ClientCert, EventTemplates, Limit, WebhookSource
 from relay.listener import Listener
 
 __all__ = [
@@ -20,9 +20,11 @@ __all__ = [
     "Bind",
     "BrokerBlock",
     "CargoBlock",
+    "ClientCert",
     "EventTemplates",
     "HttpBlock",
     "LedgerBlock",
+    "Limit",
     "Listener",
     "Loaded",
     "ResultsBlock",

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from relay import rules, schemes
+from relay.config.bounds import check_bounds
 from relay.config.broker import check_broker_urls
 from relay.config.database import check_database
 from relay.config.draft import Draft
@@ -192,6 +193,7 @@ def _check_presence(draft: Draft) -> None:
 _CHECKS: Final[tuple[Callable[[Draft], Any], ...]] = (
     _check_listeners,
     _check_durations,
+    check_bounds,
     _check_broker,
     _check_tls,
     check_broker_urls,

@@ -170,7 +170,7 @@ Pace = Annotated[
     units.Rate,
     PlainValidator(_parsed(units.rate, "50/s")),
     PlainSerializer(str, return_type=str),
-    _written(r"\d+/(s|m|h|d)", "20/s", "600/m", "1000/d"),
+    _written(r"\d+/\d*(s|m|h|d|mo)", "20/s", "600/m", "9000/mo", "5/10m"),
 ]
 Address = Annotated[
     listener.Listener,

@@ -125,6 +125,12 @@ class HttpBlock(Block):
     """API and console."""
     max_body: Size = default("1MiB")
     """The largest body of a webhook, inflated."""
+    max_connections: Count = default(1_000)
+    """Connections to the hooks listener; beyond them idle ones are closed, then those of the address with most."""
+    max_in_flight: Size = default("64MiB")
+    """What came over all connections and is not answered yet; beyond it 503, first for the address with most."""
+    limit_refused: Pace | None = default("10/s")
+    """Refused requests of one address to one source, ten times as many at once; beyond it 429 unread; null: none."""
     token: Token | None = default(None)
     """The bearer token that the ops listener asks for; without one it binds loopback only."""
     public_url: Url | None = default(None)

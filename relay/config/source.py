@@ -7,10 +7,25 @@ from pydantic import Field, model_validator
 
 from relay import schemes
 from relay.config.block import Block, default, fault
-from relay.config.kinds import Count, Duration, Flag, Jinja, PemText, Secrets, SecretText, Text, Texts, Unset
+from relay.config.kinds import (
+    Count,
+    Duration,
+    Flag,
+    Jinja,
+    Networks,
+    Pace,
+    PemText,
+    Secrets,
+    SecretText,
+    Size,
+    Text,
+    Texts,
+    Unset,
+)
 from relay.secret import Secret
 
-_OWN: Final = frozenset({"type", "scheme", "secret", "secrets", "event", "keep_rejected"})
+_BOUNDS: Final = frozenset({"limit", "allow", "client_cert", "max_body", "max_in_flight", "retain"})
+_OWN: Final = frozenset({"type", "scheme", "secret", "secrets", "event", "keep_rejected"}) | _BOUNDS
 
 
 class EventTemplates(Block):
@@ -28,6 +43,24 @@ class EventTemplates(Block):
     def texts(self) -> dict[str, str]:
         """The templates that are given, by field."""
         return {name: text for name, text in self if text is not None}
+
+
+class Limit(Block):
+    """How many requests of a source are taken."""
+
+    rate: Pace
+    """Requests that prove themselves, per replica; beyond it 429 with Retry-After, unless all in them is known."""
+    burst: Count | None = default(None)
+    """How many at once; the rate's count when left out."""
+
+
+class ClientCert(Block):
+    """The client certificate that a proxy in http.trusted_proxies has verified, and names in a header."""
+
+    header: Text
+    """The header with the subject, which the proxy sets itself: X-SSL-Client-S-DN, X-Forwarded-Client-Cert, ..."""
+    subject: Texts
+    """The subjects that may send, as the proxy writes them."""
 
 
 class WebhookSource(Block):
@@ -92,6 +125,19 @@ class WebhookSource(Block):
     """segment: whether lists are taken, of which only the first item is signed."""
     keep_rejected: Duration | None = default(None)
     """How long bodies of refused requests are kept for `relay readmit`; left out: not at all."""
+
+    limit: Limit | None = default(None)
+    """How many requests are taken."""
+    allow: Networks = default(())
+    """Networks that may send; left out: any. Behind a proxy it takes http.trusted_proxies."""
+    client_cert: ClientCert | None = default(None)
+    """The client certificate that a sender must have shown to a trusted proxy."""
+    max_body: Size | None = default(None)
+    """The largest body, inflated; left out: http.max_body."""
+    max_in_flight: Size | None = default(None)
+    """What came to this source and is not answered yet; beyond it 503."""
+    retain: Duration | None = default(None)
+    """Finished events of this source are pruned after this; left out: ledger.retain."""
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:

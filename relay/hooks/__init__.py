@@ -1,10 +1,26 @@
 """Webhooks in: `POST /hooks/{source}` over aiohttp, and what vendors ask before they send."""
 
 from relay.hooks.app import make_runner
+from relay.hooks.crowd import Caps, Crowd, Pressure
 from relay.hooks.decode import decode
 from relay.hooks.fetch import fetch
-from relay.hooks.hook import Fetch, Hook, Intake, Learn
+from relay.hooks.hook import Bounds, Certificate, Fetch, Hook, Intake, Learn
 from relay.hooks.prove import prove
 from relay.hooks.quiet import QuietRunner
 
-__all__ = ["Fetch", "Hook", "Intake", "Learn", "QuietRunner", "decode", "fetch", "make_runner", "prove"]
+__all__ = [
+    "Bounds",
+    "Caps",
+    "Certificate",
+    "Crowd",
+    "Fetch",
+    "Hook",
+    "Intake",
+    "Learn",
+    "Pressure",
+    "QuietRunner",
+    "decode",
+    "fetch",
+    "make_runner",
+    "prove",
+]

@@ -60,9 +60,9 @@ def refusal(error: Rejected, challenge: str | None, methods: Iterable[str] = ("P
     return problem(error.status, error.reason, str(error), headers)
 
 
-def later(reason: str, detail: str, seconds: float) -> web.Response:
-    """503: come back after so many seconds."""
-    return problem(503, reason, detail, {"Retry-After": str(max(1, math.ceil(seconds)))})
+def later(reason: str, detail: str, seconds: float, status: int = 503) -> web.Response:
+    """503, or 429 where it is the sender's own doing: come back after so many seconds."""
+    return problem(status, reason, detail, {"Retry-After": str(max(1, math.ceil(seconds)))})
 
 
 def _show(receipt: Receipt) -> dict[str, Any]:

@@ -1,29 +1,39 @@
 """The public listener: one request from its first byte to its answer, top to bottom."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, cast
 
 from aiohttp import web
 
 from relay.errors import Overloaded, Refused, Rejected, Retryable, Unavailable
 from relay.hooks.answer import answer, later, problem, refusal, reply
 from relay.hooks.body import receive, take
-from relay.hooks.caller import Network, find_remote, find_url
+from relay.hooks.caller import find_remote, find_url
+from relay.hooks.connection import Connection, Crowded
+from relay.hooks.crowd import Cap, Crowd
 from relay.hooks.decode import decode
 from relay.hooks.hook import Fetch, Hook, Intake, Learn
+from relay.hooks.permit import permit
 from relay.hooks.prove import prove
 from relay.hooks.quiet import QuietServer
+from relay.hooks.quota import Quotas
 from relay.hooks.refusals import UNKNOWN, Refusals
-from relay.model import Ids, Rejection
+from relay.hooks.strangers import Strangers
+from relay.limits import party_of
+from relay.model import Event, Ids, Receipt, Rejection
 from relay.schemes import NOTHING, Greeting, Headers, Request, Scheme
 from relay.telemetry import Metrics, get_log
+from relay.units import Rate
 
 log = get_log()
 
 _PREFIX: Final = "/hooks/"
 _RETRY_AFTER: Final = 5.0
 _RETRY_PAUSED: Final = 30.0
+_BUFFER: Final = 64 << 10
+"""Twice as many bytes of a body wait for their reader before the sender has to."""
 _MOST_FETCHES: Final = 4
 _MOST_ASKING: Final = 32
 """At once, and in all: a flood of forged requests must not become one to a vendor, nor wait here with its bodies."""
@@ -43,13 +53,16 @@ def make_runner(
     draining: Callable[[], bool],
     fetch: Fetch,
     learn: Learn,
-    trusted_proxies: Sequence[Network] = (),
+    crowd: Crowd,
+    limit_refused: Rate | None = None,
+    monotonic: Callable[[], float] = lambda: time.monotonic() * 1_000,
 ) -> web.BaseRunner:
     """What serves `POST /hooks/{source}`, its vendors' handshakes, and nothing else; to be called inside a loop.
 
-    `max_body` is bytes, before and after inflating; `clock` gives milliseconds since the epoch. `hooks` may change
-    while running. `reject` keeps a refused request; it may fail, and never holds up an answer. Bodies stay as they were
-    signed. Shutting down takes about 10 s.
+    `max_body` is bytes, before and after inflating; `clock` gives milliseconds since the epoch, `monotonic` on a clock
+    that goes forward. `hooks` may change while running. `reject` keeps a refused request; it may fail, and never holds
+    up an answer. `crowd` bounds what connections hold; `limit_refused` is how many refused requests of one address are
+    borne. Bodies stay as they were signed. Shutting down takes about 10 s.
 
     It is aiohttp's server without its application: there is one path, and choosing a route costs more than verifying.
     """
@@ -58,18 +71,27 @@ def make_runner(
         hooks,
         intake,
         refusals,
+        crowd,
         max_body,
         ids,
         clock,
         public_url,
-        tuple(trusted_proxies),
+        strangers=Strangers(limit_refused, monotonic),
+        quotas=Quotas(monotonic),
         paused=paused,
         draining=draining,
         fetch=fetch,
         learn=learn,
     )
     server = QuietServer(
-        door.take, most=max_body, access_log=None, auto_decompress=False, keepalive_timeout=75.0, lingering_time=5.0
+        door.take,
+        crowd,
+        most=max_body,
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=75.0,
+        lingering_time=crowd.caps.linger,
+        read_bufsize=_BUFFER,
     )
     return _Runner(server, refusals)
 
@@ -96,12 +118,14 @@ class Door:
         hooks: Mapping[str, Hook],
         intake: Intake,
         refusals: Refusals,
+        crowd: Crowd,
         most: int,
         ids: Ids,
         clock: Callable[[], int],
         public_url: str | None,
-        trusted: Sequence[Network],
         *,
+        strangers: Strangers,
+        quotas: Quotas,
         paused: Callable[[str], bool],
         draining: Callable[[], bool],
         fetch: Fetch,
@@ -110,11 +134,14 @@ class Door:
         self._hooks = hooks
         self._intake = intake
         self._refusals = refusals
+        self._crowd = crowd
         self._most = most
         self._ids = ids
         self._clock = clock
         self._public_url = public_url
-        self._trusted = trusted
+        self._trusted = crowd.trusted
+        self._strangers = strangers
+        self._quotas = quotas
         self._paused = paused
         self._draining = draining
         self._fetch = _bounded(fetch)
@@ -125,23 +152,41 @@ class Door:
         path = http.path
         name = path[len(_PREFIX) :] if path.startswith(_PREFIX) else ""
         hook = self._hooks.get(name)
+        connection = cast(Connection, http.protocol)
+        if self._trusted:
+            connection.name(party_of(find_remote(http, self._trusted)))
+        label = UNKNOWN if hook is None else name
+        if wait := self._strangers.wait(label, connection.party):
+            # before anything of it is read, kept or logged: that is what a flood of refusals costs
+            self._crowd.pressure.tell(Cap.REFUSALS, connection.party)
+            return self._slow_down(label, "refusals", "too many requests from this address were refused", wait)
         if hook is None:
-            return self._turn_away(http)
+            return self._turn_away(http, connection)
         if self._draining():
             return self._wait(name, "draining", "the relay is stopping; send it again to the next one", _RETRY_AFTER)
         if self._paused(name):
             return self._wait(name, "paused", "this source is paused; send it again later", _RETRY_PAUSED)
+        return await self._answer(hook, http, connection)
+
+    async def _answer(self, hook: Hook, http: web.BaseRequest, connection: Connection) -> web.Response:
+        """What became of a request for this source."""
         body = b""
         try:
+            permit(http, hook.bounds, self._remote(http), self._trusted)
             _require_method(http, hook.scheme)
-            whole = take(http, self._most)
-            body = await receive(http, self._most) if whole is None else whole
-            return await self._take(hook, self._request(hook, http, body))
+            self._quotas.enter(hook, connection)
+            body = await self._receive(hook, http, connection)
+            return await self._take(hook, self._request(hook, http, body), connection.party)
         except Rejected as error:
-            return await self._refuse(hook, http, body, error)
+            return await self._refuse(hook, http, body, error, connection.party)
         except Refused as error:
             wrong = Rejected(str(error), status=400, reason="refused", hint="the ledger cannot hold this event")
-            return await self._refuse(hook, http, body, wrong)
+            return await self._refuse(hook, http, body, wrong, connection.party)
+        except Crowded:
+            detail = "too much is being received at once; send it again later"
+            return self._wait(hook.name, "in_flight", detail, _RETRY_AFTER)
+        except _Limited as limited:
+            return self._slow_down(hook.name, "limit", "this source has a limit; send it again later", limited.wait)
         except Overloaded as error:
             return self._wait(hook.name, "overloaded", "too much is unfinished; send it again later", error.retry_after)
         except Unavailable:
@@ -153,7 +198,20 @@ class Door:
             log.exception("request.failed", source=hook.name)
             return problem(500, "failed", "the relay failed at this request; send it again")
 
-    def _turn_away(self, http: web.BaseRequest) -> web.Response:
+    def _remote(self, http: web.BaseRequest) -> str | None:
+        return find_remote(http, self._trusted)
+
+    def _most_of(self, hook: Hook) -> int:
+        return hook.bounds.body or self._most
+
+    async def _receive(self, hook: Hook, http: web.BaseRequest, connection: Connection) -> bytes:
+        if connection.crowded:
+            raise Crowded
+        most = self._most_of(hook)
+        whole = take(http, most)
+        return await receive(http, connection, most) if whole is None else whole
+
+    def _turn_away(self, http: web.BaseRequest, connection: Connection) -> web.Response:
         """404 for whatever is no source; the path goes to the log only."""
         error = Rejected(
             "there is nothing here; events are posted to /hooks/{source}",
@@ -161,23 +219,35 @@ class Door:
             reason="unknown_source",
             hint=f"no webhook source answers at {http.path[:200]!r}: compare the address set at the sender",
         )
-        self._refusals.tell(error, UNKNOWN, find_remote(http, self._trusted))
+        self._strangers.refused(UNKNOWN, connection.party)
+        self._refusals.tell(error, UNKNOWN, self._remote(http))
         return refusal(error, None)
 
-    async def _take(self, hook: Hook, request: Request) -> web.Response:
+    async def _take(self, hook: Hook, request: Request, party: str) -> web.Response:
         """Greeted, or verified, parsed and committed."""
         scheme = hook.scheme.of(request)
         greeting, evidence = scheme.greet(request, proved=False), NOTHING
         if greeting is None:
             evidence = await prove(scheme, request, self._fetch)
+            self._strangers.proved(hook.name, party)
             greeting = scheme.greet(request, proved=True)
         if greeting is not None:
             return await self._greet(hook, greeting)
         _require_post(request)
         events = decode(hook, scheme, request, ids=self._ids, evidence=evidence)
-        receipts = await self._intake.accept(events) if events else []
+        receipts = await self._commit(hook, events) if events else []
         said = scheme.reply(request)
         return answer(receipts) if said is None else reply(said)
+
+    async def _commit(self, hook: Hook, events: list[Event]) -> list[Receipt]:
+        """Past the source's limit only what is known already is answered. Raises `_Limited`."""
+        wait = self._quotas.wait(hook)
+        if not wait:
+            return await self._intake.accept(events)
+        receipts = await self._intake.known(events)
+        if receipts is None:
+            raise _Limited(wait)
+        return receipts
 
     async def _greet(self, hook: Hook, greeting: Greeting) -> web.Response:
         if greeting.learn is not None and not await self._learn(hook.name, greeting.learn):
@@ -195,18 +265,31 @@ class Door:
     def _request(self, hook: Hook, http: web.BaseRequest, body: bytes) -> Request:
         url = find_url(http, self._public_url, self._trusted)
         headers = Headers(http.headers)
-        return Request(
-            http.method, url, headers, body, self._clock(), self._most, hook.scheme.lists, hook.scheme.bodies
-        )
+        most, made = self._most_of(hook), hook.scheme
+        return Request(http.method, url, headers, body, self._clock(), most, made.lists, made.bodies)
 
-    async def _refuse(self, hook: Hook, http: web.BaseRequest, body: bytes, error: Rejected) -> web.Response:
-        remote = find_remote(http, self._trusted)
-        await self._refusals.refuse(hook, self._request(hook, http, body), error, remote)
+    async def _refuse(
+        self, hook: Hook, http: web.BaseRequest, body: bytes, error: Rejected, party: str
+    ) -> web.Response:
+        self._strangers.refused(hook.name, party)
+        await self._refusals.refuse(hook, self._request(hook, http, body), error, self._remote(http))
         return refusal(error, hook.scheme.challenge, hook.scheme.methods)
 
     def _wait(self, name: str, reason: str, detail: str, seconds: float) -> web.Response:
         self._refusals.count(name, reason)
         return later(reason, detail, seconds)
+
+    def _slow_down(self, name: str, reason: str, detail: str, wait: float) -> web.Response:
+        self._refusals.count(name, reason)
+        return later(reason, detail, wait / 1_000, status=429)
+
+
+class _Limited(Exception):
+    """The source has had what its limit gives; `wait` milliseconds until the next."""
+
+    def __init__(self, wait: float) -> None:
+        super().__init__()
+        self.wait = wait
 
 
 def _bounded(fetch: Fetch) -> Fetch:

@@ -18,7 +18,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _PAIR: Final = re.compile(r'([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^";,\s]*))')
-_ELEMENT: Final = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')
+_MARK: Final = re.compile('[",]')
+_LONGEST: Final = 4 << 10
+_MOST_HOPS: Final = 32
+"""The last bytes and hops that are looked at: those of the nearest proxies. What is before them, a stranger wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +65,54 @@ def _is_host(host: str) -> bool:
         return False
 
 
+def believes(request: web.BaseRequest, trusted: Sequence[Network]) -> bool:
+    """Whether the peer is a trusted proxy, so that what it says of the sender counts."""
+    return bool(trusted) and within(request.remote, trusted)
+
+
+def within(text: str | None, networks: Sequence[Network]) -> bool:
+    """Whether it is an address in one of the networks."""
+    address = _address(text)
+    return address is not None and any(address in network for network in networks)
+
+
 def _believed(request: web.BaseRequest, trusted: Sequence[Network]) -> list[_Hop]:
     """What trusted proxies say, from the nearest on: the peer's word counts if it is one, and so forth."""
-    if not trusted or not _is_trusted(request.remote, trusted):
+    if not believes(request, trusted):
         return []
     hops = _x_forwarded(request) or _forwarded(request)
     found = []
     for hop in reversed(hops):
         found.append(hop)
-        if not _is_trusted(hop.sender, trusted):
+        if not within(hop.sender, trusted):
             break
     return found
 
 
 def _forwarded(request: web.BaseRequest) -> list[_Hop]:
     text = ",".join(request.headers.getall("Forwarded", ()))
-    return [_hop(element) for element in _ELEMENT.split(text) if element.strip()]
+    return [_hop(element) for element in _split(text) if element.strip()]
+
+
+def _split(text: str) -> list[str]:
+    """The last elements, split at commas outside quotes.
+
+    From the end on, so that a quote that a stranger left open does not swallow what proxies put after it.
+    """
+    tail = text[-_LONGEST:]
+    elements: list[str] = []
+    end, quoted = len(tail), False
+    for mark in reversed(list(_MARK.finditer(tail))):
+        if mark[0] == '"':
+            quoted = not quoted
+        elif not quoted:
+            elements.append(tail[mark.end() : end])
+            end = mark.start()
+            if len(elements) == _MOST_HOPS:
+                return elements[::-1]
+    if len(tail) == len(text):  # else it is the end of one
+        elements.append(tail[:end])
+    return elements[::-1]
 
 
 def _hop(element: str) -> _Hop:
@@ -109,12 +144,9 @@ def _aligned(values: list[str], length: int) -> list[str | None]:
 
 def _listed(request: web.BaseRequest, name: str) -> list[str]:
     text = ",".join(request.headers.getall(f"X-Forwarded-{name}", ()))
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _is_trusted(text: str | None, trusted: Sequence[Network]) -> bool:
-    address = _address(text)
-    return address is not None and any(address in network for network in trusted)
+    parts = text[-_LONGEST:].split(",")
+    whole = parts if len(text) <= _LONGEST else parts[1:]
+    return [part.strip() for part in whole if part.strip()][-_MOST_HOPS:]
 
 
 def _address(text: str | None) -> Address | None:

@@ -2,12 +2,42 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from relay.hooks.caller import Network
 from relay.model import Event, Receipt
 from relay.rules import Template
 from relay.schemes import Scheme, SchemeSpec
 from relay.secret import Secret
+from relay.units import Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The subjects that may send, as a trusted proxy says them in a header."""
+
+    header: str
+    subjects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one source takes; None and empty: nothing of its own.
+
+    `body` and `in_flight` are bytes: of one body, inflated or not, and of all its requests that are not answered yet.
+    `rate` is requests that prove themselves, `burst` how many at once (the rate's count). `allow` are the networks,
+    `certificate` the certificates that may send.
+    """
+
+    body: int | None = None
+    in_flight: int | None = None
+    rate: Rate | None = None
+    burst: int | None = None
+    allow: tuple[Network, ...] = ()
+    certificate: Certificate | None = None
+
+
+_UNBOUND: Final = Bounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +45,8 @@ class Hook:
     """One source at `POST /hooks/<name>`.
 
     `scheme` is made of `spec`. `event` are the operator's templates for `id`, `type`, `subject` and `time`; `vars` the
-    constants they see. `keep_rejected` is how long bodies of refused requests are kept, in milliseconds.
+    constants they see. `keep_rejected` is how long bodies of refused requests are kept, in milliseconds. `bounds` are
+    what it takes.
     """
 
     name: str
@@ -24,6 +55,7 @@ class Hook:
     event: Mapping[str, Template] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
     keep_rejected: int | None = None
+    bounds: Bounds = _UNBOUND
 
     @property
     def loose(self) -> bool:
@@ -36,6 +68,10 @@ class Intake(Protocol):
 
     async def accept(self, events: Sequence[Event]) -> list[Receipt]:
         """One receipt per event, in order, once all are on disk. Raises `Overloaded`, `Unavailable`, `Refused`."""
+        ...
+
+    async def known(self, events: Sequence[Event]) -> list[Receipt] | None:
+        """The receipts of events that are all known already, None when one is not. Raises `Unavailable`."""
         ...
 
 

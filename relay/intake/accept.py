@@ -7,7 +7,7 @@ from relay.errors import Overloaded
 from relay.intake.entry import make_entry
 from relay.intake.report import Reports
 from relay.limits import Places
-from relay.model import Event, Ids, Receipt
+from relay.model import Entry, Event, EventStatus, Ids, Receipt
 from relay.ports import Inbox
 from relay.rules import RuleSet
 from relay.telemetry import Metrics
@@ -86,6 +86,17 @@ class Intake:
             raise Overloaded("too many dispatches are unfinished", retry_after=_RETRY_AFTER)
         self._places.give_back(1)
         await self._inbox.probe()
+
+    async def known(self, events: Sequence[Event]) -> list[Receipt] | None:
+        """The receipts of a delivery of which all is known already, None when anything is new; nothing is matched.
+
+        Raises `Unavailable` while the ledger is away.
+        """
+        delivery = [Entry(event, EventStatus.ACCEPTED) for event in events]
+        receipts = await self._inbox.known(delivery)
+        if receipts is not None:
+            self._reports.add(delivery, receipts)
+        return receipts
 
     async def _refill(self, places: int) -> bool:
         """Lease a new block and take the places from it."""

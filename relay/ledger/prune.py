@@ -15,7 +15,10 @@ _STALE: Final = 3_600_000
 
 def prune(conn: Connection, now: int, *, terms: Terms) -> int:
     """One turn; how many rows of events, seen ids and kept requests were deleted."""
-    gone = _delete_events(conn, _finished(now - terms.retain))
+    own = events.c.source.in_(terms.retain_of)
+    gone = _delete_events(conn, _finished(now - terms.retain, ~own if terms.retain_of else None))
+    for source, retain in terms.retain_of.items():
+        gone += _delete_events(conn, _finished(now - retain, events.c.source == source))
     gone += _delete_events(conn, _unmatched(conn, now, terms))
     gone += _delete_seen(conn, now)
     gone += refused.expire(conn, now)
@@ -30,14 +33,15 @@ def _before(moment: int) -> ColumnElement[bool]:
     return events.c.id < f"{stamp[:8]}-{stamp[8:]}"
 
 
-def _finished(moment: int) -> Select[tuple[str]]:
+def _finished(moment: int, of: ColumnElement[bool] | None) -> Select[tuple[str]]:
     """Old events of which nothing is live, parked, still to be told, or has ended since (by a retry, a replay)."""
     mine = dispatches.c.event_id == events.c.id
     live = exists().where(mine, work.c.dispatch_id == dispatches.c.id)
     parked = exists().where(mine, dispatches.c.state == State.PARKED.value)
     fresh = exists().where(mine, dispatches.c.updated_at > moment)
     kept = or_(live, parked, fresh, _is_to_be_told())
-    return select(events.c.id).where(_before(moment), ~kept).order_by(events.c.id).limit(MOST)
+    old = _before(moment) if of is None else of & _before(moment)
+    return select(events.c.id).where(old, ~kept).order_by(events.c.id).limit(MOST)
 
 
 def _is_to_be_told() -> ColumnElement[bool]:

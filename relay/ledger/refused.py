@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, delete, exists, func, select, update
 
 from relay.ledger.rows import encode
 from relay.ledger.schema import kept, rejections
+from relay.ledger.share import surplus
 from relay.ledger.sql import Row, keep_first, write_many
 from relay.model import Kept, Rejection, RejectionView
 
@@ -18,42 +19,54 @@ SPACE: Final = 64 << 20
 AT_ONCE: Final = 32
 """Whole requests that expire in one turn: a database takes a while to free the pages of large bodies."""
 
+_SOME: Final = 500
+"""Ids in one statement: databases bound its parameters."""
 _SAME: Final = ("id", "at", "source", "status", "reason", "hint", "remote", "size", "digest")
 """The fields of a rejection that are columns as they are."""
-_NEWEST: Final = (
-    select(
-        kept.c.id,
-        func.row_number().over(order_by=kept.c.id.desc()).label("place"),
-        func.sum(kept.c.size).over(order_by=kept.c.id.desc()).label("space"),
-    )
+_KEPT_SIZE: Final = select(func.count(), func.sum(kept.c.size)).where(kept.c.source == bindparam("source"))
+_KEPT: Final = (
+    select(kept.c.id, rejections.c.remote, kept.c.size)
+    .select_from(kept.outerjoin(rejections, rejections.c.id == kept.c.id))
     .where(kept.c.source == bindparam("source"))
-    .subquery()
+    .order_by(kept.c.id)
 )
-_MAKE_ROOM: Final = delete(kept).where(
-    kept.c.id.in_(select(_NEWEST.c.id).where(or_(_NEWEST.c.place > MOST, _NEWEST.c.space > SPACE)))
-)
-_TRIM: Final = delete(rejections).where(
-    rejections.c.id.in_(
-        select(rejections.c.id)
-        .where(rejections.c.source == bindparam("source"))
-        .order_by(rejections.c.at.desc(), rejections.c.id.desc())
-        .offset(MOST)
-    ),
-    ~exists().where(kept.c.id == rejections.c.id),
-)
+_PLAIN: Final = (rejections.c.source == bindparam("source"), ~exists().where(kept.c.id == rejections.c.id))
+_COUNT: Final = select(func.count()).where(*_PLAIN)
+_ALL: Final = select(rejections.c.id, rejections.c.remote).where(*_PLAIN).order_by(rejections.c.at, rejections.c.id)
 
 
 def reject(conn: Connection, _now: int, batch: Sequence[Rejection]) -> list[None]:
-    """Keep refused requests: of each source the newest, and whole ones as far as there is room."""
+    """Keep refused requests: of each source the newest, and whole ones as far as there is room.
+
+    Where there is no room, the oldest of the address that has most go.
+    """
     ordered = sorted(batch, key=lambda one: one.id)
     whole = [_kept_row(one, one.kept) for one in ordered if one.kept and len(one.kept.body) <= SPACE]
     write_many(conn, keep_first(rejections, conn.dialect.name), [_row(one) for one in ordered])
     write_many(conn, keep_first(kept, conn.dialect.name), whole)
     for source in sorted({row["source"] for row in whole}):
-        conn.execute(_MAKE_ROOM, {"source": source})
+        _make_room(conn, source)
     for source in sorted({one.source for one in batch}):
-        conn.execute(_TRIM, {"source": source})
+        _trim(conn, source)
     return [None] * len(batch)
+
+
+def _make_room(conn: Connection, source: str) -> None:
+    count, size = conn.execute(_KEPT_SIZE, {"source": source}).one()
+    if count > MOST or (size or 0) > SPACE:
+        rows = [(row[0], row[1], row[2]) for row in conn.execute(_KEPT, {"source": source})]
+        _delete(conn, kept, surplus(rows, most=MOST, space=SPACE))
+
+
+def _trim(conn: Connection, source: str) -> None:
+    if conn.execute(_COUNT, {"source": source}).scalar_one() > MOST:
+        rows = [(row[0], row[1], 0) for row in conn.execute(_ALL, {"source": source})]
+        _delete(conn, rejections, surplus(rows, most=MOST, space=0))
+
+
+def _delete(conn: Connection, table: Table, ids: Sequence[str]) -> None:
+    for start in range(0, len(ids), _SOME):
+        conn.execute(delete(table).where(table.c.id.in_(ids[start : start + _SOME])))
 
 
 def _row(one: Rejection) -> Row:

@@ -1,7 +1,8 @@
 """The ops listener's application: the API, its description and the status page."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
@@ -18,7 +19,7 @@ from relay.ops.routes import ROUTES, dumps
 from relay.ops.stream import Stream
 from relay.ports import Archive, Outbox
 from relay.secret import Secret
-from relay.telemetry import Status
+from relay.telemetry import Metrics, Status
 
 _MOST_BYTES: Final = 8 << 20
 
@@ -30,10 +31,12 @@ def make_ops_app(
     *,
     token: Secret | None,
     status: Status,
+    metrics: Metrics,
     version: str,
     encode: Callable[[Result], bytes],
     clock: Callable[[], int],
     monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> web.Application:
     """The application of the ops listener.
 
@@ -53,7 +56,7 @@ def make_ops_app(
         yield
         await watch.close()
 
-    app = web.Application(middlewares=[make_guard(token), problems], client_max_size=_MOST_BYTES)
+    app = web.Application(middlewares=[make_guard(token, metrics, sleep), problems], client_max_size=_MOST_BYTES)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(stream.close)
     app.cleanup_ctx.append(watching)

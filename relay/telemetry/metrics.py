@@ -33,6 +33,19 @@ class Metrics:
         self.rejections = Counter(
             "relay_rejections", "Requests and messages refused.", ["source", "reason"], registry=registry
         )
+        self.turned_away = Counter(
+            "relay_turned_away",
+            "Requests and connections turned away by a cap of a listener.",
+            ["listener", "cap"],
+            registry=registry,
+        )
+        self.connections = Gauge("relay_connections", "Open connections.", ["listener"], registry=registry)
+        self.held = Gauge(
+            "relay_held_bytes", "Bytes that came in and are not answered yet.", ["listener"], registry=registry
+        )
+        self.ops_refusals = Counter(
+            "relay_ops_refusals", "Requests to the ops listener refused.", ["reason"], registry=registry
+        )
         chats = Counter("relay_chats", "Dispatches that ended or parked.", ["rule", "outcome"], registry=registry)
         self._chats = _Series(chats.labels)
         calls = Histogram(

@@ -21,7 +21,7 @@ from typer.main import get_command
 
 from relay import config, proxy, schemes, trust
 from relay.cli import app
-from relay.config import AmqpSource, Bind, EventTemplates, Rule, Settings, WebhookSource
+from relay.config import AmqpSource, Bind, ClientCert, EventTemplates, Limit, Rule, Settings, WebhookSource
 from relay.model import EventStatus, ParkReason, ResultType, State
 from relay.ops.routes import ROUTES
 from relay.outbox import wire
@@ -119,8 +119,9 @@ def test_every_configuration_key_is_in_its_table():
     assert top - told == set()
     assert rules - quoted(section("Configuration keys")) == set()
     own = {*WebhookSource.model_fields, *AmqpSource.model_fields, *EventTemplates.model_fields} - {"type", "event"}
-    assert own - {"bind"} - told == set()
-    assert {f"bind.{key}" for key in Bind.model_fields} <= told
+    blocks = {"bind": Bind, "limit": Limit, "client_cert": ClientCert}
+    assert own - set(blocks) - told == set()
+    assert {f"{name}.{key}" for name, block in blocks.items() for key in block.model_fields} <= told
     assert {"sources.<name>.type", "sources.<name>.event", "vars.*"} <= told
 
 

@@ -4,13 +4,14 @@ import contextlib
 import gzip
 import io
 import json
+import time
 from dataclasses import dataclass, field
 
 import aiohttp
 from aiohttp import web
 
 from relay.errors import Retryable
-from relay.hooks import Hook, make_runner
+from relay.hooks import Bounds, Caps, Crowd, Hook, Pressure, make_runner
 from relay.model import EventStatus, Receipt, new_id
 from relay.rules import Template
 from relay.schemes import SchemeSpec, build
@@ -20,6 +21,7 @@ from tests.signing import sign
 
 NOW = 1_700_000_000_000
 MAX_BODY = 1 << 20
+CAPS = Caps(linger=0.5)
 
 
 @dataclass
@@ -40,6 +42,11 @@ class Recorder:
         self.deliveries.append(list(events))
         return [self._receipt(event) for event in events]
 
+    async def known(self, events):
+        if any((event.source, event.origin, event.external_id) not in self.seen for event in events):
+            return None
+        return [self._receipt(event) for event in events]
+
     def _receipt(self, event):
         identity = (event.source, event.origin, event.external_id)
         if event.external_id is not None and identity in self.seen:
@@ -50,11 +57,11 @@ class Recorder:
         return Receipt(event.id, event.external_id, status, event.type, () if event.unreadable else (("d-1", "rule"),))
 
 
-def hook(name, scheme, secret=None, *, event=None, **options):
+def hook(name, scheme, secret=None, *, event=None, bounds=None, **options):
     secrets = (Secret(secret),) if secret else ()
     templates = {key: Template(text) for key, text in (event or {}).items()}
     spec = SchemeSpec(scheme, secrets, options)
-    return Hook(name, build(spec), spec, templates)
+    return Hook(name, build(spec), spec, templates, bounds=bounds or Bounds())
 
 
 HOOKS = {
@@ -95,6 +102,7 @@ class Listener:
     paused: set
     draining: list
     session: aiohttp.ClientSession
+    crowd: Crowd
 
     async def post(self, source, body=b"{}", headers=None, *, method="POST"):
         """Status, headers and parsed answer of one request, as it stands."""
@@ -113,6 +121,10 @@ class Listener:
         scheme = HOOKS[secret_of or source].scheme
         signed = sign(scheme, body, now=NOW, id=id_, type=type_, url=f"{self.url}/hooks/{source}")
         return await self.post(source, body, signed | (headers or {}))
+
+    def turned_away(self, cap):
+        labels = {"listener": "hooks", "cap": cap}
+        return self.metrics.registry.get_sample_value("relay_turned_away_total", labels) or 0
 
     def counted(self, source, reason):
         return self.metrics.registry.get_sample_value("relay_rejections_total", {"source": source, "reason": reason})
@@ -135,9 +147,15 @@ async def listen(
     public_url=None,
     trusted_proxies=(),
     max_body=MAX_BODY,
+    caps=CAPS,
+    monotonic=None,
+    limit_refused=None,
 ):
     """A running listener; afterwards it is shut down. `intake` stands in for the Recorder."""
     intake, metrics, rejected, paused, draining = intake or Recorder(), Metrics(), [], set(), []
+
+    monotonic = monotonic or (lambda: time.monotonic() * 1_000)
+    crowd = Crowd(caps, Pressure("hooks", metrics, monotonic), trusted_proxies)
 
     async def keep(rejection):
         rejected.append(rejection)
@@ -155,7 +173,9 @@ async def listen(
         draining=lambda: bool(draining),
         fetch=fetch or no_fetch,
         learn=learn or no_learn,
-        trusted_proxies=trusted_proxies,
+        crowd=crowd,
+        monotonic=monotonic,
+        limit_refused=limit_refused,
     )
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -163,7 +183,7 @@ async def listen(
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
         async with aiohttp.ClientSession() as session:
-            yield Listener(url, intake, metrics, rejected, paused, draining, session)
+            yield Listener(url, intake, metrics, rejected, paused, draining, session, crowd)
     finally:
         await runner.cleanup()
 

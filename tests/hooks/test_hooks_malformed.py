@@ -28,7 +28,7 @@ async def raw(url: str, request: bytes) -> bytes:
 def lines(monkeypatch):
     before, out = structlog.get_config(), io.StringIO()
     configure("debug", "json", out)
-    monkeypatch.setattr("relay.hooks.quiet.log", get_log())  # a logger keeps what it was configured to first
+    monkeypatch.setattr("relay.hooks.connection.log", get_log())  # a logger keeps what it was configured to first
     yield out
     structlog.configure(**before)
 

@@ -103,6 +103,34 @@ async def test_of_whole_requests_the_oldest_go_beyond_their_space(ledger, clock)
     assert await kept_ids(ledger, "shop") == ["shop-00001"]
 
 
+async def test_a_flood_drives_out_only_its_own_whole_requests(ledger, clock):
+    vendor = [replace(whole(number, clock), remote="203.0.113.9") for number in range(20)]
+    await keep(ledger, *vendor)
+    flood = [replace(whole(number, clock, b"{}"), remote=f"2001:db8::{number:x}") for number in range(20, MOST + 60)]
+    await asyncio.gather(*map(ledger.reject, flood))
+    left = await kept_ids(ledger)
+    assert len(left) == MOST
+    assert left[:20] == [one.id for one in vendor]
+    assert left[20:] == [one.id for one in flood[60:]], "its newest"
+
+
+async def test_a_flood_of_large_bodies_drives_out_only_its_own(ledger, clock):
+    vendor = replace(whole(0, clock, bytes(SPACE // 4)), remote="203.0.113.9")
+    flood = [replace(whole(number, clock, bytes(SPACE // 4)), remote="198.51.100.7") for number in range(1, 6)]
+    await keep(ledger, vendor, *flood)
+    assert await kept_ids(ledger) == [vendor.id, *[one.id for one in flood[-3:]]]
+
+
+async def test_a_flood_drives_out_only_its_own_metadata(ledger):
+    vendor = [refuse(number, remote="203.0.113.9") for number in range(20)]
+    await keep(ledger, *vendor)
+    flood = [refuse(number, remote="198.51.100.7") for number in range(20, MOST + 60)]
+    await asyncio.gather(*map(ledger.reject, flood))
+    left = [view.rejection for view in await ledger.rejected("helpdesk", 2 * MOST)]
+    assert len(left) == MOST
+    assert left[-20:] == vendor[::-1]
+
+
 async def test_a_body_that_never_fits_drives_out_no_other(ledger, clock):
     await keep(ledger, whole(1, clock), whole(2, clock, bytes(SPACE + 1)))
     assert await kept_ids(ledger) == ["helpdesk-00001"]

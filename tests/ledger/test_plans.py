@@ -13,8 +13,10 @@ STATEMENTS = {
     "delete deliveries": outbox._OVER,
     "put off deliveries": outbox._RETRY,
     "follow": outbox._AFTER,
-    "make room for refused requests": refused._MAKE_ROOM,
-    "forget refused requests": refused._TRIM,
+    "size of kept requests": refused._KEPT_SIZE,
+    "make room for kept requests": refused._KEPT,
+    "count of refused requests": refused._COUNT,
+    "forget refused requests": refused._ALL,
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from relay.ledger import SqlLedger, Terms
-from relay.ledger.prune import MOST
+from relay.ledger.prune import MOST, prune
 from relay.ledger.schema import attempts, dispatches, events, outbox, results, seen, work
 from relay.model import EventStatus, Failure, ParkReason, Settled, State, Verdict, tell
 from tests.ledger.build import created, make_dispatch, make_entry, move
@@ -67,6 +67,19 @@ async def test_a_younger_neighbour_stays_whole(ledger, clock):
     assert await ledger.prune() == 1
     detail = await ledger.event(young.event.id)
     assert (len(detail.dispatches), len(detail.attempts), len(detail.results)) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("days", "left"), [(3, ["crm", "shop"]), (20, ["crm"]), (40, [])])
+async def test_a_source_may_have_a_time_of_its_own(ledger, store, clock, days, left):
+    of = {"helpdesk": 2 * DAY, "crm": 35 * DAY, "unused": DAY}
+    terms = replace(ledger.terms, retain=10 * DAY, retain_of=of)
+    for source in ("helpdesk", "crm", "shop"):
+        await finish(ledger, clock, source=source)
+    clock.now += days * DAY
+    while await store.write(lambda conn, now: prune(conn, now, terms=terms)):
+        pass
+    names = select(events.c.source).order_by(events.c.source)
+    assert await store.read(lambda conn, _: list(conn.execute(names).scalars())) == left
 
 
 async def test_what_is_live_stays(ledger, clock):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from relay.ops import make_ops_app
-from relay.telemetry import Phase, Status
+from relay.telemetry import Metrics, Phase, Status
 from relay.units import iso
 from tests.ops.desk import NOW, Desk, Memory
 
@@ -34,10 +34,33 @@ def encode(result):
 
 
 @pytest.fixture
-def make_app(memory, desk, status):
+def metrics():
+    return Metrics()
+
+
+@pytest.fixture
+def slept():
+    """How long wrong tokens were held up; nobody waits for it here."""
+    return []
+
+
+@pytest.fixture
+def make_app(memory, desk, status, metrics, slept):
+    async def sleep(seconds):
+        slept.append(seconds)
+
     def make(token=None):
         return make_ops_app(
-            memory, memory, desk, token=token, status=status, version="1.2.3", encode=encode, clock=lambda: NOW
+            memory,
+            memory,
+            desk,
+            token=token,
+            status=status,
+            metrics=metrics,
+            version="1.2.3",
+            encode=encode,
+            clock=lambda: NOW,
+            sleep=sleep,
         )
 
     return make

@@ -1,9 +1,10 @@
 """The circuit opens on trouble of many, not of one; leased places never go above their grant."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.limits import Bucket, Circuit, Phase, Places
+from relay.limits import Bucket, Circuit, Phase, Places, party_of
 
 
 def test_one_bad_dispatch_cannot_open_the_circuit() -> None:
@@ -89,3 +90,29 @@ def test_a_bucket_never_gives_more_than_its_rate(steps: list[int]) -> None:
             given_at.append(now)
     for first, last in zip(given_at, given_at[5:], strict=False):
         assert last - first >= 20
+
+
+def test_a_bucket_says_how_long_it_is_empty_and_takes_tokens_back() -> None:
+    bucket = Bucket(2, 100)
+    assert (bucket.wait(1_000), bucket.take(1_000), bucket.take(1_000)) == (0, True, True)
+    assert (bucket.wait(1_000), bucket.wait(1_060), bucket.wait(5_000)) == (100, 40, 0)
+    bucket.give()
+    assert (bucket.wait(1_000), bucket.take(1_000), bucket.take(1_000)) == (0, True, False)
+    for _ in range(9):
+        bucket.give()
+    assert [bucket.take(1_000) for _ in range(3)] == [True, True, False], "never more than the burst"
+
+
+@pytest.mark.parametrize(
+    ("remote", "party"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        (None, ""),
+        ("_hidden", "_hidden"),
+    ],
+)
+def test_one_customer_of_a_provider_is_one_party(remote: str | None, party: str) -> None:
+    assert party_of(remote) == party

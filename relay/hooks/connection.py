@@ -1,0 +1,277 @@
+"""One connection: what it may hold and how long it may take, on top of aiohttp's protocol.
+
+aiohttp bounds a line, the number of headers and what a reader leaves unread. It bounds neither what all connections
+hold together, nor a head as a whole (128 headers of 8 KiB), nor the time for one. So every byte that comes is counted
+here, from its arrival until the request that it belongs to is answered.
+"""
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import StreamReader, web
+from aiohttp.web_protocol import RequestHandler
+
+from relay.hooks.answer import problem
+from relay.hooks.crowd import Cap, Crowd
+from relay.hooks.pool import Ease, Pool
+from relay.limits import party_of
+from relay.telemetry import get_log
+
+if TYPE_CHECKING:
+    from aiohttp.web_server import Server
+
+log = get_log()
+
+_SLACK: Final = 4 << 10
+"""Bytes beside the body that need no second look: a head as senders have it, what frames chunks."""
+_WORDS: Final = {
+    Cap.CONNECTIONS: (503, "too many connections are open; send it again later"),
+    Cap.IN_FLIGHT: (503, "too much is being received at once; send it again later"),
+    Cap.HEAD: (431, "the headers of this request are too large"),
+    Cap.HEAD_SLOW: (408, "the headers of this request did not come in time"),
+}
+
+
+class Crowded(Exception):
+    """Too much is being received at once, and this request has to give way."""
+
+
+class Connection(RequestHandler):
+    """A connection of the `crowd`. Its `party` is whose it is: the peer's, until a request names another one."""
+
+    __slots__ = ("_crowd", "_deaf", "_head", "_held", "_last", "_patience", "_pools", "_timer", "crowded", "party")
+
+    def __init__(self, server: "Server", crowd: Crowd, *, loop: asyncio.AbstractEventLoop, **options: object) -> None:
+        super().__init__(server, loop=loop, **options)  # type: ignore[arg-type] # aiohttp's own options, passed on
+        self.party = ""
+        self.crowded = False
+        self._crowd = crowd
+        self._deaf = False  # what still comes is read away and belongs to nothing
+        self._pools: list[Pool[Connection]] = [crowd.bytes]
+        self._held = 0
+        self._head = 0
+        self._last: StreamReader | None = None
+        self._patience: asyncio.Timeout | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def crowd(self) -> Crowd:
+        """All who are connected to this listener."""
+        return self._crowd
+
+    @property
+    def ease(self) -> Ease:
+        """How easily it can be given up."""
+        if self._patience is not None or self._head or self._deaf:
+            return Ease.READING
+        return Ease.IDLE if self._waiter is not None and not self._waiter.done() else Ease.BUSY
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        self.party = party_of(peer[0] if isinstance(peer, tuple) else None)
+        if not self._crowd.seats.add(self, 1):
+            victim = self._crowd.seats.find(self)
+            if victim is None:
+                self.transport = transport  # type: ignore[assignment] # what aiohttp sets, without all that it starts
+                self._turn_away(Cap.CONNECTIONS)
+                return
+            victim.make_room()
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._crowd.seats.leave(self)
+        self._stop_timer()
+        super().connection_lost(exc)
+        # A handler goes on without its connection, and with the body: then that is counted until it has ended.
+        if not self._request_in_progress:
+            self._release()
+
+    def data_received(self, data: bytes) -> None:
+        if self._force_close or self._close:
+            return
+        between = self._last is None or self._last.is_eof()
+        if data and not self._deaf and not self._hold(len(data)):
+            return
+        waiting = len(self._messages)
+        super().data_received(data)
+        if len(self._messages) > waiting:
+            self._heads_came(len(data), waiting)
+        elif between and data:
+            self._head_grew(len(data))
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Answer; then nothing of this request is held any more.
+
+        Whoever sent more than this request, or not all of it, gets no further one on this connection: what lies in
+        the parser cannot be seen from here.
+        """
+        if not request.content.is_eof():
+            self._deaf = True
+        if self._deaf or self._surplus(request) > _SLACK:
+            resp.force_close()
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._release()
+
+    def name(self, party: str) -> None:
+        """Whose request this is, as a trusted proxy says."""
+        if party != self.party:
+            amounts = [(pool, pool.leave(self)) for pool in (self._crowd.seats, *self._pools)]
+            self.party = party
+            for pool, amount in amounts:
+                if amount:
+                    pool.add(self, amount)
+
+    def join(self, pool: "Pool[Connection]") -> None:
+        """Count what this request holds in another pool too. Raises `Crowded` when that is full."""
+        if self._pools[-1] is pool:
+            return
+        self._pools.append(pool)
+        if not pool.add(self, self._held) and not self._shed(pool):
+            self._crowd.pressure.tell(Cap.IN_FLIGHT, self.party)
+            raise Crowded
+
+    def read_until(self, patience: asyncio.Timeout | None) -> None:
+        """A handler reads the body, and gives up when `patience` ends; None when it has read it."""
+        self._patience = patience
+
+    def make_room(self) -> None:
+        """Close at once, for a connection that has a better right to the place."""
+        if self.ease is Ease.IDLE:
+            self._crowd.pressure.tell(Cap.CONNECTIONS, self.party)
+            self._hang_up()
+        else:
+            self._turn_away(Cap.CONNECTIONS)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - what is not repeated
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP, or to a fault of ours; the connection is closed after it.
+
+        aiohttp's own answer and log line quote the bytes that its parser stopped at, which may be a secret.
+        """
+        kind = type(exc).__name__ if exc else None
+        if status >= 500:
+            log.error("request.failed", remote=request.remote, error=kind, exc_info=exc)
+        else:
+            log.warning("request.malformed", status=status, remote=request.remote, error=kind)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        response = problem(status, "malformed", "this request cannot be read; nothing of it was taken")
+        response.force_close()
+        return response
+
+    def _hold(self, amount: int) -> bool:
+        """Count what came; whether this connection may go on."""
+        self._held += amount
+        full = [pool for pool in self._pools if not pool.add(self, amount)]
+        if not full or all(self._shed(pool) for pool in full):
+            return True
+        self._give_way()
+        return not self._force_close
+
+    def _shed(self, pool: "Pool[Connection]") -> bool:
+        """Have others give way to this one until the pool is within its bound; False when it has to itself."""
+        while pool.held > pool.most:
+            victim = pool.find(self)
+            if victim is None:
+                return False
+            victim._give_way()  # noqa: SLF001 - one of us
+        return True
+
+    def _give_way(self) -> None:
+        """End this request with 503, because too much is in flight."""
+        if self._patience is None:
+            self._turn_away(Cap.IN_FLIGHT)
+            return
+        self._crowd.pressure.tell(Cap.IN_FLIGHT, self.party)
+        self.crowded = self._deaf = True
+        self._patience.reschedule(self._loop.time())
+        self._release()
+
+    def _heads_came(self, size: int, waiting: int) -> None:
+        """One or more requests have begun with what came last."""
+        if self._head + size > self._crowd.caps.head:
+            for message, _ in list(self._messages)[waiting:]:
+                if sum(map(len, (part for pair in getattr(message, "raw_headers", ()) for part in pair))) > (
+                    self._crowd.caps.head
+                ):
+                    self._turn_away(Cap.HEAD)
+                    return
+        self._head = 0
+        self._stop_timer()
+        self._last = self._messages[-1][1]
+        # While a request is being answered the next ones wait where they are, at the sender's.
+        if self._request_in_progress and not self._buffer_paused:
+            self._pause_reading_for_buffer()
+
+    def _head_grew(self, size: int) -> None:
+        self._head += size
+        if self._head > self._crowd.caps.head:
+            self._turn_away(Cap.HEAD)
+        elif self._timer is None:
+            self._timer = self._loop.call_later(self._crowd.caps.head_time, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        """Give up, unless the request before it is still being answered."""
+        if self._request_in_progress:
+            self._timer = self._loop.call_later(self._crowd.caps.head_time, self._head_is_late)
+        else:
+            self._turn_away(Cap.HEAD_SLOW)
+
+    def _turn_away(self, cap: Cap) -> None:
+        """Answer without a handler, and close. The handler, if one reads already, learns that it was given up."""
+        self._crowd.pressure.tell(cap, self.party)
+        answered = self._deaf or (self._request_in_progress and self._patience is None)
+        if self.transport is not None and not answered:
+            self.transport.write(_canned(*_WORDS[cap]))
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        self.crowded = self._deaf = True
+        self._crowd.seats.leave(self)
+        self._stop_timer()
+        self._release()
+        self.force_close()
+
+    def _release(self) -> None:
+        """Nothing is held any more."""
+        if self._held:
+            for pool in self._pools:
+                pool.leave(self)
+            self._held = 0
+        if len(self._pools) > 1:
+            del self._pools[1:]
+
+    def _surplus(self, request: web.BaseRequest) -> int:
+        """How much more than this request came, about."""
+        rest = self._held - request.content.total_bytes
+        if rest > _SLACK:
+            rest -= len(request.path_qs) + sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
+        return rest
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _canned(status: int, detail: str) -> bytes:
+    phrase = HTTPStatus(status).phrase
+    document = {"type": "/problems/busy", "title": phrase, "status": status, "detail": detail}
+    body = json.dumps(document).encode()
+    later = "Retry-After: 5\r\n" if status == 503 else ""
+    head = (
+        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: application/problem+json\r\n"
+        f"Content-Length: {len(body)}\r\n{later}Connection: close\r\n\r\n"
+    )
+    return head.encode() + body
