@@ -32,13 +32,19 @@ class Upkeep:
         self._report = report
 
     async def watch(self) -> None:
-        """Ask the ledger whether it is there."""
+        """Ask the ledger whether it is there and takes writes; tell when it goes, and when it is back."""
+        away = False
         while True:
             try:
                 await self._ledger.ping()
                 self._report(PartState.UP, "")
+                if away:
+                    log.info("ledger.available")
+                away = False
             except RelayError as error:
                 self._report(PartState.DOWN, str(error))
+                log.warning("ledger.unavailable", part="ledger", error=str(error))
+                away = True
             await asyncio.sleep(_LOOK)
 
     async def prune(self) -> None:

@@ -12,6 +12,8 @@ _AT_MOST: Final = 5.0
 """Seconds between two lines although the second gives another reason: an outage may give a new one each time."""
 _LASTING: Final = frozenset({"ledger.unavailable"})
 """Told by every part that meets it, several times a second."""
+_OVER: Final = {"ledger.available": "ledger.unavailable"}
+"""What says that it is over: the next one is told at once."""
 
 
 class Sparse:
@@ -27,6 +29,8 @@ class Sparse:
 
     def __call__(self, _log: Any, _method: str, line: EventDict) -> EventDict:
         name = line.get("event")
+        if name in _OVER:
+            self._last.pop(_OVER[name], None)
         if name not in _LASTING:
             return line
         now, reason = self._clock(), line.get("error")

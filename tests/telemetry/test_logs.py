@@ -143,6 +143,9 @@ def test_an_outage_that_every_part_meets_is_told_once_and_then_every_minute():
         with suppress(structlog.DropEvent):
             told.append((moment, dict(sparse(None, "warning", {"event": "ledger.unavailable", "error": error}))))
     assert [(moment, line.get("repeated", 0)) for moment, line in told] == [(0, 0), (6, 2), (66.1, 2), (126.2, 0)]
+    for _ in range(2):
+        sparse(None, "info", {"event": "ledger.available"})
+        assert sparse(None, "warning", {"event": "ledger.unavailable", "error": "b"})
     line = {"event": "chat.created"}
     assert [sparse(None, "info", line) for _ in range(3)] == [line] * 3
 
