@@ -26,6 +26,7 @@ services: ## RabbitMQ, PostgreSQL, PgBouncer and Node.js for the tests, from Deb
 
 lint: $(VENV)/test.stamp ## style
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --preview --select PLW1514 relay # files are in UTF-8, whatever the locale
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/test.stamp ## mypy, strict

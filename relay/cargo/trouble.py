@@ -3,6 +3,7 @@
 Only what is known to be quiet is repeated: aiohttp keeps headers and addresses in its errors.
 """
 
+import errno
 import os
 import ssl
 from typing import Final
@@ -13,12 +14,15 @@ from yarl import URL
 from relay.proxy import Proxy
 from relay.trust import distrust, unwelcome
 
+_CLOSED: Final = "it was closed before an answer came"
 _WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (aiohttp.ServerDisconnectedError, "it was closed before an answer came"),
+    (aiohttp.ServerDisconnectedError, _CLOSED),
     (aiohttp.ClientPayloadError, "the answer was cut short or garbled"),
     (aiohttp.ClientResponseError, "the answer is no HTTP that can be read"),
-    (ConnectionResetError, "it was reset"),
+    (ConnectionError, _CLOSED),
 )
+_ENDS: Final = frozenset({errno.ECONNABORTED, errno.ECONNRESET, errno.EPIPE})
+"""How the kernel tells of an end before an answer: which of them depends on what it had still to hand over."""
 
 
 def describe(error: Exception, proxy: Proxy | None = None) -> str:
@@ -51,6 +55,8 @@ def _is_at(error: aiohttp.ClientConnectorError, proxy: Proxy) -> bool:
 def _describe(error: Exception, inner: Exception, *, url: str) -> str:
     if isinstance(inner, ssl.SSLError):
         return _describe_tls(inner, url)
+    if inner is error and isinstance(inner, OSError) and inner.errno in _ENDS:
+        return _CLOSED
     if isinstance(inner, OSError) and inner.strerror:
         return os.strerror(inner.errno) if inner.errno and inner.errno > 0 else inner.strerror
     unmade = "no connection could be made" if isinstance(error, aiohttp.ClientConnectorError) else "it broke off"

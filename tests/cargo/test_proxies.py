@@ -146,6 +146,22 @@ async def test_a_proxy_that_is_away_or_hangs_up_is_named():
                 assert told in str(caught.value)
 
 
+async def test_a_proxy_that_says_nothing_is_named():
+    async def mute(reader, writer):
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with Cargo(
+            "https://cargo.test/v1", Secret(TOKEN), timeout=0.6, connections=1, proxy=parse(url, "cargo.proxy")
+        ) as chats:
+            told = rf"connecting by the proxy {url} \(cargo\.proxy\) took too long; nothing was sent"
+            with pytest.raises(Retryable, match=told):
+                await chats.create(CHAT)
+
+
 async def test_a_certificate_that_is_not_trusted_is_told_of_the_proxy_or_of_cargo(authority, ca_file, tmp_path):
     stranger = Authority("Others")
     async with simulating(context(stranger, tmp_path, "cargo.test")) as (port, _):

@@ -43,6 +43,16 @@ def test_the_address_of_the_configuration(relay, tmp_path):
     assert (result.exit_code, result.stdout) == (0, f"{url}: live\n")
 
 
+def test_a_port_that_the_system_chooses_cannot_be_known(relay, tmp_path):
+    config = tmp_path / "relay.yaml"
+    config.write_text("cargo: {token: x}\nhttp: {health: 'localhost:0'}\n")
+    result = relay("health", "--config", config)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(
+        "relay: http.health has port 0, which the system chooses at each start: say by --url"
+    )
+
+
 def test_an_address_that_is_none(relay):
     for bad in ("nonsense", "http://x:99999", "http://[x"):
         result = relay("health", "--url", bad)

@@ -12,6 +12,8 @@ from tests.ops.desk import Memory, make_dispatch, make_event, make_result
 
 WORDS = "Zażółć gęślą jaźń 😀"
 PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+UTF_8 = ("-X", "warn_default_encoding", "-W", "error::EncodingWarning")
+"""Ends a command that reads or writes a file in the locale's encoding."""
 LOCALES = {
     "ascii": PLAIN | {"PYTHONIOENCODING": "ascii:strict"},  # as LC_ALL=C alone, and nothing is let through
     "latin-1": {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "latin-1:strict"},
@@ -60,7 +62,7 @@ def run(args, folder, locale, **given):
     env = {name: value for name, value in os.environ.items() if name[:3] not in {"LC_", "LAN", "PYT"}}
     env |= locale | {"RELAY_CONFIG": "relay.yaml", "TOKEN": "t", "NAME": WORDS}
     return subprocess.run(
-        [sys.executable, *args], cwd=folder, env=env, capture_output=True, timeout=120, check=False, **given
+        [sys.executable, *UTF_8, *args], cwd=folder, env=env, capture_output=True, timeout=120, check=False, **given
     )
 
 
@@ -150,6 +152,7 @@ def test_a_reader_that_goes_early_is_no_fault_to_be_told(folder, args):
             env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            pipesize=4096,  # less than it writes, so that it is still writing
         )
         assert process.stdout.read(1)
         process.stdout.close()

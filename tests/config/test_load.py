@@ -90,7 +90,7 @@ http:
   hooks: "[::]:8080"
   ops: 0.0.0.0:${PORT}
   token: ${T}
-  trusted_proxies: [10.0.0.0/8, fd00::1]
+  trusted_proxies: [10.0.0.0/8, fd00::1, "::ffff:192.168.0.0/112"]
   public_url: https://relay.example/in/
 vars: {port: "${PORT}", typed: 1}
 sources:
@@ -109,7 +109,7 @@ rules: []
     assert found.results.queue is None
     assert found.http.hooks == Listener("::", 8080)
     assert found.http.ops == Listener("0.0.0.0", 9000)
-    assert [str(network) for network in found.http.trusted_proxies] == ["10.0.0.0/8", "fd00::1/128"]
+    assert [str(network) for network in found.http.trusted_proxies] == ["10.0.0.0/8", "fd00::1/128", "192.168.0.0/16"]
     assert found.http.public_url == "https://relay.example/in"
     assert found.vars == {"port": "9000", "typed": 1}
     assert isinstance(found.sources["hook"], WebhookSource)

@@ -48,6 +48,8 @@ def x_forwarded(**values):
         (INSIDE, x_forwarded(For=", ".join(["6.6.6.6"] * 900 + [FAR]), Proto="https", Host="us.example"), US, FAR),
         (("10.0.0.0/8",), forwarded(f"for={FAR};proto=https;host=us.example"), None, "127.0.0.1"),
         ((), x_forwarded(Proto="https", Host="us.example"), None, "127.0.0.1"),
+        # An IPv4 address inside an IPv6 one is the IPv4 address.
+        (INSIDE, x_forwarded(For=f"::ffff:{FAR}, ::ffff:10.1.1.1", Proto="https, http", Host="us.example"), US, FAR),
     ],
 )
 async def test_the_url_that_is_signed_and_the_caller(networks, headers, url, remote):

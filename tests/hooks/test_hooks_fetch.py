@@ -9,6 +9,7 @@ from aiohttp import web
 
 from relay.errors import Retryable
 from relay.hooks import fetch
+from tests.services.forward import forwarding
 
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\n"
 
@@ -95,6 +96,30 @@ async def test_no_failure_tells_the_token_in_an_address(authority, tls, tmp_path
                 await fetch(f"{url}/{path}?Token=Sesam", tls=trust)
             assert url.removeprefix("https://") in str(caught.value)
             assert "Sesam" not in str(caught.value)
+
+
+async def test_a_document_comes_by_the_proxy_that_the_environment_names(authority, tls, tmp_path):
+    async def answer(request):
+        return web.Response(body=CERTIFICATE)
+
+    async with (
+        vendor(authority, tmp_path, answer) as (url, asked),
+        forwarding({"localhost.vendor.test:443": int(url.rpartition(":")[2])}, login="relay:hunter2") as proxy,
+    ):
+        env = {"HTTPS_PROXY": proxy.url.replace("://", "://relay:hunter2@")}
+        with pytest.raises(Retryable, match="certificate"):
+            await fetch("https://localhost.vendor.test/a.pem", tls=tls, env=env)  # the vendor's is for another host
+        assert (len(proxy.heads), asked) == (1, [])
+        assert await fetch(f"{url}/a.pem", tls=tls, env=env) == CERTIFICATE
+        assert len(proxy.heads) == 1, "this machine is asked straight"
+        for login, told in (("relay:other", "which answered 407"), (None, "which answered 407")):
+            env = {"HTTPS_PROXY": proxy.url.replace("://", f"://{login}@") if login else proxy.url}
+            with pytest.raises(Retryable, match=told) as caught:
+                await fetch("https://vendor.test/a.pem", tls=tls, env=env)
+            assert "(HTTPS_PROXY)" in str(caught.value)
+            assert "other" not in str(caught.value)
+    with pytest.raises(Retryable, match="cannot be fetched: ALL_PROXY is a socks5:// proxy"):
+        await fetch("https://vendor.test/a.pem", env={"ALL_PROXY": "socks5://u:hunter2@x"})
 
 
 async def test_only_https_is_fetched():

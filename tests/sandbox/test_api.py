@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from relay.sandbox import Faults, make_app, run
+from tests.pure.test_listener import ipv6
 
 AGENT = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 CONNECTOR = "7b0e0a34-6d1f-4f0e-9a55-0c2f7c1d2e3f"
@@ -294,3 +295,12 @@ async def test_many_at_once_make_as_many(sandbox):
     async with sandbox() as call:
         uuids = {chat["uuid"] for chat in await asyncio.gather(*(make(call) for _ in range(200)))}
     assert len(uuids) == 200
+
+
+@pytest.mark.parametrize("host", ["", "::", "localhost"])
+async def test_it_answers_on_every_family_that_the_machine_has(host):
+    async with await run(make_app(), host) as running, aiohttp.ClientSession() as session:
+        assert running.url.startswith("http://127.0.0.1:")
+        for url in (running.url, *([running.url.replace("127.0.0.1", "[::1]")] if ipv6() else [])):
+            async with session.get(f"{url}/v1/ai/chats/list") as answer:
+                assert answer.status == 200

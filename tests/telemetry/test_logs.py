@@ -83,6 +83,18 @@ def test_no_value_fails_a_line():
     assert "hush" not in out.getvalue()
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_line_is_json_whatever_its_stream_can_carry(encoding):
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding, errors="backslashreplace")
+    configure("info", "json", out)
+    get_log().info("event.accepted", type="zółw 😀", half="\ud800")
+    out.flush()
+    line = json.loads(raw.getvalue().decode(encoding))
+    assert (line["type"], line["half"]) == ("zółw 😀", "\ud800")
+    assert line["event"] == "event.accepted"
+
+
 def told(out):
     return [json.loads(line)["event"] for line in out.getvalue().splitlines()]
 
