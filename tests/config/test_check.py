@@ -105,6 +105,10 @@ def test_a_fault_is_told_at_its_place(told, blocks, line):
     ("blocks", "line"),
     [
         ({"sources": "{a: {type: webhook, scheme: none}}"}, "2:11: sources.a: proves nothing: anybody"),
+        (
+            {"sources": "{a: {type: webhook, scheme: chargebee, secret: 'u:s3cret', replay: allow}}"},
+            "sources.a.replay: has no effect: scheme chargebee signs nothing",
+        ),
         ({"sources": "{a: {type: amqp, queue: q}}", "broker": "{url: 'amqp://x'}"}, "2:11: sources.a: has no event.id"),
         ({"rules": f"[{{name: one, source: 'b*', chat: {CHAT}}}]"}, "rules[one].source: 'b*' fits no source"),
         ({"rules": ""}, "3:1: rules: there are none: every event is kept as unmatched"),
@@ -129,7 +133,8 @@ ID = "event: {id: '{{ data.id }}'}"
 
 @pytest.mark.parametrize(("scheme", "keys"), BY_HAND.items())
 def test_a_webhook_whose_scheme_says_no_id_is_warned_of_unless_the_source_says_where_it_is(told, scheme, keys):
-    line = f"2:11: sources.a: has no event.id: with scheme {scheme} only a CloudEvent can be told from its repeat"
+    only = "what is signed alike, byte for byte," if scheme == "hmac" else "a CloudEvent"
+    line = f"2:11: sources.a: has no event.id: with scheme {scheme} only {only} can be told from its repeat"
     source = f"{{a: {{type: webhook, scheme: {scheme}, {keys}%s}}}}"
     assert any(found.startswith(line) for found in told(sources=source % "event: {type: x}"))
     assert not any("event.id" in found for found in told(sources=source % ID))
