@@ -118,6 +118,11 @@ def _try_scheme(draft: Draft, path: Path, source: WebhookSource) -> None:
         if source.keep_rejected is not None and not made.keepable:
             told = "cannot be had with this scheme: its requests carry a credential, which is never stored"
             draft.fault((*path, "keep_rejected"), told)
+        if source.replay is not None and not made.signs:
+            told = (
+                f"has no effect: scheme {source.scheme} signs nothing, so that nothing can be sent again but the token"
+            )
+            draft.fault((*path, "replay"), told, warn=True)
     except schemes.SchemeFault as fault:
         key = "secrets" if fault.key == "secret" and source.secrets else fault.key
         message = fault.message
@@ -142,6 +147,8 @@ def _identified(draft: Draft, name: str, source: AmqpSource | WebhookSource) -> 
         return None
     if schemes.vendor(source.scheme).identifies:
         return None
+    if source.scheme == "hmac" and source.cloudevents is not True:
+        return "with scheme hmac only what is signed alike, byte for byte,"
     return f"with scheme {source.scheme} only a CloudEvent"
 
 

@@ -172,7 +172,8 @@ class Door:
         """What became of a request for this source."""
         body = b""
         try:
-            permit(http, hook.bounds, self._remote(http), self._trusted)
+            if hook.bounds.restricted:
+                permit(http, hook.bounds, self._remote(http), self._trusted)
             _require_method(http, hook.scheme)
             self._quotas.enter(hook, connection)
             body = await self._receive(hook, http, connection)

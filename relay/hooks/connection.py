@@ -7,6 +7,8 @@ here, from its arrival until the request that it belongs to is answered.
 
 import asyncio
 import json
+from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -195,18 +197,17 @@ class Connection(RequestHandler):
             return
         self._crowd.pressure.tell(Cap.IN_FLIGHT, self.party)
         self.crowded = self._deaf = True
-        self._patience.reschedule(self._loop.time())
+        with suppress(RuntimeError):  # its time is over anyway, only its handler has not run since
+            self._patience.reschedule(self._loop.time())
         self._release()
 
     def _heads_came(self, size: int, waiting: int) -> None:
         """One or more requests have begun with what came last."""
         if self._head + size > self._crowd.caps.head:
-            for message, _ in list(self._messages)[waiting:]:
-                if sum(map(len, (part for pair in getattr(message, "raw_headers", ()) for part in pair))) > (
-                    self._crowd.caps.head
-                ):
-                    self._turn_away(Cap.HEAD)
-                    return
+            heads = [getattr(message, "raw_headers", ()) for message, _ in list(self._messages)[waiting:]]
+            if max(map(_size, heads)) > self._crowd.caps.head:
+                self._turn_away(Cap.HEAD)
+                return
         self._head = 0
         self._stop_timer()
         self._last = self._messages[-1][1]
@@ -245,24 +246,27 @@ class Connection(RequestHandler):
 
     def _release(self) -> None:
         """Nothing is held any more."""
-        if self._held:
-            for pool in self._pools:
-                pool.leave(self)
-            self._held = 0
-        if len(self._pools) > 1:
-            del self._pools[1:]
+        for pool in self._pools:
+            pool.leave(self)
+        self._held = 0
+        del self._pools[1:]
 
     def _surplus(self, request: web.BaseRequest) -> int:
         """How much more than this request came, about."""
         rest = self._held - request.content.total_bytes
         if rest > _SLACK:
-            rest -= len(request.path_qs) + sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
+            rest -= len(request.path_qs) + _size(request.raw_headers)
         return rest
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _size(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Bytes of headers as they came, about."""
+    return sum(len(name) + len(value) + 4 for name, value in headers)
 
 
 def _canned(status: int, detail: str) -> bytes:

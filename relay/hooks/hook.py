@@ -36,6 +36,11 @@ class Bounds:
     allow: tuple[Network, ...] = ()
     certificate: Certificate | None = None
 
+    @property
+    def restricted(self) -> bool:
+        """Whether not everybody who has its secret may send."""
+        return bool(self.allow) or self.certificate is not None
+
 
 _UNBOUND: Final = Bounds()
 

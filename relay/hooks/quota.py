@@ -26,13 +26,13 @@ class Quotas:
 
     def enter(self, hook: Hook, connection: Connection) -> None:
         """What this connection holds counts for the source as well. Raises `Crowded`."""
-        pool = self._of(hook).pool
+        pool = None if hook.bounds.in_flight is None else self._of(hook).pool
         if pool is not None:
             connection.join(pool)
 
     def wait(self, hook: Hook) -> float:
         """Milliseconds until the source may have one more request; 0 when it may have this one, which is counted."""
-        bucket = self._of(hook).bucket
+        bucket = None if hook.bounds.rate is None else self._of(hook).bucket
         if bucket is None or bucket.take(self._monotonic()):
             return 0.0
         return bucket.wait(self._monotonic())

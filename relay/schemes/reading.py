@@ -22,6 +22,9 @@ _MOST_LINES: Final = 10_000
 _LINES: Final = frozenset({"application/x-ndjson", "application/jsonl", "application/jsonlines"})
 
 
+_FIELD: Final = re.compile(rb"[!-~]{0,500}?=")
+"""How a form begins: with a name, which has no blanks."""
+
 _GZIP: Final = b"\x1f\x8b"
 
 
@@ -100,7 +103,7 @@ def settle(raw: bytes, content_type: str, bodies: tuple[Body, ...]) -> Media:
         return _PINNED["xml"]
     if lead == b"--" and "multipart" in bodies:
         return Media(Form.PARTS, boundary=raw.lstrip()[2:].split(b"\n", 1)[0].strip().decode("utf-8", "replace"))
-    return _PINNED["form" if lead and "form" in bodies else bodies[0]]
+    return _PINNED["form" if "form" in bodies and _FIELD.match(raw) else bodies[0]]
 
 
 def _undo(body: bytes, encoding: str | None, most: int, bodies: tuple[Body, ...]) -> bytes:

@@ -76,6 +76,20 @@ def test_a_good_configuration_has_nothing_to_tell(told):
         ({"broker": "{url: 'http://x'}"}, "broker.url: is no URL that begins with amqp:// or amqps://"),
         ({"broker": "{url: 'amqp://u:p@x', password: q}"}, "4:15: broker.url: holds a password, and `password`"),
         ({"broker": "{}"}, "4:1: broker.url: is missing: add it (amqp://"),
+        ({"http": "{max_in_flight: 512KiB}"}, "4:23: http.max_in_flight: is less than http.max_body"),
+        ({"sources": "{a: {type: webhook, scheme: none, max_body: 65MiB}}"}, "a.max_body: is more than http.max_in_"),
+        ({"sources": "{a: {type: webhook, scheme: none, max_in_flight: 1KiB}}"}, "a.max_in_flight: is less than the"),
+        ({"sources": "{a: {type: webhook, scheme: none, retain: 91d}}"}, "sources.a.retain: is longer than ledger.re"),
+        ({"sources": "{a: {type: webhook, scheme: none, allow: []}}"}, "sources.a.allow: is empty: name the networks"),
+        ({"sources": "{a: {type: webhook, scheme: none, allow: [10.0.0.1/8]}}"}, "has bits set beyond its prefix"),
+        (
+            {"sources": "{a: {type: webhook, scheme: none, limit: {rate: 5}}}"},
+            "sources.a.limit.rate: '5' is not a rate",
+        ),
+        (
+            {"sources": "{a: {type: webhook, scheme: none, client_cert: {header: X, subject: CN=a}}}"},
+            "sources.a.client_cert: is what a proxy says, and none is believed",
+        ),
         ({"retry": "{first: 10m}"}, "retry.first: is longer than retry.cap is by default"),
         ({"cargo": "{token: t, timeout: }"}, "cargo.timeout: is empty"),
         ({"cargo": "{token: t, rate: 0/s}"}, "cargo.rate: '0/s' is not a rate"),
@@ -118,6 +132,10 @@ def test_a_fault_is_told_at_its_place(told, blocks, line):
     ("blocks", "line"),
     [
         ({"sources": "{a: {type: webhook, scheme: none}}"}, "2:11: sources.a: proves nothing: anybody"),
+        (
+            {"sources": "{a: {type: webhook, scheme: chargebee, secret: 'u:s3cret', replay: allow}}"},
+            "sources.a.replay: has no effect: scheme chargebee signs nothing",
+        ),
         ({"sources": "{a: {type: amqp, queue: q}}", "broker": "{url: 'amqp://x'}"}, "2:11: sources.a: has no event.id"),
         ({"rules": f"[{{name: one, source: 'b*', chat: {CHAT}}}]"}, "rules[one].source: 'b*' fits no source"),
         ({"rules": ""}, "3:1: rules: there are none: every event is kept as unmatched"),
@@ -296,7 +314,8 @@ ID = "event: {id: '{{ data.id }}'}"
 
 @pytest.mark.parametrize(("scheme", "keys"), BY_HAND.items())
 def test_a_webhook_whose_scheme_says_no_id_is_warned_of_unless_the_source_says_where_it_is(told, scheme, keys):
-    line = f"2:11: sources.a: has no event.id: with scheme {scheme} only a CloudEvent can be told from its repeat"
+    only = "what is signed alike, byte for byte," if scheme == "hmac" else "a CloudEvent"
+    line = f"2:11: sources.a: has no event.id: with scheme {scheme} only {only} can be told from its repeat"
     source = f"{{a: {{type: webhook, scheme: {scheme}, {keys}%s}}}}"
     assert any(found.startswith(line) for found in told(sources=source % "event: {type: x}"))
     assert not any("event.id" in found for found in told(sources=source % ID))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from relay.cli.sources import proof
 from relay.schemes import names, options, vendor
-from relay.schemes.entry import CATEGORIES, Vendor
+from relay.schemes.cover import covers
+from relay.schemes.entry import CATEGORIES, Jwt, Signature, Vendor
 from relay.units import show
 
 PAGE = Path(__file__).parents[2] / "config/senders.md"
@@ -16,9 +17,11 @@ Every scheme that Relay knows, from the entries in [relay/schemes/vendors](../re
 is made. `relay sources SCHEME` says how to set one up, step by step, and names the pages that its facts come from;
 `relay init SCHEME` writes a first configuration; `relay verify SCHEME` judges one captured request.
 
-The keys `secret` (or `secrets`), `event`, `cut`, `xml_lists` and `keep_rejected` belong to every webhook source. An
-event's id is what the vendor repeats when it sends again: of several places the first that is there. *hash* is the
-SHA-256 of the canonical body, where the vendor gives nothing better; *none* means that a repeat counts as a new event.
+The keys `secret` (or `secrets`), `event`, `cloudevents`, `cut`, `replay`, `xml_lists` and `keep_rejected` belong to
+every webhook source. An event's id is what the vendor repeats when it sends again: of several places the first that is
+there. *hash* is the SHA-256 of the canonical body, where the vendor gives nothing better; *none* means that a repeat
+counts as a new event. *+ signed*: the id is not signed, so that what is signed is remembered beside it (`replay:
+refuse`), or that and the type (`replay: type`); *repeats*: honest events repeat a body (`replay: allow`).
 """
 TITLES = {"crm": "CRM", "generic": "Anybody else"}
 
@@ -48,7 +51,19 @@ def _id(entry: Vendor) -> str:
     if entry.picks:
         return "that of the version"
     last = "hash" if entry.event.hash and entry.category != "generic" else "none"
-    return f"{_places(entry.event.id)}, else *{last}*" if entry.event.id else f"*{last}*"
+    told = f"{_places(entry.event.id)}, else *{last}*" if entry.event.id else f"*{last}*"
+    return f"{told} {_guard(entry)}".rstrip()
+
+
+def _guard(entry: Vendor) -> str:
+    """What is known beside the id, where that is not signed."""
+    forms = [form for form in entry.proof if isinstance(form, Signature | Jwt) and not getattr(form, "id", None)]
+    open_ = [form for form in forms if not all(covers(form, entry.event)[:-1])]
+    if entry.replay == "allow":
+        return "*repeats*"
+    if not open_ or not any(isinstance(form, Signature) for form in open_):
+        return ""
+    return "*+ signed, type*" if entry.replay == "type" else "*+ signed*"
 
 
 def _places(texts: tuple[str, ...]) -> str:

@@ -280,7 +280,7 @@ async def test_a_batch_is_one_delivery_of_one_event_each():
         assert (await listener.post("open", b"[]", kind))[0] == 200
 
 
-@pytest.mark.parametrize("source", ["open", "code"])
+@pytest.mark.parametrize("source", ["open", "token"])
 async def test_a_batch_with_one_bad_item_says_which_and_takes_none(source):
     async with listen() as listener:
         body = json.dumps([CLOUD, CLOUD | {"type": ""}]).encode()

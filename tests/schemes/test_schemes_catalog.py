@@ -15,8 +15,8 @@ from relay.schemes.filters import FILTERS
 NAMES = sorted(names())
 FOLDER = resources.files("relay.schemes") / "vendors"
 OWN = {
-    "algorithm", "cert_pem", "content", "encoding", "field", "header", "key", "organization_id", "origins", "prefix",
-    "query", "separator", "timestamp_header", "topics", "username", "verify_token", "webhook_id",
+    "algorithm", "batch", "cert_pem", "content", "encoding", "field", "header", "key", "organization_id", "origins",
+    "prefix", "query", "separator", "timestamp_header", "topics", "username", "verify_token", "webhook_id",
 }  # fmt: skip
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 

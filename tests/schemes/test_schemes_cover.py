@@ -83,6 +83,7 @@ def test_a_body_is_read_as_its_own_form_but_for_senders_whose_body_the_operator_
         (("json",), b"<a/>", Form.JSON),
         (("json", "form"), b"a=1", Form.FIELDS),
         (("json", "form"), b"", Form.JSON),
+        (("json", "form"), b"what is no form = nothing", Form.JSON),
         (("json", "form"), b"\xef\xbb\xbf [1]", Form.JSON),
         (("form", "json"), b"{}", Form.JSON),
         (("form",), b"{}", Form.FIELDS),
