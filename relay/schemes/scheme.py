@@ -204,6 +204,7 @@ class Scheme:
 
         A header that the signature covers holds the id. Raises ValueError where a private key is missing or wrong.
         """
+        request = replace(request, bodies=self.bodies)
         for name, what in self.vendor.mark.items():
             value = id if what == "id" else (type or "").split(".", 1)[0]
             if value and name.lower() not in request.headers:

@@ -255,7 +255,7 @@ def ask(loop, listener, name, *, body, headers, method=b"POST", query=b""):
 
 def require_storable(event):
     """Nothing in it that a database cannot hold or JSON cannot say."""
-    told = [getattr(event, one.name) for one in fields(Event) if one.name not in {"raw", "digest"}]
+    told = [getattr(event, one.name) for one in fields(Event) if one.name not in {"raw", "digest", "repeat"}]
     json.dumps(told, ensure_ascii=False, allow_nan=False, default=dict).encode()
     assert not any("\0" in text for text in texts(told))
     assert event.time is None or iso(event.time)

@@ -30,7 +30,6 @@ SIGNING = [
     for name in vendors.NAMES
     if any(isinstance(form, Signature | Jwt) for one in (vendor(name).picks or (name,)) for form in vendor(one).proof)
 ]
-NEVER = "Sesam-never"
 
 
 @contextlib.asynccontextmanager
