@@ -137,7 +137,7 @@ async def _check_exchange(link: Link, key: str, exchange: str) -> list[Finding]:
 
 async def _check_limit(link: Link, key: str, queue: str) -> list[Finding]:
     limit = await delivery_limit(link, queue)
-    if limit is None or not limit.low or limit.spared:
+    if limit is None or not limit.loses:
         return []
     loses = f"RabbitMQ drops a message of queue {queue!r} without a trace after {limit.count} further deliveries"
     todo = limit.advise(queue, link.address.vhost)

@@ -31,8 +31,9 @@ class Limit:
     spared: bool
 
     @property
-    def low(self) -> bool:
-        return self.count < LOW
+    def loses(self) -> bool:
+        """Whether messages vanish sooner or later."""
+        return self.count < LOW and not self.spared
 
     def advise(self, queue: str, vhost: str = "/") -> str:
         """What to do about a low one: a command. A policy cannot raise an argument, the lower of both counts."""

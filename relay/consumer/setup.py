@@ -23,7 +23,7 @@ async def prepare(link: Link, source: Input) -> bool:
 async def warn_of_limit(link: Link, source: Input) -> None:
     """Log it when RabbitMQ drops messages of this queue after few deliveries."""
     limit = await delivery_limit(link, source.queue)
-    if limit is not None and limit.low:
+    if limit is not None and limit.loses:
         log.warning(
             "source.delivery_limit",
             source=source.name,

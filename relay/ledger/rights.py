@@ -15,7 +15,7 @@ from relay.ledger.schema import metadata
 
 VERSIONS: Final = "alembic_version"
 TABLES: Final = (VERSIONS, *sorted(metadata.tables))
-_ROWS: Final = "SELECT, INSERT, UPDATE, DELETE"
+ROWS: Final = "SELECT, INSERT, UPDATE, DELETE"
 _LOOK: Final = text(
     """
     SELECT current_user AS role, current_database() AS database, current_schema() AS schema,
@@ -129,4 +129,4 @@ def trouble(conn: Connection, _now: int = 0) -> str | None:
 def grant_rows(schema: str, role: str) -> str:
     """What lets a role serve: rows, and nothing else."""
     where, who = quote(schema), quote(role)
-    return f"GRANT USAGE ON SCHEMA {where} TO {who}; GRANT {_ROWS} ON ALL TABLES IN SCHEMA {where} TO {who};"
+    return f"GRANT USAGE ON SCHEMA {where} TO {who}; GRANT {ROWS} ON ALL TABLES IN SCHEMA {where} TO {who};"

@@ -8,7 +8,6 @@ from relay.dsn import Dsn, quote
 from relay.ledger import migrate, rights
 from relay.ledger.faults import Unusable
 
-_ROWS: Final = "SELECT, INSERT, UPDATE, DELETE"
 _ROLE: Final = "relay"
 
 
@@ -46,7 +45,7 @@ def write(dsn: Dsn, at: str | None, *, why: str = "", role: str | None = None, s
         lines.append(f"-- ledger.url names no role: put its name in the place of {quote(_ROLE)}.")
     lines += [
         f"{mark}GRANT USAGE ON SCHEMA {where} TO {quote(who or _ROLE)};",
-        f"{mark}GRANT {_ROWS} ON ALL TABLES IN SCHEMA {where} TO {quote(who or _ROLE)};",
-        f"{mark}ALTER DEFAULT PRIVILEGES IN SCHEMA {where} GRANT {_ROWS} ON TABLES TO {quote(who or _ROLE)};",
+        f"{mark}GRANT {rights.ROWS} ON ALL TABLES IN SCHEMA {where} TO {quote(who or _ROLE)};",
+        f"{mark}ALTER DEFAULT PRIVILEGES IN SCHEMA {where} GRANT {rights.ROWS} ON TABLES TO {quote(who or _ROLE)};",
     ]
     return "\n".join(line for line in lines if line or not steps) + "\n"

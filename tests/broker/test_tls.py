@@ -40,11 +40,11 @@ def identity(authority, tmp_path):
 
 @asynccontextmanager
 async def connecting(host, port, ca_file, *, login="guest:guest@", files=(None, None), query=""):
-    """A broker's connections, and what they report first of themselves."""
+    """A broker's connections, and what they report first of themselves once they have tried."""
     told = asyncio.get_running_loop().create_future()
 
     def report(state, reason):
-        if not told.done():
+        if state is not PartState.STARTING and not told.done():
             told.set_result((state, reason))
 
     address = Address(Secret(f"amqps://{login}{host}:{port}/{query}"), None, ca_file, *files)

@@ -53,9 +53,11 @@ async def test_an_https_proxy_is_verified_by_ca_file_and_shown_our_certificate(c
         writer.write(http(chat()))
 
     async with serving(handle, ssl=insisting) as proxy:
-        async with cargo("http://cargo.invalid", proxy=proxy, ca_file=ca_file, **identity) as chats:
+        async with cargo(
+            "http://cargo.invalid", proxy=parse(proxy, "cargo.proxy"), ca_file=ca_file, **identity
+        ) as chats:
             assert (await chats.create(b"{}")).uuid == UUID
-        async with cargo("http://cargo.invalid", proxy=proxy, **identity) as chats:
+        async with cargo("http://cargo.invalid", proxy=parse(proxy, "cargo.proxy"), **identity) as chats:
             with pytest.raises(RelayError, match=r"is not trusted .* check cargo\.ca_file"):
                 await chats.create(b"{}")
     assert [head.partition(b"\r\n")[0] for head in seen] == [b"post http://cargo.invalid/v1/ai/chats http/1.1"]
@@ -84,7 +86,7 @@ async def test_an_https_cargo_behind_an_https_proxy(ca_file, identity, insisting
     async with (
         serving(answer, ssl=insisting) as url,
         serving(connect, ssl=insisting) as proxy,
-        cargo(url, proxy=proxy, ca_file=ca_file, **identity) as chats,
+        cargo(url, proxy=parse(proxy, "cargo.proxy"), ca_file=ca_file, **identity) as chats,
     ):
         assert (await chats.create(b"{}")).uuid == UUID
 

@@ -218,7 +218,7 @@ async def test_a_probe_fails_where_the_ledger_answers_and_takes_no_writes(ledger
         return await write(read_only)
 
     monkeypatch.setattr(store, "write", refuse)
-    await ledger.ping()
+    await ledger.gauges()
     with pytest.raises(Unavailable):
         await ledger.probe()
 
