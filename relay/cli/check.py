@@ -39,7 +39,7 @@ def check(
     if as_json:
         print_json(document)
     else:
-        _print(document)
+        _print(document, loaded.settings.cargo.base_url)
     if faults:
         raise typer.Exit(1)
 
@@ -68,14 +68,14 @@ def _document(loaded: "Loaded", faults: list[str], warnings: list[str]) -> dict[
     }
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print(document: dict[str, Any], base_url: str) -> None:
     from relay.cli.output import print_line
 
     for warning in document["warnings"]:
         print_line(clean(f"warning: {warning}"))
     print_line(f"{', '.join(document['files'])}: {'no faults' if document['ok'] else 'well formed'}")
     if document["proxy"] is not None:
-        print_line(clean(f"Cargo is reached by the proxy {document['proxy']}"))
+        print_line(clean(f"Cargo at {base_url} is reached by the proxy {document['proxy']}"))
     for kind in ("sources", "rules"):
         print_line(f"{kind} ({len(document[kind])}): {', '.join(document[kind]) or '-'}")
     if faults := document["faults"]:

@@ -6,6 +6,7 @@ import ssl
 import pytest
 
 from relay.errors import Misconfigured, RelayError
+from relay.proxy import parse
 from tests.cargo.test_connections import UUID, cargo, chat, http, receive, serving
 
 
@@ -52,12 +53,13 @@ async def test_an_https_proxy_is_verified_by_ca_file_and_shown_our_certificate(c
         seen.append(await receive(reader))
         writer.write(http(chat()))
 
-    async with serving(handle, ssl=insisting) as proxy:
+    async with serving(handle, ssl=insisting) as address:
+        proxy = parse(address, "cargo.proxy")
         async with cargo(
             "http://cargo.invalid", proxy=parse(proxy, "cargo.proxy"), ca_file=ca_file, **identity
         ) as chats:
             assert (await chats.create(b"{}")).uuid == UUID
-        async with cargo("http://cargo.invalid", proxy=parse(proxy, "cargo.proxy"), **identity) as chats:
+        async with cargo("http://cargo.invalid", proxy=proxy, **identity) as chats:
             with pytest.raises(RelayError, match=r"is not trusted .* check cargo\.ca_file"):
                 await chats.create(b"{}")
     assert [head.partition(b"\r\n")[0] for head in seen] == [b"post http://cargo.invalid/v1/ai/chats http/1.1"]

@@ -144,7 +144,8 @@ async def test_a_shown_consumer_keeps_each_result_once(tmp_path, amqp_url, consu
 
             deadly = consumer.start(way.url, deadly=True)
             await eventually(lambda: not deadly.alive(), seconds=60, what=deadly.describe)
-            assert len(await consumer.read(CHATS)) == len(await consumer.read(SEEN)) == 1, deadly.describe()
+            # The one in Node.js keeps several at once: more than one may be committed when it dies.
+            assert len(await consumer.read(CHATS)) == len(await consumer.read(SEEN)) >= 1, deadly.describe()
 
             await tell_of_the_future(amqp_url)
             running = consumer.start(way.url)
