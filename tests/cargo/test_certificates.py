@@ -55,9 +55,7 @@ async def test_an_https_proxy_is_verified_by_ca_file_and_shown_our_certificate(c
 
     async with serving(handle, ssl=insisting) as address:
         proxy = parse(address, "cargo.proxy")
-        async with cargo(
-            "http://cargo.invalid", proxy=parse(proxy, "cargo.proxy"), ca_file=ca_file, **identity
-        ) as chats:
+        async with cargo("http://cargo.invalid", proxy=proxy, ca_file=ca_file, **identity) as chats:
             assert (await chats.create(b"{}")).uuid == UUID
         async with cargo("http://cargo.invalid", proxy=proxy, **identity) as chats:
             with pytest.raises(RelayError, match=r"is not trusted .* check cargo\.ca_file"):

@@ -147,9 +147,13 @@ async def test_a_proxy_that_is_away_or_hangs_up_is_named():
 
 
 async def test_a_proxy_that_says_nothing_is_named():
+    left = asyncio.Event()
+
     async def mute(reader, writer):
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        left.set()
 
     server = await asyncio.start_server(mute, "127.0.0.1", 0)
     async with server:
@@ -160,6 +164,7 @@ async def test_a_proxy_that_says_nothing_is_named():
             told = rf"connecting by the proxy {url} \(cargo\.proxy\) took too long; nothing was sent"
             with pytest.raises(Retryable, match=told):
                 await chats.create(CHAT)
+        await left.wait()
 
 
 async def test_a_certificate_that_is_not_trusted_is_told_of_the_proxy_or_of_cargo(authority, ca_file, tmp_path):

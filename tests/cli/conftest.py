@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from relay.cli import app
 from relay.ops import make_ops_app
 from relay.secret import Secret
-from relay.telemetry import Status
+from relay.telemetry import Metrics, Status
 from tests.ops.conftest import encode
 from tests.ops.desk import NOW, Desk, Memory
 
@@ -76,6 +76,7 @@ def make_ops(memory, token=None, desk=None):
         desk or Desk(memory),
         token=token,
         status=status,
+        metrics=Metrics(),
         version="1",
         encode=encode,
         clock=lambda: NOW,

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import fields
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -242,6 +242,8 @@ def ask(loop, listener, name, *, body, headers, method=b"POST", query=b""):
 
     503 is only for what names an address that should be fetched, as nothing is here.
     """
+    # Larger heads are cut off before there is a request: the tests of bounds have them.
+    assume(len(query) + sum(len(key) + len(value) + 4 for key, value in headers) < 30_000)
     with capture_logs() as lines:
         status = loop.run(speak(listener, method, f"/hooks/{NAMES[name]}".encode() + query, headers, body))
     assert status in {200, 202, 204, 400, 401, 403, 405, 413, 415, 503}
