@@ -13,7 +13,7 @@ from relay.cargo import Cargo
 from relay.config import Settings
 from relay.dispatch import Policy
 from relay.errors import Unavailable
-from relay.ledger import SqlLedger, Terms, open_ledger
+from relay.ledger import SqlLedger, Terms, Vault, open_ledger
 from relay.secret import Secret
 from relay.telemetry import Metrics, get_log
 
@@ -51,6 +51,11 @@ def make_terms(settings: Settings, policy: Policy) -> Terms:
     )
 
 
+def make_vault(settings: Settings) -> Vault:
+    """The keys of what is kept."""
+    return Vault(settings.encrypt.key, settings.encrypt.old)
+
+
 async def reach_ledger(
     settings: Settings,
     terms: Terms,
@@ -63,7 +68,14 @@ async def reach_ledger(
     block = settings.ledger
     while True:
         try:
-            return await open_ledger(block.url, terms, password=block.password, ca_file=block.ca_file, migrate=migrate)
+            return await open_ledger(
+                block.url,
+                terms,
+                password=block.password,
+                ca_file=block.ca_file,
+                vault=make_vault(settings),
+                migrate=migrate,
+            )
         except Unavailable as error:
             away(str(error))
             log.warning("ledger.unavailable", part="start", error=str(error), retry_in_s=_RETRY)

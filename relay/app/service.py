@@ -211,7 +211,7 @@ class Service:
             paused=self.sources.is_paused,
             draining=lambda: self.status.phase is Phase.DRAINING,
             fetch=fetch,
-            learn=self.hooks.learner(self.sources.learn),
+            learn=self.hooks.learner(self.sources.learn, wall),
         )
         return await listen(stack, runner, "hooks", http.hooks)
 

@@ -7,6 +7,7 @@ from relay.config.schema import json_schema
 from relay.config.settings import (
     BrokerBlock,
     CargoBlock,
+    EncryptBlock,
     HttpBlock,
     LedgerBlock,
     ResultsBlock,
@@ -20,6 +21,7 @@ __all__ = [
     "Bind",
     "BrokerBlock",
     "CargoBlock",
+    "EncryptBlock",
     "EventTemplates",
     "HttpBlock",
     "LedgerBlock",

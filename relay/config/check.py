@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from relay import rules, schemes
+from relay.config.caution import check_encryption, check_secrets
 from relay.config.draft import Draft
 from relay.config.fault import near
 from relay.config.fill import Opaque
@@ -197,6 +198,8 @@ _CHECKS: Final[tuple[Callable[[Draft], Any], ...]] = (
     _check_durations,
     _check_broker,
     _check_tls,
+    check_encryption,
+    check_secrets,
     _check_webhooks,
     _check_events,
     _check_rules,

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from relay import schemes
 from relay.config.block import Block, default, fault
-from relay.config.kinds import Count, Duration, Flag, Jinja, PemText, Secrets, SecretText, Text, Texts, Unset
+from relay.config.kinds import Count, Duration, Flag, Jinja, PemText, Replies, Secrets, SecretText, Text, Texts, Unset
 from relay.secret import Secret
 
 _OWN: Final = frozenset({"type", "scheme", "secret", "secrets", "event", "keep_rejected"})
@@ -135,8 +135,8 @@ class AmqpSource(Block):
     """The exchange to bind the queue to."""
     declare: Flag = default(True)
     """Whether a missing queue is declared: durable, quorum."""
-    reply: Flag = default(False)
-    """Whether results go to the message's `reply_to` as well."""
+    reply: Replies = default(False)
+    """Results go to the message's `reply_to` as well: true for exclusive queues, else the queues' names and globs."""
     event: EventTemplates = Field(default_factory=EventTemplates)
     """Templates for the event's id, type, subject and time."""
 

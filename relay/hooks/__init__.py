@@ -3,8 +3,8 @@
 from relay.hooks.app import make_runner
 from relay.hooks.decode import decode
 from relay.hooks.fetch import fetch
-from relay.hooks.hook import Fetch, Hook, Intake, Learn
+from relay.hooks.hook import Fetch, Hook, Intake, Learn, too_often
 from relay.hooks.prove import prove
 from relay.hooks.quiet import QuietRunner
 
-__all__ = ["Fetch", "Hook", "Intake", "Learn", "QuietRunner", "decode", "fetch", "make_runner", "prove"]
+__all__ = ["Fetch", "Hook", "Intake", "Learn", "QuietRunner", "decode", "fetch", "make_runner", "prove", "too_often"]

@@ -49,8 +49,23 @@ def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids) -> list[Ev
     except Unreadable as error:
         if not scheme.proves:
             raise Rejected(str(error), status=400, reason=error.reason, hint="the sender's body is malformed") from None
-        kept = _Found(scheme.identify(request, None), None, request.body)
-        return [replace(_event(hook, scheme, request, kept, content_type, ids()), unreadable=str(error))]
+        raw, why = _without_credentials(scheme, request, str(error))
+        kept = _Found(scheme.identify(request, None), None, raw)
+        return [replace(_event(hook, scheme, request, kept, content_type, ids()), unreadable=why)]
+
+
+def _without_credentials(scheme: Scheme, request: Request, why: str) -> tuple[bytes, str]:
+    """What is kept of an unreadable body, and why it is: nothing of one with credentials that cannot be found."""
+    if not scheme.cuts:
+        return request.body, why
+    try:
+        reading = scheme.read(request)
+    except (Unreadable, Rejected):
+        reading = None
+    if reading is None or reading.form in {Form.CLOUD, Form.CLOUDS} or "ce-specversion" in request.headers:
+        return b"", f"{why}; its body is not kept, since it may hold a credential"
+    data, cut = scheme.clean(reading.data)
+    return (_dump(data) if cut else request.body), why
 
 
 def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:

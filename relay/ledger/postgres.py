@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from relay.errors import Unavailable
 from relay.ledger.commit import Work
 from relay.ledger.faults import Unusable, away, describe, is_again, is_away
+from relay.ledger.vault import OPEN, Vault
 from relay.secret import Secret
 
 T = TypeVar("T")
@@ -37,7 +38,9 @@ def server_clock(conn: Connection) -> int:
     return int(conn.execute(_NOW).scalar_one())
 
 
-def connect(url: str, *, password: Secret | None, ca_file: str | None, size: int = 6) -> AsyncEngine:
+def connect(
+    url: str, *, password: Secret | None, ca_file: str | None, size: int = 6, vault: Vault = OPEN
+) -> AsyncEngine:
     """An engine; it connects when it is first used. Raises Unusable for a URL or CA file that cannot be right.
 
     With `ca_file` the server must prove its name; `?sslmode=` in the URL chooses otherwise, as libpq has it.
@@ -64,6 +67,7 @@ def connect(url: str, *, password: Secret | None, ca_file: str | None, size: int
         max_overflow=2,
         pool_timeout=10,
         hide_parameters=True,
+        execution_options={"vault": vault},
     )
 
 

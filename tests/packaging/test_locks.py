@@ -10,10 +10,16 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, GROUPS = PYPROJECT["project"], PYPROJECT["dependency-groups"]
 EXTRAS = PROJECT["optional-dependencies"]
 RUN = [*PROJECT["dependencies"], *EXTRAS["fast"]]
-LOCKS = {"requirements.lock": RUN, "requirements-dev.lock": [*RUN, *EXTRAS["dev"]]}
+LOCKS = {
+    "requirements.lock": RUN,
+    "requirements-dev.lock": [*RUN, *EXTRAS["dev"]],
+    "requirements-build.lock": [*GROUPS["build"], *PYPROJECT["build-system"]["requires"]],
+    "requirements-tools.lock": GROUPS["tools"],
+}
 locks = pytest.mark.parametrize("lock", LOCKS)
 
 
@@ -40,6 +46,17 @@ def test_what_the_project_asks_for_is_pinned_as_it_asks(lock):
 def test_tests_run_with_the_versions_that_the_image_has():
     dev = read_pins("requirements-dev.lock")
     assert {name: dev.get(name) for name in read_pins("requirements.lock")} == read_pins("requirements.lock")
+
+
+@pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
+def test_nothing_is_installed_or_built_without_hashes(file):
+    """What is installed from this folder is built by a backend that is in a lock; all else is in a lock itself."""
+    commands = re.split(r"(?:&&|\n)", (ROOT / file).read_text().replace("\\\n", " "))
+    fetching = [one for one in commands if re.search(r"(pip|\(PIP\))\S* .*\b(install|wheel)\b|\(PIP\) install", one)]
+    assert len(fetching) > 3
+    for one in fetching:
+        alone = "--no-deps" in one and ("--no-build-isolation" in one or one.rstrip().endswith(".whl"))
+        assert "--require-hashes" in one or alone, one
 
 
 @locks
