@@ -234,6 +234,8 @@ async def speak(listener, method, target, headers, body):
     body=PACKED,
 )
 def test_no_request_of_a_stranger_is_a_fault_of_the_relays(loop, listener, name, method, query, kind, headers, body):
+    # Larger heads are cut off before there is a request: the tests of bounds have them.
+    assume(len(query) + sum(len(key) + len(value) + 4 for key, value in headers) < 30_000)
     ask(loop, listener, name, body=body, headers=[(b"content-type", kind), *headers], method=method, query=query)
 
 
@@ -242,8 +244,6 @@ def ask(loop, listener, name, *, body, headers, method=b"POST", query=b""):
 
     503 is only for what names an address that should be fetched, as nothing is here.
     """
-    # Larger heads are cut off before there is a request: the tests of bounds have them.
-    assume(len(query) + sum(len(key) + len(value) + 4 for key, value in headers) < 30_000)
     with capture_logs() as lines:
         status = loop.run(speak(listener, method, f"/hooks/{NAMES[name]}".encode() + query, headers, body))
     assert status in {200, 202, 204, 400, 401, 403, 405, 413, 415, 503}
