@@ -31,7 +31,7 @@ async def supervise(name: str, run: Run, stop: Stop, status: Status) -> None:
         began = loop.time()
         status.set(name, PartState.UP)
         try:
-            await run(stop)
+            await _run(run, stop)
         except Exception as error:  # noqa: BLE001 - whatever a part dies of, the others must live and it must return
             tries = 0 if loop.time() - began > _HEALTHY else tries + 1
             wait = max(_FIRST, backoff(tries, first=_FIRST, cap=_CAP, random=random)) / 1_000
@@ -44,6 +44,17 @@ async def supervise(name: str, run: Run, stop: Stop, status: Status) -> None:
         else:
             status.drop(name)
             return
+
+
+async def _run(run: Run, stop: Stop) -> None:
+    """Run a part. A cancellation that nobody asked for comes from a library, and is a fault like any other."""
+    try:
+        await run(stop)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("a call was cancelled that nobody had cancelled") from None
 
 
 def _expected(error: Exception) -> bool:
