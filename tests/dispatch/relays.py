@@ -42,10 +42,10 @@ class Inline(SqliteStore):
     async def empty(self):
         """As new, at the beginning of time."""
         self.clock.now = START
-        await self.write(_empty)
+        await self.write(empty)
 
 
-def _empty(conn, _):
+def empty(conn, _):
     for table in metadata.sorted_tables:
         conn.execute(delete(table))
     conn.execute(insert(counters), [{"name": name, "value": 0} for name in COUNTERS])

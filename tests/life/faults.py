@@ -26,7 +26,7 @@ class Faults:
         self._away_until = None
 
     async def pass_through(self, port, name, act, away, lost):
-        """Do `act`, unless this call goes wrong. `away` and `lost` make the errors of this port: not done, not known."""
+        """Do `act`, unless this call goes wrong. `away` and `lost` make this port's errors: not done, not known."""
         kind = self._turn(f"{port}.{name}")
         if kind in {"away", "outage"}:
             raise away()

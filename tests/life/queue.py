@@ -61,6 +61,7 @@ class Channel:
         self.tag = 0
         self.prefetch = 0
         self.callback = None
+        self.calls = set()
         self.is_closed = False
         self.close_callbacks = set()
         self.on_consumer_cancel_callbacks = set()
@@ -87,7 +88,7 @@ class Channel:
 
     async def basic_get(self, queue):
         async def act():
-            return self._take() if self.queue.ready else SimpleNamespace(delivery_tag=0, body=b"", **_NOTHING)
+            return self._take() if self.queue.ready else _message(0, None, b"", redelivered=False)
 
         return await self.queue.call("basic_get", act, self)
 
@@ -107,21 +108,15 @@ class Channel:
 
     def deliver(self):
         while self.callback and self.queue.ready and len(self.given) < self.prefetch:
-            asyncio.ensure_future(self.callback(self._take()))
+            call = asyncio.create_task(self.callback(self._take()))
+            self.calls.add(call)
+            call.add_done_callback(self.calls.discard)
 
     def _take(self):
         message_id, body, again = self.queue.ready.popleft()
         self.tag += 1
         self.given[self.tag] = (message_id, body)
-        properties = dict.fromkeys(
-            ["timestamp", "content_encoding", "correlation_id", "reply_to", "message_type", "app_id", "headers"]
-        )
-        header = SimpleNamespace(
-            properties=SimpleNamespace(**properties, content_type="application/json", message_id=message_id)
-        )
-        return SimpleNamespace(
-            delivery_tag=self.tag, body=body, routing_key="deal", redelivered=again, header=header
-        )
+        return _message(self.tag, message_id, body, redelivered=again)
 
     def _put_back(self, tag):
         message_id, body = self.given.pop(tag)
@@ -142,17 +137,13 @@ class Channel:
             self.queue.stir()
 
 
-_NOTHING = {
-    "routing_key": "",
-    "redelivered": False,
-    "header": SimpleNamespace(
-        properties=SimpleNamespace(
-            **dict.fromkeys(
-                [
-                    "timestamp", "content_type", "content_encoding", "message_id", "correlation_id", "reply_to",
-                    "message_type", "app_id", "headers",
-                ]  # fmt: skip
-            )
-        )
-    ),
-}
+def _message(tag, message_id, body, *, redelivered):
+    properties = SimpleNamespace(**dict.fromkeys(_PROPERTIES) | {"message_id": message_id})
+    header = SimpleNamespace(properties=properties)
+    return SimpleNamespace(delivery_tag=tag, body=body, routing_key="deal", redelivered=redelivered, header=header)
+
+
+_PROPERTIES = (
+    *("timestamp", "content_type", "content_encoding", "message_id", "correlation_id", "reply_to", "message_type"),
+    *("app_id", "headers"),
+)

@@ -7,9 +7,11 @@ import asyncio
 from collections import Counter
 
 import pytest
+from structlog.testing import capture_logs
 
+from relay.ledger.migrate import upgrade
 from relay.model import EventQuery, State
-from tests.dispatch.relays import START, Inline
+from tests.dispatch.relays import START, Inline, empty
 from tests.life.cargo import Cargo
 from tests.life.faults import KINDS, Faults, Results
 from tests.life.queue import Queue
@@ -24,18 +26,12 @@ GRACE = 5.0
 class World:
     """What outlives a process."""
 
-    def __init__(self, faults):
+    def __init__(self, store, faults):
         self.faults = faults
-        self.store = Inline()
-        self.store.clock = self.store._clock = clock
+        self.store = store
         self.cargo = Cargo(clock)
         self.queue = Queue(faults)
         self.results = Results(faults)
-
-    async def open(self):
-        from relay.ledger import migrate
-
-        await self.store.write(migrate.upgrade)
 
     def start(self):
         relay = Relay(self.store, self.cargo, self.queue, self.results, self.faults)
@@ -51,7 +47,7 @@ class World:
                 came = {event.external_id for event in page.events} >= {name for name, _ in EVENTS} | set(MESSAGES)
                 if came and not (gauges.unfinished or gauges.unpublished or self.queue.ready or self.queue.unsettled):
                     return page
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(1)
 
     def check(self, page):
         dispatches = [dispatch for event in page.events for dispatch in event.dispatches]
@@ -82,8 +78,28 @@ def no_topology(monkeypatch):
     monkeypatch.setattr("relay.consumer.consumer.warn_of_limit", warn)
 
 
+class Store(Inline):
+    """Emptied for each life, and used on a new loop."""
+
+    def __init__(self):
+        super().__init__()
+        self.clock = self._clock = clock
+
+    async def empty(self):
+        self._writing = asyncio.Lock()
+        await self.write(empty)
+
+
+@pytest.fixture(scope="module")
+def store():
+    made = Store()
+    run(made.write(upgrade))
+    yield made
+    run(made.aclose())
+
+
 def run(life):
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with capture_logs(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(life)
 
 
@@ -100,27 +116,26 @@ async def work(relay, world):
     await relay.pause(paused=False)
 
 
-async def live(faults):
-    world = World(faults)
-    await world.open()
+async def live(store, faults):
+    world = World(store, faults)
+    await store.empty()
     relay = world.start()
     await work(relay, world)
     page = await world.settled(relay)
     faults.armed = False
     world.check(page)
     await relay.pause(paused=True)
-    await asyncio.sleep(20)
+    await asyncio.sleep(20 if faults.kind == "slow" else 3)
     assert not world.queue.consumed, "what a person has paused is paused"
     assert await relay.stop() <= GRACE + 1
     assert not relay.status.parts(), "no part is left"
-    await relay.sql.aclose()
     return faults
 
 
-async def stop_and_go_on(faults):
+async def stop_and_go_on(store, faults):
     """The first process is stopped in the middle of its work; only what it does from then on goes wrong."""
-    world = World(faults)
-    await world.open()
+    world = World(store, faults)
+    await store.empty()
     relay = world.start()
     await work(relay, world)
     await asyncio.sleep(0.1)
@@ -134,15 +149,15 @@ async def stop_and_go_on(faults):
     return faults
 
 
-TURNS = {live: 110, stop_and_go_on: 40}
+TURNS = {live: 84, stop_and_go_on: 24}
 """How many calls each of them makes at least until it has come to its end."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("life", TURNS)
-def test_whatever_call_goes_wrong_nothing_is_lost_and_nothing_stuck(life, kind):
+def test_whatever_call_goes_wrong_nothing_is_lost_and_nothing_stuck(store, life, kind):
     hit = set()
     for at in range(TURNS[life] + 1):
-        faults = run(life(Faults(at, kind, armed=life is live)))
+        faults = run(life(store, Faults(at, kind, armed=life is live)))
         hit.add(faults.hit)
-    assert len(hit) >= 10, "the faults are spread over the ports"
+    assert len(hit) >= 8, "the faults are spread over the ports"
