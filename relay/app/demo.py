@@ -14,12 +14,13 @@ import aiohttp
 
 from relay.app.clock import wall
 from relay.app.run import on_signals
-from relay.app.service import Addresses, Service
+from relay.app.service import Addresses, Service, build
 from relay.config import Loaded, WebhookSource, load
 from relay.model import Result
 from relay.sandbox import make_app
 from relay.sandbox import run as simulate
-from relay.schemes import Headers, Request, build
+from relay.schemes import Headers, Request
+from relay.schemes import build as build_scheme
 
 Say = Callable[[str], None]
 
@@ -69,15 +70,16 @@ async def run(*, once: bool, say: Say | None = None) -> int:
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="relay-demo-"))
         cargo = await stack.enter_async_context(await simulate(make_app(token=_TOKEN)))
-        service = Service(_load(f"{cargo.url}/v1", folder, stack), migrate=False)
-        on_signals(service)
-        addresses = await service.open(stack)
-        serving = asyncio.create_task(service.serve(grace=5.0))
+        ending = asyncio.Event()
+        on_signals(ending)
+        service = await build(_load(f"{cargo.url}/v1", folder, stack), stack, migrate=False)
+        addresses = service.addresses
+        serving = asyncio.create_task(service.serve(ending, grace=5.0))
         say(_greeting(addresses, cargo.url))
         told = await _show(service, addresses, say)
         say(_farewell(addresses, cargo.url, once=once))
         if once:
-            service.stop()
+            ending.set()
         await serving
     return 0 if told or not once else 1
 
@@ -110,7 +112,7 @@ async def _send(session: aiohttp.ClientSession, service: Service, step: Step, ho
     body = (_HERE / "samples" / step.sample).read_bytes()
     headers = Headers.of({"content-type": "application/json"})
     request = Request("POST", f"{hooks}/hooks/{step.source}", headers, body, wall())
-    signed = build(source.spec()).sign(request, id=step.id, type=_github_event(step))
+    signed = build_scheme(source.spec()).sign(request, id=step.id, type=_github_event(step))
     sent = signed.body.replace(b"90211", b"666") if step.forged else signed.body
     async with session.post(signed.url, data=sent, headers=signed.headers.flat()) as answer:
         return answer.status, await answer.json(content_type=None)

@@ -21,14 +21,12 @@ from relay.telemetry import Metrics
 def make_consumers(
     settings: Settings,
     broker: Broker,
+    dead: DeadLetters,
     intake: Intake,
     metrics: Metrics,
     report: Callable[[str], Report],
 ) -> Iterator[tuple[str, Consumer]]:
     """The queues by name."""
-    dead = DeadLetters(broker.publishing)
-    if any(isinstance(source, AmqpSource) for source in settings.sources.values()):
-        broker.publishing.want(dead.ensure)
     for name, source in settings.sources.items():
         if isinstance(source, AmqpSource):
             yield (

@@ -15,15 +15,15 @@ class Hooks:
     def __init__(self, settings: Settings) -> None:
         self._vars = settings.vars
         self._sources = {name: source for name, source in settings.sources.items() if isinstance(source, WebhookSource)}
-        self._known: Mapping[str, Secret] = {}
-        self.by_name: dict[str, Hook] = {name: self._make(name) for name in self._sources}
+        self._applied: dict[str, Secret | None] = dict.fromkeys(self._sources)
+        self.by_name: dict[str, Hook] = {name: self._make(name, None) for name in self._sources}
 
     def take(self, known: Mapping[str, Secret]) -> None:
         """What the ledger knows, also from other replicas."""
-        before, self._known = self._known, known
-        for name in self._sources:
-            if before.get(name) != known.get(name):
-                self.by_name[name] = self._make(name)
+        for name, applied in self._applied.items():
+            if applied != known.get(name):
+                self.by_name[name] = self._make(name, known.get(name))
+                self._applied[name] = known.get(name)
 
     def learner(self, keep: Callable[[str, Secret], Awaitable[bool]]) -> Learn:
         """Keeps what a handshake brings, unless the source is configured with its secret."""
@@ -34,7 +34,6 @@ class Hooks:
 
         return learn
 
-    def _make(self, name: str) -> Hook:
+    def _make(self, name: str, known: Secret | None) -> Hook:
         source = self._sources[name]
-        learnt = self._known.get(name) if vendor(source.scheme).learns else None
-        return make_hook(name, source, self._vars, learnt)
+        return make_hook(name, source, self._vars, known if vendor(source.scheme).learns else None)

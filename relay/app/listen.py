@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from relay.app.aside import Aside
 from relay.app.descriptors import Shares, raise_limit, share
 from relay.config import Listener, Settings
 from relay.errors import Blocked
@@ -47,19 +48,33 @@ class Listening:
         crowd = self._crowd(name, Caps(connections=self._shares.inside))
         return QuietRunner(app, crowd, access_log=None, handle_signals=False, shutdown_timeout=2.0)
 
-    async def open(self, stack: AsyncExitStack, runner: web.BaseRunner, name: str, address: Listener) -> str:
-        """Serve until the stack is closed; gives the URL. Raises Blocked when the address cannot be had."""
+    async def open(
+        self,
+        stack: AsyncExitStack,
+        runner: web.BaseRunner,
+        name: str,
+        address: Listener,
+        aside: Aside | None = None,
+    ) -> str:
+        """Serve until the stack is closed, in the loop `aside` if one is given; gives the URL.
+
+        Raises Blocked when the address cannot be had.
+        """
         try:
             sockets = await asyncio.to_thread(address.open)
         except OSError as error:
             raise Blocked(f"http.{name}: {_explain(error, address)}") from None
         for sock in sockets:
             stack.callback(sock.close)
+        serving = self._serve(runner, sockets)
+        await (serving if aside is None else aside.run(serving))
+        stack.push_async_callback(_clean_up, runner, aside)
+        return Listener(address.host, sockets[0].getsockname()[1]).url
+
+    async def _serve(self, runner: web.BaseRunner, sockets: Sequence[socket.socket]) -> None:
         await runner.setup()
-        stack.push_async_callback(runner.cleanup)
         for sock in sockets:
             await web.SockSite(runner, sock, backlog=self._shares.backlog).start()
-        return Listener(address.host, sockets[0].getsockname()[1]).url
 
     def _crowd(self, name: str, caps: Caps, trusted: Sequence[Network] = ()) -> Crowd:
         crowd = Crowd(caps, Pressure(name, self._metrics, _monotonic), trusted)
@@ -74,6 +89,10 @@ class Listening:
             loop.default_exception_handler(context)
         elif self._starved.take(_monotonic()):
             log.error("listener.starved", error=os.strerror(error.errno), hint="raise this process's limit of files")
+
+
+async def _clean_up(runner: web.BaseRunner, aside: Aside | None) -> None:
+    await (runner.cleanup() if aside is None else aside.run(runner.cleanup()))
 
 
 def _monotonic() -> float:

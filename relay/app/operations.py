@@ -11,6 +11,7 @@ from relay.app.sources import Sources
 from relay.config import Settings
 from relay.errors import NotFound
 from relay.intake import Intake, replay, retry
+from relay.life import Signals
 from relay.model import Dispatch, Ids
 from relay.ports import Archive
 from relay.secret import Secret
@@ -21,7 +22,7 @@ log = get_log()
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Implements `relay.ops.Operations`. `freed` is called when something may be claimed, `told` when published."""
+    """Implements `relay.ops.Operations`."""
 
     archive: Archive
     intake: Intake
@@ -30,22 +31,21 @@ class Desk:
     judges: Judges
     ids: Ids
     clock: Callable[[], int]
-    freed: Callable[[], None]
-    told: Callable[[], None]
+    signals: Signals
 
     async def replay(self, event_id: str, *, again: bool) -> Sequence[tuple[str, str]]:
         added = await replay(self.archive, self.intake.rules, event_id, again=again, ids=self.ids, clock=self.clock)
-        self.freed()
+        self.signals.work.set()
         return added
 
     async def retry(self, dispatch_id: str) -> Dispatch:
         dispatch = await retry(self.archive, self.intake.rules, dispatch_id)
-        self.freed()
+        self.signals.work.set()
         return dispatch
 
     async def cancel(self, dispatch_id: str) -> Dispatch:
         dispatch = await self.archive.cancel(dispatch_id)
-        self.told()
+        self.signals.results.set()
         return dispatch
 
     async def try_event(self, source: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 from contextlib import AsyncExitStack
 
 from relay import __version__
-from relay.app.service import Addresses, Service
+from relay.app.service import Service, build
 from relay.config import Loaded
 from relay.telemetry import get_log
 
@@ -25,12 +26,13 @@ async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
         log.warning("config.warning", what=warning)
     if loaded.proxy is not None:
         log.info("cargo.proxied", cargo=loaded.settings.cargo.base_url, proxy=str(loaded.proxy))
+    ending = asyncio.Event()
+    on_signals(ending)
     async with AsyncExitStack() as stack:
-        service = Service(loaded, migrate=migrate)
-        on_signals(service)
-        addresses = await _open(service, stack)
-        if addresses is None:
+        service = await _build(loaded, stack, ending, migrate=migrate)
+        if service is None:
             return 0
+        addresses = service.addresses
         log.info(
             "service.started",
             version=__version__,
@@ -40,22 +42,22 @@ async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
             config=loaded.digest,
         )
         _freeze()
-        await service.serve(grace)
+        await service.serve(ending, grace)
     log.info("service.stopped")
     return 0
 
 
-async def _open(service: Service, stack: AsyncExitStack) -> Addresses | None:
-    """Where it listens; None when it was told to stop while it still waited for its ledger."""
-    opening = asyncio.create_task(service.open(stack))
-    stopping = asyncio.create_task(service.stopped())
-    await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+async def _build(loaded: Loaded, stack: AsyncExitStack, ending: asyncio.Event, *, migrate: bool) -> Service | None:
+    """The relay; None when it was told to stop while it still waited for its ledger."""
+    building = asyncio.create_task(build(loaded, stack, migrate=migrate))
+    stopping = asyncio.create_task(ending.wait())
+    await asyncio.wait({building, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if not opening.done():
-        opening.cancel()
-        await asyncio.gather(opening, return_exceptions=True)
+    if not building.done():
+        building.cancel()
+        await asyncio.gather(building, return_exceptions=True)
         return None
-    return await opening
+    return await building
 
 
 def _freeze() -> None:
@@ -68,16 +70,14 @@ def _freeze() -> None:
     gc.set_threshold(50_000)
 
 
-def on_signals(service: Service) -> None:
-    """SIGTERM and SIGINT drain; a second one ends at once."""
-    asked = False
+def on_signals(ending: asyncio.Event) -> None:
+    """SIGTERM and SIGINT set `ending`, which drains; a second one ends the process at once."""
 
     def end() -> None:
-        nonlocal asked
-        if asked:
+        if ending.is_set():
+            logging.shutdown()  # the last lines may wait for others
             os._exit(_INTERRUPTED)  # the ledger is made for it
-        asked = True
-        service.stop()
+        ending.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

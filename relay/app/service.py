@@ -1,12 +1,14 @@
-"""The composition root: configuration to objects, one AsyncExitStack, one TaskGroup."""
+"""The composition root: from the configuration to a relay that is whole, and its life."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Final, Self
 
 from relay import __version__
 from relay.app import adapters, inputs
+from relay.app.aside import Aside
 from relay.app.clock import boottime, wall
 from relay.app.dry import make_rules
 from relay.app.judge import Court
@@ -14,27 +16,28 @@ from relay.app.learned import Hooks
 from relay.app.listen import Listening
 from relay.app.operations import Desk
 from relay.app.sources import Sources
-from relay.app.supervise import supervise
+from relay.app.stages import Stage, run_stages
+from relay.app.supervise import Run
 from relay.app.upkeep import Upkeep, beat
-from relay.broker import Broker, ResultPublisher
+from relay.broker import Broker, DeadLetters, ResultPublisher
 from relay.broker.link import Report
 from relay.config import Loaded, Settings
-from relay.consumer import Consumer
-from relay.dispatch import Gate, Reconciler, Worker
+from relay.dispatch import Gate, Policy, Reconciler, Worker
 from relay.errors import Unavailable
 from relay.hooks import fetch
 from relay.hooks import make_runner as make_hooks_runner
 from relay.intake import Intake
 from relay.ledger import SqlLedger, is_file
+from relay.life import Signals
 from relay.model import Gauges, new_id
 from relay.ops import make_health_app, make_ops_app
 from relay.outbox import Publisher, encode
-from relay.ports import Chats
 from relay.telemetry import Metrics, PartState, Phase, Status, get_log
 
 log = get_log()
 
-Run = Callable[[], Awaitable[None]]
+_CLOSING: Final = 5.0
+"""Seconds for closing a ledger that may be away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,204 +49,224 @@ class Addresses:
     ops: str
 
 
+@dataclass(frozen=True, slots=True)
 class Service:
-    """One relay. `open` makes its parts, `serve` runs them until told to stop."""
+    """One relay, whole: its listeners are open, its parts are made and do not run yet."""
 
-    def __init__(self, loaded: Loaded, *, migrate: bool) -> None:
-        self.settings: Settings = loaded.settings
-        self.metrics = Metrics()
-        self.metrics.config_info.labels(loaded.digest).set(1)
-        self.metrics.config_reload.set(1)
-        self.metrics.build_info.labels(__version__).set(1)
-        self.status = Status(wall, asyncio.get_running_loop().time)
-        self._migrate = migrate
-        self._proxy = loaded.proxy
-        self._policy = adapters.make_policy(self.settings)
-        self._parts: dict[str, Run] = {}
-        self._consumers: list[Consumer] = []
-        self._gauges: Callable[[], Awaitable[Gauges]] = _not_yet
-        self.publisher: Publisher | None = None
-        self._stop = asyncio.Event()
+    settings: Settings
+    addresses: Addresses
+    ledger: SqlLedger
+    status: Status
+    stages: Sequence[Stage]
 
-    async def open(self, stack: AsyncExitStack) -> Addresses:
-        """Make everything and open the listeners, health first. Raises Misconfigured, Unusable, Blocked."""
-        self._listening = Listening(self.settings, self.metrics)
-        heart = asyncio.create_task(beat(self.status))
-        stack.callback(heart.cancel)
-        health = await self._listen_health(stack)
-        ledger = self.ledger = await self._open_ledger(stack)
-        self._gauges = ledger.gauges
-        cargo = await stack.enter_async_context(adapters.make_cargo(self.settings, self._proxy, self.metrics))
-        self.hooks = Hooks(self.settings)
-        self.sources = Sources(self.settings.sources, ledger, self.hooks.take)
-        self._add_dispatch(ledger, cargo)
-        self._add_upkeep(ledger)
-        intake = self._make_intake(ledger)
-        broker = adapters.make_broker(self.settings, self._report("broker"))
-        if broker is not None:
-            self._add_publisher(ledger, broker)
-            self._add_consumers(broker, intake)
-        await self.sources.refresh()
-        ops = await self._listen_ops(stack, ledger, intake)
-        hooks = await self._listen_hooks(stack, ledger, intake)
-        return Addresses(hooks, health, ops)
-
-    def stop(self) -> None:
-        """Begin to drain."""
-        self._stop.set()
-
-    async def stopped(self) -> None:
-        """Return once it was told to stop."""
-        await self._stop.wait()
-
-    async def serve(self, grace: float) -> None:
-        """Run the parts until `stop`, then drain within `grace` seconds."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(supervise(name, run, self.status)) for name, run in self._parts.items()]
-            self.status.phase = Phase.SERVING
-            await self._stop.wait()
-            await self._drain(grace)
-            for task in tasks:
-                task.cancel()
-
-    async def _drain(self, grace: float) -> None:
-        """Take nothing more, finish what is in flight, flush results."""
-        log.info("service.draining", grace_s=grace)
-        self.status.phase = Phase.DRAINING
-        loop = asyncio.get_running_loop()
-        end = loop.time() + grace
-        for consumer in self._consumers:
-            consumer.end()
-        await self.worker.drain(max(0.0, end - loop.time() - 1.0))
-        if self.publisher is not None:
-            await self.publisher.flush(max(0.5, end - loop.time()))
+    async def serve(self, ending: asyncio.Event, grace: float) -> None:
+        """Run the parts until `ending`, then drain within `grace` seconds: take nothing, finish, tell, tidy up."""
+        self.status.phase = Phase.SERVING
+        draining = asyncio.create_task(self._drain(ending, grace))
+        try:
+            await run_stages(self.stages, ending, grace, self.status)
+        finally:
+            draining.cancel()
         log.info("service.drained")
 
-    async def _open_ledger(self, stack: AsyncExitStack) -> SqlLedger:
-        terms = adapters.make_terms(self.settings, self._policy)
-        report = self._report("ledger", vital=is_file(self.settings.ledger.url))
-        report(PartState.STARTING, "")
-        ledger = await adapters.reach_ledger(
-            self.settings, terms, migrate=self._migrate, away=lambda error: report(PartState.STARTING, error)
-        )
-        stack.push_async_callback(ledger.aclose)
-        return ledger
+    async def _drain(self, ending: asyncio.Event, grace: float) -> None:
+        await ending.wait()
+        self.status.phase = Phase.DRAINING
+        log.info("service.draining", grace_s=grace)
 
-    def _add_dispatch(self, ledger: SqlLedger, cargo: Chats) -> None:
-        concurrency = self.settings.cargo.concurrency
-        gate = Gate(ledger, cargo, self._policy, sleep=asyncio.sleep, opened=self._freed)
-        self.worker = Worker(
-            ledger,
-            cargo,
-            gate,
-            self._policy,
-            concurrency=concurrency,
-            clock=wall,
-            boottime=boottime,
-            sleep=asyncio.sleep,
-            metrics=self.metrics,
-            told=self._told,
-        )
-        reconciler = Reconciler(
-            ledger,
-            cargo,
-            gate,
-            self._policy,
-            clock=wall,
-            sleep=asyncio.sleep,
-            metrics=self.metrics,
-            told=self._told,
-            freed=self._freed,
-        )
-        self._parts |= {"worker": self.worker.run, "gate": gate.run, "reconciler": reconciler.run}
 
-    def _add_publisher(self, ledger: SqlLedger, broker: Broker) -> None:
-        results = self.settings.results
-        out = ResultPublisher(broker.publishing, exchange=results.exchange, queue=results.queue)
-        broker.publishing.want(out.ensure)
-        self.publisher = Publisher(ledger, out, clock=wall, metrics=self.metrics, report=self._report("publisher"))
-        self._parts |= {"broker": broker.run, "publisher": self.publisher.run}
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What all parts of one relay share, before there is a ledger."""
 
-    def _make_intake(self, ledger: SqlLedger) -> Intake:
-        return Intake(
-            ledger,
-            make_rules(self.settings),
-            high_water=self.settings.ledger.high_water,
-            ids=new_id,
-            clock=wall,
-            metrics=self.metrics,
-            freed=self._freed,
-            told=self._told,
-        )
+    settings: Settings
+    metrics: Metrics
+    status: Status
+    policy: Policy
+    signals: Signals
+    listening: Listening
 
-    def _add_upkeep(self, ledger: SqlLedger) -> None:
-        upkeep = Upkeep(ledger, self._report("ledger", vital=is_file(self.settings.ledger.url)))
-        self._parts |= {"ledger": upkeep.watch, "pruner": upkeep.prune, "sources": self.sources.run}
+    @classmethod
+    def of(cls, loaded: Loaded) -> Self:
+        settings, metrics = loaded.settings, Metrics()
+        metrics.config_info.labels(loaded.digest).set(1)
+        metrics.config_reload.set(1)
+        metrics.build_info.labels(__version__).set(1)
+        status = Status(wall, asyncio.get_running_loop().time)
+        listening = Listening(settings, metrics)
+        return cls(settings, metrics, status, adapters.make_policy(settings), Signals(), listening)
 
-    def _add_consumers(self, broker: Broker, intake: Intake) -> None:
-        for name, consumer in inputs.make_consumers(self.settings, broker, intake, self.metrics, self._report):
-            self._consumers.append(consumer)
-            self.sources.add_switch(name, consumer.pause, consumer.resume)
-            self._parts[f"source {name}"] = consumer.run
-
-    async def _listen_health(self, stack: AsyncExitStack) -> str:
-        app = make_health_app(self.status, self.metrics, self._read_gauges)
-        runner = self._listening.inside("health", app)
-        return await self._listening.open(stack, runner, "health", self.settings.http.health)
-
-    async def _listen_ops(self, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake) -> str:
-        http = self.settings.http
-        judges = Court(self.hooks.by_name, intake, http.max_body, new_id, fetch)
-        desk = Desk(ledger, intake, self.settings, self.sources, judges, new_id, wall, self._freed, self._told)
-        app = make_ops_app(
-            ledger,
-            ledger,
-            desk,
-            token=http.token,
-            status=self.status,
-            metrics=self.metrics,
-            version=__version__,
-            encode=encode,
-            clock=wall,
-        )
-        return await self._listening.open(stack, self._listening.inside("ops", app), "ops", http.ops)
-
-    async def _listen_hooks(self, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake) -> str:
-        http = self.settings.http
-        runner = make_hooks_runner(
-            self.hooks.by_name,
-            intake,
-            max_body=http.max_body,
-            ids=new_id,
-            clock=wall,
-            metrics=self.metrics,
-            public_url=http.public_url,
-            reject=ledger.reject,
-            paused=self.sources.is_paused,
-            draining=lambda: self.status.phase is Phase.DRAINING,
-            fetch=fetch,
-            learn=self.hooks.learner(self.sources.learn),
-            crowd=self._listening.public(),
-            limit_refused=http.limit_refused,
-        )
-        return await self._listening.open(stack, runner, "hooks", http.hooks)
-
-    async def _read_gauges(self) -> Gauges:
-        return await self._gauges()
-
-    def _report(self, part: str, *, vital: bool = False) -> Report:
+    def report(self, part: str, *, vital: bool = False) -> Report:
         def report(state: PartState, reason: str) -> None:
             self.status.set(part, state, reason, vital=vital)
 
         return report
 
-    def _freed(self) -> None:
-        self.worker.notify()
-
-    def _told(self) -> None:
-        if self.publisher is not None:
-            self.publisher.notify()
+    def report_ledger(self) -> Report:
+        """A file that cannot be used makes the relay unready; a server that is away does not."""
+        return self.report("ledger", vital=is_file(self.settings.ledger.url))
 
 
-async def _not_yet() -> Gauges:
-    raise Unavailable("the ledger is not open yet")
+async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Service:
+    """Make everything and open the listeners, health first, so that it tells of a ledger that is waited for.
+
+    What is opened is closed by `stack`. Raises Misconfigured, Unusable, Blocked.
+    """
+    base = _Base.of(loaded)
+    settings, metrics, signals = base.settings, base.metrics, base.signals
+    heart = asyncio.create_task(beat(base.status))
+    stack.callback(heart.cancel)
+    gauges = _Gauges()
+    health = await _listen_health(base, stack, gauges)
+    ledger = gauges.ledger = await _open_ledger(base, stack, migrate=migrate)
+    cargo = await stack.enter_async_context(adapters.make_cargo(settings, loaded.proxy, metrics))
+    gate = Gate(ledger, cargo, base.policy, signals, boottime=boottime)
+    worker = Worker(
+        ledger,
+        cargo,
+        gate,
+        base.policy,
+        signals,
+        concurrency=settings.cargo.concurrency,
+        clock=wall,
+        boottime=boottime,
+        metrics=metrics,
+    )
+    reconciler = Reconciler(ledger, cargo, gate, base.policy, signals, clock=wall, boottime=boottime, metrics=metrics)
+    intake = Intake(
+        ledger,
+        make_rules(settings),
+        high_water=settings.ledger.high_water,
+        ids=new_id,
+        clock=wall,
+        boottime=boottime,
+        metrics=metrics,
+        signals=signals,
+    )
+    hooks = Hooks(settings)
+    sources = Sources(settings.sources, ledger, hooks.take)
+    broker = adapters.make_broker(settings, base.report("broker"))
+    ways_in, ways_out = _use_broker(base, broker, ledger, intake, sources)
+    upkeep = Upkeep(ledger, base.report_ledger())
+    await sources.refresh()
+    ops = await _listen_ops(base, stack, ledger, intake, hooks, sources)
+    public = await _listen_hooks(base, stack, ledger, intake, hooks, sources)
+    tidying: dict[str, Run] = {"ledger": upkeep.watch, "pruner": upkeep.prune, "sources": sources.run}
+    if broker is not None:
+        tidying["broker"] = broker.run
+    stages = (
+        Stage(ways_in, share=0.5),
+        Stage({"worker": worker.run, "reconciler": reconciler.run}, share=0.9),
+        Stage({"gate": gate.run} | ways_out),
+        Stage(tidying),
+    )
+    return Service(settings, Addresses(public, health, ops), ledger, base.status, stages)
+
+
+class _Gauges:
+    """The ledger-wide numbers, for a health listener that is there before the ledger is."""
+
+    ledger: SqlLedger | None = None
+
+    async def read(self) -> Gauges:
+        if self.ledger is None:
+            raise Unavailable("the ledger is not open yet")
+        return await self.ledger.gauges()
+
+
+async def _open_ledger(base: _Base, stack: AsyncExitStack, *, migrate: bool) -> SqlLedger:
+    report = base.report_ledger()
+    report(PartState.STARTING, "")
+    ledger = await adapters.reach_ledger(
+        base.settings,
+        adapters.make_terms(base.settings, base.policy),
+        migrate=migrate,
+        away=lambda error: report(PartState.STARTING, error),
+    )
+    stack.push_async_callback(_close_ledger, ledger)
+    return ledger
+
+
+async def _close_ledger(ledger: SqlLedger) -> None:
+    try:
+        async with asyncio.timeout(_CLOSING):
+            await ledger.aclose()
+    except TimeoutError:
+        log.warning("ledger.unclosed", what=f"it did not answer for {_CLOSING:.0f} s: the process ends without it")
+
+
+def _use_broker(
+    base: _Base, broker: Broker | None, ledger: SqlLedger, intake: Intake, sources: Sources
+) -> tuple[dict[str, Run], dict[str, Run]]:
+    """The parts that take from queues and those that publish; none without a broker."""
+    if broker is None:
+        return {}, {}
+    results, dead = base.settings.results, DeadLetters(broker.publishing)
+    out = ResultPublisher(broker.publishing, exchange=results.exchange, queue=results.queue)
+    broker.publishing.want(out.ensure)
+    broker.publishing.want(dead.ensure)
+    publisher = Publisher(
+        ledger,
+        out,
+        base.signals,
+        clock=wall,
+        boottime=boottime,
+        metrics=base.metrics,
+        report=base.report("publisher"),
+    )
+    consumers = dict(inputs.make_consumers(base.settings, broker, dead, intake, base.metrics, base.report))
+    for name, consumer in consumers.items():
+        sources.add_switch(name, consumer.set_paused)
+    return {f"source {name}": consumer.run for name, consumer in consumers.items()}, {"publisher": publisher.run}
+
+
+async def _listen_health(base: _Base, stack: AsyncExitStack, gauges: _Gauges) -> str:
+    """In a loop of its own: what tells whether the relay's loop turns must not wait for it."""
+    aside = Aside("health")
+    stack.push_async_callback(aside.aclose)
+    app = make_health_app(base.status, base.metrics, aside.ask(gauges.read))
+    runner = base.listening.inside("health", app)
+    return await base.listening.open(stack, runner, "health", base.settings.http.health, aside)
+
+
+async def _listen_ops(
+    base: _Base, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake, hooks: Hooks, sources: Sources
+) -> str:
+    http = base.settings.http
+    judges = Court(hooks.by_name, intake, http.max_body, new_id, fetch)
+    desk = Desk(ledger, intake, base.settings, sources, judges, new_id, wall, base.signals)
+    app = make_ops_app(
+        ledger,
+        ledger,
+        desk,
+        token=http.token,
+        status=base.status,
+        metrics=base.metrics,
+        version=__version__,
+        encode=encode,
+        clock=wall,
+    )
+    return await base.listening.open(stack, base.listening.inside("ops", app), "ops", http.ops)
+
+
+async def _listen_hooks(
+    base: _Base, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake, hooks: Hooks, sources: Sources
+) -> str:
+    http = base.settings.http
+    runner = make_hooks_runner(
+        hooks.by_name,
+        intake,
+        max_body=http.max_body,
+        ids=new_id,
+        clock=wall,
+        metrics=base.metrics,
+        public_url=http.public_url,
+        reject=ledger.reject,
+        paused=sources.is_paused,
+        draining=lambda: base.status.phase is Phase.DRAINING,
+        fetch=fetch,
+        learn=hooks.learner(sources.learn),
+        crowd=base.listening.public(),
+        limit_refused=http.limit_refused,
+    )
+    return await base.listening.open(stack, runner, "hooks", http.hooks)

@@ -1,11 +1,12 @@
 """The configured sources: which of them a person has paused, and what handshakes have taught them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from relay.config import AmqpSource, WebhookSource
-from relay.errors import NotFound
+from relay.errors import NotFound, Unavailable
+from relay.life import Stop
 from relay.ports import Archive
 from relay.secret import Secret
 from relay.telemetry import get_log
@@ -13,14 +14,16 @@ from relay.units import iso
 
 log = get_log()
 
-_EVERY = 2.0
+_EVERY: Final = 2.0
 
-Switch = Callable[[], None]
+Switch = Callable[[bool], None]
+"""Pauses (True) what takes by itself, or lets it go on; called again and again with what is wanted."""
 
 
 class Sources:
     """Follows the ledger, so that a pause or a secret holds on every replica and over restarts.
 
+    What the ledger says is applied at every turn, changed or not: a turn that fails halfway is made up for by the next.
     `taught` is given all secrets that handshakes brought, whenever they are read.
     """
 
@@ -36,11 +39,12 @@ class Sources:
         self._paused: frozenset[str] = frozenset()
         self._learned: Mapping[str, Secret] = {}
         self._last: Mapping[str, int] = {}
-        self._switches: dict[str, tuple[Switch, Switch]] = {}
+        self._switches: dict[str, Switch] = {}
+        self._refreshing = asyncio.Lock()
 
-    def add_switch(self, name: str, pause: Switch, resume: Switch) -> None:
-        """For a source that takes by itself (a queue): what pauses it and what lets it go on."""
-        self._switches[name] = (pause, resume)
+    def add_switch(self, name: str, switch: Switch) -> None:
+        """For a source that takes by itself (a queue): what pauses it and lets it go on."""
+        self._switches[name] = switch
 
     def is_paused(self, name: str) -> bool:
         return name in self._paused
@@ -85,20 +89,22 @@ class Sources:
 
     async def refresh(self) -> None:
         """Take over what the ledger says."""
-        before, self._paused = self._paused, await self._archive.paused_sources()
-        self._learned = await self._archive.learned()
-        self._taught(self._learned)
-        self._last = await self._archive.last_events(tuple(self._sources))
-        for name in before ^ self._paused:
-            if name in self._switches:
-                pause, resume = self._switches[name]
-                (pause if self.is_paused(name) else resume)()
+        async with self._refreshing:  # else an answer that was read earlier could arrive later, and undo a newer one
+            self._paused = await self._archive.paused_sources()
+            for name, switch in self._switches.items():
+                switch(self.is_paused(name))
+            self._learned = await self._archive.learned()
+            self._taught(self._learned)
+            self._last = await self._archive.last_events(tuple(self._sources))
 
-    async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Refresh until cancelled."""
-        while True:
-            await self.refresh()
-            await sleep(_EVERY)
+    async def run(self, stop: Stop) -> None:
+        """Refresh until told to stop."""
+        while not stop.asked:
+            try:
+                await self.refresh()
+            except Unavailable as error:
+                log.warning("ledger.unavailable", part="sources", error=str(error))
+            await stop.sleep(_EVERY)
 
     def describe(self) -> Sequence[Mapping[str, Any]]:
         """The sources for the API."""

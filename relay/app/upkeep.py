@@ -6,6 +6,7 @@ from typing import Final
 
 from relay.errors import RelayError, Unavailable
 from relay.ledger import SqlLedger
+from relay.life import Stop
 from relay.telemetry import PartState, Status, get_log
 
 log = get_log()
@@ -31,10 +32,10 @@ class Upkeep:
         self._ledger = ledger
         self._report = report
 
-    async def watch(self) -> None:
+    async def watch(self, stop: Stop) -> None:
         """Ask the ledger whether it is there and takes writes; tell when it goes, and when it is back."""
         away = False
-        while True:
+        while not stop.asked:
             try:
                 await self._ledger.ping()
                 self._report(PartState.UP, "")
@@ -45,15 +46,17 @@ class Upkeep:
                 self._report(PartState.DOWN, str(error))
                 log.warning("ledger.unavailable", part="ledger", error=str(error))
                 away = True
-            await asyncio.sleep(_LOOK)
+            await stop.sleep(_LOOK)
 
-    async def prune(self) -> None:
+    async def prune(self, stop: Stop) -> None:
         """Delete what is past its time, one replica at a time, with a breath between turns for the writers."""
-        while True:
+        while not stop.asked:
             try:
-                while await self._ledger.lease("pruner", _LEASE) and (gone := await self._ledger.prune()):
+                while not stop.asked and await self._ledger.lease("pruner", _LEASE):
+                    if not (gone := await self._ledger.prune()):
+                        break
                     log.info("ledger.pruned", rows=gone)
-                    await asyncio.sleep(_BREATH)
+                    await stop.sleep(_BREATH)
             except Unavailable as error:
                 log.warning("ledger.unavailable", part="pruner", error=str(error))
-            await asyncio.sleep(_PRUNE)
+            await stop.sleep(_PRUNE)

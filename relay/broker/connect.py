@@ -5,6 +5,7 @@ import logging
 
 from relay.broker.address import Address
 from relay.broker.link import Link, Report
+from relay.life import Stop
 from relay.telemetry import PartState
 
 
@@ -22,16 +23,18 @@ class Broker:
         self._report = report
         self._states: dict[str, tuple[PartState, str]] = {}
 
-    async def run(self) -> None:
-        """Keep the connections alive until cancelled."""
+    async def run(self, stop: Stop) -> None:
+        """Keep the connections alive until told to stop; then close them."""
         # The library reports each lost connection and failed try on its own; ours say the same once.
         logging.getLogger("aiormq").setLevel(logging.CRITICAL)
         logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
         self._report(PartState.STARTING, "")
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.publishing.run())
-            if self._consumes:
-                group.create_task(self.consuming.run())
+            links = [self.publishing, self.consuming] if self._consumes else [self.publishing]
+            tasks = [group.create_task(link.run()) for link in links]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
 
     def _reporter(self, name: str) -> Report:
         """Reports a connection: while either has a fault, that counts and not that the other is up."""

@@ -14,6 +14,7 @@ from relay.consumer.session import Session
 from relay.consumer.settle import Accepts, Settler
 from relay.consumer.setup import prepare, warn_of_limit
 from relay.consumer.source import Input
+from relay.life import Stop
 from relay.model import Ids
 from relay.retry import backoff
 from relay.telemetry import Metrics, PartState, get_log
@@ -81,23 +82,31 @@ class Consumer:
         self._ending = asyncio.Event()
         self._looked = False
 
-    def pause(self) -> None:
-        """Stop consuming; what was prefetched is finished."""
-        self._wanted.clear()
-        self._stop("paused")
+    def set_paused(self, paused: bool) -> None:
+        """Pause, which stops consuming and finishes what was prefetched, or go on; the same again changes nothing."""
+        if paused:
+            self._wanted.clear()
+            self._end_session("paused")
+        else:
+            self._wanted.set()
 
-    def resume(self) -> None:
-        """Consume again."""
-        self._wanted.set()
+    async def run(self, stop: Stop) -> None:
+        """Consume until told to stop; then what was prefetched is finished, or given back.
 
-    def end(self) -> None:
-        """Stop consuming for good: `run()` returns once what was prefetched is finished, or given back."""
+        Raises only what the intake should not have raised.
+        """
+        watching = asyncio.create_task(self._watch(stop))
+        try:
+            await self._run()
+        finally:
+            watching.cancel()
+
+    async def _watch(self, stop: Stop) -> None:
+        await stop.wait()
         self._ending.set()
-        self._wanted.set()
-        self._stop("ended")
+        self._end_session("ended")
 
-    async def run(self) -> None:
-        """Consume until ended or cancelled. Raises only what the intake should not have raised."""
+    async def _run(self) -> None:
         tries = 0
         while await self._may_go_on():
             if self._pressure.on and not await self._recover():
@@ -121,7 +130,9 @@ class Consumer:
             self._owed.clear()
             self._report(PartState.DEGRADED, "paused")
             log.info("source.paused", source=self._source.name)
-            await self._wanted.wait()
+            await self._until_end(self._wanted.wait())
+            if self._ending.is_set():
+                return False
             log.info("source.resumed", source=self._source.name)
         if not self._link.up:
             self._report(PartState.DOWN, "waits for the connection to RabbitMQ")
@@ -236,10 +247,10 @@ class Consumer:
             return True
         settled = await self._settler.settle(delivery)
         if not settled:
-            self._stop("pressed", hold=True)
+            self._end_session("pressed", hold=True)
         return settled
 
-    def _stop(self, why: str, *, hold: bool = False) -> None:
+    def _end_session(self, why: str, *, hold: bool = False) -> None:
         if self._session is not None:
             self._session.stop(why, hold=hold)
 

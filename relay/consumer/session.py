@@ -46,6 +46,7 @@ class Session:
         self._holding = False
         self._under_way: set[asyncio.Task[None]] = set()
         self._answering = asyncio.create_task(self._answer())
+        self._answering.add_done_callback(self._fail_of)
         channel.close_callbacks.add(lambda *_: self._end("the channel was closed"))
         protocol.on_consumer_cancel_callbacks.add(self._cancelled)
 
@@ -142,7 +143,13 @@ class Session:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        self._fail_of(task)
+
+    def _fail_of(self, task: asyncio.Task[None]) -> None:
+        """A task that ended otherwise than it should ends the session, so that its messages come again."""
+        if task.cancelled():
+            self._end("a call was cancelled")
+        elif (error := task.exception()) is not None:
             self.crash = self.crash or error
             self._end(f"{type(error).__name__}: {error}")
 

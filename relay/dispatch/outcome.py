@@ -19,15 +19,23 @@ def next_move(claim: Claim, outcome: Outcome, policy: Policy, *, took: int, now:
 
 def put_back(claim: Claim) -> Move:
     """Nothing was sent: give the attempt back and let it be claimed again at once."""
-    to = State.MESSAGING if claim.state is State.MESSAGING else State.WAITING
+    to = State.MESSAGING if claim.state is State.MESSAGING else State.READY
     return _move(claim, to, verdict=Verdict.RETRYABLE, due_in=0, uncounted=True, doubt=claim.doubt)
 
 
 def hold_back(claim: Claim, error: Denied, due_in: int) -> Move:
     """Our credentials were refused, which is no fault of this dispatch: give the attempt back."""
     failure = Failure("denied", str(error), error.status)
-    move = put_back(claim)
-    return replace(move, verdict=Verdict.DENIED, failure=failure, due_in=due_in)
+    to = State.MESSAGING if claim.state is State.MESSAGING else State.WAITING
+    return replace(put_back(claim), to=to, verdict=Verdict.DENIED, failure=failure, due_in=due_in)
+
+
+def cut(claim: Claim, why: str, policy: Policy) -> Move:
+    """The relay itself ended the call, so nobody is to blame: it is looked for, whatever the rule says otherwise."""
+    if claim.state is State.MESSAGING:
+        return _doubt(claim, Unknown(why), policy)
+    failure = Failure("unknown", why)
+    return _move(claim, State.CHECKING, verdict=Verdict.UNKNOWN, failure=failure, due_in=LOOKS[0])
 
 
 def adopt(claim: Claim, chat: Chat, *, now: int, reconciled: bool = False) -> Move:

@@ -1,6 +1,6 @@
 """After an outcome that is not known: look for the chat, adopt it, or prove that there is none."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import groupby
 
@@ -12,6 +12,7 @@ from relay.dispatch.scan import SKEW, Scan, is_complete, scan
 from relay.dispatch.stamp import STAMPABLE
 from relay.dispatch.worker import report
 from relay.errors import Denied, Permanent, RelayError, Retryable, Unavailable, Unknown
+from relay.life import Signals, Stop
 from relay.model import UNSTAMPED, Claim, Doubt, Failure, Move, ParkReason, State
 from relay.ports import Chats, Work
 from relay.telemetry import Metrics, get_log
@@ -28,8 +29,7 @@ class Reconciler:
     The lease is held while there is something to look for, and renewed before each call: when its holder dies, another
     goes on after about the time of one call. Two at once would do no harm, since moves are fenced, and save no calls.
 
-    `clock` gives milliseconds since the epoch; `told` is called after commits that put results into the outbox,
-    `freed` after those that made something claimable.
+    `clock` gives milliseconds since the epoch, `boottime` milliseconds on a clock that counts suspension.
     """
 
     def __init__(
@@ -38,38 +38,40 @@ class Reconciler:
         chats: Chats,
         gate: Gate,
         policy: Policy,
+        signals: Signals,
         *,
         clock: Callable[[], int],
-        sleep: Callable[[float], Awaitable[None]],
+        boottime: Callable[[], int],
         metrics: Metrics,
-        told: Callable[[], None],
-        freed: Callable[[], None],
     ) -> None:
         self._work = work
         self._chats = chats
         self._gate = gate
         self._policy = policy
+        self._signals = signals
         self._clock = clock
-        self._sleep = sleep
+        self._boottime = boottime
         self._metrics = metrics
-        self._told = told
-        self._freed = freed
+        self._stop = Stop()
 
-    async def run(self) -> None:
-        """Sweep ended leases and look for what is due; rests at least as long as a look took."""
-        while True:
-            began = self._clock()
+    async def run(self, stop: Stop) -> None:
+        """Sweep ended leases and look for what is due, until told to stop; rests at least as long as a look took."""
+        self._stop = stop
+        while not stop.asked:
+            began = self._boottime()
             try:
                 await self.turn()
             except Unavailable as error:
                 log.warning("ledger.unavailable", part="reconciler", error=str(error))
-            await self._sleep(max(_TURN, (self._clock() - began) / 1_000))
+            except _Stopped:
+                return
+            await stop.sleep(max(_TURN, (self._boottime() - began) / 1_000))
 
     async def turn(self) -> None:
         """One round: ended leases become doubts, doubts that are due are looked for."""
         if swept := await self._work.sweep():
             log.warning("lease.ended", count=swept, what="a replica died or hung; what it was sending is looked for")
-            self._freed()
+            self._signals.work.set()
         if self._gate.paused or not await self._work.doubts(1) or not await self._take_turn():
             return
         try:
@@ -88,7 +90,7 @@ class Reconciler:
             moves = await self._judge(trigger_type, doubts)
         except (Retryable, Unknown, Permanent) as error:
             if isinstance(error, Denied):
-                await self._gate.denied(error)
+                await self._gate.judge(error)
             log.warning("scan.failed", trigger_type=trigger_type, doubts=len(doubts), error=str(error))
             moves = [self._put_off(doubt, error) for doubt in doubts]
         for claim, move in moves:
@@ -106,7 +108,15 @@ class Reconciler:
             proof = is_complete(seen, again, begun)
             seen.extend(again)
         log.info("scan.ended", trigger_type=trigger_type, doubts=len(doubts), chats=len(seen.made), proof=proof)
-        return [move for doubt in doubts for move in self._conclude(doubt, seen, proof=proof)]
+        return [move for doubt in doubts for move in self._conclude_one(doubt, seen, proof=proof)]
+
+    def _conclude_one(self, doubt: Doubt, seen: Scan, *, proof: bool) -> list[tuple[Claim, Move]]:
+        """What follows for one dispatch; that it cannot be told for one holds up no other."""
+        try:
+            return self._conclude(doubt, seen, proof=proof)
+        except Exception as error:
+            log.exception("look.failed", dispatch_id=doubt.claim.dispatch.id)
+            return [self._put_off(doubt, Unknown(f"the relay failed at this look: {type(error).__name__}: {error}"))]
 
     def _conclude(self, doubt: Doubt, seen: Scan, *, proof: bool) -> list[tuple[Claim, Move]]:
         claim = doubt.claim
@@ -144,17 +154,24 @@ class Reconciler:
         return doubt.claim, outcome.look_again(doubt.claim, self._policy.wait(doubt.looks + 1))
 
     async def _pace(self) -> None:
+        """Before each call: none is begun after the stop."""
         if wait := await self._work.pace(1):
-            await self._sleep(wait / 1_000)
+            await self._stop.sleep(wait / 1_000)
+        if self._stop.asked:
+            raise _Stopped
         await self._take_turn()
 
     async def _record(self, claim: Claim, move: Move) -> None:
         recorded = await self._work.record(move)
         if move.results:
-            self._told()
+            self._signals.results.set()
         if move.to is not State.CHECKING:
             report(claim, move, recorded, self._metrics)
-            self._freed()
+            self._signals.work.set()
+
+
+class _Stopped(Exception):
+    """The relay stops: what is not looked for yet is due at the next start, or at another replica."""
 
 
 def _trigger_type(doubt: Doubt) -> str:

@@ -1,30 +1,33 @@
 """Takes what is due, one claim per free call slot, calls Cargo and records what came of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from logging import DEBUG
+from typing import Final, cast
 
 from relay.dispatch import outcome
-from relay.dispatch.gate import Gate
+from relay.dispatch.gate import Gate, Refusal
 from relay.dispatch.policy import Policy
 from relay.dispatch.stamp import stamp_body
 from relay.errors import Denied, Permanent, Retryable, Unavailable, Unknown
+from relay.life import Signals, Stop
 from relay.model import Claim, Move, Recorded, State, Verdict
 from relay.ports import Chats, Work
 from relay.telemetry import Metrics, get_log, trace_id
 
 log = get_log()
 
-_POLL = 1_000
-_LEAST = 20
-_AWAY = 1.0
+_POLL: Final = 1_000
+_LEAST: Final = 20
+_AWAY: Final = 1.0
+_RECORDING: Final = 1.0
+"""Seconds of the grace that are kept for recording what becomes of the calls that are cut."""
 
 
 class Worker:
     """Keeps at most `concurrency` calls to Cargo in flight.
 
     `clock` gives milliseconds since the epoch, `boottime` milliseconds on a clock that counts suspension.
-    `told` is called after each commit that put a result into the outbox.
     """
 
     def __init__(
@@ -33,113 +36,166 @@ class Worker:
         chats: Chats,
         gate: Gate,
         policy: Policy,
+        signals: Signals,
         *,
         concurrency: int,
         clock: Callable[[], int],
         boottime: Callable[[], int],
-        sleep: Callable[[float], Awaitable[None]],
         metrics: Metrics,
-        told: Callable[[], None],
     ) -> None:
         self._work = work
         self._chats = chats
         self._gate = gate
         self._policy = policy
+        self._signals = signals
         self._concurrency = concurrency
         self._clock = clock
         self._boottime = boottime
-        self._sleep = sleep
         self._metrics = metrics
-        self._told = told
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], Claim] = {}
+        self._attempting: set[asyncio.Task[None]] = set()
         self._in_flight = 0
-        self._wake = asyncio.Event()
-        self._draining = False
+        self._stop = Stop()
+        self._cutting = False
+        self._unsure = False
+        """Whether a claim may be committed that never came back here."""
 
-    def notify(self) -> None:
-        """There may be something to claim."""
-        self._wake.set()
+    async def run(self, stop: Stop) -> None:
+        """Claim and call until told to stop; then let what is in flight end within the grace.
 
-    async def run(self) -> None:
-        """Claim and call until drained. A ledger that is away is waited for."""
-        while not self._draining:
-            self._wake.clear()
+        What was claimed and not begun goes back, a call that outlasts the grace is cut and left in `checking`. A
+        ledger that is away is waited for.
+        """
+        self._stop = stop
+        stop.wakes(self._signals.work)
+        while not stop.asked:
+            self._signals.work.clear()
             try:
-                room = self._room()
-                if room and await self._claim(room):
-                    continue
-                if not self._wake.is_set():
-                    await self._rest(await self._work.wake() if room else None)
+                await self._turn()
             except Unavailable as error:
                 log.warning("ledger.unavailable", part="worker", error=str(error))
-                await self._sleep(_AWAY)
+                await stop.sleep(_AWAY)
+        await self._finish()
 
-    async def drain(self, grace: float) -> None:
-        """Claim no more; let what is in flight end within `grace` seconds, leave the rest in `checking`."""
-        self._draining = True
-        self.notify()
-        if self._calls:
-            await asyncio.wait(self._calls, timeout=grace)
-        late = list(self._calls)
-        for call in late:
-            call.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+    async def _turn(self) -> None:
+        if self._unsure:
+            await self._give_back()
+        room = self._room()
+        if room and await self._claim(room):
+            return
+        if not self._signals.work.is_set:
+            await self._rest(await self._work.wake() if room else None)
 
     def _room(self) -> int:
-        """How many may be claimed now; none during a pause, whose end notifies."""
-        if self._gate.paused:
-            return 0
+        """How many may be claimed now; none during a pause, whose end sets the signal."""
         return max(0, self._gate.room(self._concurrency - self._in_flight, self._in_flight))
 
     async def _claim(self, room: int) -> int:
         asked = self._boottime()
+        self._unsure = True
         claims = await self._work.claim(room)
+        if self._stop.asked:
+            return 0  # the claims go back together
+        self._unsure = False
         for claim in claims:
             self._start(claim, asked)
         return len(claims)
+
+    async def _give_back(self) -> None:
+        """Whatever this replica has claimed beside what it works on never came here: nobody else will do it soon."""
+        given = await self._work.give_back({claim.dispatch.id for claim in self._calls.values()})
+        self._unsure = False
+        if given:
+            log.info("claims.returned", count=given, what="claimed here and not begun: anybody may claim it now")
 
     def _start(self, claim: Claim, asked: int) -> None:
         self._in_flight += 1
         self._metrics.in_flight.set(self._in_flight)
         call = asyncio.create_task(self._work_on(claim, asked))
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+        self._calls[call] = claim
+        self._attempting.add(call)
+        call.add_done_callback(self._ended)
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        claim = self._calls.pop(call)
+        self._attempting.discard(call)
+        if not call.cancelled() and (error := call.exception()) is not None:
+            # Its lease runs out, and what it did is looked for.
+            log.error("call.failed", exc_info=error, **_about(claim))
+
+    async def _finish(self) -> None:
+        """Everything that was claimed is recorded, or goes back, or is cut and recorded; as far as there is time."""
+        if self._unsure:
+            try:
+                async with asyncio.timeout(self._stop.left()):
+                    await self._give_back()
+            except (Unavailable, TimeoutError) as error:
+                log.warning("ledger.unavailable", part="worker", error=str(error), what="leases of claims run out")
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=max(0.0, self._stop.left() - _RECORDING))
+        self._cutting = True
+        for call in self._attempting:
+            call.cancel()
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=self._stop.left())
+        late = list(self._calls)
+        for call in late:
+            call.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def _rest(self, due_in: int | None) -> None:
         """Until something may be claimed: a notification, the next due time, or a look at what others left."""
         limit = _POLL if due_in is None else min(max(due_in, _LEAST), _POLL)
-        try:
-            async with asyncio.timeout(limit / 1_000):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+        await self._signals.work.wait(limit / 1_000)
 
     async def _work_on(self, claim: Claim, asked: int) -> None:
         try:
             move = await self._attempt(claim, asked)
         finally:
+            self._attempting.discard(cast(asyncio.Task[None], asyncio.current_task()))
             self._in_flight -= 1
             self._metrics.in_flight.set(self._in_flight)
-            self.notify()
+            self._signals.work.set()
         await self._record(claim, move)
 
     async def _attempt(self, claim: Claim, asked: int) -> Move:
-        if claim.start_in:
-            await self._sleep(claim.start_in / 1_000)
-        if not self._fits(claim, asked):
-            log.warning("lease.short", dispatch_id=claim.dispatch.id, what="woke too late to call; it is claimed anew")
-            return outcome.put_back(claim)
-        began = self._boottime()
+        """What follows from one attempt, whatever happens in it."""
         try:
+            if claim.start_in:
+                await self._stop.sleep(claim.start_in / 1_000)
+                if self._stop.asked:
+                    return outcome.put_back(claim)
+            if not self._fits(claim, asked):
+                log.warning("lease.short", dispatch_id=claim.dispatch.id, what="woke too late to call; claimed anew")
+                return outcome.put_back(claim)
+            began = self._boottime()
             result = await (self._say(claim, asked) if claim.state is State.MESSAGING else self._create(claim))
-        except Denied as error:
-            return await self._deny(claim, error)
+            if isinstance(result, Move):
+                return result
+            return await self._follow(claim, result, took=self._boottime() - began)
         except asyncio.CancelledError:
-            result = Unknown("the relay stopped while the call was in flight")
-        if isinstance(result, Move):
-            return result
-        await self._watch(claim, result)
-        return outcome.next_move(claim, result, self._policy, took=self._boottime() - began, now=self._clock())
+            if not self._is_cut():
+                raise
+            return outcome.cut(claim, "the relay stopped while the call was in flight", self._policy)
+        except Exception as error:
+            log.exception("attempt.failed", **_about(claim))
+            why = f"the relay failed at this attempt: {type(error).__name__}: {error}"
+            return outcome.cut(claim, why, self._policy)
+
+    def _is_cut(self) -> bool:
+        """Whether the cancellation is the one by which a stop cuts a call: once, and then the outcome is recorded."""
+        task = asyncio.current_task()
+        return self._cutting and task is not None and task.uncancel() == 0
+
+    async def _follow(self, claim: Claim, result: outcome.Outcome | Denied, *, took: int) -> Move:
+        if isinstance(result, Denied):
+            refusal = await self._gate.judge(result)
+            if refusal is Refusal.GLOBAL:
+                return outcome.hold_back(claim, result, due_in=self._policy.wait(1))
+            if refusal is Refusal.OWN:
+                result = Permanent(str(result), status=result.status, code="denied")
+        self._watch(claim, result)
+        return outcome.next_move(claim, result, self._policy, took=took, now=self._clock())
 
     def _fits(self, claim: Claim, asked: int) -> bool:
         left = claim.lease - (self._boottime() - asked)
@@ -149,9 +205,11 @@ class Worker:
         if log.is_enabled_for(DEBUG):
             log.debug("chat.attempted", attempt=claim.attempts, **_about(claim))
         try:
-            return await self._chats.create(stamp_body(claim.dispatch))
-        except Denied:
-            raise
+            body = stamp_body(claim.dispatch)
+        except ValueError as error:
+            return Permanent(f"the body that is kept cannot be sent: {error}")
+        try:
+            return await self._chats.create(body)
         except (Retryable, Permanent, Unknown) as error:
             return error
 
@@ -163,8 +221,6 @@ class Worker:
             return outcome.put_back(claim)
         try:
             return await self._chats.say(chat, text, claim.agent_uuid)
-        except Denied:
-            raise
         except (Retryable, Permanent, Unknown) as error:
             return error
 
@@ -172,8 +228,8 @@ class Worker:
         """What ends the doubt about a message said before; None when it is not there and may be said again."""
         try:
             messages = await self._chats.messages(chat_uuid)
-        except Denied:
-            raise
+        except Denied as error:
+            return error
         except (Retryable, Permanent, Unknown) as error:
             return Retryable(f"the chat's messages could not be listed: {error}")
         if any(message.type == "user" for message in messages):
@@ -183,33 +239,33 @@ class Worker:
             return outcome.unsaid(claim, absent, self._clock(), verdict=None)
         return None
 
-    async def _deny(self, claim: Claim, error: Denied) -> Move:
-        if await self._gate.denied(error):
-            return outcome.hold_back(claim, error, due_in=self._policy.wait(1))
-        final = Permanent(str(error), status=error.status, code="denied")
-        return outcome.next_move(claim, final, self._policy, took=0, now=self._clock())
-
-    async def _watch(self, claim: Claim, result: outcome.Outcome) -> None:
+    def _watch(self, claim: Claim, result: outcome.Outcome) -> None:
         match result:
             case Retryable(status=429 | 425):
                 return
             case Unknown() | Retryable():
-                await self._gate.trouble(claim.dispatch.id, result)
+                self._gate.trouble(claim.dispatch.id, result)
             case _:
                 self._gate.succeed()
 
     async def _record(self, claim: Claim, move: Move) -> None:
-        """Keep what came of the call, however long the ledger is away: the outcome is known only here."""
+        """Keep what came of the call, however long the ledger is away: the outcome is known only here.
+
+        At a stop only as long as the grace lasts. Then the lease runs out, and the outcome is looked for.
+        """
         while True:
             try:
                 recorded = await self._work.record(move)
                 break
             except Unavailable as error:
                 log.warning("ledger.unavailable", part="record", error=str(error), **_about(claim))
-                await self._sleep(_AWAY)
+                if self._stop.asked and not self._stop.left():
+                    log.warning("chat.unrecorded", what="it is looked for when its lease ends", **_about(claim))
+                    return
+                await asyncio.sleep(min(_AWAY, self._stop.left()))
         if move.results:
-            self._told()
-        self.notify()
+            self._signals.results.set()
+        self._signals.work.set()
         report(claim, move, recorded, self._metrics)
 
 
@@ -242,6 +298,8 @@ def _report_step(claim: Claim, move: Move, metrics: Metrics, line: dict[str, obj
     elif move.to is State.PARKED:
         metrics.chat(rule, "parked")
         log.error("chat.parked", reason=move.park, **line)
+    elif move.to is State.READY:
+        log.info("chat.returned", what="it was claimed and not begun: anybody may claim it now", **line)
     elif move.to is State.WAITING:
         log.warning("chat.waiting", due_in_ms=move.due_in, **line)
     elif claim.state is State.SENDING:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from relay.errors import Overloaded
 from relay.intake.entry import make_entry
 from relay.intake.report import Reports
+from relay.life import Signals
 from relay.limits import Places
 from relay.model import Entry, Event, EventStatus, Ids, Receipt
 from relay.ports import Inbox
@@ -22,8 +23,8 @@ _PAUSE = 500
 class Intake:
     """Accepts deliveries (one webhook call or one message; one transaction each).
 
-    `freed` is called after each commit that made something claimable, `told` after one that put a result into the
-    outbox. `clock` gives milliseconds since the epoch. `rules` may be set anew while running; a delivery sees one set.
+    `clock` gives milliseconds since the epoch, `boottime` milliseconds on a clock that counts suspension. `rules` may
+    be set anew while running; a delivery sees one set.
     """
 
     def __init__(
@@ -35,16 +36,16 @@ class Intake:
         ids: Ids,
         clock: Callable[[], int],
         metrics: Metrics,
-        freed: Callable[[], None],
-        told: Callable[[], None],
+        boottime: Callable[[], int],
+        signals: Signals,
     ) -> None:
         self.rules = rules
         self._inbox = inbox
         self._ids = ids
         self._clock = clock
         self._reports = Reports(metrics)
-        self._freed = freed
-        self._told = told
+        self._boottime = boottime
+        self._signals = signals
         self._places = Places(max(1, min(_BLOCK, high_water // 20)), _LIFETIME)
         self._refilling = asyncio.Lock()
 
@@ -61,7 +62,7 @@ class Intake:
             delivery.append(entry)
             places += len(entry.dispatches)
             told = told or bool(entry.results)
-        if places and not (self._places.take(places, now) or await self._refill(places)):
+        if places and not (self._places.take(places, self._boottime()) or await self._refill(places)):
             receipts = await self._inbox.known(delivery)
             if receipts is None:
                 raise Overloaded("too many dispatches are unfinished", retry_after=_RETRY_AFTER)
@@ -71,9 +72,9 @@ class Intake:
             finally:
                 self._places.close(places)
         if places:
-            self._freed()
+            self._signals.work.set()
         if told:
-            self._told()
+            self._signals.results.set()
         self._reports.add(delivery, receipts)
         return receipts
 
@@ -82,7 +83,7 @@ class Intake:
 
         Raises `Overloaded`, `Unavailable`. Whoever pulls deliveries asks this first, so that none is used to find out.
         """
-        if not (self._places.take(1, self._clock()) or await self._refill(1)):
+        if not (self._places.take(1, self._boottime()) or await self._refill(1)):
             raise Overloaded("too many dispatches are unfinished", retry_after=_RETRY_AFTER)
         self._places.give_back(1)
         await self._inbox.probe()
@@ -101,7 +102,7 @@ class Intake:
     async def _refill(self, places: int) -> bool:
         """Lease a new block and take the places from it."""
         async with self._refilling:
-            now = self._clock()
+            now = self._boottime()
             if self._places.take(places, now):
                 return True
             if self._places.is_shut(now):

@@ -1,6 +1,6 @@
 """The ledger: every operation a plain function of a connection, grouped into commits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
@@ -64,6 +64,9 @@ class SqlLedger(SqlArchive):
 
     async def claim(self, limit: int) -> list[Claim]:
         return await self._committer.submit(self._claim, limit)
+
+    async def give_back(self, keep: Collection[str]) -> int:
+        return await self.write(partial(work.give_back, keep=keep, terms=self.terms))
 
     async def record(self, move: Move) -> Recorded:
         return await self._committer.submit(self._record, move)

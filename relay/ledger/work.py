@@ -1,6 +1,6 @@
 """What is to be done at Cargo: claims under a lease and a fence, leases that ran out, doubts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from relay.ledger.rows import NEWS, claim_of
 from relay.ledger.schema import attempts, dispatches, events, leases, outbox, slots, work
 from relay.ledger.sql import Found, padded, run, scalar, write_many
 from relay.ledger.terms import Terms
-from relay.model import Claim, Doubt, State
+from relay.model import Claim, Doubt, State, Verdict
 
 SOON: Final = 1_000
 """Milliseconds until the first look for a chat whose lease ran out."""
@@ -52,6 +52,32 @@ _CLAIM: Final = (
     .returning(work.c.first_attempt_at, work.c.paused_before, work.c.doubt)
 )
 _OPEN: Final = insert(attempts)
+_IS_UNTRIED: Final = case((_IS_MESSAGE, work.c.number), else_=work.c.attempts) == 1
+_RETURN: Final = (
+    update(work)
+    .where(work.c.dispatch_id.in_(bindparam("ids", expanding=True)))
+    .values(
+        state=case((_IS_MESSAGE, work.c.state), else_=State.READY.value),
+        due_at=bindparam("now"),
+        lease_until=None,
+        owner=None,
+        attempts=work.c.attempts - case((_IS_MESSAGE, 0), else_=1),
+        first_attempt_at=case((_IS_UNTRIED, None), else_=work.c.first_attempt_at),
+        paused_before=case((_IS_UNTRIED, 0), else_=work.c.paused_before),
+    )
+    .returning(*(work.c[name] for name in ("dispatch_id", "run", "state", "number")))
+)
+_NOT_BEGUN: Final = (
+    update(attempts)
+    .where(
+        attempts.c.dispatch_id == bindparam("of"),
+        attempts.c.run == bindparam("in_run"),
+        attempts.c.kind == bindparam("as_kind"),
+        attempts.c.number == bindparam("at"),
+        attempts.c.ended_at.is_(None),
+    )
+    .values(ended_at=bindparam("now"), verdict=Verdict.RETRYABLE.value)
+)
 _FIRST_STARTS: Final = (
     select(attempts.c.dispatch_id, func.min(attempts.c.started_at))
     .where(attempts.c.dispatch_id.in_(bindparam("ids", expanding=True)), attempts.c.kind == "chat")
@@ -130,6 +156,23 @@ def news(conn: Connection, ids: Sequence[str]) -> dict[str, Found]:
 
 def _waited(row: Mapping[Any, Any], now: int, paused: int) -> int:
     return max(0, now - int(row["first_attempt_at"]) - (paused - int(row["paused_before"])))
+
+
+def give_back(conn: Connection, now: int, *, keep: Collection[str], terms: Terms) -> int:
+    """Return what this replica has claimed, but for the dispatches in `keep`, as if it never had; how many.
+
+    The rows of their attempts stay, ended by this.
+    """
+    mine = select(work.c.dispatch_id).where(work.c.lease_until.is_not(None), work.c.owner == terms.owner)
+    chosen = mine.order_by(work.c.dispatch_id).with_for_update()
+    ids = sorted(set(conn.execute(chosen).scalars()) - set(keep))
+    given = run(conn, _RETURN, {"ids": padded(ids), "now": now}) if ids else ()
+    rows = [
+        {"of": row["dispatch_id"], "in_run": row["run"], "as_kind": kind_of(row["state"]), "at": row["number"]}
+        for row in given
+    ]
+    write_many(conn, _NOT_BEGUN, [{**row, "now": now} for row in rows])
+    return len(rows)
 
 
 def sweep(conn: Connection, now: int, *, terms: Terms) -> int:

@@ -48,6 +48,7 @@ LEGAL: Final[dict[State, frozenset[State]]] = {
     State.HELD: frozenset({State.READY, State.SUPERSEDED, State.EXPIRED, State.CANCELLED, State.PARKED}),
     State.SENDING: frozenset(
         {
+            State.READY,
             State.CREATED,
             State.MESSAGING,
             State.DONE,
@@ -72,7 +73,8 @@ LEGAL: Final[dict[State, frozenset[State]]] = {
     State.DONE: frozenset(),
 }
 """`created` is passed through within one commit: the row goes from `sending` to `messaging` or `done` while
-`chat.created` enters the outbox. A `waiting` row whose time has come is claimed as if it were `ready`."""
+`chat.created` enters the outbox. A `waiting` row whose time has come is claimed as if it were `ready`. `sending` goes
+back to `ready` when it was claimed and no call was begun."""
 
 LIVE: Final = frozenset(
     {State.READY, State.HELD, State.SENDING, State.WAITING, State.CHECKING, State.CREATED, State.MESSAGING}

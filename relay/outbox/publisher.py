@@ -1,11 +1,12 @@
 """Takes results that are due, publishes a window of them at once, and settles each with what the broker said."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from random import random
 from typing import Final
 
 from relay.errors import Unavailable
+from relay.life import Signals, Stop
 from relay.model import UNROUTABLE, Due, Settled
 from relay.outbox.wire import encode
 from relay.ports import Outbox, Publishing, Results
@@ -30,80 +31,74 @@ _NAG: Final = 60_000
 class Publisher:
     """Publishes at most `window` results at once; new ones are taken while others are under way.
 
-    `clock` gives milliseconds since the epoch. `report` is told how it goes. While the broker is away one result at
-    a time is tried, ever more rarely. A reply that found no broker for 5 minutes ends as undeliverable.
+    `clock` gives milliseconds since the epoch, `boottime` milliseconds on a clock that counts suspension. `report` is
+    told how it goes. While the broker is away one result at a time is tried, ever more rarely. A reply that could not
+    be delivered for 5 minutes ends as undeliverable; it is tried at least once.
     """
 
     def __init__(
         self,
         outbox: Outbox,
         results: Results,
+        signals: Signals,
         *,
         window: int = 128,
         clock: Callable[[], int],
+        boottime: Callable[[], int],
         metrics: Metrics,
         report: Report,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = random,
     ) -> None:
         self._outbox = outbox
         self._results = results
+        self._signal = signals.results
         self._window = window
         self._clock = clock
+        self._boottime = boottime
         self._metrics = metrics
         self._report = report
-        self._sleep = sleep
         self._random = random
         self._under_way: set[asyncio.Task[None]] = set()
-        self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
+        self._stop = Stop()
         self._more = False
-        self._crash: BaseException | None = None
         self._away = 0
         self._stuck = False  # nothing gets to the exchange, though perhaps to reply queues
         self._troubled = False
         self._nagged: dict[str, int] = {}
 
-    def notify(self) -> None:
-        """There may be something to tell."""
-        self._wake.set()
+    async def run(self, stop: Stop) -> None:
+        """Publish until told to stop; then until nothing is due, as far as the grace goes.
 
-    async def run(self) -> None:
-        """Publish until cancelled; what is under way then stays due. A ledger that is away is waited for."""
+        What is not confirmed by then stays due. A ledger that is away is waited for.
+        """
+        self._stop = stop
+        stop.wakes(self._signal)
         try:
-            while True:
-                self._wake.clear()
-                await self._turn()
-                if self._crash is not None:
-                    raise self._crash
+            while not await self._turn():
+                pass
+            if self._under_way:
+                await asyncio.wait(self._under_way, timeout=stop.left())
         finally:
-            self._crash = None
             await self._abandon()
 
-    async def flush(self, grace: float) -> bool:
-        """While `run()` runs: wait up to `grace` seconds until nothing is due; whether it came to that."""
-        idle = self._idle = asyncio.Event()
-        self.notify()
-        try:
-            async with asyncio.timeout(grace):
-                await idle.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    async def _turn(self) -> None:
-        idle, room = self._idle, self._room()
+    async def _turn(self) -> bool:
+        """Take what is due and see to it that it is published; whether the end has come."""
+        self._signal.clear()
+        stopping, room = self._stop.asked, self._room()
+        if stopping and (not self._stop.left() or (self._away and not self._under_way)):
+            return True  # what is due stays due, and a broker that is away is not waited for
         try:
             taken = await self._take(room)
         except Unavailable as error:
             log.warning("ledger.unavailable", part="publisher", error=str(error))
-            await self._sleep(_AWAY)
-            return
+            await self._stop.sleep(_AWAY)
+            return stopping
         self._more = taken == room
-        if taken < room and not self._under_way:
-            idle.set()
+        if stopping and taken < room and not self._under_way:
+            return True
         if taken < room or not room:
             await self._rest()
+        return False
 
     def _room(self) -> int:
         room = (1 if self._away else self._window) - len(self._under_way)
@@ -119,30 +114,31 @@ class Publisher:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._crash = task.exception()
-        if (self._more and self._room()) or not self._under_way or self._crash:
-            self._wake.set()
+        if (self._more and self._room()) or not self._under_way:
+            self._signal.set()
 
     async def _rest(self) -> None:
+        """Until there may be more to do."""
         if self._away and not self._under_way:
-            await self._sleep(self._wait(self._away - 1, _CAP_AWAY) / 1_000)
-            return
-        try:
-            async with asyncio.timeout(_POLL):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+            await self._stop.sleep(self._wait(self._away - 1, _CAP_AWAY) / 1_000)
+        else:
+            await self._signal.wait(min(_POLL, self._stop.left()))
 
     async def _deliver(self, due: Due) -> None:
-        if due.destination and due.age >= _PATIENCE:
-            settled = self._give_up(due)
-        else:
+        """One delivery, to what is kept of it. Whatever it fails of, it stays due, and the others go on."""
+        try:
             settled = await self._publish(due)
+        except Exception as error:
+            log.exception("result.failed", **_about(due))
+            why = f"the relay failed at this result: {type(error).__name__}: {error}"
+            wait = self._wait(due.tries, _CAP)
+            settled = Settled(due.result.id, due.destination, confirmed=False, retry_in=wait, error=why)
         try:
             await self._outbox.settle(settled)
         except Unavailable as error:
             log.warning("ledger.unavailable", part="publisher", error=str(error), what="it is published once more")
+        except Exception:
+            log.exception("result.unsettled", what="it is published once more", **_about(due))
 
     async def _publish(self, due: Due) -> Settled:
         try:
@@ -167,6 +163,8 @@ class Publisher:
         log.info("result.published", destination=due.destination or None, **_about(due))
 
     def _fail(self, due: Due, error: Publishing) -> Settled:
+        if due.destination and due.age >= _PATIENCE:
+            return self._give_up(due, error)
         if error.away:
             self._away = max(1, self._away) if len(self._under_way) > 1 else self._away + 1
         if error.unroutable or (error.denied and not due.destination):
@@ -181,17 +179,18 @@ class Publisher:
         why = f"{UNROUTABLE}: {error}" if error.unroutable else str(error)
         return Settled(due.result.id, due.destination, confirmed=False, retry_in=wait, error=why)
 
-    def _give_up(self, due: Due) -> Settled:
-        log.warning("result.undeliverable", destination=due.destination, tries=due.tries, **_about(due))
-        error = "the reply could not be delivered within 5 minutes"
-        return Settled(due.result.id, due.destination, confirmed=False, undeliverable=True, error=error)
+    def _give_up(self, due: Due, error: Publishing) -> Settled:
+        tries = due.tries + 1
+        log.warning("result.undeliverable", destination=due.destination, tries=tries, error=str(error), **_about(due))
+        why = f"the reply could not be delivered within 5 minutes: {error}"
+        return Settled(due.result.id, due.destination, confirmed=False, undeliverable=True, error=why)
 
     def _wait(self, tries: int, cap: int) -> int:
         return max(_LEAST, backoff(tries, first=_FIRST, cap=cap, random=self._random))
 
     def _nags(self, name: str) -> bool:
         """Whether it is time for another line: one a minute, not one per result."""
-        now, last = self._clock(), self._nagged.get(name)
+        now, last = self._boottime(), self._nagged.get(name)
         if last is not None and now - last < _NAG:
             return False
         self._nagged[name] = now

@@ -4,7 +4,7 @@ All methods raise `Unavailable` when the ledger is away (nothing is known to be 
 of milliseconds; the times in the ledger are the database's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from relay.model import (
@@ -79,6 +79,13 @@ class Work(Protocol):
 
         Each gets a lease, the next fencing token and the row of its attempt, in this commit. Claims nothing while
         a global pause is on. With a rate, claims only what may start within a second and says when (`start_in`).
+        """
+        ...
+
+    async def give_back(self, keep: Collection[str]) -> int:
+        """Make claimable again what this replica has claimed, but for the dispatches in `keep`; how many.
+
+        Only for what no call was begun for. Each gets its attempt back, and is claimed anew as if it never had been.
         """
         ...
 

@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import time
+from collections import deque
 from collections.abc import MutableMapping
 from contextlib import suppress
 from functools import lru_cache
@@ -41,7 +42,7 @@ class _Sink:
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
-        self._waiting: list[str] = []
+        self._waiting: deque[str] = deque()
         self._promised: asyncio.AbstractEventLoop | None = None
         atexit.register(self._write_all)
 
@@ -71,7 +72,11 @@ class _Sink:
         self._write_all()
 
     def _write_all(self) -> None:
-        lines, self._waiting, self._promised = self._waiting, [], None
+        self._promised = None
+        lines = []
+        with suppress(IndexError):  # another thread may take, too: each line is written once
+            while True:
+                lines.append(self._waiting.popleft())
         if lines:
             with suppress(OSError, ValueError):
                 stream = self._stream or sys.stderr

@@ -10,6 +10,7 @@ from relay.app.readmit import readmit
 from relay.errors import Conflict, Overloaded, Retryable
 from relay.hooks import Hook
 from relay.intake import Intake
+from relay.life import Signals
 from relay.model import EventQuery, EventStatus, new_id
 from relay.rules import RuleSpec, compile_rules
 from relay.schemes import SchemeSpec, build
@@ -49,8 +50,8 @@ def court(ledger):
             ids=new_id,
             clock=lambda: NOW + MONTH,
             metrics=Metrics(),
-            freed=lambda: None,
-            told=lambda: None,
+            boottime=lambda: 0,
+            signals=Signals(),
         )
         return Court({hook.name: hook}, intake, 1 << 20, new_id, no_fetch)
 

@@ -9,6 +9,7 @@ from relay import config
 from relay.app.operations import Desk
 from relay.app.sources import Sources
 from relay.errors import NotFound
+from relay.life import Signals
 from relay.model import new_id
 from relay.secret import Secret
 from tests.app.conftest import NOW
@@ -46,7 +47,7 @@ def desk(settings, ledger, sources):
         judged.append((name, dry_run))
         return judge
 
-    desk = Desk(ledger, None, settings, sources, judges, new_id, lambda: NOW, lambda: None, lambda: None)
+    desk = Desk(ledger, None, settings, sources, judges, new_id, lambda: NOW, Signals())
     return desk, judged
 
 

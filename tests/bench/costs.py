@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from relay.app.clock import boottime
 from relay.intake import Intake
 from relay.ledger import SqlLedger, Terms, open_ledger
+from relay.life import Signals
 from relay.model import new_id
 from relay.rules import RuleSpec, compile_rules
 from relay.schemes import Headers, Request, SchemeSpec, build
@@ -143,8 +145,8 @@ def _make_intake(ledger: SqlLedger, count: int) -> Intake:
         ids=new_id,
         clock=lambda: next(clock),
         metrics=Metrics(),
-        freed=lambda: None,
-        told=lambda: None,
+        boottime=boottime,
+        signals=Signals(),
     )
 
 

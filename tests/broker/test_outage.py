@@ -7,8 +7,10 @@ import aio_pika
 import pytest
 from aio_pika import DeliveryMode, Message
 
+from relay.app.clock import boottime
 from relay.broker import Address, Broker, DeadLetters, ResultPublisher
 from relay.consumer import Consumer, Input
+from relay.life import Signals, Stop
 from relay.model import Due, EventStatus, Receipt, Result, ResultType
 from relay.outbox import Publisher
 from relay.secret import Secret
@@ -72,11 +74,12 @@ async def relaying(url, ledger, timeout=10.0):
     broker = Broker(Address(Secret(url)), consumes=True, report=lambda *_: None, timeout=timeout)
     shared = {"clock": lambda: 1_795_424_401_000, "metrics": Metrics(), "report": lambda *_: None}
     results = ResultPublisher(broker.publishing, exchange="relay.results", queue="relay.results")
-    publisher = Publisher(ledger, results, **shared)
+    signals, stop = Signals(), Stop()
+    publisher = Publisher(ledger, results, signals, boottime=boottime, **shared)
     dead = DeadLetters(broker.publishing)
     consumer = Consumer(broker.consuming, Input("bus", "in"), ledger, dead, ids=lambda: "e", **shared)
-    ledger.notify = publisher.notify
-    tasks = [asyncio.create_task(part.run()) for part in (broker, publisher, consumer)]
+    ledger.notify = signals.results.set
+    tasks = [asyncio.create_task(part.run(stop)) for part in (broker, publisher, consumer)]
     try:
         yield
         assert not any(task.done() for task in tasks)

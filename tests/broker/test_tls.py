@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from relay.broker import Address, Broker
+from relay.life import Stop
 from relay.secret import Secret
 from relay.telemetry import PartState
 from tests.conftest import lend
@@ -49,7 +50,7 @@ async def connecting(host, port, ca_file, *, login="guest:guest@", files=(None, 
 
     address = Address(Secret(f"amqps://{login}{host}:{port}/{query}"), None, ca_file, *files)
     broker = Broker(address, consumes=False, report=report)
-    task = asyncio.create_task(broker.run())
+    task = asyncio.create_task(broker.run(Stop()))
     try:
         async with asyncio.timeout(30):
             yield broker, *await told
@@ -220,7 +221,7 @@ async def test_of_several_nodes_the_next_is_tried_when_one_is_away(amqp_url):
     first = amqp_url.replace(f":{parts.port}", ":1")
     address = Address(Secret(first), others=("amqp://127.0.0.1:2", f"amqp://{parts.hostname}:{parts.port}"))
     broker = Broker(address, consumes=False, report=lambda *args: told.append(args))
-    task = asyncio.create_task(broker.run())
+    task = asyncio.create_task(broker.run(Stop()))
     try:
         async with asyncio.timeout(30):
             await broker.publishing.ready()

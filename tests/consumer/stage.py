@@ -9,6 +9,7 @@ from aio_pika import DeliveryMode, Message
 
 from relay.broker import Address, Broker, DeadLetters
 from relay.consumer import Consumer, Input
+from relay.life import Stop
 from relay.model import EventStatus, Receipt
 from relay.secret import Secret
 from relay.telemetry import Metrics
@@ -76,7 +77,7 @@ async def nap(seconds):
 @asynccontextmanager
 async def connected(url, timeout=10.0):
     broker = Broker(Address(Secret(url)), consumes=True, report=lambda *_: None, timeout=timeout)
-    task = asyncio.create_task(broker.run())
+    task = asyncio.create_task(broker.run(Stop()))
     try:
         async with asyncio.timeout(20):
             await broker.publishing.ready()
@@ -102,11 +103,12 @@ async def consuming(broker, intake, source=None, **changes):
         sleep=nap,
         **changes,
     )
-    task = asyncio.create_task(consumer.run())
+    consumer.stop = Stop()
+    task = asyncio.create_task(consumer.run(consumer.stop))
     try:
         yield consumer
     finally:
-        consumer.end()
+        consumer.stop.begin(20)
         async with asyncio.timeout(20):
             await task
 

@@ -146,13 +146,13 @@ async def test_pausing_finishes_what_was_prefetched_and_resuming_goes_on(amqp_ur
     intake, told = Intake(), Told()
     async with connected(amqp_url) as broker, consuming(broker, intake, report=told) as consumer:
         await told.of(PartState.UP)
-        consumer.pause()
+        consumer.set_paused(True)
         await told.of(PartState.DEGRADED, "paused")
         async with looking(amqp_url) as channel:
             await put(channel, "m")
             assert await depth(channel, "in") == 1
         assert not intake.events
-        consumer.resume()
+        consumer.set_paused(False)
         await intake.has("m")
 
 
@@ -167,7 +167,7 @@ async def test_the_end_waits_for_what_is_under_way_and_acknowledges_it(amqp_url)
                 async with asyncio.timeout(10):
                     while await depth(channel, "in"):
                         await asyncio.sleep(0.01)
-            consumer.end()
+            consumer.stop.begin(20)
             intake.open.set()
         assert [event.external_id for event in intake.events] == ["m"]
     await settled(amqp_url, "in")

@@ -181,15 +181,15 @@ async def test_pauses_while_it_holds_cost_nothing(amqp_url):
     ):
         await told.of(PartState.DEGRADED, "disk full")
         for _ in range(5):
-            consumer.pause()
+            consumer.set_paused(True)
             intake.asked = 0
             await until(lambda: intake.asked)
-            consumer.resume()
-        consumer.pause()
+            consumer.set_paused(False)
+        consumer.set_paused(True)
         intake.away = None
         await told.of(PartState.DEGRADED, "paused")
         assert len(intake.events) == 3
-        consumer.resume()
+        consumer.set_paused(False)
         await intake.has(*ids(8))
     await settled(amqp_url, "in")
 

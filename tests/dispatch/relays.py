@@ -12,6 +12,7 @@ from relay.ledger import SqlLedger, Terms, work
 from relay.ledger import migrate as steps
 from relay.ledger.schema import COUNTERS, counters, metadata
 from relay.ledger.sqlite import MEMORY, SqliteStore
+from relay.life import Signals
 from relay.telemetry import Metrics
 from tests.dispatch.cargo import POLICY, Cargo, Connection
 
@@ -41,10 +42,10 @@ class Inline(SqliteStore):
     async def empty(self):
         """As new, at the beginning of time."""
         self.clock.now = START
-        await self.write(_empty)
+        await self.write(empty)
 
 
-def _empty(conn, _):
+def empty(conn, _):
     for table in metadata.sorted_tables:
         conn.execute(delete(table))
     conn.execute(insert(counters), [{"name": name, "value": 0} for name in COUNTERS])
@@ -98,22 +99,19 @@ class Process:
     def __init__(self, store, cargo, clock, name, saw):
         self.mortal = Mortal(SqlLedger(store, terms(name)), saw)
         chats = Connection(self, cargo)
-        self.gate = Gate(self.mortal, chats, POLICY, sleep=no_wait, opened=nothing)
-        rest = {"clock": clock, "sleep": no_wait, "metrics": Metrics(), "told": nothing}
-        self.worker = Worker(self.mortal, chats, self.gate, POLICY, concurrency=8, boottime=clock, **rest)
-        self.reconciler = Reconciler(self.mortal, chats, self.gate, POLICY, freed=nothing, **rest)
+        self.acts = set()
+        signals = Signals()
+        self.gate = Gate(self.mortal, chats, POLICY, signals, boottime=clock)
+        rest = {"clock": clock, "boottime": clock, "metrics": Metrics()}
+        self.worker = Worker(self.mortal, chats, self.gate, POLICY, signals, concurrency=8, **rest)
+        self.reconciler = Reconciler(self.mortal, chats, self.gate, POLICY, signals, **rest)
 
     @property
     def dead(self):
         return self.mortal.dead.is_set()
 
     def busy(self):
-        return set() if self.dead else set(self.worker._calls)
-
-    async def follow(self, *, denied):
-        await self.gate.look()
-        if self.gate.paused and not denied:
-            await self.gate._probe_until_open()
+        return set() if self.dead else {*self.worker._calls, *self.acts}
 
     async def claim(self):
         if room := self.worker._room():
@@ -151,7 +149,7 @@ class Relays:
     async def turn(self, which):
         """One of them follows the pauses, reconciles, claims."""
         process = self.processes[which]
-        for act in (partial(process.follow, denied=self.cargo.denies), process.reconciler.turn, process.claim):
+        for act in (process.gate.turn, process.reconciler.turn, process.claim):
             await self._do(process, act())
 
     async def answer(self, call, how, late):
@@ -182,8 +180,8 @@ class Relays:
     async def _do(self, process, coroutine):
         """Something a process does, to its end or to that of the process."""
         task = asyncio.create_task(coroutine)
-        process.worker._calls.add(task)
-        task.add_done_callback(process.worker._calls.discard)
+        process.acts.add(task)
+        task.add_done_callback(process.acts.discard)
         await self.until_quiet()
 
     async def until_quiet(self):
@@ -212,11 +210,3 @@ class Relays:
 
 def terms(name):
     return Terms(owner=name, lease=POLICY.lease, settle=POLICY.settle)
-
-
-async def no_wait(_seconds):
-    return None
-
-
-def nothing(*_):
-    return None

@@ -1,22 +1,29 @@
-"""While sending is paused one replica probes Cargo, and another when that one is gone."""
+"""While sending is paused one replica probes Cargo, and another when that one is gone; every pause ends."""
 
 import asyncio
 
 import pytest
 
-from relay.dispatch import Gate, Policy
-from relay.errors import Denied, Retryable, Unknown
+from relay.dispatch import Gate, Policy, Refusal
+from relay.errors import Denied, Permanent, Retryable, Unavailable, Unknown
+from relay.life import Signals, Stop
+from relay.limits import TROUBLED
+from tests.virtual import milliseconds, virtually
 
 POLICY = Policy(timeout=30_000, first=1_000, cap=60_000, give_up_after=600_000, settle=60_000, random=lambda: 0.5)
+DENIED = Denied("no", status=401)
 
 
 class Ledger:
-    """The pauses and the one lease that replicas share, on a clock that moves only while somebody sleeps."""
+    """The pauses and the one lease that replicas share. Its call number `fails` raises, before or after it is done."""
 
-    def __init__(self):
-        self.now = self.until = 0
+    def __init__(self, *reasons, fails=0, after=False):
+        self.until = 0
         self.owner = None
-        self.on = {"circuit": 0}
+        self.on = dict.fromkeys(reasons, 0)
+        self.calls = 0
+        self.fails = fails
+        self.after = after
 
     def work_of(self, name):
         return Work(self, name)
@@ -30,21 +37,42 @@ class Work:
         self.name = name
 
     async def pauses(self):
-        return dict(self.ledger.on)
+        return await self._do(lambda: dict(self.ledger.on))
+
+    async def pause(self, reason):
+        return await self._do(lambda: self.ledger.on.setdefault(reason, milliseconds()) == milliseconds())
 
     async def resume(self, reason):
-        return self.ledger.on.pop(reason, None) is not None
+        return await self._do(lambda: self.ledger.on.pop(reason, None) is not None)
 
     async def lease(self, name, ttl):
-        ledger = self.ledger
-        if ledger.owner not in {self.name, None} and ledger.until > ledger.now:
-            return False
-        ledger.owner, ledger.until = self.name, ledger.now + ttl
-        return True
+        def take():
+            ledger = self.ledger
+            if ledger.owner not in {self.name, None} and ledger.until > milliseconds():
+                return False
+            ledger.owner, ledger.until = self.name, milliseconds() + ttl
+            return True
+
+        return await self._do(take)
 
     async def release(self, name):
-        if self.ledger.owner == self.name:
-            self.ledger.owner = None
+        def give():
+            if self.ledger.owner == self.name:
+                self.ledger.owner = None
+
+        await self._do(give)
+
+    async def _do(self, act):
+        ledger = self.ledger
+        ledger.calls += 1
+        fails = ledger.calls == ledger.fails
+        await asyncio.sleep(0)
+        if fails and not ledger.after:
+            raise Unavailable("away")
+        answer = act()
+        if fails:
+            raise Unavailable("away, and done")
+        return answer
 
 
 class Chats:
@@ -60,57 +88,133 @@ class Chats:
             raise self.troubles.pop(0)
 
 
-class Ended(Exception):
-    """Enough was slept."""
+class Replica:
+    """A gate that runs."""
+
+    def __init__(self, ledger, chats, name):
+        self.signals, self.stop = Signals(), Stop()
+        self.gate = Gate(ledger.work_of(name), chats, POLICY, self.signals, boottime=milliseconds)
+        self.task = asyncio.create_task(self.gate.run(self.stop), name=name)
+
+    async def end(self):
+        self.stop.begin(5)
+        await self.task
 
 
-def replica(ledger, chats, name, *, dies_after=None, sleeps=200):
-    """A gate's `run` as a task; it stops, and nobody hears of it, in its `dies_after`-th sleep."""
-    slept = 0
-
-    async def sleep(seconds):
-        nonlocal slept
-        slept += 1
-        if slept == dies_after:
-            await asyncio.Event().wait()
-        if slept > sleeps or not ledger.on:
-            raise Ended
-        ledger.now += int(seconds * 1_000)
-        await asyncio.sleep(0)
-
-    gate = Gate(ledger.work_of(name), chats, POLICY, sleep=sleep, opened=lambda: None)
-    return asyncio.create_task(gate.run(), name=name)
+async def opened(ledger, *replicas, within=600):
+    """Wait until nothing is paused, in the ledger and for these."""
+    async with asyncio.timeout(within):
+        while ledger.on or any(replica.gate.paused for replica in replicas):
+            await asyncio.sleep(0.1)
 
 
-async def over(task):
-    with pytest.raises(Ended):
-        async with asyncio.timeout(30):
-            await task
+@virtually
+async def test_a_probe_that_is_answered_ends_the_pause_and_the_worker_is_told():
+    ledger, chats = Ledger("circuit"), Chats(Retryable("no route"), Unknown("timeout"), DENIED)
+    one = Replica(ledger, chats, "one")
+    await opened(ledger, one)
+    assert (len(chats.probed), ledger.owner, one.signals.work.is_set) == (4, None, True)
+    await one.end()
 
 
-async def test_a_probe_that_is_answered_ends_the_pause():
-    ledger, chats = Ledger(), Chats(Retryable("no route"), Unknown("timeout"), Denied("no", status=401))
-    await over(replica(ledger, chats, "one"))
-    assert (len(chats.probed), ledger.on, ledger.owner) == (4, {}, None)
-
-
+@virtually
 async def test_while_one_probes_no_other_does():
-    ledger, chats = Ledger(), Chats(*[Unknown("timeout")] * 20)
-    one = replica(ledger, chats, "one", sleeps=15)
-    two = replica(ledger, chats, "two", sleeps=15)
-    await over(one)
-    await over(two)
+    ledger, chats = Ledger("circuit"), Chats(*[Unknown("timeout")] * 20)
+    one, two = Replica(ledger, chats, "one"), Replica(ledger, chats, "two")
+    await opened(ledger, one, two)
     assert set(chats.probed) == {"one"}
+    await one.end()
+    await two.end()
 
 
+@virtually
 async def test_when_the_prober_dies_another_goes_on_after_the_wait_and_one_call():
-    ledger, chats = Ledger(), Chats(Unknown("timeout"))
-    dying = replica(ledger, chats, "one", dies_after=1)
+    ledger, chats = Ledger("circuit"), Chats(Unknown("timeout"))
+    one = Replica(ledger, chats, "one")
     while not chats.probed:
-        await asyncio.sleep(0)
-    left = ledger.until - ledger.now
+        await asyncio.sleep(0.1)
+    left = ledger.until - milliseconds()
+    one.task.cancel()
+    await asyncio.wait({one.task})
+    ledger.owner = "one"  # it dies, and gives nothing back
     assert left <= 1_500 + POLICY.lease
-    await over(replica(ledger, chats, "two"))
-    assert (chats.probed, ledger.on) == (["one", "two"], {})
-    assert left <= ledger.now <= left + 1_000
-    dying.cancel()
+    began, two = milliseconds(), Replica(ledger, chats, "two")
+    await opened(ledger, two)
+    assert chats.probed == ["one", "two"]
+    assert left <= milliseconds() - began <= left + 1_200
+    await two.end()
+
+
+@virtually
+async def test_a_stop_gives_the_lease_back_at_once():
+    ledger, chats = Ledger("circuit"), Chats(*[Unknown("timeout")] * 2)
+    one = Replica(ledger, chats, "one")
+    while not chats.probed:
+        await asyncio.sleep(0.1)
+    began = milliseconds()
+    await one.end()
+    assert (ledger.owner, milliseconds() - began) == (None, 0)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("fails", range(1, 16))
+def test_every_pause_ends_on_every_replica_whatever_call_of_the_ledger_fails(fails, after):
+    @virtually
+    async def live():
+        ledger = Ledger(fails=fails, after=after)
+        chats = Chats(Unknown("timeout"), Unknown("timeout"))
+        one, two = Replica(ledger, chats, "one"), Replica(ledger, chats, "two")
+        for number in range(TROUBLED):
+            one.gate.trouble(f"d-{number}", Unknown("reset"))
+        assert one.gate.room(8, 0) == 0, "at once, before the ledger knows"
+        async with asyncio.timeout(30):
+            while not two.gate.paused:
+                await asyncio.sleep(0.1)
+        await opened(ledger, one, two)
+        assert (one.gate.room(8, 0), two.gate.room(8, 0)) == (1, 8), "one dispatch goes first where it was opened"
+        one.gate.succeed()
+        assert one.gate.room(8, 0) == 8
+        await one.end()
+        await two.end()
+
+    live()
+
+
+@virtually
+async def test_trouble_while_the_pauses_are_read_is_not_overwritten():
+    ledger, reading, answer = Ledger(), asyncio.Event(), asyncio.Event()
+
+    class Slow(Work):
+        async def pauses(self):
+            found = dict(self.ledger.on)
+            reading.set()
+            await answer.wait()
+            return found
+
+    signals = Signals()
+    gate = Gate(Slow(ledger, "one"), Chats(), POLICY, signals, boottime=milliseconds)
+    looking = asyncio.create_task(gate.turn())
+    await reading.wait()
+    for number in range(TROUBLED):
+        gate.trouble(f"d-{number}", Unknown("reset"))
+    answer.set()
+    await looking
+    assert gate.paused == ("circuit",)
+    assert signals.pauses.is_set
+
+
+@virtually
+async def test_refused_credentials_are_global_only_when_the_list_refuses_them_too():
+    for troubles, refusal in (([DENIED], Refusal.GLOBAL), ([Unknown("timeout")], Refusal.UNCLEAR), ([], Refusal.OWN)):
+        gate = Gate(Ledger().work_of("one"), Chats(*troubles), POLICY, Signals(), boottime=milliseconds)
+        assert await gate.judge(DENIED) is refusal
+        assert gate.paused == (("unauthorized",) if refusal is Refusal.GLOBAL else ())
+
+
+@virtually
+async def test_other_permanent_answers_to_a_probe_do_not_end_a_pause():
+    ledger, chats = Ledger("unauthorized"), Chats(Permanent("gone", status=404))
+    one = Replica(ledger, chats, "one")
+    await opened(ledger, one)
+    assert len(chats.probed) == 2
+    await one.end()

@@ -10,6 +10,7 @@ import pytest
 from relay.dispatch import Gate, Policy, Reconciler
 from relay.dispatch.scan import SKEW, SLICE
 from relay.errors import Unknown
+from relay.life import Signals
 from relay.model import UNSTAMPED, About, Chat, Claim, Dispatch, Doubt, Page, ParkReason, Recorded, State
 from relay.telemetry import Metrics
 
@@ -81,9 +82,9 @@ def make_doubt(dispatch_id="d-1", *, attempts=1, doubt=False, ended_ago=ENDED_AG
 
 
 def reconciler(work, cargo, clock=NOW):
-    gate = Gate(work, cargo, POLICY, sleep=None, opened=lambda: None)
-    quiet = {"metrics": Metrics(), "told": lambda: None, "freed": lambda: None}
-    return Reconciler(work, cargo, gate, POLICY, clock=lambda: clock, sleep=None, **quiet)
+    signals, clocks = Signals(), {"clock": lambda: clock, "boottime": lambda: 0}
+    gate = Gate(work, cargo, POLICY, signals, boottime=lambda: 0)
+    return Reconciler(work, cargo, gate, POLICY, signals, metrics=Metrics(), **clocks)
 
 
 async def look(cargo, *doubts, clock=NOW):

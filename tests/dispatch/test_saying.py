@@ -6,8 +6,10 @@ import pytest
 
 from relay.dispatch import Gate, Policy, Worker
 from relay.errors import Permanent, Retryable, Unknown
+from relay.life import Signals, Stop
 from relay.model import About, Claim, Dispatch, Message, ParkReason, Recorded, State, Verdict
 from relay.telemetry import Metrics
+from tests.virtual import virtually
 
 POLICY = Policy(timeout=30_000, first=1_000, cap=60_000, give_up_after=600_000, settle=60_000, random=lambda: 0.5)
 NOW = 1_800_000_000_000
@@ -31,6 +33,9 @@ class Work:
     async def claim(self, limit):
         claims, self.claims = self.claims, []
         return claims
+
+    async def wake(self):
+        return None
 
     async def record(self, move):
         self.move = move
@@ -74,39 +79,50 @@ async def say(*, doubt=False, waited=0, listed=(), answer="m-1"):
         doubt=doubt,
     )
     work, chats = Work(claim), Chats(listed, answer)
-    gate = Gate(work, chats, POLICY, sleep=asyncio.sleep, opened=lambda: None)
-    clock = {"clock": lambda: NOW, "boottime": lambda: 0, "sleep": asyncio.sleep}
-    worker = Worker(work, chats, gate, POLICY, concurrency=1, metrics=Metrics(), told=lambda: None, **clock)
-    await worker._claim(1)
-    await (asyncio.gather(*worker._calls) if answer else worker.drain(0))
+    signals = Signals()
+    gate = Gate(work, chats, POLICY, signals, boottime=lambda: 0)
+    clock = {"clock": lambda: NOW, "boottime": lambda: 0}
+    worker = Worker(work, chats, gate, POLICY, signals, concurrency=1, metrics=Metrics(), **clock)
+    stop = Stop()
+    running = asyncio.create_task(worker.run(stop))
+    while answer and work.move is None:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    stop.begin(1)
+    await running
     return work.move, chats.said
 
 
 @pytest.mark.parametrize("trouble", UNCLEAR, ids=str)
 @pytest.mark.parametrize("waited", [0, POLICY.give_up_after])
+@virtually
 async def test_what_is_not_known_settles_before_it_is_looked_up(trouble, waited):
     """However long it took: told as failed, it would be told wrongly if it did arrive."""
     move, _ = await say(answer=trouble, waited=waited)
     assert (move.to, move.doubt, move.due_in, move.results) == (State.MESSAGING, True, POLICY.settle, ())
 
 
+@virtually
 async def test_a_message_under_way_when_the_relay_stops_settles_too():
     move, _ = await say(answer=None)
     assert (move.to, move.doubt, move.due_in) == (State.MESSAGING, True, POLICY.settle)
 
 
 @pytest.mark.parametrize("waited", [0, POLICY.give_up_after])
+@virtually
 async def test_a_message_that_is_there_was_said(waited):
     move, said = await say(doubt=True, listed=[THEIRS, MINE], waited=waited)
     assert (said, move.to, move.verdict) == (0, State.DONE, Verdict.SENT)
     assert [result.type for result in move.results] == ["relay.message.sent"]
 
 
+@virtually
 async def test_a_message_that_is_not_there_is_said_again():
     move, said = await say(doubt=True, listed=[THEIRS])
     assert (said, move.to, move.verdict) == (1, State.DONE, Verdict.SENT)
 
 
+@virtually
 async def test_a_message_that_is_not_there_when_its_time_is_up_is_given_up():
     move, said = await say(doubt=True, listed=[], waited=POLICY.give_up_after)
     assert (said, move.to, move.failure.code) == (0, State.DONE, ParkReason.GAVE_UP)
@@ -114,11 +130,13 @@ async def test_a_message_that_is_not_there_when_its_time_is_up_is_given_up():
 
 
 @pytest.mark.parametrize("trouble", [Unknown("reset"), Retryable("no connection"), Permanent("gone", status=404)])
+@virtually
 async def test_while_the_messages_cannot_be_listed_nothing_is_said(trouble):
     move, said = await say(doubt=True, listed=trouble)
     assert (said, move.to, move.doubt) == (0, State.MESSAGING, True)
 
 
+@virtually
 async def test_messages_that_cannot_be_listed_are_not_waited_for_without_end():
     move, said = await say(doubt=True, listed=Unknown("reset"), waited=POLICY.give_up_after)
     assert (said, move.to, move.failure.code) == (0, State.DONE, ParkReason.GAVE_UP)

@@ -30,7 +30,7 @@ CONFIG = """
 cargo:
   base_url: {cargo}
   token: {token}
-  timeout: 1s
+  timeout: {timeout}
   settle: 1500ms
   concurrency: {concurrency}
 ledger:
@@ -80,8 +80,11 @@ class Relay:
         rules: str = "",
         secrets: Sequence[str] = (),
         concurrency: int = 8,
+        timeout: str = "1s",
+        grace: str = "5s",
     ) -> None:
         self.folder = folder
+        self.grace = grace
         self.secrets = [*SECRETS, *(secret.encode() for secret in secrets)]
         self.ports = {name: find_port() for name in ("hooks", "health", "ops")}
         self.log = folder / "relay.log"
@@ -97,6 +100,7 @@ class Relay:
                 rules=(MESSAGE if message else "") + rules,
                 secret=SECRET,
                 concurrency=concurrency,
+                timeout=timeout,
                 **self.ports,
             )
         )
@@ -108,7 +112,7 @@ class Relay:
     def start(self, *, at: tuple[str, int] | None = None) -> None:
         """Start it; returns when it is ready, or when it has died at its kill point."""
         relay = [str(KILLABLE), at[0], str(at[1])] if at else ["-m", "relay"]
-        options = ["serve", "--config", str(self.config), "--migrate", "--log-format", "json", "--grace", "5s"]
+        options = ["serve", "--config", str(self.config), "--migrate", "--log-format", "json", "--grace", self.grace]
         self._process = process = Process([sys.executable, *relay, *options], log=self.log)
         wait_until(
             lambda: not process.alive() or self._ready(), seconds=60, alive=lambda: True, describe=process.describe

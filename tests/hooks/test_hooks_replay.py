@@ -15,6 +15,7 @@ from relay.ledger import SqlLedger, Terms
 from relay.ledger import migrate as steps
 from relay.ledger.schema import events
 from relay.ledger.sqlite import SqliteStore
+from relay.life import Signals
 from relay.model import new_id
 from relay.rules import compile_rules
 from relay.schemes import Headers, vendor
@@ -45,8 +46,8 @@ async def relay(tmp_path, hooks):
         ids=new_id,
         clock=lambda: int(time.time() * 1_000),
         metrics=Metrics(),
-        freed=lambda: None,
-        told=lambda: None,
+        boottime=lambda: 0,
+        signals=Signals(),
     )
 
     async def count(source=None):

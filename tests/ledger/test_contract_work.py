@@ -381,3 +381,46 @@ async def test_a_named_lease_has_one_holder_and_runs_out(ledger, other, clock):
     assert await other.lease("scanner", 10_000)
     await other.release("scanner")
     assert await ledger.lease("scanner", 10_000)
+
+
+async def test_what_is_given_back_is_claimable_as_if_it_never_was_claimed(ledger, other, clock):
+    await ledger.accept([make_entry() for _ in range(3)])
+    kept, first, second = await ledger.claim(3)
+    await ledger.accept([make_entry()])
+    [theirs] = await other.claim(1)
+    assert await ledger.give_back({kept.dispatch.id}) == 2
+    assert await ledger.give_back({kept.dispatch.id}) == 0, "once"
+    again = await other.claim(10)
+    assert {claim.dispatch.id for claim in again} == {first.dispatch.id, second.dispatch.id}
+    assert {(claim.attempts, claim.attempt, claim.state) for claim in again} == {(1, 2, State.SENDING)}
+    assert await ledger.record(created(kept)) is Recorded.APPLIED
+    assert await other.record(created(theirs, make_chat("chat-2"))) is Recorded.APPLIED
+    rows = await rows_of(ledger, attempts, dispatch_id=first.dispatch.id, number=1)
+    assert [(row["verdict"], row["ended_at"]) for row in rows] == [("retryable", clock.now)]
+
+
+async def test_a_message_that_is_given_back_keeps_its_doubt(ledger, clock):
+    claim = await claim_one(ledger, dispatch={"message": "Hello"})
+    await ledger.record(created(claim))
+    [saying] = await ledger.claim(1)
+    await ledger.record(move(saying, State.MESSAGING, verdict=Verdict.UNKNOWN, due_in=5, doubt=True))
+    clock.now += 10
+    [again] = await ledger.claim(1)
+    assert await ledger.give_back(()) == 1
+    [third] = await ledger.claim(1)
+    assert (third.state, third.doubt, third.attempt) == (State.MESSAGING, True, again.attempt + 1)
+
+
+async def test_giving_up_counts_from_the_first_call_not_from_a_claim_that_was_given_back(ledger, clock):
+    await ledger.accept([make_entry()])
+    await ledger.claim(1)
+    assert await ledger.give_back(()) == 1
+    clock.now += 60_000
+    [claim] = await ledger.claim(1)
+    assert claim.waited == 0
+    await ledger.record(waiting(claim))
+    clock.now += 1_000
+    await ledger.claim(1)
+    assert await ledger.give_back(()) == 1
+    [claim] = await ledger.claim(1)
+    assert (claim.waited, claim.attempts) == (1_000, 2)

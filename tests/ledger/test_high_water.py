@@ -7,6 +7,7 @@ import pytest
 from relay.errors import Overloaded
 from relay.intake import Intake
 from relay.ledger import SqlLedger, Terms
+from relay.life import Signals
 from relay.model import EventStatus, State, new_id
 from relay.rules import RuleSpec, compile_rules
 from relay.telemetry import Metrics
@@ -33,7 +34,7 @@ async def ledger(store):
 @pytest.fixture
 def intake(ledger, clock):
     rules = compile_rules([RuleSpec(name="urgent", chat={"trigger": {"type": "draft"}})], {})
-    quiet = {"metrics": Metrics(), "freed": lambda: None, "told": lambda: None}
+    quiet = {"metrics": Metrics(), "signals": Signals(), "boottime": clock}
     return Intake(ledger, rules, high_water=3, ids=new_id, clock=clock, **quiet)
 
 

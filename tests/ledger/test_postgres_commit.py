@@ -10,6 +10,7 @@ from relay.errors import Unavailable
 from relay.intake import Intake
 from relay.ledger import Terms, open_ledger
 from relay.ledger.schema import dispatches, events, work
+from relay.life import Signals
 from relay.model import EventStatus, Recorded, new_id
 from relay.rules import RuleSpec, compile_rules
 from relay.telemetry import Metrics
@@ -93,7 +94,7 @@ async def test_all_who_share_the_commit_are_told_so(postgres_url, where):
 async def test_a_webhook_is_answered_503_and_its_repeat_is_known_or_new(postgres_url, where):
     async with opened(postgres_url) as (ledger, proxy):
         rules = compile_rules([RuleSpec(name="urgent", chat={"trigger": {"type": "draft"}})], {})
-        quiet = {"metrics": Metrics(), "freed": lambda: None, "told": lambda: None, "clock": lambda: 0}
+        quiet = {"metrics": Metrics(), "signals": Signals(), "clock": lambda: 0, "boottime": lambda: 0}
         intake = Intake(ledger, rules, high_water=1_000, ids=new_id, **quiet)
         async with listen(intake=intake) as listener:
             proxy.cut = where

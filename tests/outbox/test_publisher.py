@@ -3,20 +3,19 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-import pytest
-
 from relay.errors import Unavailable
+from relay.life import Signals, Stop
 from relay.model import Due, Result, ResultType
 from relay.outbox import Publisher
 from relay.ports import Publishing
 from relay.telemetry import Metrics, PartState
+from tests.virtual import milliseconds, virtually
 
 
 class Rows:
-    """An outbox in memory: a row is due again when `retry_in` has passed on a clock that only the test moves."""
+    """An outbox in memory: a row is due again when `retry_in` has passed."""
 
     def __init__(self, count=0, destination="", age=0):
-        self.now = 0
         self.rows = {}
         self.settled = []
         self.taken = []
@@ -31,9 +30,9 @@ class Rows:
     async def due(self, limit):
         if self.away:
             raise Unavailable("disk full")
-        found = [key for key, row in self.rows.items() if row[1] <= self.now][:limit]
+        found = [key for key, row in self.rows.items() if row[1] <= milliseconds()][:limit]
         for key in found:
-            self.rows[key][1] = self.now + 60_000
+            self.rows[key][1] = milliseconds() + 60_000
         self.taken.append(len(found))
         return [Due(self.rows[key][0], key[1], self.rows[key][2], self.rows[key][3]) for key in found]
 
@@ -44,14 +43,14 @@ class Rows:
         if settled.confirmed or settled.undeliverable:
             del self.rows[key]
         else:
-            self.rows[key][1] = self.now + settled.retry_in
+            self.rows[key][1] = milliseconds() + settled.retry_in
             self.rows[key][2] += 1
         async with self.changed:
             self.settled.append(settled)
             self.changed.notify_all()
 
     async def until(self, condition):
-        async with asyncio.timeout(20), self.changed:
+        async with asyncio.timeout(3_600), self.changed:
             await self.changed.wait_for(condition)
 
 
@@ -86,31 +85,41 @@ def make_result(number=0):
 
 @asynccontextmanager
 async def publishing(rows, broker, *, window=8, told=None, metrics=None):
-    async def nap(_):
-        rows.now += 60_000
-        await asyncio.sleep(0)
+    publisher, signals, stop = make(rows, broker, window=window, told=told, metrics=metrics)
+    task = asyncio.create_task(publisher.run(stop))
 
-    publisher = Publisher(
-        rows,
-        broker,
-        window=window,
-        clock=lambda: 1_795_424_401_000,
-        metrics=metrics or Metrics(),
-        report=lambda *state: (told if told is not None else []).append(state),
-        sleep=nap,
-    )
-    task = asyncio.create_task(publisher.run())
+    async def finish(grace=10):
+        stop.begin(grace)
+        await task
+
+    publishing.signal, publishing.finish = signals.results, finish
     try:
-        yield publisher
+        yield publishing
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
+def make(rows, broker, *, window=8, told=None, metrics=None):
+    signals = Signals()
+    publisher = Publisher(
+        rows,
+        broker,
+        signals,
+        window=window,
+        clock=lambda: 1_795_424_401_000,
+        boottime=milliseconds,
+        metrics=metrics or Metrics(),
+        report=lambda *state: (told if told is not None else []).append(state),
+    )
+    return publisher, signals, Stop()
+
+
+@virtually
 async def test_everything_due_is_published_once_a_window_at_a_time():
     rows, broker, metrics = Rows(100), Broker(), Metrics()
     async with publishing(rows, broker, metrics=metrics) as publisher:
-        assert await publisher.flush(10)
+        await publisher.finish()
     assert sorted(broker.bodies) == sorted((f"d{number}.1", "") for number in range(100))
     assert broker.most == 8
     count = metrics.registry.get_sample_value("relay_event_to_result_seconds_count", {"source": "bus"})
@@ -118,25 +127,28 @@ async def test_everything_due_is_published_once_a_window_at_a_time():
     assert metrics.registry.get_sample_value("relay_event_to_result_seconds_sum", {"source": "bus"}) == 100
 
 
+@virtually
 async def test_a_notice_wakes_it_without_waiting_for_the_next_look():
     rows, broker = Rows(), Broker()
     async with publishing(rows, broker) as publisher:
-        assert await publisher.flush(10)
-        began = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.1)
+        began = milliseconds()
         rows.add(1)
-        publisher.notify()
+        publisher.signal.set()
         await rows.until(lambda: rows.settled)
-        assert asyncio.get_running_loop().time() - began < 0.5
+        assert milliseconds() == began
 
 
+@virtually
 async def test_what_another_replica_left_is_found_without_a_notice():
     rows, broker = Rows(), Broker()
-    async with publishing(rows, broker) as publisher:
-        assert await publisher.flush(10)
+    async with publishing(rows, broker):
+        await asyncio.sleep(0.1)
         rows.add(1)
         await rows.until(lambda: rows.settled)
 
 
+@virtually
 async def test_while_the_broker_is_away_one_row_at_a_time_is_tried():
     away = [True]
     rows, told = Rows(50), []
@@ -145,13 +157,12 @@ async def test_while_the_broker_is_away_one_row_at_a_time_is_tried():
         await rows.until(lambda: len(rows.settled) >= 12)
         assert rows.taken[:4] == [8, 1, 1, 1]
         away[0] = False
-        await rows.until(lambda: all(tries for _, _, tries, _ in rows.rows.values()))
-        rows.now += 60_000
         await rows.until(lambda: not rows.rows)
     assert told[0] == (PartState.DEGRADED, "refused")
     assert told[-1] == (PartState.UP, "")
 
 
+@virtually
 async def test_what_is_unroutable_stays_due_and_is_shown_while_replies_go_on(capsys):
     bound = [False]
     rows, told = Rows(20), []
@@ -163,34 +174,40 @@ async def test_what_is_unroutable_stays_due_and_is_shown_while_replies_go_on(cap
         assert len(broker.bodies) == 5
         assert told[-1] == (PartState.DEGRADED, "no queue")
         bound[0] = True
-        rows.now += 120_000
         await rows.until(lambda: not rows.rows)
         assert told[-1] == (PartState.UP, "")
     assert "".join(capsys.readouterr()).count("result.unroutable") == 1
 
 
+@virtually
 async def test_retries_are_ever_later():
     rows = Rows(1)
     broker = Broker(lambda due: Publishing("no", unroutable=True))
     async with publishing(rows, broker):
         for tries in range(1, 12):
             await rows.until(lambda tries=tries: len(rows.settled) == tries)
-            rows.now += 120_000
     waits = [settled.retry_in for settled in rows.settled]
     assert all(250 <= wait <= 60_000 for wait in waits)
     assert waits[0] <= 1_000 < max(waits)
 
 
-async def test_a_reply_that_found_no_broker_for_five_minutes_ends():
-    rows = Rows(1, "answers", age=300_000)
-    rows.add(1, age=300_000)
-    async with publishing(rows, Broker()) as publisher:
-        assert await publisher.flush(10)
+@virtually
+async def test_a_reply_that_waited_out_a_long_stop_is_tried_before_it_is_given_up():
+    rows = Rows(1, "answers", age=360_000)
+    rows.add(1, "gone", age=360_000)
+    rows.add(1, age=360_000)
+    broker = Broker(lambda due: Publishing("refused", away=True) if due.destination == "gone" else None)
+    async with publishing(rows, broker) as publisher:
+        await rows.until(lambda: len(rows.settled) == 3)
+        await publisher.finish()
     by = {settled.destination: settled for settled in rows.settled}
-    assert (by["answers"].undeliverable, by["answers"].confirmed) == (True, False)
+    assert by["answers"].confirmed
     assert by[""].confirmed
+    assert (by["gone"].undeliverable, by["gone"].confirmed) == (True, False)
+    assert "refused" in by["gone"].error
 
 
+@virtually
 async def test_a_ledger_that_is_away_is_waited_for():
     rows, broker = Rows(3), Broker()
     rows.away = True
@@ -200,16 +217,52 @@ async def test_a_ledger_that_is_away_is_waited_for():
         await rows.until(lambda: not rows.rows)
 
 
-async def test_flush_gives_up_when_the_broker_does_not_answer():
+@virtually
+async def test_a_stop_tells_what_is_due_and_waits_for_its_confirms():
+    rows, broker = Rows(30), Broker()
+    broker.open.clear()
+    async with publishing(rows, broker) as publisher:
+        await asyncio.sleep(0.1)
+        finishing = asyncio.create_task(publisher.finish(10))
+        await asyncio.sleep(5)
+        assert not finishing.done()
+        broker.open.set()
+        await finishing
+        assert milliseconds() == 5_100
+    assert not rows.rows
+
+
+@virtually
+async def test_a_stop_gives_up_when_the_broker_does_not_answer():
     rows, broker = Rows(3), Broker()
     broker.open.clear()
     async with publishing(rows, broker) as publisher:
-        assert not await publisher.flush(0.05)
+        await asyncio.sleep(0.1)
+        await publisher.finish(3)
+        assert milliseconds() == 3_100
     assert len(rows.rows) == 3
 
 
-async def test_a_bug_reaches_the_supervisor():
-    rows, broker = Rows(1), Broker(lambda due: KeyError("bug"))
-    publisher = Publisher(rows, broker, clock=lambda: 0, metrics=Metrics(), report=lambda *_: None)
-    with pytest.raises(KeyError, match="bug"):
-        await asyncio.wait_for(publisher.run(), 10)
+@virtually
+async def test_a_stop_does_not_wait_for_a_broker_or_a_ledger_that_is_away():
+    for away in ("broker", "ledger"):
+        rows = Rows(50)
+        broker = Broker(lambda due: Publishing("refused", away=True))
+        rows.away = away == "ledger"
+        async with publishing(rows, broker) as publisher:
+            await asyncio.sleep(0.1)
+            began = milliseconds()
+            await publisher.finish(20)
+            assert milliseconds() == began, away
+        assert len(rows.rows) == 50
+
+
+@virtually
+async def test_a_result_that_the_relay_fails_at_holds_up_no_other(capsys):
+    rows = Rows(10)
+    broker = Broker(lambda due: KeyError("a bug") if due.result.id == "d3.1" else None)
+    async with publishing(rows, broker):
+        await rows.until(lambda: len(broker.bodies) == 9)
+        await rows.until(lambda: next(row for row in rows.rows.values())[2] == 2)
+    assert [key for key, _ in rows.rows] == ["d3.1"]
+    assert "KeyError" in rows.settled[-1].error
