@@ -222,7 +222,7 @@ class Service:
             paused=self.sources.is_paused,
             draining=lambda: self.status.phase is Phase.DRAINING,
             fetch=fetch,
-            learn=self.hooks.learner(self.sources.learn),
+            learn=self.hooks.learner(self.sources.learn, wall),
             crowd=self._listening.public(),
             limit_refused=http.limit_refused,
         )

@@ -15,6 +15,7 @@ from relay.config.kinds import (
     Networks,
     Pace,
     PemText,
+    Replies,
     Secrets,
     SecretText,
     Size,
@@ -188,8 +189,8 @@ class AmqpSource(Block):
     """The exchange to bind the queue to."""
     declare: Flag = default(True)
     """Whether a missing queue is declared: durable, quorum."""
-    reply: Flag = default(False)
-    """Whether results go to the message's `reply_to` as well."""
+    reply: Replies = default(False)
+    """Results go to the message's `reply_to` as well: true for exclusive queues, else the queues' names and globs."""
     event: EventTemplates = Field(default_factory=EventTemplates)
     """Templates for the event's id, type, subject and time."""
 

@@ -30,6 +30,11 @@ def hold_back(claim: Claim, error: Denied, due_in: int) -> Move:
     return replace(move, verdict=Verdict.DENIED, failure=failure, due_in=due_in)
 
 
+def keep_back(claim: Claim, policy: Policy, now: int) -> Move:
+    """It is encrypted with a key that is not here: nothing was sent. A replica that has the key may take it next."""
+    return next_move(claim, Retryable(claim.locked or ""), policy, took=0, now=now)
+
+
 def adopt(claim: Claim, chat: Chat, *, now: int, reconciled: bool = False) -> Move:
     """The chat exists: tell it, then end or go on to the rule's first message."""
     dispatch = claim.dispatch

@@ -124,6 +124,8 @@ class Worker:
         await self._record(claim, move)
 
     async def _attempt(self, claim: Claim, asked: int) -> Move:
+        if claim.locked:
+            return outcome.keep_back(claim, self._policy, self._clock())
         if claim.start_in:
             await self._sleep(claim.start_in / 1_000)
         if not self._fits(claim, asked):
