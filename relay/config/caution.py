@@ -3,32 +3,47 @@
 import ipaddress
 import re
 from collections.abc import Iterator
-from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from typing import Final
+from urllib.parse import urlsplit
 
 from relay.config.draft import Draft
 from relay.config.kinds import Unset
 from relay.config.source import WebhookSource
-from relay.config.tree import Path
+from relay.config.tree import Leaf, Path, find, leaves
+from relay.dsn import WEAK, DsnFault, parse
 from relay.secret import SHORT, Secret
 
-_PLACEHOLDER: Final = re.compile(r"replace[-_ ]with[-_ ].+|(replace|change)[-_ ]?me|<[^<>]+>", re.IGNORECASE)
-_TLS: Final = frozenset({"require", "verify-ca", "verify-full"})
+_PLACEHOLDER: Final = re.compile(r"replace[-_]with[-_]\S+", re.IGNORECASE)
+"""What a file that ships with Relay, or with what copied from it, says in place of any value."""
+_BLANK: Final = re.compile(r"replace[-_ ]with[-_ ].+|(replace|change)[-_ ]?me|<[^<>]+>", re.IGNORECASE)
+"""What people write in place of a secret; elsewhere it may be meant."""
 _OURS: Final = frozenset({("http", "token")})
 """Secrets outside of sources that operators make up; the others are given to them, however long they are."""
 
 
 def check_secrets(draft: Draft) -> None:
     """A placeholder is a fault: everybody can read it in the file that it comes from. A short secret can be guessed."""
+    found = set()
     for path, secret in _secrets(draft):
         text = secret.reveal()
         if isinstance(secret, Unset) or not draft.whole(*path):
             continue
-        if _PLACEHOLDER.fullmatch(text.strip()):
-            draft.fault(path, "is still the placeholder that everybody can read: replace it with the real one")
+        if _BLANK.fullmatch(text.strip()):
+            found.add(path)
+            _refuse(draft, path, "placeholder that everybody can read")
         elif len(text) < SHORT and (path[0] == "sources" or path in _OURS):
             told = f"has {len(text)} characters, which can be guessed: take {SHORT} and more, random ones"
             draft.fault(path, told, warn=True)
+    for path, leaf in leaves(draft.root):
+        if path not in found and draft.whole(*path) and _PLACEHOLDER.fullmatch(str(leaf.value).strip()):
+            _refuse(draft, path, "placeholder")
+
+
+def _refuse(draft: Draft, path: Path, what: str) -> None:
+    node = find(draft.root, path)
+    given = " and ".join(node.filled.values()) if isinstance(node, Leaf) else ""
+    where = f" in what {given} stands for" if given else ""
+    draft.fault(path, f"is still the {what}: put the real value{where}")
 
 
 def _secrets(draft: Draft) -> Iterator[tuple[Path, Secret]]:
@@ -46,46 +61,68 @@ def _secrets(draft: Draft) -> Iterator[tuple[Path, Secret]]:
 def check_encryption(draft: Draft) -> None:
     """What goes beyond this machine without TLS."""
     _check_cargo(draft)
-    for block, key, told in (
-        ("broker", "url", "carries events, results and the password for everybody on the way: write amqps://"),
-        ("ledger", "url", "asks for no TLS, or takes none as well: give ledger.ca_file, or ?sslmode=verify-full"),
-        (
-            "http",
-            "public_url",
-            "has senders post events, and tokens, for everybody on the way: let a proxy do https://",
-        ),
-    ):
-        values = draft.blocks.get(block)
-        url = getattr(values, key, None)
-        known = url is not None and draft.whole(block, key) and not draft.opaque(block, key)
-        if known and _is_plain(str(url), values) and not _is_here(str(url)):
-            draft.fault((block, key), told, warn=True)
+    _check_broker(draft)
+    _check_ledger(draft)
+    _check_address(draft)
 
 
 def _check_cargo(draft: Draft) -> None:
     cargo = draft.blocks.get("cargo")
-    if cargo is None or not draft.whole("cargo", "base_url") or draft.opaque("cargo", "base_url"):
-        return
-    if not cargo.base_url.startswith("http://") or _is_here(cargo.base_url):
+    if cargo is None or not _is_known(draft, "cargo", "base_url") or not _is_exposed(cargo.base_url, "http"):
         return
     told = "carries the token for everybody on the way"
-    if not cargo.insecure:
-        draft.fault(("cargo", "base_url"), f"{told}: write https://, or set cargo.insecure: true")
-    else:
+    if not _is_known(draft, "cargo", "insecure") or cargo.insecure:
         draft.fault(("cargo", "base_url"), f"{told}, which cargo.insecure allows", warn=True)
+    else:
+        draft.fault(("cargo", "base_url"), f"{told}: write https://, or set cargo.insecure: true")
 
 
-def _is_plain(url: str, block: Any) -> bool:
-    scheme = urlsplit(url).scheme
-    if scheme == "postgresql":
-        modes = parse_qs(urlsplit(url).query).get("sslmode", [])
-        return block.ca_file is None and not _TLS.intersection(modes)
-    return scheme in {"http", "amqp"}
+def _check_broker(draft: Draft) -> None:
+    broker = draft.blocks.get("broker")
+    if broker is None or not _is_known(draft, "broker", "url") or not _is_known(draft, "broker", "urls"):
+        return
+    if any(_is_exposed(url, "amqp") for url in (broker.url, *broker.urls)):
+        told = "carries events, results and the password for everybody on the way: write amqps://"
+        draft.fault(("broker", "urls" if broker.urls else "url"), told, warn=True)
 
 
-def _is_here(url: str) -> bool:
+def _check_ledger(draft: Draft) -> None:
+    """Whether TLS is sure, by the connection string as the driver gets it."""
+    ledger = draft.blocks.get("ledger")
+    keys = ("url", "ca_file", "cert_file", "key_file")
+    if ledger is None or not all(_is_known(draft, "ledger", key) for key in keys) or ledger.url.startswith("sqlite"):
+        return
+    try:
+        dsn = parse(ledger.url).extend(
+            ca_file=ledger.ca_file, cert_file=ledger.cert_file, key_file=ledger.key_file, schema=None
+        )
+    except DsnFault:
+        return  # told by `check_database`
+    if dsn.tls.mode in WEAK and not all(host.local or _is_here(host.name) for host in dsn.hosts):
+        told = "asks for no TLS, or takes none as well: give ledger.ca_file, or ?sslmode=verify-full"
+        draft.fault(("ledger", "url"), told, warn=True)
+
+
+def _check_address(draft: Draft) -> None:
+    http = draft.blocks.get("http")
+    if http is None or http.public_url is None or not _is_known(draft, "http", "public_url"):
+        return
+    if _is_exposed(http.public_url, "http"):
+        told = "has senders post events, and tokens, for everybody on the way: let a proxy do https://"
+        draft.fault(("http", "public_url"), told, warn=True)
+
+
+def _is_known(draft: Draft, block: str, key: str) -> bool:
+    return draft.whole(block, key) and not draft.opaque(block, key)
+
+
+def _is_exposed(url: str, plain: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == plain and not _is_here(parts.hostname or "")
+
+
+def _is_here(host: str) -> bool:
     """Whether it leads to this machine only."""
-    host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

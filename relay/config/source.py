@@ -151,6 +151,11 @@ class WebhookSource(Block):
         """Every secret that is accepted."""
         return self.secrets or ((self.secret,) if self.secret is not None else ())
 
+    @property
+    def unset(self) -> bool:
+        """Whether a secret stands for a variable or a file that is not here."""
+        return any(isinstance(secret, Unset) for secret in self.live)
+
     def options(self) -> dict[str, Any]:
         """The scheme's own keys that are given; durations in milliseconds."""
         return {key: getattr(self, key) for key in self.model_fields_set - _OWN if getattr(self, key) is not None}
@@ -161,7 +166,7 @@ class WebhookSource(Block):
         A secret that is not set, under `check`, gives way to one of a form that the scheme takes.
         """
         told = schemes.SchemeSpec(self.scheme, self.live, self.options())
-        if self.scheme not in schemes.names() or not any(isinstance(secret, Unset) for secret in self.live):
+        if self.scheme not in schemes.names() or not self.unset:
             return told
         made = schemes.example(self.scheme).secret
         return replace(told, secrets=(Secret(made),) if made else self.live)

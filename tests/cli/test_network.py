@@ -220,7 +220,7 @@ def test_check_tells_the_way_to_cargo_and_what_is_wrong_with_it(serve, run, tmp_
     assert "hunter2" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["serve", "migrate"])
+@pytest.mark.parametrize("command", ["serve", "migrate", "rekey"])
 def test_what_keeps_it_from_starting_is_exit_code_2(serve, run, command, tmp_path):
     serve.write()
     (tmp_path / "no.pem").write_text("no certificate")

@@ -22,6 +22,8 @@ GOOD = {
     "sources": "{a: {type: webhook, scheme: github, secret: s3cret-of-16-chars}}",
     "rules": f"[{{name: one, source: a, chat: {CHAT}}}]",
 }
+PLAINLY = "for everybody on the way"
+"""What is told of every connection without TLS."""
 
 
 @pytest.fixture
@@ -190,7 +192,7 @@ def test_a_surprise_is_a_warning(told, blocks, line):
     ],
 )
 def test_nothing_in_the_broker_s_url_is_dropped_in_silence(told, url, said):
-    lines = told(broker=json.dumps({"url": url}))
+    lines = [line for line in told(broker=json.dumps({"url": url})) if PLAINLY not in line]
     assert bool(lines) == bool(said), lines
     assert not said or any(said in line for line in lines), lines
     assert "hunter2" not in repr(lines)
@@ -211,7 +213,7 @@ def test_nothing_in_the_broker_s_url_is_dropped_in_silence(told, url, said):
     ],
 )
 def test_several_nodes_are_one_broker(told, broker, said):
-    lines = told(broker=json.dumps(broker))
+    lines = [line for line in told(broker=json.dumps(broker)) if PLAINLY not in line]
     assert bool(lines) == bool(said), lines
     assert not said or any(said in line for line in lines), lines
     assert "other@" not in repr(lines)
@@ -429,13 +431,16 @@ PLAIN = [
         False,
     ),
     ({"broker": "{url: 'amqp://rabbit.example'}"}, "broker.url: carries events, results and the password", False),
+    ({"broker": "{urls: ['amqp://localhost', 'amqp://rabbit.example']}"}, "broker.urls: carries events", False),
     ({"ledger": "{url: 'postgresql://db.example/relay'}"}, "ledger.url: asks for no TLS", False),
-    ({"ledger": "{url: 'postgresql://db.example/relay?sslmode=prefer'}"}, "ledger.url: asks for no TLS", False),
+    ({"ledger": "{url: 'postgres://db.example/relay?sslmode=prefer'}"}, "ledger.url: asks for no TLS", False),
+    ({"ledger": "{url: 'postgresql://localhost,db.example/relay?sslmode=disable'}"}, "ledger.url: asks for", False),
+    ({"ledger": "{url: 'postgresql:///relay?host=db.example&sslmode=allow'}"}, "ledger.url: asks for no TLS", False),
     ({"http": "{public_url: 'http://relay.example'}"}, "http.public_url: has senders post", False),
 ]
 
 
-@pytest.mark.parametrize(("blocks", "line", "refused"), PLAIN, ids=[line for _, line, _ in PLAIN])
+@pytest.mark.parametrize(("blocks", "line", "refused"), PLAIN, ids=[str(block) for block, _, _ in PLAIN])
 def test_a_plain_connection_beyond_this_machine_is_told_and_refused_for_cargo(told, blocks, line, refused, tmp_path):
     [only] = told(**blocks)
     assert line in only
@@ -450,16 +455,32 @@ def test_a_plain_connection_beyond_this_machine_is_told_and_refused_for_cargo(to
 def test_a_plain_connection_on_this_machine_is_nobody_s_business(told, host):
     blocks = {
         "cargo": f"{{token: t, base_url: 'http://{host}:8090/v1'}}",
-        "broker": f"{{url: 'amqp://{host}'}}",
+        "broker": f"{{urls: ['amqp://{host}', 'amqp://{host}:5673']}}",
         "ledger": f"{{url: 'postgresql://{host}/relay'}}",
+        "http": f"{{public_url: 'http://{host}:8080'}}",
     }
     assert told(**blocks) == []
+    assert told(ledger="{url: 'postgresql:///relay?host=/run/postgresql'}") == []
+
+
+def test_what_is_not_known_yet_is_no_plain_connection(told):
+    blocks = {
+        "cargo": "{token: t, base_url: '${CARGO}'}",
+        "broker": "{url: '${RABBIT}'}",
+        "ledger": "{url: 'postgresql://db.example/relay', ca_file: '${CA}'}",
+    }
+    assert all("is not set" in line for line in told(**blocks, strict=False))
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
-def test_tls_for_postgresql_is_seen(told, mode):
-    assert told(ledger=f"{{url: 'postgresql://db.example/relay?sslmode={mode}'}}") == []
-    assert told(ledger="{url: 'postgresql://db.example/relay', ca_file: ca.pem}") == []
+def test_tls_for_postgresql_is_seen(told, mode, tmp_path):
+    assert not any("no TLS" in line for line in told(ledger=f"{{url: 'postgresql://db.example/r?sslmode={mode}'}}"))
+    for keys in (
+        "{url: 'postgresql://db.example/relay', ca_file: ca.pem}",
+        "{url: 'postgresql://db.example/relay?sslrootcert=system'}",
+        "{url: 'postgresql://db.example/relay', cert_file: c.pem, key_file: c.pem}",
+    ):
+        assert not any("no TLS" in line for line in told(ledger=keys)), keys
 
 
 PLACEHOLDERS = ["replace-with-a-long-random-string", "Replace_With-yours", "change-me", "CHANGEME", "<your secret>"]
@@ -475,6 +496,28 @@ def test_a_placeholder_guards_nothing_wherever_it_stands(told, text):
         "sources.a.secrets[1]",
     ]
     assert text not in str(lines)
+
+
+def test_a_placeholder_says_where_its_value_comes_from(told, tmp_path):
+    (tmp_path / "token").write_text("replace-with-a-token\n")
+    [variable, file] = told(
+        {"T": "replace-with-a-token"}, cargo="{token: '${T}'}", http="{token: '${file:token}'}", strict=True
+    )
+    assert "cargo.token: is still the placeholder that everybody can read: put the real value in what ${T} " in variable
+    assert variable.startswith("1:16: ")
+    assert "http.token: is still the placeholder" in file
+    assert "put the real value in what ${file:token} stands for" in file
+
+
+def test_a_placeholder_is_no_value_of_any_other_key_either(told):
+    lines = told(
+        cargo="{token: t, workspace_uuid: replace-with-your-workspace}",
+        broker="{url: 'amqp://relay:replace-with-a-password@localhost'}",
+        vars="{agent: replace-with-your-agent}",
+        rules=f"[{{name: one, source: a, chat: {CHAT}, message: replace with care}}]",
+    )
+    assert sorted(line.split(": ")[1] for line in lines) == ["broker.password", "cargo.workspace_uuid", "vars.agent"]
+    assert all("is still the placeholder" in line for line in lines)
 
 
 def test_a_short_secret_is_told_without_its_value(told):
