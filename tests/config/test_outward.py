@@ -73,7 +73,11 @@ def test_what_a_configuration_shows_of_its_proxy(make):
             f"environment: ALL_PROXY: {SOCKS}; or set cargo.proxy, where none means no proxy",
         ),
         ("", {"https_proxy": "http://u:hun#ter2@x"}, "environment: https_proxy: has a host or a port that cannot be"),
-        (", base_url: http://cargo.test, insecure: true", {"HTTP_PROXY": "x:port"}, "environment: HTTP_PROXY: has a host or a port"),
+        (
+            ", base_url: http://cargo.test, insecure: true",
+            {"HTTP_PROXY": "x:port"},
+            "environment: HTTP_PROXY: has a host or a port",
+        ),
     ],
 )
 def test_a_variable_that_is_bad_is_a_fault_by_its_name(make, cargo, env, told):
