@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from relay.ledger import SqlLedger, Terms, Vault, rekey_ledger
+from relay.ledger import SqlLedger, Terms, Unusable, Vault, open_ledger, rekey_ledger
 from relay.ledger import migrate as steps
 from relay.ledger.postgres import PostgresStore, connect
 from relay.ledger.rekey import rekey
@@ -119,6 +119,44 @@ async def test_rekey_goes_from_key_to_key_beside_a_relay_and_back_to_plain(opene
     ledger = await opened(Vault())
     for number, (event, dispatch) in enumerate(kept):
         await check(ledger, event, dispatch, number)
+
+
+async def test_the_command_s_rekey_works_beside_the_relays_of_a_postgresql(tmp_path, postgres_url, clock):
+    silent = {"progress": lambda *_: None}
+    with pytest.raises(Unusable, match="run `relay migrate`"):
+        await rekey_ledger(postgres_url, NEXT, **silent)
+    relay = await open_ledger(postgres_url, Terms(owner="one", lease=40_000), migrate=True, vault=Vault(FORMER, [KEY]))
+    try:
+        event, dispatch = await fill(relay, clock)
+        done = await rekey_ledger(postgres_url, NEXT, **silent)
+        assert set(done.changed.values()) == {1}
+        assert not done.locked
+        assert (await relay.event(event.id)).dispatches[0].message == HUSH, "it reads by the new key as well"
+        await fill(relay, clock, 2)
+        assert set((await rekey_ledger(postgres_url, NEXT, **silent)).changed.values()) == {1}
+    finally:
+        await relay.aclose()
+    relay = await open_ledger(postgres_url, Terms(owner="one", lease=40_000), vault=Vault(KEY))
+    try:
+        assert (await relay.load(event.id)).data == event.data
+        assert (await relay.dispatch(dispatch.id))[1].name == HUSH
+    finally:
+        await relay.aclose()
+
+
+@KINDS
+async def test_a_text_is_looked_for_in_plain_bodies_alone_and_the_page_says_so(opened, clock):
+    ledger = await opened(Vault())
+    plain, _ = await fill(ledger, clock)
+    assert (await ledger.events(EventQuery(text=HUSH))).notice is None
+    ledger = await opened(NEXT)
+    await fill(ledger, clock, 2)
+    page = await ledger.events(EventQuery(text=HUSH))
+    assert [view.id for view in page.events] == [plain.id]
+    assert "encrypted" in page.notice
+    assert "not searched by text" in page.notice
+    assert [view.external_id for view in (await ledger.events(EventQuery(text="x-2"))).events] == ["x-2"]
+    assert (await ledger.events(EventQuery())).notice is None
 
 
 @KINDS
