@@ -2,20 +2,24 @@
 #   docker build -t relay .
 #   docker run --rm relay demo --once
 #   docker run -p 8080:8080 -v ./config:/etc/relay:ro -v relay:/var/lib/relay --env-file relay.env relay
-ARG PYTHON=3.14
+# The base by its digest: --build-arg PYTHON_IMAGE=python:3.14-slim@sha256:...
+ARG PYTHON_IMAGE=python:3.14-slim
 
-FROM python:${PYTHON}-slim AS build
+FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 # strip is a tool of the build, none of it is in the image: any version will do
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
-RUN python3 -m venv --without-pip /opt/relay
-COPY requirements.lock ./
-RUN python3 -m pip --python /opt/relay/bin/python install --require-hashes -r requirements.lock
+RUN python3 -m venv --without-pip /opt/relay && python3 -m venv --without-pip /opt/build
+COPY requirements.lock requirements-build.lock ./
+RUN python3 -m pip --python /opt/relay/bin/python install --require-hashes -r requirements.lock && \
+    python3 -m pip --python /opt/build/bin/python install --require-hashes -r requirements-build.lock
 COPY pyproject.toml README.md CHANGELOG.md LICENSE ./
 COPY relay ./relay
-RUN python3 -m pip --python /opt/relay/bin/python install --no-deps .
+# The backend is the one with hashes: pip would fetch another for an isolated build.
+RUN python3 -m pip --python /opt/build/bin/python wheel --no-deps --no-build-isolation --wheel-dir /wheel . && \
+    python3 -m pip --python /opt/relay/bin/python install --no-deps /wheel/*.whl
 COPY .ci/pack.py ./
 RUN /opt/relay/bin/python pack.py /opt/relay /image
 

@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
+TOOLS := $(VENV)/tools/bin
+COMPILE := $(TOOLS)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test services lint types layers bench soak lock image clean
+.PHONY: help demo test services lint types layers bench soak lock audit sbom image clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -42,13 +43,22 @@ ROUNDS ?= 20
 soak: $(VENV)/test.stamp services ## the end-to-end tests again and again, ROUNDS=20, each with other random kills
 	for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; $(BIN)/pytest -q tests/e2e || exit 1; done
 
-lock: $(VENV)/test.stamp ## both lock files from pyproject.toml; ARGS=--upgrade takes what is newest
-	$(PIP) install uv
+lock: $(VENV)/tools.stamp ## all lock files from pyproject.toml; ARGS=--upgrade takes what is newest
 	$(COMPILE) $(ARGS) pyproject.toml --extra fast -o requirements.lock
 	$(COMPILE) $(ARGS) pyproject.toml --extra fast --extra dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) $(ARGS) --group build -c requirements-dev.lock -o requirements-build.lock
+	$(COMPILE) $(ARGS) --group tools -o requirements-tools.lock
 
-image: ## the container image relay:VERSION
-	docker build -t relay:$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) .
+audit: $(VENV)/tools.stamp ## known vulnerabilities in what Relay runs on and is built with; fails when it has, or cannot tell
+	$(TOOLS)/pip-audit --strict --disable-pip --require-hashes -r requirements.lock -r requirements-build.lock
+
+sbom: $(VENV)/tools.stamp ## build/sbom.json: all that Relay runs on, as CycloneDX
+	@mkdir -p build
+	$(TOOLS)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON -o build/sbom.json
+
+image: ## the container image relay:VERSION; PYTHON_IMAGE=python:3.14-slim@sha256:... pins what it is made of
+	docker build $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) -t relay:$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) .
 
 clean: ## removes .venv and what tools left behind
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -60,10 +70,17 @@ $(BIN)/pip:
 	@PYTHON=$(PYTHON) .ci/provide venv
 	$(PYTHON) -m venv --clear $(VENV)
 
-# pip's hash mode wants every package pinned, which a checkout cannot be: the project itself comes last and alone.
-$(VENV)/run.stamp: requirements.lock pyproject.toml | $(BIN)/pip
-	$(PIP) install --require-hashes -r requirements.lock
-	$(PIP) install --no-deps --editable .
+# pip's hash mode wants every package pinned, which a checkout cannot be: the project itself comes last and alone, built
+# by what is installed, because a build of its own would fetch its backend without hashes.
+$(VENV)/run.stamp: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/pip
+	$(PIP) install --require-hashes -r requirements.lock -r requirements-build.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Tools that look at what is installed have dependencies of their own, which are nobody else's business.
+$(VENV)/tools.stamp: requirements-tools.lock | $(BIN)/pip
+	$(BIN)/python -m venv --clear $(VENV)/tools
+	$(TOOLS)/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-tools.lock
 	@touch $@
 
 $(VENV)/test.stamp: requirements-dev.lock $(VENV)/run.stamp

@@ -1,8 +1,16 @@
-"""A string that never prints."""
+"""A string that never prints, and the keys that are written as such strings."""
 
+import re
+from base64 import urlsafe_b64decode
+from hmac import compare_digest
 from typing import Final
 
+SHORT: Final = 16
+"""Characters below which a secret can be guessed."""
+
 _MASK: Final = "********"
+_KEY: Final = 32
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 
 
 class Secret:
@@ -20,7 +28,10 @@ class Secret:
         return bool(self._value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
+        """In constant time: how much of a guess is right must not show."""
+        if not isinstance(other, Secret):
+            return False
+        return compare_digest(_raw(self._value), _raw(other._value))
 
     def __hash__(self) -> int:
         return hash(self._value)
@@ -36,3 +47,27 @@ class Secret:
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a secret is not pickled or copied out")
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def key_bytes(text: str) -> bytes:
+    """The 256 bits of a key written as base64 or hex. Raises ValueError that says how to make one."""
+    written = text.strip()
+    try:
+        raw = bytes.fromhex(written) if len(written) == 2 * _KEY else urlsafe_b64decode(_padded(written))
+    except ValueError:
+        raw = b""
+    if len(raw) != _KEY:
+        raise ValueError("is no key of 32 random bytes in base64 or hex: make one with `openssl rand -base64 32`")
+    return raw
+
+
+def _padded(text: str) -> str:
+    """Base64 of either alphabet as the decoder takes it. Raises ValueError for signs of neither."""
+    if not _BASE64.fullmatch(text):
+        raise ValueError("this is not base64")
+    bare = text.rstrip("=").replace("+", "-").replace("/", "_")
+    return bare + "=" * (-len(bare) % 4)

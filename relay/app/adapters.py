@@ -13,7 +13,7 @@ from relay.cargo import Cargo
 from relay.config import BrokerBlock, Settings, WebhookSource
 from relay.dispatch import Policy
 from relay.errors import Unavailable
-from relay.ledger import SqlLedger, Terms, open_ledger
+from relay.ledger import SqlLedger, Terms, Vault, open_ledger
 from relay.proxy import Proxy
 from relay.secret import Secret
 from relay.telemetry import Metrics, get_log
@@ -59,6 +59,11 @@ def _retentions(settings: Settings) -> dict[str, int]:
     return {name: source.retain for name, source in webhooks if source.retain is not None}
 
 
+def make_vault(settings: Settings) -> Vault:
+    """The keys of what is kept."""
+    return Vault(settings.encrypt.key, settings.encrypt.old)
+
+
 async def reach_ledger(
     settings: Settings,
     terms: Terms,
@@ -71,7 +76,7 @@ async def reach_ledger(
     block = settings.ledger
     while True:
         try:
-            return await open_ledger(block.url, terms, migrate=migrate, **block.access())
+            return await open_ledger(block.url, terms, migrate=migrate, vault=make_vault(settings), **block.access())
         except Unavailable as error:
             away(str(error))
             log.warning("ledger.unavailable", part="start", error=str(error), retry_in_s=_RETRY)

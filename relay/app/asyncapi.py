@@ -29,8 +29,11 @@ _TOLD: Final = (
 )
 _TAKEN: Final = (
     "`message_id` (with `app_id`) or the CloudEvents id says what a repeat is, `type` or the routing key what happened;"
-    " `correlation_id` is kept, and `reply_to` where the source says `reply: true`. It is acknowledged once it is"
-    " committed."
+    " `correlation_id` is kept, and `reply_to` where the source's `reply` allows that queue. It is acknowledged once it"
+    " is committed."
+)
+_ANSWERED: Final = (
+    "AMQP's property `reply_to`: a queue that the source's `reply` allows, reached through the default exchange"
 )
 _KEYS: Final = {
     "ChatCreated": "chat.created",
@@ -150,7 +153,7 @@ class _Document:
             if source.reply:
                 operations[f"receive-{name}"]["reply"] = {
                     "address": {
-                        "description": "AMQP's property `reply_to`: a queue, reached through the default exchange",
+                        "description": _ANSWERED,
                         "location": "$message.header#/reply_to",
                     },
                     "channel": _ref("channels", "replies"),

@@ -1,12 +1,17 @@
 """The webhook sources as they stand: built from the configuration, and from the secrets that handshakes bring."""
 
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from relay.app.inputs import make_hook
 from relay.config import Settings, WebhookSource
-from relay.hooks import Hook, Learn
+from relay.hooks import Hook, Learn, too_often
 from relay.schemes import vendor
 from relay.secret import Secret
+
+ATTEMPTS: Final = 10
+PERIOD: Final = 60_000
 
 
 class Hooks:
@@ -25,12 +30,23 @@ class Hooks:
                 self.by_name[name] = self._make(name, known.get(name))
                 self._applied[name] = known.get(name)
 
-    def learner(self, keep: Callable[[str, Secret], Awaitable[bool]]) -> Learn:
-        """Keeps what a handshake brings, unless the source is configured with its secret."""
+    def learner(self, keep: Callable[[str, Secret], Awaitable[bool]], clock: Callable[[], int]) -> Learn:
+        """Keeps what a handshake brings, unless the source is configured with its secret or has one.
+
+        The answer tells whether a guess was right, and a handshake is a commit: each source takes `ATTEMPTS` that
+        bring another secret than the known one in `PERIOD` ms by `clock`. Raises `Rejected` (429) beyond.
+        """
+        tried: defaultdict[str, deque[int]] = defaultdict(lambda: deque(maxlen=ATTEMPTS))
 
         async def learn(name: str, secret: Secret) -> bool:
-            live = self._sources[name].live
-            return secret in live if live else await keep(name, secret)
+            known = self._sources[name].live or tuple(filter(None, [self._applied.get(name)]))
+            if secret in known:
+                return True
+            times, now = tried[name], clock()
+            if len(times) == ATTEMPTS and now - times[0] < PERIOD:
+                raise too_often(name)
+            times.append(now)
+            return not known and await keep(name, secret)
 
         return learn
 

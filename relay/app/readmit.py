@@ -58,7 +58,7 @@ async def readmit(archive: Archive, source: str, judge: Judge, *, now: int, dry_
     """
     told = []
     async for one, request in _refused(archive, source, now):
-        verdict = await _judge(judge, request, one.at)
+        verdict = await _judge(judge, one, request)
         if verdict.outcome is not Outcome.REFUSED and not dry_run:
             await archive.readmitted(one.id, verdict.events)
             log.info("request.readmitted", source=source, rejection_id=one.id, event_ids=verdict.events)
@@ -67,20 +67,22 @@ async def readmit(archive: Archive, source: str, judge: Judge, *, now: int, dry_
     return {"readmitted": count[Outcome.READMITTED], "refused": count[Outcome.REFUSED], "requests": told}
 
 
-async def _refused(archive: Archive, source: str, now: int) -> AsyncIterator[tuple[Rejection, Kept]]:
+async def _refused(archive: Archive, source: str, now: int) -> AsyncIterator[tuple[Rejection, Kept | None]]:
     after = None
     while page := await archive.refused(source, _PAGE, after):
         for one in page:
-            if one.kept is not None and one.at <= now:
+            if one.at <= now:
                 yield one, one.kept
         after = page[-1].id
         if page[-1].at > now:
             return
 
 
-async def _judge(judge: Judge, request: Kept, at: int) -> Verdict:
+async def _judge(judge: Judge, one: Rejection, request: Kept | None) -> Verdict:
+    if request is None:  # it is locked
+        return Verdict(Outcome.REFUSED, reason=one.reason, hint=one.hint)
     try:
-        return await judge(request, at)
+        return await judge(request, one.at)
     except Rejected as error:
         return Verdict(Outcome.REFUSED, reason=error.reason, hint=error.hint)
     except Refused as error:

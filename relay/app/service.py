@@ -265,7 +265,7 @@ async def _listen_hooks(
         paused=sources.is_paused,
         draining=lambda: base.status.phase is Phase.DRAINING,
         fetch=fetch,
-        learn=hooks.learner(sources.learn),
+        learn=hooks.learner(sources.learn, boottime),
         crowd=base.listening.public(),
         limit_refused=http.limit_refused,
     )

@@ -8,7 +8,7 @@ from relay.config import AmqpSource, WebhookSource
 from relay.errors import NotFound, Unavailable
 from relay.life import Stop
 from relay.ports import Archive
-from relay.secret import Secret
+from relay.secret import SHORT, Secret
 from relay.telemetry import get_log
 from relay.units import iso
 
@@ -68,9 +68,9 @@ class Sources:
     async def learn(self, name: str, secret: Secret) -> bool:
         """Keep the secret that a handshake brought, from now on; False when another one is kept already.
 
-        An empty one is never kept: with it, anybody could sign.
+        A short one is never kept: with it, whoever guesses it could sign.
         """
-        if not secret or not await self._archive.learn(name, secret):
+        if len(secret.reveal()) < SHORT or not await self._archive.learn(name, secret):
             return False
         if self.secret(name) != secret:
             log.info("secret.learned", source=name)

@@ -19,6 +19,7 @@ from relay.cli.health import health
 from relay.cli.init import init
 from relay.cli.migrate import migrate
 from relay.cli.readmit import readmit
+from relay.cli.rekey import rekey
 from relay.cli.replay import replay
 from relay.cli.retry import retry
 from relay.cli.sandbox import sandbox
@@ -76,7 +77,7 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "forget": forget,
         "tail": tail,
     },
-    "Maintain": {"migrate": migrate, "topology": topology, "schema": schema, "health": health},
+    "Maintain": {"migrate": migrate, "rekey": rekey, "topology": topology, "schema": schema, "health": health},
 }
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands.items():

@@ -1,5 +1,6 @@
 """`relay events`: what came in, newest first."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,10 @@ def events(
         str | None, typer.Option(help="Received since: 2026-11-23T09:00:00Z, or 1h for an hour ago.")
     ] = None,
     until: Annotated[str | None, typer.Option(help="Received before; likewise.")] = None,
-    text: Annotated[str | None, typer.Option(help="Look for this in ids, type, subject and body.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(help="Look for this in ids, type, subject and (plain) body."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="The most events to list.")] = 50,
     rejected: Annotated[bool, typer.Option("--rejected", help="List refused requests instead.")] = False,
     url: Url = DEFAULT_URL,
@@ -35,20 +39,22 @@ def events(
         return print_json(document) if as_json else _print_rejected(document["rejected"])
     asked = {"source": source, "type": type_, "status": status, "since": since, "until": until, "text": text}
     document = _collect(client, limit, asked)
+    if document["notice"]:
+        sys.stderr.write(f"relay: {document['notice']}\n")
     return print_json(document) if as_json else _print_events(document)
 
 
 def _collect(client: Any, limit: int, asked: dict[str, str | None]) -> dict[str, Any]:
     """As many pages as it takes."""
     found: list[Any] = []
-    cursor = None
+    cursor = notice = None
     while len(found) < limit:
         page = client.get("events", limit=min(limit - len(found), 500), cursor=cursor, **asked)
         found += page["events"]
-        cursor = page["cursor"]
+        cursor, notice = page["cursor"], page.get("notice")
         if cursor is None:
             break
-    return {"events": found, "cursor": cursor}
+    return {"events": found, "cursor": cursor, "notice": notice}
 
 
 def _print_events(document: dict[str, Any]) -> None:

@@ -1,10 +1,9 @@
 """`relay send SOURCE FILE`: a payload, signed as the vendor would, to a running relay."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +11,9 @@ from relay.cli.guard import Unreachable, clean, complain
 from relay.cli.options import AsJson, Config, Headers, Payload, SourceName
 from relay.depth import OWN, load
 from relay.errors import Misconfigured, RelayError
+
+if TYPE_CHECKING:
+    from relay.config import Loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def send(
 
     loaded = load(config, strict=False)
     settings = loaded.settings
-    _require_secret(loaded.warnings, source)
+    _require_secret(loaded, source)
     target = f"{(url or address('http.hooks', settings.http.hooks)).rstrip('/')}/hooks/{source}"
     body = read_payload(file)
     headers = {"content-type": guess_type(file, body)} | read_headers(header)
@@ -77,11 +79,10 @@ def _read_key(path: Path) -> str:
         raise RelayError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _require_secret(warnings: Sequence[str], source: str) -> None:
+def _require_secret(loaded: "Loaded", source: str) -> None:
     """Only this source's secret must be set here, none of the others. Raises Misconfigured."""
-    unset = [warning for warning in warnings if f": sources.{source}.secret" in warning]
-    if unset:
-        raise Misconfigured(unset)
+    if getattr(loaded.settings.sources.get(source), "unset", False):
+        raise Misconfigured([warning for warning in loaded.warnings if f": sources.{source}.secret" in warning])
 
 
 def _find(settings: Any, name: str) -> Any:

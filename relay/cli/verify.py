@@ -1,10 +1,13 @@
 """`relay verify SCHEME FILE`: one captured request, judged without a server, as the listener would."""
 
+import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relay.cli.guard import reason
 from relay.cli.options import AsJson, Headers, Payload
 from relay.errors import RelayError
 
@@ -31,7 +34,16 @@ SchemeName = Annotated[
 def verify(
     scheme: SchemeName,
     file: Payload,
-    secret: Annotated[list[str] | None, typer.Option("--secret", help="The secret; may be repeated.")] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option("--secret", help="The secret, for all to see in the list of processes; may be repeated."),
+    ] = None,
+    secret_file: Annotated[
+        list[Path] | None, typer.Option("--secret-file", help="A file with the secret; may be repeated.")
+    ] = None,
+    secret_env: Annotated[
+        list[str] | None, typer.Option("--secret-env", help="A variable with the secret; may be repeated.")
+    ] = None,
     method: Annotated[str, typer.Option("--method", "-X", help="The request's method.")] = "POST",
     url: Annotated[
         str, typer.Option("--url", help="The address that the sender called, for schemes that sign it.")
@@ -52,7 +64,8 @@ def verify(
     from relay.cli.payload import read_header_lines, read_payload
     from relay.secret import Secret
 
-    spec = schemes.SchemeSpec(scheme, tuple(Secret(one) for one in secret or ()), _options(sets or ()))
+    given = (*(secret or ()), *map(_read, secret_file or ()), *map(_variable, secret_env or ()))
+    spec = schemes.SchemeSpec(scheme, tuple(map(Secret, given)), _options(sets or ()))
     try:
         made = schemes.build(spec, lenient=spec.scheme != "hmac")
     except schemes.SchemeFault as fault:
@@ -69,6 +82,20 @@ def verify(
         print_line(_line(verdict))
     if not verdict["valid"]:
         raise typer.Exit(1)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RelayError(f"--secret-file {file} cannot be read: {reason(error)}; name a file of text") from None
+
+
+def _variable(name: str) -> str:
+    try:
+        return os.environ[name]
+    except KeyError:
+        raise RelayError(f"--secret-env {name}: this variable is not set; export it") from None
 
 
 def _judge(spec: Any, scheme: "Scheme", request: "Request", *, aged: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from relay.config.schema import json_schema
 from relay.config.settings import (
     BrokerBlock,
     CargoBlock,
+    EncryptBlock,
     HttpBlock,
     LedgerBlock,
     ResultsBlock,
@@ -21,6 +22,7 @@ __all__ = [
     "BrokerBlock",
     "CargoBlock",
     "ClientCert",
+    "EncryptBlock",
     "EventTemplates",
     "HttpBlock",
     "LedgerBlock",

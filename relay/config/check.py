@@ -7,6 +7,7 @@ from typing import Any, Final
 from relay import rules, schemes
 from relay.config.bounds import check_bounds
 from relay.config.broker import check_broker_urls
+from relay.config.caution import check_encryption, check_secrets
 from relay.config.database import check_database
 from relay.config.draft import Draft
 from relay.config.fault import near
@@ -206,6 +207,8 @@ _CHECKS: Final[tuple[Callable[[Draft], Any], ...]] = (
     check_broker_urls,
     check_certificates,
     check_database,
+    check_encryption,
+    check_secrets,
     _check_webhooks,
     _check_events,
     _check_rules,

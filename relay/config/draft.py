@@ -15,6 +15,7 @@ from relay.config.rule import Rule
 from relay.config.settings import (
     BrokerBlock,
     CargoBlock,
+    EncryptBlock,
     HttpBlock,
     LedgerBlock,
     ResultsBlock,
@@ -32,6 +33,7 @@ _BLOCKS: Final[dict[str, type[BaseModel]]] = {
     "results": ResultsBlock,
     "http": HttpBlock,
     "retry": RetryBlock,
+    "encrypt": EncryptBlock,
 }
 _VAR: Final = re.compile(r"\{\{-?\s*vars\.(\w+)\s*-?\}\}")
 _SOURCES: Final[dict[str, type[WebhookSource] | type[AmqpSource]]] = {"webhook": WebhookSource, "amqp": AmqpSource}

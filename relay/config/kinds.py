@@ -15,7 +15,7 @@ from pydantic_core import PydanticUseDefault
 from relay import listener, units
 from relay.config.fill import Filled, Loose, Opaque
 from relay.config.parse import meaning
-from relay.secret import Secret
+from relay.secret import Secret, key_bytes
 
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -136,10 +136,22 @@ def _token(value: Any) -> Secret:
     return secret
 
 
+def _key(value: Any) -> Secret:
+    secret = _secret(value)
+    if not isinstance(secret, Unset):
+        key_bytes(secret.reveal())
+    return secret
+
+
 def _listed(value: Any) -> Any:
     if isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _replies(value: Any) -> Any:
+    typed = _typed(value)
+    return typed if isinstance(typed, bool) else _listed(typed)
 
 
 def _rows(value: Any) -> Any:
@@ -217,7 +229,16 @@ Texts = Annotated[
     BeforeValidator(_listed),
     WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}}]}),
 ]
+Replies = Annotated[
+    Annotated[bool, Field(strict=True)] | tuple[Text, ...],
+    BeforeValidator(_replies),
+    WithJsonSchema({"anyOf": [{"type": ["boolean", "string"]}, {"type": "array", "items": {"type": "string"}}]}),
+]
+"""Whether answers are sent where a message says, or the names and globs of the queues to which they may go."""
 SecretText = Annotated[Secret, PlainValidator(_secret), _masked, _SECRET_SCHEMA]
 Token = Annotated[Secret, PlainValidator(_token), _masked, _SECRET_SCHEMA]
+KeyText = Annotated[Secret, PlainValidator(_key), _masked, _SECRET_SCHEMA]
+"""A key of 256 bits in base64 or hex."""
+Keys = Annotated[tuple[KeyText, ...], BeforeValidator(_listed)]
 Secrets = Annotated[tuple[SecretText, ...], BeforeValidator(_listed)]
 Free = Annotated[dict[str, Any], BeforeValidator(settle)]

@@ -1,13 +1,28 @@
 """The whole configuration as pydantic models; durations in milliseconds, sizes in bytes."""
 
 import warnings
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
 from relay.config.address import broker_url, ledger_url, part_password, proxy_url, web_url
-from relay.config.block import Block, default
-from relay.config.kinds import Address, Count, Duration, Free, Networks, Pace, SecretText, Size, Text, Token
+from relay.config.block import Block, default, fault
+from relay.config.kinds import (
+    Address,
+    Count,
+    Duration,
+    Flag,
+    Free,
+    Keys,
+    KeyText,
+    Networks,
+    Pace,
+    SecretText,
+    Size,
+    Text,
+    Token,
+    Unset,
+)
 from relay.config.nodes import join_nodes
 from relay.config.rule import Rule
 from relay.config.source import Source
@@ -48,6 +63,8 @@ class CargoBlock(Block):
     """The certificate's key in PEM, not encrypted."""
     proxy: Proxy | None = default(None)
     """An HTTP proxy for calls to Cargo, with credentials if need be; none: no proxy; left out: as HTTPS_PROXY says."""
+    insecure: Flag = default(False)
+    """Whether plain http:// may leave this machine, token and all."""
 
 
 with warnings.catch_warnings():
@@ -150,6 +167,21 @@ class RetryBlock(Block):
     """From the first attempt, without global pauses."""
 
 
+class EncryptBlock(Block):
+    """Encryption at rest of bodies, kept requests and learned secrets; without keys they are kept as they are."""
+
+    key: KeyText | None = default(None)
+    """32 random bytes in base64 or hex (`openssl rand -base64 32`), with which is encrypted what is written."""
+    old: Keys = default(())
+    """Former keys, and keys that other replicas use already: only for reading."""
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if self.key is not None and not isinstance(self.key, Unset) and self.key in self.old:
+            raise fault("old", "holds the key itself: take it out here, `key` reads too")
+        return self
+
+
 class Settings(Block):
     """The configuration; nothing in it prints a secret."""
 
@@ -165,6 +197,8 @@ class Settings(Block):
     """The three listeners."""
     retry: RetryBlock = Field(default_factory=RetryBlock)
     """Retries of calls to Cargo."""
+    encrypt: EncryptBlock = Field(default_factory=EncryptBlock)
+    """Encryption at rest."""
     vars: Free = Field(default_factory=dict)
     """Constants for rules."""
     sources: dict[str, Source] = Field(default_factory=dict)

@@ -15,6 +15,7 @@ from relay.config.kinds import (
     Networks,
     Pace,
     PemText,
+    Replies,
     Secrets,
     SecretText,
     Size,
@@ -150,6 +151,11 @@ class WebhookSource(Block):
         """Every secret that is accepted."""
         return self.secrets or ((self.secret,) if self.secret is not None else ())
 
+    @property
+    def unset(self) -> bool:
+        """Whether a secret stands for a variable or a file that is not here."""
+        return any(isinstance(secret, Unset) for secret in self.live)
+
     def options(self) -> dict[str, Any]:
         """The scheme's own keys that are given; durations in milliseconds."""
         return {key: getattr(self, key) for key in self.model_fields_set - _OWN if getattr(self, key) is not None}
@@ -160,7 +166,7 @@ class WebhookSource(Block):
         A secret that is not set, under `check`, gives way to one of a form that the scheme takes.
         """
         told = schemes.SchemeSpec(self.scheme, self.live, self.options())
-        if self.scheme not in schemes.names() or not any(isinstance(secret, Unset) for secret in self.live):
+        if self.scheme not in schemes.names() or not self.unset:
             return told
         made = schemes.example(self.scheme).secret
         return replace(told, secrets=(Secret(made),) if made else self.live)
@@ -188,8 +194,8 @@ class AmqpSource(Block):
     """The exchange to bind the queue to."""
     declare: Flag = default(True)
     """Whether a missing queue is declared: durable, quorum."""
-    reply: Flag = default(False)
-    """Whether results go to the message's `reply_to` as well."""
+    reply: Replies = default(False)
+    """Results go to the message's `reply_to` as well: true for exclusive queues, else the queues' names and globs."""
     event: EventTemplates = Field(default_factory=EventTemplates)
     """Templates for the event's id, type, subject and time."""
 

@@ -5,6 +5,7 @@ import json
 from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from relay.broker import UNREADABLE, Delivery
@@ -16,12 +17,16 @@ from relay.rules import scope_of
 from relay.schemes import moment
 from relay.schemes.cloudevents import STRUCTURED, CloudEvent, decode_binary, decode_structured
 from relay.schemes.document import Unreadable, parse
-from relay.telemetry import child_of
+from relay.telemetry import child_of, get_log
+
+log = get_log()
 
 _PREFIXES: Final = ("cloudevents:", "cloudevents_", "ce-", "ce_")
 """The AMQP binding of CloudEvents names the first two (https://github.com/cloudevents/spec, amqp-protocol-binding.md);
 bridges from HTTP keep its `ce-`."""
 _SECRET: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"})
+_EXCLUSIVE: Final = ("amq.gen-*", "amq.rabbitmq.reply-to*")
+"""Queues that the broker has named for one connection, and RabbitMQ's direct reply-to: nobody else reads them."""
 _MOST_HEADERS: Final = 64
 _MOST_TEXT: Final = 8 << 10
 
@@ -48,7 +53,7 @@ def decode(delivery: Delivery, source: Input, *, id: str, now: int) -> Event:  #
         headers=_keep(headers),
         traceparent=child_of(headers.get("traceparent") or (cloud.traceparent if cloud else None)),
         correlation_id=delivery.correlation_id or None,
-        reply_to=(delivery.reply_to or None) if source.reply else None,
+        reply_to=_reply_to(delivery, source),
         redelivered=delivery.redelivered,
         verbatim=cloud is None and charset in {None, "utf-8"} and not raw.startswith(BOM_UTF8),
     )
@@ -72,6 +77,20 @@ def keep(delivery: Delivery, source: Input, *, id: str, now: int, error: str) ->
         traceparent=child_of(None),
         unreadable=error.replace("\0", ""),
     )
+
+
+def _reply_to(delivery: Delivery, source: Input) -> str | None:
+    """Where results go as well. Whoever publishes names any queue of the broker: only those that are allowed count."""
+    name = delivery.reply_to
+    if not name or not source.reply:
+        return None
+    allowed = source.reply if isinstance(source.reply, tuple) else _EXCLUSIVE
+    if any(fnmatchcase(name, glob) for glob in allowed):
+        return name
+    log.warning(
+        "reply.refused", source=source.name, reply_to=name[:200], what="`reply` of the source lets none go there"
+    )
+    return None
 
 
 def _cloud(headers: Mapping[str, str], media: str, raw: bytes, charset: str | None) -> CloudEvent | None:

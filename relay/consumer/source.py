@@ -12,8 +12,9 @@ class Input:
     """A configured source of type `amqp`.
 
     At most `prefetch` messages are under way at once. `bind` is an exchange and routing keys to bind the queue with.
-    `declare` False: the queue must be there. `reply` keeps a message's `reply_to`. `event` has templates for `id`,
-    `type`, `subject` and `time`, which win over what the message itself says; `vars` are the rules' constants.
+    `declare` False: the queue must be there. `reply` keeps a message's `reply_to`: True where it names an exclusive
+    queue, else where one of the globs fits. `event` has templates for `id`, `type`, `subject` and `time`, which win
+    over what the message itself says; `vars` are the rules' constants.
     """
 
     name: str
@@ -21,6 +22,6 @@ class Input:
     prefetch: int = 100
     bind: tuple[str, tuple[str, ...]] | None = None
     declare: bool = True
-    reply: bool = False
+    reply: bool | tuple[str, ...] = False
     event: Mapping[str, Template] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)

@@ -38,6 +38,11 @@ def cut(claim: Claim, why: str, policy: Policy) -> Move:
     return _move(claim, State.CHECKING, verdict=Verdict.UNKNOWN, failure=failure, due_in=LOOKS[0])
 
 
+def keep_back(claim: Claim, policy: Policy, now: int) -> Move:
+    """It is encrypted with a key that is not here: nothing was sent. A replica that has the key may take it next."""
+    return next_move(claim, Retryable(claim.locked or ""), policy, took=0, now=now)
+
+
 def adopt(claim: Claim, chat: Chat, *, now: int, reconciled: bool = False) -> Move:
     """The chat exists: tell it, then end or go on to the rule's first message."""
     dispatch = claim.dispatch

@@ -161,6 +161,8 @@ class Worker:
     async def _attempt(self, claim: Claim, asked: int) -> Move:
         """What follows from one attempt, whatever happens in it."""
         try:
+            if claim.locked:
+                return outcome.keep_back(claim, self._policy, self._clock())
             if claim.start_in:
                 await self._stop.sleep(claim.start_in / 1_000)
                 if self._stop.asked:

@@ -3,8 +3,8 @@
 Source: PostgreSQL's documentation, "Connection Strings" and "Parameter Key Words" (libpq-connect).
 """
 
-from relay.dsn.dsn import Dsn, Host, Keepalive, Tls, quote
+from relay.dsn.dsn import WEAK, Dsn, Host, Keepalive, Tls, quote
 from relay.dsn.fault import DsnFault
 from relay.dsn.parse import parse
 
-__all__ = ["Dsn", "DsnFault", "Host", "Keepalive", "Tls", "parse", "quote"]
+__all__ = ["WEAK", "Dsn", "DsnFault", "Host", "Keepalive", "Tls", "parse", "quote"]

@@ -4,7 +4,7 @@ from relay.hooks.app import make_runner
 from relay.hooks.crowd import Caps, Crowd, Pressure
 from relay.hooks.decode import decode
 from relay.hooks.fetch import fetch
-from relay.hooks.hook import Bounds, Certificate, Fetch, Hook, Intake, Learn
+from relay.hooks.hook import Bounds, Certificate, Fetch, Hook, Intake, Learn, too_often
 from relay.hooks.prove import prove
 from relay.hooks.quiet import QuietRunner
 
@@ -23,4 +23,5 @@ __all__ = [
     "fetch",
     "make_runner",
     "prove",
+    "too_often",
 ]

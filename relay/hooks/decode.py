@@ -52,8 +52,9 @@ def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids, evidence: 
     except Unreadable as error:
         if not scheme.proves:
             raise Rejected(str(error), status=400, reason=error.reason, hint="the sender's body is malformed") from None
-        kept = _Found(scheme.identify(request, None), None, request.body)
-        event = replace(_event(hook, scheme, request, kept, content_type, ids()), unreadable=str(error))
+        raw, why = _without_credentials(scheme, request, str(error))
+        kept = _Found(scheme.identify(request, None), None, raw)
+        event = replace(_event(hook, scheme, request, kept, content_type, ids()), unreadable=why)
         return [replace(event, external_id=evidence.id or event.external_id, repeat=scheme.repeat(evidence, 0))]
 
 
@@ -71,6 +72,20 @@ def _told(hook: Hook, scheme: Scheme, evidence: Evidence, found: _Found, event: 
         return event
     twins = "id" not in hook.event and scheme.has_twins(event.type)
     return replace(event, repeat=scheme.repeat(evidence, at), twins=twins)
+
+
+def _without_credentials(scheme: Scheme, request: Request, why: str) -> tuple[bytes, str]:
+    """What is kept of an unreadable body, and why it is: nothing of one with credentials that cannot be found."""
+    if not scheme.cuts:
+        return request.body, why
+    try:
+        reading = scheme.read(request)
+    except (Unreadable, Rejected):
+        reading = None
+    if reading is None or reading.form in {Form.CLOUD, Form.CLOUDS} or "ce-specversion" in request.headers:
+        return b"", f"{why}; its body is not kept, since it may hold a credential"
+    data, cut = scheme.clean(reading.data)
+    return (_dump(data) if cut else request.body), why
 
 
 def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:

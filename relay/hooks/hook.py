@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from relay.errors import Rejected
 from relay.hooks.caller import Network
 from relay.model import Event, Receipt
 from relay.rules import Template
@@ -84,4 +85,13 @@ Fetch = Callable[[str], Awaitable[bytes]]
 """Fetches a small document from a vendor, by https. Raises `Retryable`."""
 
 Learn = Callable[[str, Secret], Awaitable[bool]]
-"""Keeps the secret that a source's handshake brought; False when another one is kept already. Raises `Unavailable`."""
+"""Keeps the secret that a source's handshake brought; False when another one is kept already.
+
+Raises `Unavailable`, and `too_often` for one who tries many.
+"""
+
+
+def too_often(name: str) -> Rejected:
+    """The refusal of a handshake that comes after too many others."""
+    hint = f"somebody tries secrets on source {name}; is the vendor among them, it may try again in a minute"
+    return Rejected("too many handshakes; try again in a minute", status=429, reason="handshake_often", hint=hint)

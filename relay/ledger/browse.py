@@ -5,16 +5,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, literal, or_, select
 
 from relay.errors import NotFound
 from relay.ledger import counters
-from relay.ledger.rows import event_of, failure_of, result_of
+from relay.ledger.rows import event_of, failure_of, legible, result_of, shown_event, unsealed
 from relay.ledger.schema import attempts, dispatches, events, outbox, paused_sources, results, work
-from relay.ledger.sql import is_alone
+from relay.ledger.sql import Found, is_alone
 from relay.ledger.terms import Terms
+from relay.ledger.vault import is_plain, vault_of
 from relay.model import (
     LIVE,
+    LOCKED,
     UNROUTABLE,
     AttemptView,
     Dispatch,
@@ -25,6 +27,7 @@ from relay.model import (
     EventQuery,
     EventStatus,
     EventView,
+    Failure,
     Gauges,
     ParkReason,
     ResultView,
@@ -42,6 +45,7 @@ _DISPATCHES: Final = (
     .outerjoin(work, work.c.dispatch_id == dispatches.c.id)
     .order_by(dispatches.c.id)
 )
+_UNSEARCHED: Final = "bodies that are encrypted (`encrypt`) are not searched by text; ids, types and subjects were"
 
 
 def page(conn: Connection, _now: int, *, query: EventQuery) -> EventPage:
@@ -51,7 +55,8 @@ def page(conn: Connection, _now: int, *, query: EventQuery) -> EventPage:
     shown = rows[: query.limit]
     made = views(conn, [row["id"] for row in shown])
     found = tuple(_event_view(row, tuple(made[row["id"]])) for row in shown)
-    return EventPage(found, found[-1].id if len(rows) > query.limit else None)
+    notice = _UNSEARCHED if query.text and vault_of(conn) else None
+    return EventPage(found, found[-1].id if len(rows) > query.limit else None, notice)
 
 
 def _conditions(conn: Connection, query: EventQuery) -> list[ColumnElement[bool]]:
@@ -78,7 +83,7 @@ def _in_state(state: State) -> Select[Any]:
 
 
 def _has_text(conn: Connection, text: str) -> ColumnElement[bool]:
-    """The text, letter by letter, in an id, the type, the subject, or byte by byte in the body."""
+    """The text, letter by letter, in an id, the type, the subject, or byte by byte in a body that is not encrypted."""
     needle = literal(text.encode())
     alone = is_alone(conn)
     inside = func.instr(events.c.raw, needle) if alone else func.position(needle.op("IN")(events.c.raw))
@@ -88,7 +93,7 @@ def _has_text(conn: Connection, text: str) -> ColumnElement[bool]:
     return or_(
         events.c.id == text,
         events.c.id.in_(named),
-        inside > 0,
+        and_(is_plain(events.c.raw), inside > 0),
         *(find(column, text) > 0 for column in columns),
     )
 
@@ -109,13 +114,14 @@ def _event_view(row: RowMapping, made: tuple[DispatchView, ...]) -> EventView:
 def views(conn: Connection, event_ids: Sequence[str]) -> defaultdict[str, list[DispatchView]]:
     """The dispatches of events as they stand, by event id."""
     made: defaultdict[str, list[DispatchView]] = defaultdict(list)
+    vault = vault_of(conn)
     for row in conn.execute(_DISPATCHES.where(dispatches.c.event_id.in_(event_ids))).mappings():
-        made[row["event_id"]].append(_dispatch_view(row))
+        made[row["event_id"]].append(_dispatch_view(legible(row, vault)))
     return made
 
 
-def _dispatch_view(row: RowMapping) -> DispatchView:
-    live = row["live_state"] is not None
+def _dispatch_view(row: Found) -> DispatchView:
+    live, locked = row["live_state"] is not None, row.get("locked")
     return DispatchView(
         id=row["id"],
         event_id=row["event_id"],
@@ -129,9 +135,9 @@ def _dispatch_view(row: RowMapping) -> DispatchView:
         name=row["name"],
         reconciled=bool(row["reconciled"]),
         duplicates=tuple(json.loads(row["duplicates"] or "[]")),
-        body=row["body"],
-        message=row["message"],
-        failure=failure_of(row),
+        body=row["body"] or None,
+        message=row["message"] or None,
+        failure=Failure(LOCKED, locked) if locked else failure_of(row),
         park=None if row["park"] is None else ParkReason(row["park"]),
         due_at=row["due_at"],
         created_at=row["created_at"],
@@ -141,8 +147,8 @@ def _dispatch_view(row: RowMapping) -> DispatchView:
 
 
 def load(conn: Connection, _now: int, *, event_id: str) -> Event:
-    """The event as it came in. Raises NotFound."""
-    return event_of(_event_row(conn, event_id))
+    """The event as it came in. Raises NotFound, Locked."""
+    return event_of(_event_row(conn, event_id), vault_of(conn))
 
 
 def _event_row(conn: Connection, event_id: str) -> RowMapping:
@@ -158,7 +164,7 @@ def detail(conn: Connection, _now: int, *, any_id: str) -> EventDetail:
     row = _event_row(conn, owner or any_id)
     made = tuple(views(conn, [row["id"]])[row["id"]])
     return EventDetail(
-        event=event_of(row),
+        event=shown_event(row, vault_of(conn)),
         status=EventStatus(row["status"]),
         dispatches=made,
         attempts=_attempts(conn, [each.id for each in made]),
@@ -187,26 +193,28 @@ def _attempts(conn: Connection, dispatch_ids: Sequence[str]) -> tuple[AttemptVie
 
 def _results(conn: Connection, event_id: str) -> tuple[ResultView, ...]:
     mine = select(results).where(results.c.event_id == event_id).order_by(results.c.created_at, results.c.id)
-    rows = conn.execute(mine).mappings().all()
+    rows, vault = conn.execute(mine).mappings().all(), vault_of(conn)
     pending: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
     due = select(outbox).where(outbox.c.result_id.in_([row["id"] for row in rows]))
     for row in conn.execute(due).mappings():
         pending[row["result_id"]][row["destination"]] = row["error"]
     return tuple(
-        ResultView(result_of(row), pending[row["id"]], tuple(json.loads(row["undeliverable"] or "[]"))) for row in rows
+        ResultView(result_of(row, vault), pending[row["id"]], tuple(json.loads(row["undeliverable"] or "[]")))
+        for row in rows
     )
 
 
 def dispatch(conn: Connection, _now: int, *, dispatch_id: str) -> tuple[Event, Dispatch]:
-    """A dispatch as it stands and its event. Raises NotFound."""
+    """A dispatch as it stands and its event. Raises NotFound, Locked."""
     row = conn.execute(_DISPATCHES.where(dispatches.c.id == dispatch_id)).mappings().first()
     if row is None:
         raise NotFound(f"there is no dispatch {dispatch_id} in the ledger (it may have been pruned)")
-    return load(conn, _now, event_id=row["event_id"]), dispatch_from(row, State(row["live_state"] or row["state"]))
+    state = State(row["live_state"] or row["state"])
+    return load(conn, _now, event_id=row["event_id"]), dispatch_from(unsealed(row, vault_of(conn)), state)
 
 
-def dispatch_from(row: RowMapping, state: State) -> Dispatch:
-    """A dispatch from a row of `dispatches`."""
+def dispatch_from(row: Found, state: State) -> Dispatch:
+    """A dispatch from an unsealed row of `dispatches`."""
     same = ("id", "event_id", "source", "rule", "body", "message", "trigger_type", "name", "agent_uuid", "run")
     return Dispatch(
         **{name: row[name] for name in same}, on_unknown=row["on_unknown"], failure=failure_of(row), state=state

@@ -9,10 +9,11 @@ from relay.errors import Conflict, NotFound
 from relay.ledger import counters, outbox, record
 from relay.ledger.browse import dispatch_from
 from relay.ledger.inbox import insert_dispatches
-from relay.ledger.rows import about_of, dispatch_of, failure_row
+from relay.ledger.rows import SEALED, about_of, dispatch_of, failure_row, legible, sealed
 from relay.ledger.schema import attempts, dispatches, events, paused_sources, work
 from relay.ledger.sql import keep_first
 from relay.ledger.terms import Terms
+from relay.ledger.vault import Vault, vault_of
 from relay.ledger.work import news
 from relay.model import ENDED, LIVE, UNSTAMPED, Dispatch, Entry, EventStatus, Failure, Move, State, Verdict, tell
 
@@ -32,7 +33,7 @@ def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | 
         )
     sent = _last_sent(conn, row, state)
     to = State.READY if sent is None else State.CHECKING
-    anew = {} if rendered is None else _rendering(rendered)
+    anew = {} if rendered is None else _rendering(rendered, vault_of(conn))
     conn.execute(
         update(dispatches)
         .where(dispatches.c.id == dispatch_id)
@@ -40,7 +41,7 @@ def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | 
     )
     conn.execute(insert(work).values(_next_run(conn, now, row, to, sent)))
     again = conn.execute(select(dispatches).where(dispatches.c.id == dispatch_id)).mappings().one()
-    return dispatch_from(again, to)
+    return dispatch_from(legible(again, vault_of(conn)), to)
 
 
 def _lock(conn: Connection, dispatch_id: str) -> tuple[RowMapping, RowMapping | None]:
@@ -92,23 +93,25 @@ def _may_have_left_one() -> ColumnElement[bool]:
     return or_(attempts.c.chat_uuid.is_not(None), verdict.is_(None), verdict == Verdict.UNKNOWN.value)
 
 
-def _rendering(rendered: Dispatch) -> dict[str, Any]:
-    names = ("body", "message", "trigger_type", "name", "agent_uuid", "on_unknown")
-    return {name: getattr(rendered, name) for name in names}
+def _rendering(rendered: Dispatch, vault: Vault) -> dict[str, Any]:
+    names = ("trigger_type", "agent_uuid", "on_unknown")
+    kept = {name: sealed(vault, rendered.id, name, getattr(rendered, name)) for name in SEALED}
+    return kept | {name: getattr(rendered, name) for name in names}
 
 
 def cancel(conn: Connection, now: int, *, dispatch_id: str, terms: Terms) -> Dispatch:
     """End it, or, while its outcome is open, ask for its end. Raises NotFound, Conflict."""
     row, live = _lock(conn, dispatch_id)
+    told = legible(row, vault_of(conn))
     state = State(live["state"] if live is not None else row["state"])
     if live is not None and state in _OPEN:
         conn.execute(update(work).where(work.c.dispatch_id == dispatch_id).values(cancelling=True))
-        return dispatch_from(row, state)
+        return dispatch_from(told, state)
     if state is not State.PARKED and state not in _CANCELLABLE:
         why = "its chat exists" if state in LIVE | {State.DONE} else f"it has ended as {state}"
         raise Conflict(f"dispatch {dispatch_id} cannot be cancelled: {why}")
     _end(conn, now, row, live, state, terms)
-    return dispatch_from(row, State.CANCELLED)
+    return dispatch_from(told, State.CANCELLED)
 
 
 def _end(

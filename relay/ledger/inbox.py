@@ -17,6 +17,7 @@ from relay.ledger.rows import dispatch_columns, encode, event_columns, work_colu
 from relay.ledger.schema import dispatches, events, seen, work
 from relay.ledger.sql import Columns, Found, Upsert, insert_many, padded, run, upsert
 from relay.ledger.terms import Terms
+from relay.ledger.vault import vault_of
 from relay.model import Dispatch, Entry, Event, EventStatus, Receipt, frozen
 
 REDELIVERY: Final = 3_600_000
@@ -227,7 +228,8 @@ def _look_up(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, Found]:
 def _insert(conn: Connection, now: int, fresh: Delivery, terms: Terms) -> None:
     ordered = sorted(fresh, key=_by_event)
     entries = [one.entry for one in ordered]
-    insert_many(conn, _EVENTS, event_columns(entries, [one.headers for one in ordered], [one.data for one in ordered]))
+    headers, data = [one.headers for one in ordered], [one.data for one in ordered]
+    insert_many(conn, _EVENTS, event_columns(entries, headers, data, vault_of(conn)))
     insert_dispatches(conn, now, [each for entry in entries for each in entry.dispatches])
     outbox.enqueue(conn, now, [result for entry in entries for result in entry.results], terms)
 
@@ -235,7 +237,7 @@ def _insert(conn: Connection, now: int, fresh: Delivery, terms: Terms) -> None:
 def insert_dispatches(conn: Connection, now: int, new: Sequence[Dispatch]) -> None:
     """New dispatches, with the work of those that are under way."""
     ordered = sorted(new, key=_by_id)
-    insert_many(conn, _DISPATCHES, dispatch_columns(ordered, now))
+    insert_many(conn, _DISPATCHES, dispatch_columns(ordered, now, vault_of(conn)))
     insert_many(conn, _WORK, work_columns(ordered, now))
 
 

@@ -15,7 +15,9 @@ from relay.ledger import postgres, rights, script, sqlite, work
 from relay.ledger.commit import Store, Work
 from relay.ledger.faults import Unusable, describe, is_forbidden
 from relay.ledger.ledger import SqlLedger
+from relay.ledger.rekey import Progress, Rekeyed, rekey
 from relay.ledger.terms import Terms
+from relay.ledger.vault import OPEN, Vault
 
 T = TypeVar("T")
 
@@ -24,7 +26,9 @@ _TURNS: Final = 3
 """Of the loop, in which the sockets of what could not be reached are closed: they may be its last."""
 
 
-async def open_ledger(url: str, terms: Terms, *, migrate: bool = False, **access: Any) -> SqlLedger:
+async def open_ledger(
+    url: str, terms: Terms, *, migrate: bool = False, vault: Vault = OPEN, **access: Any
+) -> SqlLedger:
     """Open `sqlite:///relay.db` (migrates by itself) or `postgresql://user@host:5432/relay`.
 
     `access` is for the second: `password`, `ca_file`, `cert_file`, `key_file`, `schema`, all optional.
@@ -32,8 +36,8 @@ async def open_ledger(url: str, terms: Terms, *, migrate: bool = False, **access
     login, a right that is missing; pending steps on PostgreSQL without `migrate`), Unavailable while a server is away.
     """
     if is_file(url):
-        return SqlLedger(await _open_file(_path(url), terms), terms)
-    return SqlLedger(await _open_server(postgres.locate(url, **access), migrate=migrate), terms)
+        return SqlLedger(await _open_file(_path(url), terms, vault), terms)
+    return SqlLedger(await _open_server(postgres.locate(url, **access), vault, migrate=migrate), terms)
 
 
 async def migrate_ledger(url: str, **access: Any) -> list[str]:
@@ -42,6 +46,32 @@ async def migrate_ledger(url: str, **access: Any) -> list[str]:
         return await _finish(sqlite.SqliteStore(_path(url)), steps.upgrade)
     dsn = postgres.locate(url, **access)
     return await _finish(await _connect(dsn), partial(_upgrade, dsn=dsn))
+
+
+async def rekey_ledger(url: str, vault: Vault, progress: Progress, **access: Any) -> Rekeyed:
+    """Bring all that is kept under the vault's present key. Raises as `open_ledger`.
+
+    A file is compacted afterwards, because SQLite leaves what it has overwritten on the disk.
+    """
+    if not is_file(url):
+        return await _rekey_server(postgres.locate(url, **access), vault, progress)
+    store = sqlite.SqliteStore(_path(url), vault=vault)
+    try:
+        await store.read(_require_all_steps)
+        done = await rekey(store, vault, progress)
+        await store.compact()
+        return done
+    finally:
+        await store.aclose()
+
+
+async def _rekey_server(dsn: Dsn, vault: Vault, progress: Progress) -> Rekeyed:
+    store = await _connect(dsn, vault)
+    try:
+        await store.write(partial(_check, dsn=dsn))
+        return await rekey(store, vault, progress)
+    finally:
+        await store.aclose()
 
 
 async def pending_steps(url: str, **access: Any) -> list[str]:
@@ -93,8 +123,8 @@ async def _finish(store: Store, step: Work[T]) -> T:
         await store.aclose()
 
 
-async def _connect(dsn: Dsn) -> Store:
-    engine = postgres.make_engine(dsn)
+async def _connect(dsn: Dsn, vault: Vault = OPEN) -> Store:
+    engine = postgres.make_engine(dsn, vault=vault)
     try:
         await postgres.reach(engine, dsn)
     except BaseException:
@@ -105,8 +135,8 @@ async def _connect(dsn: Dsn) -> Store:
     return postgres.PostgresStore(engine)
 
 
-async def _open_file(path: str, terms: Terms) -> Store:
-    store = sqlite.SqliteStore(path)
+async def _open_file(path: str, terms: Terms, vault: Vault) -> Store:
+    store = sqlite.SqliteStore(path, vault=vault)
     try:
         await store.write(steps.upgrade)
         await store.write(partial(work.void, terms=terms))
@@ -119,8 +149,8 @@ async def _open_file(path: str, terms: Terms) -> Store:
     return store
 
 
-async def _open_server(dsn: Dsn, *, migrate: bool) -> Store:
-    store = await _connect(dsn)
+async def _open_server(dsn: Dsn, vault: Vault, *, migrate: bool) -> Store:
+    store = await _connect(dsn, vault)
     try:
         if migrate:
             await store.write(partial(_upgrade, dsn=dsn))
@@ -164,6 +194,10 @@ def _check(conn: Connection, now: int, *, dsn: Dsn) -> None:
     found = _look(conn, now, dsn)
     _accept(dsn, found.misfit())
     _accept(dsn, found.lack_of_rows(dsn.schema))
+    _require_all_steps(conn, now)
+
+
+def _require_all_steps(conn: Connection, _now: int) -> None:
     if left := steps.pending(conn):
         raise Unusable(
             f"the ledger's schema lacks {len(left)} step(s) ({', '.join(left)}): run `relay migrate`, or serve with "

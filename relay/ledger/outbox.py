@@ -12,6 +12,7 @@ from relay.ledger.rows import encode, result_columns, result_of
 from relay.ledger.schema import outbox, results
 from relay.ledger.sql import Columns, Found, Row, insert_many, is_alone, keep_first, padded, run, write_many
 from relay.ledger.terms import Terms
+from relay.ledger.vault import vault_of
 from relay.model import Due, Result, Settled
 
 LEASE: Final = 60_000
@@ -76,7 +77,7 @@ def enqueue(conn: Connection, now: int, told: Sequence[Result], terms: Terms) ->
         return
     pairs = sorted(zip(_positions(conn, len(told)), told, strict=True), key=lambda pair: pair[1].id)
     columns = {
-        **result_columns([result for _, result in pairs], now),
+        **result_columns([result for _, result in pairs], now, vault_of(conn)),
         "position": [position for position, _ in pairs],
     }
     insert_many(conn, keep_first(results, conn.dialect.name), columns)
@@ -129,7 +130,7 @@ def _due(row: Found, result: Result, now: int) -> Due:
 
 def _results(conn: Connection, ids: Collection[str]) -> dict[str, Result]:
     found = run(conn, _BY_IDS, {"ids": padded(sorted(ids))}) if ids else ()
-    return {row["id"]: result_of(row) for row in found}
+    return {row["id"]: result_of(row, vault_of(conn)) for row in found}
 
 
 def settle(conn: Connection, now: int, batch: Sequence[Settled]) -> list[None]:
@@ -178,7 +179,7 @@ def sequence(conn: Connection, _now: int, asks: Sequence[None]) -> list[bool]:
 def follow(conn: Connection, _now: int, *, after: int, limit: int) -> list[tuple[int, Result]]:
     """Results past a cursor, in order."""
     rows = run(conn, _AFTER, {"after": after, "most": limit})
-    return [(row["position"], result_of(row)) for row in rows]
+    return [(row["position"], result_of(row, vault_of(conn))) for row in rows]
 
 
 def latest(conn: Connection, _now: int) -> int:

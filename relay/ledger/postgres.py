@@ -14,6 +14,7 @@ from relay.ledger.commit import Work
 from relay.ledger.dial import CONNECT_FOR, Dialer
 from relay.ledger.faults import Unusable, away, is_again, is_away, is_read_only
 from relay.ledger.mend import mend
+from relay.ledger.vault import OPEN, Vault
 from relay.secret import Secret
 
 T = TypeVar("T")
@@ -46,12 +47,12 @@ def locate(
         raise Unusable(f"ledger.{fault.key}: {fault}") from None
 
 
-def connect(url: str, *, size: int = 6, **access: Any) -> AsyncEngine:
+def connect(url: str, *, size: int = 6, vault: Vault = OPEN, **access: Any) -> AsyncEngine:
     """An engine for what `locate` finds; it connects when it is first used. Raises Unusable."""
-    return make_engine(locate(url, **access), size=size)
+    return make_engine(locate(url, **access), size=size, vault=vault)
 
 
-def make_engine(dsn: Dsn, *, size: int = 6) -> AsyncEngine:
+def make_engine(dsn: Dsn, *, size: int = 6, vault: Vault = OPEN) -> AsyncEngine:
     """An engine; it connects when it is first used. Raises Unusable for files that cannot be used."""
     engine = create_async_engine(
         "postgresql+asyncpg://",
@@ -60,6 +61,7 @@ def make_engine(dsn: Dsn, *, size: int = 6) -> AsyncEngine:
         max_overflow=2,
         pool_timeout=10,
         hide_parameters=True,
+        execution_options={"vault": vault},
     )
     event.listen(engine.sync_engine.pool, "checkout", _pass_over_closed)
     event.listen(engine.sync_engine, "handle_error", _leave_read_only)

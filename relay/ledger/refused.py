@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Connection, RowMapping, Table, bindparam, delete, exists, func, select, update
@@ -10,7 +11,8 @@ from relay.ledger.rows import encode
 from relay.ledger.schema import kept, rejections
 from relay.ledger.share import surplus
 from relay.ledger.sql import Row, keep_first, write_many
-from relay.model import Kept, Rejection, RejectionView
+from relay.ledger.vault import Locked, Vault, vault_of
+from relay.model import LOCKED, Kept, Rejection, RejectionView
 
 MOST: Final = 1_000
 """Refused requests per source, and whole ones among them."""
@@ -41,7 +43,8 @@ def reject(conn: Connection, _now: int, batch: Sequence[Rejection]) -> list[None
     Where there is no room, the oldest of the address that has most go.
     """
     ordered = sorted(batch, key=lambda one: one.id)
-    whole = [_kept_row(one, one.kept) for one in ordered if one.kept and len(one.kept.body) <= SPACE]
+    vault = vault_of(conn)
+    whole = [_kept_row(one, one.kept, vault) for one in ordered if one.kept and len(one.kept.body) <= SPACE]
     write_many(conn, keep_first(rejections, conn.dialect.name), [_row(one) for one in ordered])
     write_many(conn, keep_first(kept, conn.dialect.name), whole)
     for source in sorted({row["source"] for row in whole}):
@@ -73,15 +76,16 @@ def _row(one: Rejection) -> Row:
     return {name: getattr(one, name) for name in _SAME} | {"headers": encode(dict(one.headers))}
 
 
-def _kept_row(one: Rejection, whole: Kept) -> Row:
+def _kept_row(one: Rejection, whole: Kept, vault: Vault) -> Row:
     """Its JSON is ASCII: urls and headers may hold bytes that are no text, and must come back as they were signed."""
+    request = json.dumps([whole.method, whole.url, dict(whole.headers)])
     return {
         "id": one.id,
         "source": one.source,
         "size": len(whole.body),
         "expires_at": whole.expires_at,
-        "request": json.dumps([whole.method, whole.url, dict(whole.headers)]),
-        "body": whole.body,
+        "request": vault.seal_text(request, "kept.request", one.id),
+        "body": vault.seal(whole.body, "kept.body", one.id),
     }
 
 
@@ -101,7 +105,7 @@ def _view(row: RowMapping) -> RejectionView:
 
 
 def page(conn: Connection, now: int, *, source: str, limit: int, after: str | None) -> list[Rejection]:
-    """The whole requests of a source that have not expired, oldest first."""
+    """The whole requests of a source that have not expired, oldest first; of one that is locked, only why."""
     wanted = (
         select(rejections, kept.c.expires_at, kept.c.request, kept.c.body)
         .join(kept, kept.c.id == rejections.c.id)
@@ -109,16 +113,24 @@ def page(conn: Connection, now: int, *, source: str, limit: int, after: str | No
         .order_by(kept.c.id)
         .limit(limit)
     )
-    return [_rejection(row, _kept(row)) for row in conn.execute(wanted).mappings()]
+    vault = vault_of(conn)
+    return [_whole(row, vault) for row in conn.execute(wanted).mappings()]
+
+
+def _whole(row: RowMapping, vault: Vault) -> Rejection:
+    try:
+        return _rejection(row, _kept(row, vault))
+    except Locked as error:
+        return replace(_rejection(row), reason=LOCKED, hint=str(error))
 
 
 def _rejection(row: RowMapping, whole: Kept | None = None) -> Rejection:
     return Rejection(**{name: row[name] for name in _SAME}, headers=json.loads(row["headers"]), kept=whole)
 
 
-def _kept(row: RowMapping) -> Kept:
-    method, url, headers = json.loads(row["request"])
-    return Kept(method, url, headers, row["body"], row["expires_at"])
+def _kept(row: RowMapping, vault: Vault) -> Kept:
+    method, url, headers = json.loads(vault.open_text(row["request"], "kept.request", row["id"]))
+    return Kept(method, url, headers, vault.open(row["body"], "kept.body", row["id"]), row["expires_at"])
 
 
 def readmit(conn: Connection, _now: int, *, rejection_id: str, event_ids: Sequence[str]) -> None:

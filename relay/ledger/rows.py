@@ -9,22 +9,28 @@ from pydantic_core import from_json, to_json
 
 from relay.ledger.schema import dispatches, events
 from relay.ledger.sql import Columns, Found, Row
+from relay.ledger.vault import MARK, Locked, Vault
 from relay.model import About, Claim, Dispatch, Entry, Event, Failure, ParkReason, Result, ResultType, State
 
 encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 """Compact JSON. Raises ValueError for NaN."""
+
+NAME: Final = "results.name"
+"""The place of a chat's name within `results.data`."""
 
 UNDER_WAY: Final = frozenset({State.READY, State.HELD})
 """The states in which a new dispatch has a row of work."""
 
 _EVENT: Final = (
     *("id", "source", "origin", "external_id", "type", "subject", "time", "received_at", "content_type"),
-    *("raw", "digest", "traceparent", "correlation_id", "reply_to", "unreadable"),
+    *("digest", "traceparent", "correlation_id", "reply_to", "unreadable"),
 )
 _DISPATCH: Final = (
-    *("id", "event_id", "source", "rule", "body", "message", "trigger_type", "name"),
+    *("id", "event_id", "source", "rule", "trigger_type"),
     *("agent_uuid", "on_unknown", "run"),
 )
+SEALED: Final = ("body", "message", "name")
+"""The columns of a dispatch that are sealed: what is sent, and the name, which is made of the event's data."""
 _RESULT: Final = (
     *("id", "source", "event_id", "dispatch_id", "time", "routing_key"),
     *("correlation_id", "reply_to", "traceparent", "chat_uuid"),
@@ -39,10 +45,19 @@ NEWS: Final = (
 """The columns of a dispatch and its event that a claim is made of."""
 
 
-def event_columns(entries: Sequence[Entry], headers: Sequence[str], data: Sequence[str | None]) -> Columns:
+def event_columns(
+    entries: Sequence[Entry], headers: Sequence[str], data: Sequence[str | None], vault: Vault
+) -> Columns:
     """New rows of `events`; headers and data are JSON."""
-    same = _same(_EVENT, [entry.event for entry in entries])
-    return same | {"headers": headers, "data": data, "status": [str(entry.status) for entry in entries]}
+    new = [entry.event for entry in entries]
+    return _same(_EVENT, new) | {
+        "raw": [vault.seal(event.raw, "events.raw", event.id) for event in new],
+        "headers": headers,
+        "data": [
+            text and vault.seal_text(text, "events.data", event.id) for text, event in zip(data, new, strict=True)
+        ],
+        "status": [str(entry.status) for entry in entries],
+    }
 
 
 def _same(names: Sequence[str], records: Sequence[object]) -> dict[str, Sequence[Any]]:
@@ -51,18 +66,30 @@ def _same(names: Sequence[str], records: Sequence[object]) -> dict[str, Sequence
     return dict(zip(names, columns, strict=True)) if records else {}
 
 
-def event_of(row: Found) -> Event:
-    """The event as it came in, from a row of `events`."""
-    data = None
+def event_of(row: Found, vault: Vault) -> Event:
+    """The event as it came in, from a row of `events`. Raises Locked."""
+    raw, data = vault.open(row["raw"], "events.raw", row["id"]), None
     if row["unreadable"] is None:
-        data = json.loads(row["raw"] if row["data"] is None else row["data"])
+        data = json.loads(raw if row["data"] is None else vault.open_text(row["data"], "events.data", row["id"]))
+    return _event(row, raw, data, row["unreadable"])
+
+
+def shown_event(row: Found, vault: Vault) -> Event:
+    """The same for people: one that is locked without its body, and `unreadable` says why."""
+    try:
+        return event_of(row, vault)
+    except Locked as error:
+        return _event(row, b"", None, str(error))
+
+
+def _event(row: Found, raw: bytes, data: Any, unreadable: str | None) -> Event:
     return Event(
         id=row["id"],
         source=row["source"],
         external_id=row["external_id"],
         type=row["type"],
         data=data,
-        raw=row["raw"],
+        raw=raw,
         digest=row["digest"],
         received_at=row["received_at"],
         origin=row["origin"],
@@ -73,13 +100,19 @@ def event_of(row: Found) -> Event:
         traceparent=row["traceparent"],
         correlation_id=row["correlation_id"],
         reply_to=row["reply_to"],
-        unreadable=row["unreadable"],
+        unreadable=unreadable,
     )
 
 
-def dispatch_columns(new: Sequence[Dispatch], now: int) -> Columns:
+def dispatch_columns(new: Sequence[Dispatch], now: int, vault: Vault) -> Columns:
     """New rows of `dispatches`; one that has ended while being accepted has its end at once."""
-    columns = _same(_DISPATCH, new) | {"created_at": [now] * len(new), "updated_at": [now] * len(new)}
+    columns = _same(_DISPATCH, new) | {
+        "body": [sealed(vault, each.id, "body", each.body) for each in new],
+        "message": [sealed(vault, each.id, "message", each.message) for each in new],
+        "name": [sealed(vault, each.id, "name", each.name) for each in new],
+        "created_at": [now] * len(new),
+        "updated_at": [now] * len(new),
+    }
     states = [each.state for each in new]
     if UNDER_WAY.issuperset(states):
         return columns
@@ -91,6 +124,31 @@ def dispatch_columns(new: Sequence[Dispatch], now: int) -> Columns:
         "failure_status": [failure and failure.status for failure in failures],
         "failure_message": [failure and failure.message for failure in failures],
     }
+
+
+def sealed(vault: Vault, dispatch_id: str, column: str, text: str | None) -> str | None:
+    """What is kept of one of the columns `SEALED`."""
+    return None if text is None else vault.seal_text(text, f"dispatches.{column}", dispatch_id)
+
+
+def unsealed(row: Found, vault: Vault) -> Found:
+    """A row of a dispatch with the columns `SEALED` as they were. Raises Locked."""
+    kept = [name for name in SEALED if (text := row[name]) is not None and text.startswith(MARK)]
+    if not kept:
+        return row
+    return {**row, **{name: vault.open_text(row[name], f"dispatches.{name}", row["id"]) for name in kept}}
+
+
+def legible(row: Found, vault: Vault) -> Found:
+    """The same; of one that is locked, `locked` says why, its body and message are empty and its name is not known.
+
+    Empty and not null: a body that is null was never rendered, and a message that is null is not wanted.
+    """
+    try:
+        return unsealed(row, vault)
+    except Locked as error:
+        empty = {name: None if row[name] is None else "" for name in SEALED}
+        return {**row, **empty, "name": None, "locked": str(error)}
 
 
 def _park(dispatch: Dispatch) -> str | None:
@@ -111,7 +169,7 @@ def work_columns(new: Sequence[Dispatch], now: int) -> Columns:
 
 
 def dispatch_of(row: Found) -> Dispatch:
-    """The dispatch of a row with the columns of `NEWS`; its state is not among them."""
+    """The dispatch of an unsealed row with the columns of `NEWS`; its state is not among them."""
     return Dispatch(
         id=row["id"],
         event_id=row["event_id"],
@@ -156,6 +214,7 @@ def claim_of(work: Mapping[Any, Any], news: Found, *, lease: int, waited: int, s
         agent_uuid=news["chat_agent"] or news["agent_uuid"],
         doubt=bool(work["doubt"]),
         start_in=start_in,
+        locked=news.get("locked"),
     )
 
 
@@ -173,18 +232,32 @@ def failure_of(row: Mapping[Any, Any]) -> Failure | None:
     return Failure(row["failure_code"], row["failure_message"] or "", row["failure_status"])
 
 
-def result_columns(told: Sequence[Result], now: int) -> Columns:
+def result_columns(told: Sequence[Result], now: int, vault: Vault) -> Columns:
     """New rows of `results`."""
     return {
         **_same(_RESULT, told),
         "type": [str(each.type) for each in told],
-        "data": [to_json(dict(each.data)).decode() for each in told],
+        "data": [_told(each, vault) for each in told],
         "created_at": [now] * len(told),
     }
 
 
-def result_of(row: Found) -> Result:
-    """The result of a row of `results`."""
+def _told(result: Result, vault: Vault) -> str:
+    """Only the chat's name is made of the event's data; the rest can be told also by whoever lacks the key."""
+    data = dict(result.data)
+    if name := data.get("name"):
+        data["name"] = vault.seal_text(name, NAME, result.id)
+    return to_json(data).decode()
+
+
+def result_of(row: Found, vault: Vault) -> Result:
+    """The result of a row of `results`; a name that is locked is null."""
+    data = from_json(row["data"])
+    if (name := data.get("name")) and name.startswith(MARK):
+        try:
+            data["name"] = vault.open_text(name, NAME, row["id"])
+        except Locked:
+            data["name"] = None
     return Result(
         id=row["id"],
         type=ResultType(row["type"]),
@@ -192,7 +265,7 @@ def result_of(row: Found) -> Result:
         event_id=row["event_id"],
         time=row["time"],
         routing_key=row["routing_key"],
-        data=from_json(row["data"]),
+        data=data,
         dispatch_id=row["dispatch_id"],
         correlation_id=row["correlation_id"],
         reply_to=row["reply_to"],

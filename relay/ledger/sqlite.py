@@ -10,11 +10,12 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -24,12 +25,17 @@ from relay.errors import Unavailable
 from relay.ledger.commit import Work
 from relay.ledger.faults import Unusable, away, describe, is_away
 from relay.ledger.sql import send
+from relay.ledger.vault import OPEN, Vault
+from relay.telemetry import get_log
+
+log = get_log()
 
 T = TypeVar("T")
 Clock = Callable[[], int]
 
 MEMORY: Final = ":memory:"
 _BUSY_FOR: Final = 5.0
+_MODE: Final = 0o600
 _PRAGMAS: Final = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -60,7 +66,7 @@ class SqliteStore:
 
     shares = True
 
-    def __init__(self, path: str, *, clock: Clock = wall_clock) -> None:
+    def __init__(self, path: str, *, clock: Clock = wall_clock, vault: Vault = OPEN) -> None:
         self.path = path
         self._clock = clock
         self._closed = False
@@ -70,7 +76,9 @@ class SqliteStore:
         self._writer_thread = ThreadPoolExecutor(1, "ledger-writer")
         self._reader_thread = ThreadPoolExecutor(1, "ledger-reader")
         try:
-            self._writer, self._reader = _connect_both(path)
+            if path != MEMORY:
+                _guard(Path(path))
+            self._writer, self._reader = _connect_both(path, vault)
         except BaseException as error:
             self._release()
             if isinstance(error, DBAPIError):
@@ -94,6 +102,16 @@ class SqliteStore:
         if self._reader is None:
             return await self.write(work)
         return await self._in_thread(self._reader_thread, self._read, self._reader, work)
+
+    async def compact(self) -> None:
+        """Write the file anew without what was overwritten or deleted. Raises Unavailable, for one on a full disk."""
+        async with self._writing:
+            try:
+                await self._in_thread(self._writer_thread, _compact, self._writer)
+            except BaseException as error:
+                if is_away(error):
+                    raise away(error) from None
+                raise
 
     async def aclose(self) -> None:
         async with self._writing:
@@ -143,13 +161,13 @@ class SqliteStore:
             self._lock = None
 
 
-def _connect_both(path: str) -> tuple[Connection, Connection | None]:
+def _connect_both(path: str, vault: Vault) -> tuple[Connection, Connection | None]:
     """The one that writes, and the one that reads, which a ledger in memory does not have."""
-    writer = _connect(path, "BEGIN IMMEDIATE", wait=0.0, cache=_WRITER_CACHE)
+    writer = _connect(path, "BEGIN IMMEDIATE", wait=0.0, cache=_WRITER_CACHE, vault=vault)
     if path == MEMORY:
         return writer, None
     try:
-        return writer, _connect(path, "BEGIN", wait=_BUSY_FOR, cache=_READER_CACHE)
+        return writer, _connect(path, "BEGIN", wait=_BUSY_FOR, cache=_READER_CACHE, vault=vault)
     except BaseException:
         _disconnect(writer)
         raise
@@ -178,7 +196,7 @@ def _check_library() -> None:
             ) from None
 
 
-def _connect(path: str, begin: str, *, wait: float, cache: int) -> Connection:
+def _connect(path: str, begin: str, *, wait: float, cache: int, vault: Vault) -> Connection:
     _adapt()
 
     def open_file() -> sqlite3.Connection:
@@ -196,6 +214,7 @@ def _connect(path: str, begin: str, *, wait: float, cache: int) -> Connection:
         creator=open_file,
         poolclass=StaticPool,
         hide_parameters=True,
+        execution_options={"vault": vault},
     )
     event.listen(engine, "begin", lambda conn: send(conn, begin))
     try:
@@ -203,6 +222,13 @@ def _connect(path: str, begin: str, *, wait: float, cache: int) -> Connection:
     except BaseException:
         engine.dispose()  # the file may be open, and fail at SQLAlchemy's first question
         raise
+
+
+def _compact(conn: Connection) -> None:
+    """Outside of a transaction, where alone SQLite does it; the log of writes is cut, too."""
+    raw = cast(sqlite3.Connection, conn.connection.dbapi_connection)
+    for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+        raw.execute(statement).fetchall()
 
 
 def _adapt() -> None:
@@ -216,7 +242,7 @@ def _lock(path: Path) -> int:
     if path.is_dir():
         raise Unusable(f"ledger {path} is a folder: name a file in it")
     try:
-        held = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        held = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
     except OSError as error:
         raise Unusable(f"ledger {path}: {_folder_fault(path, error)}") from None
     try:
@@ -232,6 +258,20 @@ def _lock(path: Path) -> int:
         os.ftruncate(held, 0)
         os.write(held, f"{os.getpid()}\n".encode())
     return held
+
+
+def _guard(path: Path) -> None:
+    """Make the file for its owner alone, as SQLite then makes those beside it. One that is there keeps its mode."""
+    with contextlib.suppress(OSError):  # what is wrong with the file is told when it is opened
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
+        readable = [file.name for file in _files(path) if file.stat().st_mode & stat.S_IROTH]
+        if readable:
+            what = f"every user of this machine can read them: chmod 600 {' '.join(readable)}"
+            log.warning("ledger.readable", folder=str(path.absolute().parent), what=what)
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for end in ("", "-wal", "-shm") if (file := Path(f"{path}{end}")).exists()]
 
 
 def _folder_fault(path: Path, error: OSError) -> str:

@@ -7,10 +7,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, case, delete, func, insert, literal, or_, select, update
 
 from relay.ledger import counters
-from relay.ledger.rows import NEWS, claim_of
+from relay.ledger.rows import NEWS, claim_of, legible
 from relay.ledger.schema import attempts, dispatches, events, leases, outbox, slots, work
 from relay.ledger.sql import Found, padded, run, scalar, write_many
 from relay.ledger.terms import Terms
+from relay.ledger.vault import vault_of
 from relay.model import Claim, Doubt, State, Verdict
 
 SOON: Final = 1_000
@@ -149,9 +150,9 @@ def _claims(
 
 
 def news(conn: Connection, ids: Sequence[str]) -> dict[str, Found]:
-    """The columns of `NEWS` by dispatch id."""
-    found = run(conn, _NEWS, {"ids": padded(ids)}) if ids else ()
-    return {row["id"]: row for row in found}
+    """The columns of `NEWS` by dispatch id, legible: what is locked must not keep others from being claimed."""
+    found, vault = run(conn, _NEWS, {"ids": padded(ids)}) if ids else (), vault_of(conn)
+    return {row["id"]: legible(row, vault) for row in found}
 
 
 def _waited(row: Mapping[Any, Any], now: int, paused: int) -> int:

@@ -1,7 +1,7 @@
 """The words of Relay as frozen records: Event, Dispatch, Attempt, Result, and the states between them."""
 
 from relay.model.chat import Chat, Message, Page
-from relay.model.dispatch import UNSTAMPED, Claim, Dispatch, Doubt, Failure, Move, Recorded, Verdict
+from relay.model.dispatch import LOCKED, UNSTAMPED, Claim, Dispatch, Doubt, Failure, Move, Recorded, Verdict
 from relay.model.event import Entry, Event, Receipt
 from relay.model.frozen import frozen
 from relay.model.ids import Ids, new_id
@@ -25,6 +25,7 @@ __all__ = [
     "ENDED",
     "LEGAL",
     "LIVE",
+    "LOCKED",
     "UNROUTABLE",
     "UNSTAMPED",
     "About",

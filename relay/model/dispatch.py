@@ -21,6 +21,9 @@ class Failure:
 UNSTAMPED: Final = "unstamped"
 """The code of a failure that only a person can clear up: Cargo carries no stamp back, so absence cannot be proved."""
 
+LOCKED: Final = "locked"
+"""The code of what is encrypted with a key that is not here."""
+
 
 @frozen
 class Dispatch:
@@ -58,6 +61,7 @@ class Claim:
     `start_in` is the milliseconds to wait before the call, so that `cargo.rate` is kept over all replicas.
     In `messaging`, `chat_uuid` is the chat and `doubt` says that an earlier message may have arrived. In `checking`,
     `doubt` says that a person was shown chats that may be the one, and wants it sent all the same.
+    `locked` says why the body, the message and the name cannot be read (they are encrypted); None when they can.
     """
 
     dispatch: Dispatch
@@ -72,6 +76,7 @@ class Claim:
     agent_uuid: str | None = None
     doubt: bool = False
     start_in: int = 0
+    locked: str | None = None
 
 
 class Verdict(Word):

@@ -97,10 +97,11 @@ class EventView:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """A page of events; `cursor` asks for the next one, None at the end."""
+    """A page of events; `cursor` asks for the next one, None at the end. `notice` says what was not looked through."""
 
     events: tuple[EventView, ...]
     cursor: str | None
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class EventsAsk(Ask):
     ] = None
     since: Annotated[Moment | None, Field(description="an ISO 8601 moment, or how long ago, as 1h")] = None
     until: Annotated[Moment | None, Field(description="an ISO 8601 moment, or how long ago, as 15m")] = None
-    text: Annotated[Words | None, Field(description="is looked for in ids, type, subject and body")] = None
+    text: Annotated[Words | None, Field(description="is looked for in ids, type, subject and (plain) body")] = None
     cursor: Annotated[Words | None, Field(description="the cursor of the page before")] = None
     limit: Annotated[int, Field(ge=1, le=500, description="the most events of one page")] = 50
 

@@ -11,7 +11,8 @@ from relay.units import iso
 
 
 def page(events: model.EventPage) -> wire.EventPage:
-    return wire.EventPage(events=[_event(view) for view in events.events], cursor=events.cursor)
+    shown = [_event(view) for view in events.events]
+    return wire.EventPage(events=shown, cursor=events.cursor, notice=events.notice)
 
 
 def detail(found: model.EventDetail) -> wire.EventDetail:

@@ -162,10 +162,14 @@ class EventDetail(Wire):
 
 
 class EventPage(Wire):
-    """Events, newest first; `cursor` asks for the next page, null at the end."""
+    """Events, newest first; `cursor` asks for the next page, null at the end.
+
+    `notice` says what `text` was not looked for in, because it is encrypted; else null.
+    """
 
     events: list[Event]
     cursor: str | None
+    notice: str | None = None
 
 
 class Rejection(Wire):

@@ -11,7 +11,7 @@ from relay.errors import Rejected
 from relay.schemes import phrase
 from relay.schemes.entry import Answer, Handshake
 from relay.schemes.request import Request, octets
-from relay.secret import Secret
+from relay.secret import SHORT, Secret
 
 _LONGEST: Final = 4_096
 
@@ -64,10 +64,15 @@ class Greeter:
             if not _is_one_of(one(scope), wanted):
                 hint = f"the handshake's {name.strip('{} ')} is not what this source is configured with"
                 raise Rejected("this handshake is not ours", status=403, reason="handshake_wrong", hint=hint)
+        return Greeting(self.form.name, self._answer.fill(scope), self._secret(scope), self._address(scope))
+
+    def _secret(self, scope: phrase.Scope) -> Secret | None:
+        """The secret that it brings. With a short one, whoever guesses it could sign."""
         learnt = self._learn(scope) if self._learn else None
-        return Greeting(
-            self.form.name, self._answer.fill(scope), Secret(learnt) if learnt else None, self._address(scope)
-        )
+        if learnt and len(learnt) < SHORT:
+            hint = f"it brings a secret of less than {SHORT} characters, which no vendor does"
+            raise Rejected("this secret is too short", status=403, reason="handshake_wrong", hint=hint)
+        return Secret(learnt) if learnt else None
 
     def _address(self, scope: phrase.Scope) -> str | None:
         if self._confirm is None:

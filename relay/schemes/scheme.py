@@ -94,6 +94,11 @@ class Scheme:
         return Cloud.BODY
 
     @property
+    def cuts(self) -> bool:
+        """Whether there may be credentials in a body."""
+        return bool(self._cut)
+
+    @property
     def keepable(self) -> bool:
         """Whether refused requests may be kept whole: what proves them is a signature, and no credential is inside."""
         return not self._cut and all(isinstance(proof, Signed) for proof in self._proofs)

@@ -6,9 +6,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from relay import config
+from relay.app.learned import ATTEMPTS, PERIOD, Hooks
 from relay.app.operations import Desk
 from relay.app.sources import Sources
-from relay.errors import NotFound
+from relay.errors import NotFound, Rejected
 from relay.life import Signals
 from relay.model import new_id
 from relay.secret import Secret
@@ -21,7 +22,7 @@ CONFIG = {
         "shop": {"type": "webhook", "scheme": "none"},
     },
 }
-HUSH, OTHER = Secret("hush-one"), Secret("hush-two")
+HUSH, OTHER = Secret("hush-hush-hush-one"), Secret("hush-hush-hush-two")
 
 
 @pytest.fixture
@@ -68,6 +69,7 @@ async def test_a_learned_secret_holds_at_once_here_and_after_a_refresh_on_other_
 
 async def test_an_empty_secret_is_never_kept(ledger, sources):
     assert not await sources.learn("helpdesk", Secret(""))
+    assert not await sources.learn("helpdesk", Secret("15-characters-x"))
     assert await ledger.learned() == {}
 
 
@@ -119,3 +121,27 @@ async def test_the_desk_readmits_by_the_judge_of_the_source(desk, refuse):
     assert judged == []
     assert (await operations.readmit("shop", dry_run=True))["requests"] == []
     assert judged == [("shop", True)]
+
+
+async def test_whoever_tries_secrets_may_not_try_many(tmp_path):
+    path = tmp_path / "relay.yaml"
+    path.write_text(json.dumps(CONFIG | {"sources": {"notion": {"type": "webhook", "scheme": "notion"}}}))
+    now, asked = [0], []
+
+    async def keep(name, secret):
+        asked.append(secret)
+        return False
+
+    hooks = Hooks(config.load([path], {}).settings)
+    learn = hooks.learner(keep, lambda: now[0])
+    for number in range(ATTEMPTS):
+        assert not await learn("notion", Secret(f"a-guess-of-16-chars-{number}"))
+    with pytest.raises(Rejected) as refused:
+        await learn("notion", Secret("one-guess-too-many"))
+    assert (refused.value.status, refused.value.reason, len(asked)) == (429, "handshake_often", ATTEMPTS)
+    now[0] += PERIOD
+    hooks.take({"notion": HUSH})
+    assert not await learn("notion", OTHER)
+    assert len(asked) == ATTEMPTS, "where a secret is kept, no guess reaches the ledger"
+    for _ in range(2 * ATTEMPTS):
+        assert await learn("notion", HUSH), "the vendor's own is no guess"

@@ -28,6 +28,7 @@ COMMANDS = [
     "tail",
     "sandbox",
     "migrate",
+    "rekey",
     "schema",
     "topology",
     "health",

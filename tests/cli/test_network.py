@@ -220,7 +220,7 @@ def test_check_tells_the_way_to_cargo_and_what_is_wrong_with_it(serve, run, tmp_
     assert "hunter2" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["serve", "migrate"])
+@pytest.mark.parametrize("command", ["serve", "migrate", "rekey"])
 def test_what_keeps_it_from_starting_is_exit_code_2(serve, run, command, tmp_path):
     serve.write()
     (tmp_path / "no.pem").write_text("no certificate")
@@ -232,6 +232,17 @@ def test_what_keeps_it_from_starting_is_exit_code_2(serve, run, command, tmp_pat
     done = run(command)
     assert done.exit_code == 2
     assert "relay.db" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_a_placeholder_keeps_it_from_starting_and_says_where_it_stands(serve, run, command):
+    serve.config.write_text("cargo:\n  token: ${CARGO_API_TOKEN}\n")
+    done = run(command, CARGO_API_TOKEN="replace-with-a-token-of-cargo")
+    assert done.exit_code == {"serve": 2, "check": 1}[command]
+    assert done.stderr.startswith(
+        f"{serve.config}:2:10: cargo.token: is still the placeholder that everybody can read: "
+    )
+    assert "put the real value in what ${CARGO_API_TOKEN} stands for" in done.stderr
 
 
 def test_commands_ask_this_machine_straight_and_others_by_the_proxy(serve, run):

@@ -33,6 +33,17 @@ def test_either_of_several_secrets_will_do(relay):
     assert judge(relay, "slack", "--secret", "another", "--secret", SECRET, *slack(), "--at", AT).exit_code == 0
 
 
+def test_a_secret_need_not_be_shown_to_all_who_list_processes(relay, tmp_path, monkeypatch):
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    monkeypatch.setenv("SLACK_SECRET", SECRET)
+    for given in (["--secret-file", "secret"], ["--secret-env", "SLACK_SECRET"]):
+        assert judge(relay, "slack", *given, *slack(), "--at", AT).exit_code == 0, given
+    result = judge(relay, "slack", "--secret-file", "missing", *slack(), "--at", AT)
+    assert (result.exit_code, "--secret-file missing cannot be read" in result.stderr) == (1, True)
+    result = judge(relay, "slack", "--secret-env", "NOWHERE_SET", *slack(), "--at", AT)
+    assert (result.exit_code, "NOWHERE_SET: this variable is not set" in result.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("args", "body", "told"),
     [

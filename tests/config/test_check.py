@@ -19,9 +19,11 @@ from tests.services.authority import Authority
 CHAT = "{agentUuid: 3c90c3cc-0d44-4b50-8888-8dd25736052a, trigger: {type: draft}}"
 GOOD = {
     "cargo": "{token: t}",
-    "sources": "{a: {type: webhook, scheme: github, secret: s3cret}}",
+    "sources": "{a: {type: webhook, scheme: github, secret: s3cret-of-16-chars}}",
     "rules": f"[{{name: one, source: a, chat: {CHAT}}}]",
 }
+PLAINLY = "for everybody on the way"
+"""What is told of every connection without TLS."""
 
 
 @pytest.fixture
@@ -190,7 +192,7 @@ def test_a_surprise_is_a_warning(told, blocks, line):
     ],
 )
 def test_nothing_in_the_broker_s_url_is_dropped_in_silence(told, url, said):
-    lines = told(broker=json.dumps({"url": url}))
+    lines = [line for line in told(broker=json.dumps({"url": url})) if PLAINLY not in line]
     assert bool(lines) == bool(said), lines
     assert not said or any(said in line for line in lines), lines
     assert "hunter2" not in repr(lines)
@@ -211,7 +213,7 @@ def test_nothing_in_the_broker_s_url_is_dropped_in_silence(told, url, said):
     ],
 )
 def test_several_nodes_are_one_broker(told, broker, said):
-    lines = told(broker=json.dumps(broker))
+    lines = [line for line in told(broker=json.dumps(broker)) if PLAINLY not in line]
     assert bool(lines) == bool(said), lines
     assert not said or any(said in line for line in lines), lines
     assert "other@" not in repr(lines)
@@ -305,9 +307,9 @@ class TestCertificates:
 
 BY_HAND = {
     "none": "",
-    "bearer": "secret: s3cret, ",
-    "basic": "secret: 'u:s3cret', ",
-    "hmac": "secret: s3cret, header: X-Signature, ",
+    "bearer": "secret: s3cret-of-16-chars, ",
+    "basic": "secret: 'u:s3cret-of-16-chars', ",
+    "hmac": "secret: s3cret-of-16-chars, header: X-Signature, ",
 }
 ID = "event: {id: '{{ data.id }}'}"
 
@@ -335,14 +337,14 @@ def test_a_webhook_whose_scheme_gives_no_id_is_warned_of(told):
 
 
 def test_where_the_scheme_is_not_known_yet_nothing_is_said_of_ids(told):
-    lines = told({}, strict=False, sources="{a: {type: webhook, scheme: '${SCHEME}', secret: s3cret}}")
+    lines = told({}, strict=False, sources="{a: {type: webhook, scheme: '${SCHEME}', secret: s3cret-of-16-chars}}")
     assert not any("event.id" in line for line in lines)
 
 
 @pytest.mark.parametrize(
     "http",
     [
-        '{ops: "0.0.0.0:8081", token: t}',
+        '{ops: "0.0.0.0:8081", token: t-of-16-characters}',
         '{ops: "localhost:8081"}',
         '{ops: "[::1]:8081"}',
         '{hooks: "127.0.0.1:0", health: "127.0.0.1:0", ops: "127.0.0.1:0"}',
@@ -419,3 +421,135 @@ def test_a_template_of_an_event_may_use_constants_that_exist(told):
     assert len(told(sources=source, vars="{kind: x}")) == 1
     (line,) = told(sources=source, vars="{other: x}")
     assert "sources.a.event.type: " in line
+
+
+PLAIN = [
+    ({"cargo": "{token: t, base_url: 'http://cargo.example/v1'}"}, "cargo.base_url: carries the token", True),
+    (
+        {"cargo": "{token: t, base_url: 'http://cargo.example/v1', insecure: true}"},
+        "which cargo.insecure allows",
+        False,
+    ),
+    ({"broker": "{url: 'amqp://rabbit.example'}"}, "broker.url: carries events, results and the password", False),
+    ({"broker": "{urls: ['amqp://localhost', 'amqp://rabbit.example']}"}, "broker.urls: carries events", False),
+    ({"ledger": "{url: 'postgresql://db.example/relay'}"}, "ledger.url: asks for no TLS", False),
+    ({"ledger": "{url: 'postgres://db.example/relay?sslmode=prefer'}"}, "ledger.url: asks for no TLS", False),
+    ({"ledger": "{url: 'postgresql://localhost,db.example/relay?sslmode=disable'}"}, "ledger.url: asks for", False),
+    ({"ledger": "{url: 'postgresql:///relay?host=db.example&sslmode=allow'}"}, "ledger.url: asks for no TLS", False),
+    ({"http": "{public_url: 'http://relay.example'}"}, "http.public_url: has senders post", False),
+]
+
+
+@pytest.mark.parametrize(("blocks", "line", "refused"), PLAIN, ids=[str(block) for block, _, _ in PLAIN])
+def test_a_plain_connection_beyond_this_machine_is_told_and_refused_for_cargo(told, blocks, line, refused, tmp_path):
+    [only] = told(**blocks)
+    assert line in only
+    if refused:
+        with pytest.raises(Misconfigured):
+            load([tmp_path / "relay.yaml"], {})
+    else:
+        load([tmp_path / "relay.yaml"], {})
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "cargo.localhost"])
+def test_a_plain_connection_on_this_machine_is_nobody_s_business(told, host):
+    blocks = {
+        "cargo": f"{{token: t, base_url: 'http://{host}:8090/v1'}}",
+        "broker": f"{{urls: ['amqp://{host}', 'amqp://{host}:5673']}}",
+        "ledger": f"{{url: 'postgresql://{host}/relay'}}",
+        "http": f"{{public_url: 'http://{host}:8080'}}",
+    }
+    assert told(**blocks) == []
+    assert told(ledger="{url: 'postgresql:///relay?host=/run/postgresql'}") == []
+
+
+def test_what_is_not_known_yet_is_no_plain_connection(told):
+    blocks = {
+        "cargo": "{token: t, base_url: '${CARGO}'}",
+        "broker": "{url: '${RABBIT}'}",
+        "ledger": "{url: 'postgresql://db.example/relay', ca_file: '${CA}'}",
+    }
+    assert all("is not set" in line for line in told(**blocks, strict=False))
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+def test_tls_for_postgresql_is_seen(told, mode, tmp_path):
+    assert not any("no TLS" in line for line in told(ledger=f"{{url: 'postgresql://db.example/r?sslmode={mode}'}}"))
+    for keys in (
+        "{url: 'postgresql://db.example/relay', ca_file: ca.pem}",
+        "{url: 'postgresql://db.example/relay?sslrootcert=system'}",
+        "{url: 'postgresql://db.example/relay', cert_file: c.pem, key_file: c.pem}",
+    ):
+        assert not any("no TLS" in line for line in told(ledger=keys)), keys
+
+
+PLACEHOLDERS = ["replace-with-a-long-random-string", "Replace_With-yours", "change-me", "CHANGEME", "<your secret>"]
+
+
+@pytest.mark.parametrize("text", PLACEHOLDERS)
+def test_a_placeholder_guards_nothing_wherever_it_stands(told, text):
+    source = f"{{type: webhook, scheme: github, secrets: [a-real-secret-of-mine, '{text}']}}"
+    env = {"T": text}
+    lines = told(env, cargo="{token: '${T}'}", sources=f"{{a: {source}}}", http="{token: 'ok-ok-ok-ok-ok-ok-ok'}")
+    assert [line.split(": ")[1] for line in lines if "is still the placeholder" in line] == [
+        *(["cargo.token"] if " " not in text else []),
+        "sources.a.secrets[1]",
+    ]
+    assert text not in str(lines)
+
+
+def test_a_placeholder_says_where_its_value_comes_from(told, tmp_path):
+    (tmp_path / "token").write_text("replace-with-a-token\n")
+    [variable, file] = told(
+        {"T": "replace-with-a-token"}, cargo="{token: '${T}'}", http="{token: '${file:token}'}", strict=True
+    )
+    assert "cargo.token: is still the placeholder that everybody can read: put the real value in what ${T} " in variable
+    assert variable.startswith("1:16: ")
+    assert "http.token: is still the placeholder" in file
+    assert "put the real value in what ${file:token} stands for" in file
+
+
+def test_a_placeholder_is_no_value_of_any_other_key_either(told):
+    lines = told(
+        cargo="{token: t, workspace_uuid: replace-with-your-workspace}",
+        broker="{url: 'amqp://relay:replace-with-a-password@localhost'}",
+        vars="{agent: replace-with-your-agent}",
+        rules=f"[{{name: one, source: a, chat: {CHAT}, message: replace with care}}]",
+    )
+    assert sorted(line.split(": ")[1] for line in lines) == ["broker.password", "cargo.workspace_uuid", "vars.agent"]
+    assert all("is still the placeholder" in line for line in lines)
+
+
+def test_a_short_secret_is_told_without_its_value(told):
+    lines = told(sources="{a: {type: webhook, scheme: github, secret: shorty}}", http="{token: also-short}")
+    assert [line.split(": ")[1] for line in lines] == ["sources.a.secret", "http.token"]
+    assert all("can be guessed" in line for line in lines)
+    assert "shorty" not in str(lines)
+
+
+KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+
+def test_a_key_for_encryption_is_one_or_told_how_to_make_one(told):
+    assert told(encrypt=f"{{key: '{KEY}', old: ['{'00' * 32}']}}") == []
+    assert told(encrypt=f"{{old: '{KEY}'}}") == []
+    for key in ("short", KEY[:-8], "replace-with-a-key"):
+        [line] = told(encrypt=f"{{key: '{key}'}}")
+        assert "encrypt.key" in line
+        assert "openssl rand -base64 32" in line
+        assert key not in line
+    [line] = told(encrypt=f"{{key: '{KEY}', old: ['{KEY}']}}")
+    assert "encrypt.old: holds the key itself" in line
+    [line] = told(encrypt="{key: '${NOT_SET}'}", strict=False)
+    assert "is not set" in line
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("true", True), ("false", False), ("answers", ("answers",)), ("[a, 'b.*']", ("a", "b.*")), ("'${R}'", True)],
+)
+def test_reply_is_a_flag_or_names_of_queues(given, kept, tmp_path):
+    path = tmp_path / "relay.yaml"
+    source = f"{{type: amqp, queue: q, reply: {given}}}"
+    path.write_text(f"cargo: {{token: t}}\nbroker: {{url: amqp://localhost}}\nsources: {{a: {source}}}\n")
+    assert load([path], {"R": "true"}).settings.sources["a"].reply == kept

@@ -16,7 +16,7 @@ def told(tmp_path):
     def told(*, strict=True, **ledger):
         path = tmp_path / "relay.yaml"
         keys = ", ".join(f'{key}: "{value}"' for key, value in ledger.items())
-        source = "{a: {type: webhook, scheme: github, secret: s3cret}}"
+        source = "{a: {type: webhook, scheme: github, secret: s3cret-of-16-chars}}"
         rule = "{name: one, source: a, chat: {agentUuid: 3c90c3cc-0d44-4b50-8888-8dd25736052a, trigger: {type: draft}}}"
         path.write_text(f"cargo: {{token: t}}\nsources: {source}\nrules: [{rule}]\nledger: {{{keys}}}\n")
         try:
@@ -24,7 +24,7 @@ def told(tmp_path):
         except Misconfigured as error:
             lines = list(error.faults)
         assert "hush" not in "".join(lines)
-        return [line.replace(f"{path}:", "") for line in lines]
+        return [line.replace(f"{path}:", "") for line in lines if "asks for no TLS" not in line]
 
     return told
 

@@ -27,7 +27,7 @@ from relay.units import Rate
 GOLDEN = Path(__file__).parent / "golden"
 SMALL = """
 cargo: {token: t0ken}
-sources: {helpdesk: {type: webhook, scheme: github, secret: s3cret}}
+sources: {helpdesk: {type: webhook, scheme: github, secret: s3cret-of-16-chars}}
 rules:
   - name: one
     source: helpdesk
@@ -75,7 +75,7 @@ def test_a_small_configuration_has_all_defaults(write):
     assert found.http.hooks == Listener("", 8080)
     assert found.http.max_body == 1 << 20
     assert (found.retry.first, found.retry.cap, found.retry.give_up_after) == (1_000, 300_000, 86_400_000)
-    assert found.sources["helpdesk"].live == (Secret("s3cret"),)
+    assert found.sources["helpdesk"].live == (Secret("s3cret-of-16-chars"),)
     assert found.rules[0].spec().sources == ("helpdesk",)
     assert loaded.warnings == ()
 
@@ -261,18 +261,18 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
 
 
 def test_check_goes_on_without_the_environment(write):
-    path = write("relay.yaml", SMALL.replace("t0ken", '"${TOKEN}"').replace("s3cret", '"${SECRET}"'))
+    path = write("relay.yaml", SMALL.replace("t0ken", '"${TOKEN}"').replace("s3cret-of-16-chars", '"${SECRET}"'))
     assert len(faults_of(path)) == 2
     loaded = load([path], {}, strict=False)
     assert [line.split(": ")[1] for line in loaded.warnings] == ["cargo.token", "sources.helpdesk.secret"]
 
 
 def test_the_digest_follows_what_is_in_effect_secrets_included(write):
-    path = write("relay.yaml", SMALL.replace("s3cret", '"${S}"') + "# a comment\n")
+    path = write("relay.yaml", SMALL.replace("s3cret-of-16-chars", '"${S}"') + "# a comment\n")
     one = load([path], {"S": "a"}).digest
     assert load([path], {"S": "a", "OTHER": "x"}).digest == one
     assert load([path], {"S": "b"}).digest != one
-    assert load([write("b.yaml", SMALL.replace("s3cret", "a"))], {}).digest == one
+    assert load([write("b.yaml", SMALL.replace("s3cret-of-16-chars", "a"))], {}).digest == one
     assert load([path, write("c.yaml", "retry: {first: 2s}")], {"S": "a"}).digest != one
 
 

@@ -20,7 +20,7 @@ def make(tmp_path):
         path = tmp_path / "relay.yaml"
         path.write_text(
             f"cargo: {{token: t{cargo}}}\n"
-            "sources: {a: {type: webhook, scheme: github, secret: s3cret}}\n"
+            "sources: {a: {type: webhook, scheme: github, secret: s3cret-of-16-chars}}\n"
             f"rules: [{{name: one, source: a, chat: {CHAT}}}]\n"
         )
         return load([path], env, strict=strict)
@@ -35,7 +35,6 @@ def make(tmp_path):
         ("", {"HTTPS_PROXY": PROXY}, f"{SHOWN} (HTTPS_PROXY)"),
         ("", {"HTTPS_PROXY": PROXY, "NO_PROXY": "getcargo.io"}, "None"),
         (", base_url: http://127.0.0.1:8090/v1", {"HTTP_PROXY": PROXY}, "None"),
-        (", base_url: http://cargo.test/v1", {"HTTP_PROXY": PROXY}, f"{SHOWN} (HTTP_PROXY)"),
         (", proxy: 'https://own:1'", {"HTTPS_PROXY": PROXY}, "https://own:1 (cargo.proxy)"),
         (", proxy: 'https://own:1'", {"HTTPS_PROXY": PROXY, "NO_PROXY": "*"}, "https://own:1 (cargo.proxy)"),
         (", proxy: none", {"HTTPS_PROXY": PROXY}, "None"),
@@ -49,6 +48,13 @@ def test_the_proxy_is_the_configuration_s_or_else_the_environment_s(make, cargo,
     loaded = make(cargo, env)
     assert str(loaded.proxy) == shown
     assert loaded.warnings == ()
+
+
+def test_plain_http_goes_by_the_proxy_that_the_environment_has_for_it(make):
+    loaded = make(", base_url: http://cargo.test/v1, insecure: true", {"HTTP_PROXY": PROXY})
+    assert str(loaded.proxy) == f"{SHOWN} (HTTP_PROXY)"
+    [told] = loaded.warnings
+    assert "which cargo.insecure allows" in told
 
 
 def test_what_a_configuration_shows_of_its_proxy(make):
@@ -67,7 +73,11 @@ def test_what_a_configuration_shows_of_its_proxy(make):
             f"environment: ALL_PROXY: {SOCKS}; or set cargo.proxy, where none means no proxy",
         ),
         ("", {"https_proxy": "http://u:hun#ter2@x"}, "environment: https_proxy: has a host or a port that cannot be"),
-        (", base_url: http://cargo.test", {"HTTP_PROXY": "x:port"}, "environment: HTTP_PROXY: has a host or a port"),
+        (
+            ", base_url: http://cargo.test, insecure: true",
+            {"HTTP_PROXY": "x:port"},
+            "environment: HTTP_PROXY: has a host or a port",
+        ),
     ],
 )
 def test_a_variable_that_is_bad_is_a_fault_by_its_name(make, cargo, env, told):

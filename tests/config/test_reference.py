@@ -14,6 +14,7 @@ from relay.config import (
     Bind,
     BrokerBlock,
     CargoBlock,
+    EncryptBlock,
     EventTemplates,
     HttpBlock,
     LedgerBlock,
@@ -36,6 +37,7 @@ BLOCKS = {
     "results": ResultsBlock,
     "http": HttpBlock,
     "retry": RetryBlock,
+    "encrypt": EncryptBlock,
 }
 ENV = {
     "CARGO_API_TOKEN": "token",

@@ -215,7 +215,7 @@ async def test_cloudevents_and_replies_come_through(amqp_url):
         await channel.declare_queue("in", durable=True)
         more = {"reply_to": "answers", "correlation_id": "c", "content_type": "application/cloudevents+json"}
         await put(channel, "m", body=body, **more)
-    async with connected(amqp_url) as broker, consuming(broker, intake, Input("bus", "in", reply=True)):
+    async with connected(amqp_url) as broker, consuming(broker, intake, Input("bus", "in", reply=("answers",))):
         await intake.has("c1")
     event = intake.events[0]
     assert (event.origin, event.reply_to, event.correlation_id, event.data) == ("/crm", "answers", "c", 1)

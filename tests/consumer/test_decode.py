@@ -135,7 +135,20 @@ def test_broken_encodings_are_refused():
 
 def test_reply_to_is_kept_only_where_the_source_says_so():
     assert read(reply_to="answers").reply_to is None
-    assert read(source=Input("bus", "q", reply=True), reply_to="answers").reply_to == "answers"
+    assert reply_to("amq.gen-Xa2", True) == reply_to("amq.gen-Xa2", ("amq.gen-*",)) == "amq.gen-Xa2"
+    assert reply_to("amq.rabbitmq.reply-to.g1h2.dXE==", True) == "amq.rabbitmq.reply-to.g1h2.dXE=="
+    assert reply_to("crm.answers.7", ("other", "crm.answers.*")) == "crm.answers.7"
+
+
+def test_whoever_publishes_does_not_choose_another_queue_of_the_broker():
+    for name in ("crm.events", "relay.results", "amq.rabbitmq.log", "AMQ.GEN-x", "x-amq.gen-"):
+        assert reply_to(name, True) is None
+    assert reply_to("crm.events", ("crm.answers.*",)) is None
+    assert reply_to("amq.gen-x", ("crm.answers.*",)) is None
+
+
+def reply_to(name, allowed):
+    return read(source=Input("bus", "q", reply=allowed), reply_to=name).reply_to
 
 
 def test_the_operators_templates_win_and_leave_what_they_do_not_find():

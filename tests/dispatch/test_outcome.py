@@ -195,3 +195,14 @@ def test_the_moment_when_absence_becomes_proof_is_not_missed(looks: int, ended_a
     assert 250 <= wait <= 60_000
     if ended_ago < POLICY.settle - 250:
         assert ended_ago + wait <= POLICY.settle
+
+
+def test_what_is_encrypted_with_a_missing_key_waits_for_it_and_is_given_up_in_the_end() -> None:
+    told = "dispatches.body of 0199-d is encrypted with key 1a2b3c4d, which is not here: add it to encrypt.old"
+    for state, after in ((State.SENDING, State.WAITING), (State.MESSAGING, State.MESSAGING)):
+        move = outcome.keep_back(replace(make_claim(state=state), locked=told), POLICY, NOW)
+        assert (move.to, move.failure and move.failure.message, move.results) == (after, told, ())
+        assert (move.due_in or 0) >= 0
+    late = replace(make_claim(waited=POLICY.give_up_after), locked=told)
+    move = outcome.keep_back(late, POLICY, NOW)
+    assert (move.to, move.park, len(move.results)) == (State.PARKED, ParkReason.GAVE_UP, 1)

@@ -95,7 +95,7 @@ class Relay:
                 token=TOKEN,
                 ledger=ledger or f"sqlite:///{folder}/relay.db",
                 broker=f"broker: {{url: {amqp}}}" if amqp else "",
-                sources=(f"  bus: {{type: amqp, queue: {queue}, prefetch: 20, reply: true}}\n" if queue else "")
+                sources=(f"  bus: {{type: amqp, queue: {queue}, prefetch: 20, reply: [replies]}}\n" if queue else "")
                 + sources,
                 rules=(MESSAGE if message else "") + rules,
                 secret=SECRET,

@@ -19,7 +19,7 @@ from tests.e2e.test_way import fetch
 
 # The queue of results is not named as its exchange: our user has no right on it at all.
 SOURCE = """
-  bus: {type: amqp, queue: crm.events, bind: {exchange: crm, routing_keys: [deal.#]}, reply: true}
+  bus: {type: amqp, queue: crm.events, bind: {exchange: crm, routing_keys: [deal.#]}, reply: [answers]}
 results: {queue: cargo-results}
 """
 

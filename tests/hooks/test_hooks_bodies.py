@@ -320,3 +320,31 @@ async def test_github_and_standard_webhooks_say_id_and_type():
         await listener.send("partners", b'{"type": "user.created"}', id_="m-1")
         told = [(event.external_id, event.type) for event in listener.intake.events]
     assert told == [("d-1", "issues.opened"), ("m-1", "user.created")]
+
+
+TOKENS = {
+    "ms-graph": b'{"value": [{"clientState": "hush-token", "id": "n-1", "operation": "created"}]}',
+    "zoho-crm": b'{"token": "hush-token", "module": "Deals", "operation": "update"}',
+}
+
+
+@pytest.mark.parametrize("name", TOKENS)
+async def test_a_token_in_the_body_is_cut_from_what_cannot_be_read_as_well(name):
+    """A template of the operator fails: the event is signed, so it is kept, and its token is not."""
+    made = hook(name, name, "hush-token", event={"id": "{{ data.operation + 1 }}"})
+    async with listen(hooks={name: made}) as listener:
+        assert (await listener.post(name, TOKENS[name]))[0] == 202
+    [event] = listener.intake.events
+    assert "template" in event.unreadable
+    assert b"hush-token" not in event.raw
+    assert (b"n-1" if name == "ms-graph" else b"Deals") in event.raw
+
+
+async def test_a_body_whose_credentials_cannot_be_found_is_not_kept():
+    """Signed as it is, it is no JSON, so that what `cut` names cannot be taken out."""
+    cutting = hook("code", "github", "Sesam-github", cut=("data.token",))
+    async with listen(hooks={"code": cutting}) as listener:
+        assert (await listener.send("code", b'{"token": "hush-token", '))[0] == 202
+    [event] = listener.intake.events
+    assert event.raw == b""
+    assert "it may hold a credential" in event.unreadable

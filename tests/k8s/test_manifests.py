@@ -1,12 +1,14 @@
 """The manifests of k8s/ fit Kubernetes' API, each other, and Relay's own configuration."""
 
 import copy
+import re
 import tomllib
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
 
+from relay.errors import Misconfigured
 from tests.k8s.kustomize import render
 from tests.k8s.references import Rendered, find_faults, read_secrets
 
@@ -98,8 +100,17 @@ def test_relay_itself_accepts_the_configuration_with_the_keys_of_the_secret(over
     rendered = Rendered(OVERLAYS[overlay])
     for name, text in rendered.all("ConfigMap")[0]["data"].items():
         (tmp_path / name).write_text(text)
-    loaded = load([tmp_path], read_secrets(rendered))
-    assert loaded.warnings == ()
+    shipped = read_secrets(rendered)
+    with pytest.raises(Misconfigured) as refused:
+        load([tmp_path], shipped)
+    assert len(refused.value.faults) == len(shipped)
+    for name in shipped:
+        [fault] = [fault for fault in refused.value.faults if f"${{{name}}}" in fault]
+        assert re.match(rf"{re.escape(str(tmp_path))}/\w+\.yaml:\d+:\d+: [a-z.]+: is still the placeholder", fault)
+    loaded = load([tmp_path], {name: f"{name}-of-the-operator" for name in shipped})
+    beyond = {"cluster": ["broker.url", "ledger.url"], "embedded": []}[overlay]
+    told = sorted(warning.split(": ")[1] for warning in loaded.warnings)
+    assert told == beyond, "services of the cluster, without TLS"
     assert list(loaded.settings.sources) == ["helpdesk"]
 
 

@@ -1,14 +1,16 @@
 """A ledger on each of the two databases, its clock in the test's hand."""
 
 import logging
+from base64 import b64encode
 from dataclasses import dataclass
 
 import pytest
 
-from relay.ledger import SqlLedger, Terms
+from relay.ledger import SqlLedger, Terms, Vault
 from relay.ledger import migrate as steps
 from relay.ledger.postgres import PostgresStore, connect
 from relay.ledger.sqlite import SqliteStore
+from relay.secret import Secret
 
 
 @dataclass
@@ -36,11 +38,15 @@ def loud(caplog):
     return caplog
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+KEY, FORMER = Secret(b64encode(bytes(range(32))).decode()), Secret(b64encode(bytes(range(32, 64))).decode())
+
+
+@pytest.fixture(params=["sqlite", "sealed", "postgres"])
 async def store(request, tmp_path, clock):
-    """A migrated store; on PostgreSQL `another` opens a second one on the same database."""
-    if request.param == "sqlite":
-        made = SqliteStore(str(tmp_path / "relay.db"), clock=clock)
+    """A migrated store; `sealed` is one on SQLite that encrypts."""
+    if request.param != "postgres":
+        vault = Vault(KEY) if request.param == "sealed" else Vault()
+        made = SqliteStore(str(tmp_path / "relay.db"), clock=clock, vault=vault)
     else:
         url = request.getfixturevalue("postgres_url")
         made = PostgresStore(connect(url, password=None, ca_file=None), clock=clock)

@@ -66,6 +66,7 @@ async def test_a_race_with_forgetting_never_tells_of_a_secret_that_was_not_kept(
         await one.forget("notion")
 
 
+@pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
 async def test_a_secret_is_nowhere_printed(loud, ledger):
     await ledger.learn("notion", HUSH)
     await ledger.learn("notion", OTHER)

@@ -6,12 +6,14 @@ import os
 import resource
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import textwrap
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from relay.errors import Unavailable
 from relay.ledger import SqlLedger, Terms, Unusable, open_ledger
@@ -289,3 +291,28 @@ async def test_a_library_that_was_built_without_what_is_needed_is_named(tmp_path
     monkeypatch.setattr("relay.ledger.sqlite._TRIAL", "SELECT left_out(1);")
     with pytest.raises(Unusable, match=r"built without what the ledger needs \(no such function: left_out\)"):
         await open_ledger(url(tmp_path / "relay.db"), TERMS)
+
+
+async def test_the_files_of_a_ledger_are_its_owner_s_alone(tmp_path):
+    before = os.umask(0)
+    try:
+        ledger = await open_ledger(url(tmp_path / "relay.db"), TERMS)
+        await ledger.accept([make_entry()])
+    finally:
+        os.umask(before)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    await ledger.aclose()
+    assert modes == dict.fromkeys(("relay.db", "relay.db-wal", "relay.db-shm", "relay.db.lock"), 0o600)
+
+
+async def test_a_file_that_all_can_read_keeps_its_mode_and_is_told(tmp_path):
+    path = tmp_path / "relay.db"
+    path.touch()
+    for mode, times in ((0o640, 0), (0o644, 1)):
+        path.chmod(mode)
+        with capture_logs() as lines:
+            await (await open_ledger(url(path), TERMS)).aclose()
+        told = [line["what"] for line in lines if line["event"] == "ledger.readable"]
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        assert len(told) == times
+    assert "chmod 600 relay.db" in told[0]

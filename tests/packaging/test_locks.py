@@ -10,10 +10,17 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, GROUPS = PYPROJECT["project"], PYPROJECT["dependency-groups"]
 EXTRAS = PROJECT["optional-dependencies"]
 RUN = [*PROJECT["dependencies"], *EXTRAS["fast"]]
-LOCKS = {"requirements.lock": RUN, "requirements-dev.lock": [*RUN, *EXTRAS["dev"]]}
+LOCKS = {
+    "requirements.lock": RUN,
+    "requirements-dev.lock": [*RUN, *EXTRAS["dev"]],
+    "requirements-build.lock": [*GROUPS["build"], *PYPROJECT["build-system"]["requires"]],
+    "requirements-tools.lock": GROUPS["tools"],
+}
+RUNNING = pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
 PYTHONS = [text.rpartition(" ")[2] for text in PROJECT["classifiers"] if "Python :: 3." in text]
 locks = pytest.mark.parametrize("lock", LOCKS)
 
@@ -47,12 +54,12 @@ def test_the_pythons_that_are_promised_are_those_it_may_be_installed_on():
     allowed = Requirement(f"relay{PROJECT['requires-python']}").specifier
     assert PYTHONS == ["3.11", "3.12", "3.13", "3.14"]
     assert [minor for minor in range(15) if f"3.{minor}.0" in allowed] == [11, 12, 13, 14]
-    image = re.search(r"^ARG PYTHON=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    image = re.search(r"^ARG PYTHON_IMAGE=python:([0-9.]+)-slim$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert image[1] == PYTHONS[-1], "the image is on the newest"
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-@locks
+@RUNNING
 def test_a_lock_is_complete_on_every_python(lock, python):
     """What each package asks for there, by the metadata of those that are installed here, is pinned, and as it asks."""
     here = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
@@ -86,6 +93,17 @@ def _asks(name):
 
 def _applies(wanted, here, extras):
     return wanted.marker is None or any(wanted.marker.evaluate(here | {"extra": extra}) for extra in extras)
+
+
+@pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
+def test_nothing_is_installed_or_built_without_hashes(file):
+    """What is installed from this folder is built by a backend that is in a lock; all else is in a lock itself."""
+    commands = re.split(r"(?:&&|\n)", (ROOT / file).read_text().replace("\\\n", " "))
+    fetching = [one for one in commands if re.search(r"(pip|\(PIP\))\S* .*\b(install|wheel)\b|\(PIP\) install", one)]
+    assert len(fetching) > 3
+    for one in fetching:
+        alone = "--no-deps" in one and ("--no-build-isolation" in one or one.rstrip().endswith(".whl"))
+        assert "--require-hashes" in one or alone, one
 
 
 @locks

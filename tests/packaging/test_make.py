@@ -24,7 +24,17 @@ def link(folder, *programs):
 
 def test_make_alone_lists_what_it_can_do():
     said = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert {line.split()[0] for line in said.splitlines()} >= {"demo", "test", "lint", "bench", "lock", "clean", "help"}
+    assert {line.split()[0] for line in said.splitlines()} >= {
+        "demo",
+        "test",
+        "lint",
+        "bench",
+        "lock",
+        "audit",
+        "sbom",
+        "clean",
+        "help",
+    }
 
 
 def test_a_machine_without_python_is_told_what_to_install(tmp_path):

@@ -95,10 +95,10 @@ def test_what_is_echoed_is_bounded_and_ends_no_header():
 
 def test_a_secret_is_learnt_only_where_one_came():
     one = greeter(learn='{{ headers["x-hook-secret"] }}')
-    assert one.greet(request(headers=[("X-Hook-Secret", "Sesam")])).learn.reveal() == "Sesam"
+    assert one.greet(request(headers=[("X-Hook-Secret", "Sesam-open-thyself")])).learn.reveal() == "Sesam-open-thyself"
     assert one.greet(request()).learn is None
     assert one.greet(request(headers=[("X-Hook-Secret", " ")])).learn is None
-    assert "Sesam" not in repr(one.greet(request(headers=[("X-Hook-Secret", "Sesam")])))
+    assert "Sesam" not in repr(one.greet(request(headers=[("X-Hook-Secret", "Sesam-open-thyself")])))
 
 
 @pytest.mark.parametrize(
@@ -127,4 +127,16 @@ def test_an_address_to_confirm_is_on_the_vendors_host(url, right):
         return
     with pytest.raises(Rejected) as caught:
         one.greet(asked)
+    assert (caught.value.status, caught.value.reason) == (403, "handshake_wrong")
+
+
+@pytest.mark.parametrize("length", [1, 15, 16, 64])
+def test_a_secret_that_can_be_guessed_is_not_learned(length):
+    one = greeter(learn='{{ headers["x-hook-secret"] }}')
+    brings = request(headers=[("x-hook-secret", "s" * length)])
+    if length >= 16:
+        assert one.greet(brings).learn.reveal() == "s" * length
+        return
+    with pytest.raises(Rejected) as caught:
+        one.greet(brings)
     assert (caught.value.status, caught.value.reason) == (403, "handshake_wrong")

@@ -1,0 +1,142 @@
+"""Brings what is kept under the present key of a vault, in turns, so that no writer waits long.
+
+What is under it already is passed over, so a run that was cut off is simply begun again. Rows are locked in the order
+of their ids, as everywhere, and read under the lock: what a relay writes meanwhile is not overwritten.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+from sqlalchemy import Column, ColumnElement, Connection, LargeBinary, Table, and_, func, literal, or_, select, update
+
+from relay.ledger.commit import Store
+from relay.ledger.rows import NAME, SEALED
+from relay.ledger.schema import dispatches, events, kept, learned, results
+from relay.ledger.sql import Found, Row
+from relay.ledger.vault import MARK, Locked, Vault
+
+MOST: Final = 100
+"""Rows that are written in one turn, each with a body of up to `http.max_body`."""
+STRIDE: Final = 2_000
+"""Rows that are looked at in one turn, so that a turn ends in time also where all is done already."""
+
+Progress = Callable[[str, int, int], None]
+"""Is told the table, how many of its rows have been looked at, and how many it has."""
+
+
+@dataclass(slots=True)
+class Rekeyed:
+    """How many rows were written anew, by table, and how many could not be read, by the reason."""
+
+    changed: Counter[str] = field(default_factory=Counter)
+    locked: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A table and its sealed columns; `key` holds the ids of its rows."""
+
+    table: Table
+    key: Column[str]
+    columns: tuple[str, ...]
+
+
+PARTS: Final = (
+    Part(learned, learned.c.source, ("secret",)),
+    Part(kept, kept.c.id, ("request", "body")),
+    Part(events, events.c.id, ("raw", "data")),
+    Part(dispatches, dispatches.c.id, SEALED),
+    Part(results, results.c.id, ("data",)),
+)
+
+
+async def rekey(store: Store, vault: Vault, progress: Progress) -> Rekeyed:
+    """All of the ledger. Raises Unavailable; what was done until then is kept."""
+    done = Rekeyed()
+    for part in PARTS:
+        await _rekey_part(store, vault, part, done, progress)
+    return done
+
+
+async def _rekey_part(store: Store, vault: Vault, part: Part, done: Rekeyed, progress: Progress) -> None:
+    name, seen = part.table.name, 0
+    total = await store.read(partial(_count, part=part))
+    after: str | None = ""
+    while after is not None:
+        if seen < total:
+            progress(name, seen, total)
+        turn = await store.write(partial(_turn, part=part, vault=vault, after=after))
+        done.changed[name] += turn.changed
+        done.locked += turn.locked
+        after, seen = turn.after, seen + turn.seen
+    progress(name, total, total)
+
+
+def _count(conn: Connection, _now: int, *, part: Part) -> int:
+    return int(conn.execute(select(func.count()).select_from(part.table)).scalar_one())
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What a turn did; `after` is where the next one begins, None at the end."""
+
+    after: str | None
+    seen: int = 0
+    changed: int = 0
+    locked: Counter[str] = field(default_factory=Counter)
+
+
+def _turn(conn: Connection, _now: int, *, part: Part, vault: Vault, after: str) -> _Turn:
+    further = select(part.key).where(part.key > after).order_by(part.key).offset(STRIDE - 1).limit(1)
+    end = conn.execute(further).scalar()
+    wanted = select(part.key.label("row"), *(part.table.c[name] for name in part.columns)).where(
+        part.key > after, *([] if end is None else [part.key <= end]), _is_other(part, vault)
+    )
+    rows = conn.execute(wanted.order_by(part.key).limit(MOST).with_for_update()).mappings().all()
+    turn = _Turn(rows[-1]["row"]) if len(rows) == MOST else _Turn(end, STRIDE)
+    for row in rows:
+        try:
+            anew = _renewed(part, vault, row)
+        except Locked as error:
+            turn.locked[error.why] += 1
+        else:
+            conn.execute(update(part.table).where(part.key == row["row"]).values(anew))
+            turn.changed += 1
+    return turn
+
+
+def _is_other(part: Part, vault: Vault) -> ColumnElement[bool]:
+    """Whether a row is not as it should be: under another key or none, or, without a key, under any."""
+    if part.table is results:
+        named = f'"name":"{MARK if vault.key_id is None else ""}'
+        return and_(_has(named), ~_has(f'"name":"{vault.head}'))
+    return or_(*(_begins_otherwise(part.table.c[name], vault) for name in part.columns))
+
+
+def _has(text: str) -> ColumnElement[bool]:
+    """Whether the JSON of a result holds this text, which inside of a string would have its quotes escaped."""
+    return results.c.data.contains(text, autoescape=True)
+
+
+def _begins_otherwise(column: Column[Any], vault: Vault) -> ColumnElement[bool]:
+    other = _start(column, vault.head) != _text(column, vault.head)
+    return other if vault.key_id else and_(other, _start(column, MARK) == _text(column, MARK))
+
+
+def _start(column: Column[Any], text: str) -> ColumnElement[Any]:
+    return func.substr(column, 1, len(text))
+
+
+def _text(column: Column[Any], text: str) -> ColumnElement[Any]:
+    return literal(text.encode() if isinstance(column.type, LargeBinary) else text)
+
+
+def _renewed(part: Part, vault: Vault, row: Found) -> Row:
+    if part.table is results:
+        data = from_json(row["data"])
+        return {"data": to_json(data | {"name": vault.renew(data["name"], NAME, row["row"])}).decode()}
+    return {name: vault.renew(row[name], f"{part.table.name}.{name}", row["row"]) for name in part.columns}
