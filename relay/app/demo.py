@@ -20,6 +20,7 @@ from relay.model import Result
 from relay.sandbox import make_app
 from relay.sandbox import run as simulate
 from relay.schemes import Headers, Request, build
+from relay.visible import visible
 
 Say = Callable[[str], None]
 
@@ -181,5 +182,5 @@ def _farewell(addresses: Addresses, cargo: str, *, once: bool) -> str:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(visible(text) + "\n")
     sys.stdout.flush()

@@ -6,6 +6,7 @@ them. What could make much out of little (`center(1000000000)`) is refused befor
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
 from typing import Any, Final
 
 from jinja2 import pass_context
@@ -17,27 +18,27 @@ from relay.rules.encode import LIMIT
 WORK: Final = 16 * LIMIT
 """The most that one rendering of one template may do, in characters and items."""
 
-STEP: Final = 64
+STEP: Final = 256
 """What a turn of a loop or a call of a filter counts for, beside the sizes of what it takes and gives."""
 
-SLOW: Final = 64 << 10
+SLOW: Final = 32 << 10
 """The most characters for what takes much longer than it takes to copy them."""
 
 ITEMS: Final = 100_000
 """The most items that a number may ask for; Jinja's `range` has the same."""
 
 _COSTS: Final[Mapping[str, int]] = {
-    "batch": STEP,
+    "batch": STEP // 4,
     "format": 4,
     "from_json": 4,
-    "groupby": 16 * STEP,
-    "max": 2 * STEP,
-    "min": 2 * STEP,
-    "slice": STEP,
-    "sort": 8 * STEP,
-    "split": 8,
+    "groupby": 4 * STEP,
+    "max": STEP // 2,
+    "min": STEP // 2,
+    "slice": STEP // 4,
+    "sort": 2 * STEP,
+    "split": 32,
     "title": 16,
-    "unique": 2 * STEP,
+    "unique": STEP // 2,
     "urlencode": 8,
     "wordcount": 4,
 }
@@ -97,6 +98,7 @@ def metered(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     passed, cost = _PassArg.from_obj(function), _COSTS.get(name, 1)
 
     @pass_context
+    @wraps(function)
     def run(rendering: Rendering, value: Any, *args: Any, **kwargs: Any) -> Any:
         given = (*args, *kwargs.values())
         rendering.spend(STEP + weight(value) * cost + sum(map(weight, given)))

@@ -106,7 +106,7 @@ def _endswith(value: Any, text: str) -> bool:
 
 _STOCK: Final[Mapping[str, Callable[..., Any]]] = STOCK_FILTERS
 
-_ALL: Final[Mapping[str, Callable[..., Any]]] = {
+_ALL: Final[Mapping[str, Any]] = {
     **{name: function for name, function in _STOCK.items() if name not in _UNWANTED},
     "tojson": _tojson,
     "from_json": _from_json,
@@ -118,13 +118,15 @@ _ALL: Final[Mapping[str, Callable[..., Any]]] = {
     "unique": _unique,
 }
 
-FILTERS: Final[Mapping[str, Callable[..., Any]]] = {name: metered(name, function) for name, function in _ALL.items()}
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {name: metered(name, each) for name, each in _ALL.items()}
 """Left out of Jinja's own: `attr` (there are no attributes), `random` (a retry renders the same), and what escapes
 for HTML (a chat is no page)."""
 
+_TESTS: Final[Mapping[str, Any]] = STOCK_TESTS
+
 TESTS: Final[Mapping[str, Any]] = {
     **STOCK_TESTS,
-    **{name: metered(name, STOCK_TESTS[name]) for name in ("in", "lower", "upper")},
+    **{name: metered(name, _TESTS[name]) for name in ("in", "lower", "upper")},
     "startswith": _startswith,
     "endswith": _endswith,
 }

@@ -17,7 +17,7 @@ _KEPT: Final = 256
 _MEMORY: Final = 8 << 20
 _PATTERN: Final = 4_096
 _MATCH: Final = 256
-_LOOKED_AT: Final = 32
+_LOOKED_AT: Final = 16
 _ABSENT: Final = ("(?=", "(?!", "(?<=", "(?<!", "(?>", "(?(", "(?P=")
 
 
