@@ -21,6 +21,7 @@ from relay.sandbox import make_app
 from relay.sandbox import run as simulate
 from relay.schemes import Headers, Request
 from relay.schemes import build as build_scheme
+from relay.visible import visible
 
 Say = Callable[[str], None]
 
@@ -183,5 +184,5 @@ def _farewell(addresses: Addresses, cargo: str, *, once: bool) -> str:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(visible(text) + "\n")
     sys.stdout.flush()

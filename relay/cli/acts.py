@@ -1,12 +1,12 @@
 """Does one thing to several dispatches: each is tried, and each that could not be done is said."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay.cli.guard import warn
 from relay.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def act(
         except (NotFound, Conflict) as error:
             refused = True
             look = f"; `relay show {dispatch_id}` shows what it is" if isinstance(error, Conflict) else ""
-            sys.stderr.write(f"relay: {error}{look}\n")
+            warn(f"relay: {error}{look}")
     if as_json:
         print_json({"dispatches": done})
     elif done:

@@ -1,11 +1,10 @@
 """`relay check`: is the configuration right?"""
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli.guard import clean, complain
+from relay.cli.guard import complain, warn
 from relay.cli.options import AsJson, Config
 from relay.errors import Misconfigured
 
@@ -72,13 +71,14 @@ def _print(document: dict[str, Any], base_url: str) -> None:
     from relay.cli.output import print_line
 
     for warning in document["warnings"]:
-        print_line(clean(f"warning: {warning}"))
+        print_line(f"warning: {warning}")
     print_line(f"{', '.join(document['files'])}: {'no faults' if document['ok'] else 'well formed'}")
     if document["proxy"] is not None:
-        print_line(clean(f"Cargo at {base_url} is reached by the proxy {document['proxy']}"))
+        print_line(f"Cargo at {base_url} is reached by the proxy {document['proxy']}")
     for kind in ("sources", "rules"):
         print_line(f"{kind} ({len(document[kind])}): {', '.join(document[kind]) or '-'}")
     if faults := document["faults"]:
-        sys.stderr.writelines(f"{clean(fault)}\n" for fault in faults)
+        for fault in faults:
+            warn(fault)
         count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
         complain(f"the servers show {count}; mend what is said above", 1)

@@ -72,11 +72,11 @@ def _print_events(document: dict[str, Any]) -> None:
     return None
 
 
-def _states(event: dict[str, Any]) -> str:
-    return "\n".join(
+def _states(event: dict[str, Any]) -> list[str]:
+    return [
         f"{one['rule']}: {one['state']}" + (f" ({one['parked']})" if one["parked"] else "")
         for one in event["dispatches"]
-    )
+    ]
 
 
 def _print_rejected(rejected: list[dict[str, Any]]) -> None:
@@ -93,9 +93,9 @@ def _print_rejected(rejected: list[dict[str, Any]]) -> None:
     )
 
 
-def _kept(one: dict[str, Any]) -> tuple[str, str]:
+def _kept(one: dict[str, Any]) -> tuple[str, list[str] | str]:
     """Until when it can be judged again; the events that it has become."""
     from relay.cli.output import short
 
     became = one["readmitted"]
-    return short(one["keptUntil"]), "" if became is None else "\n".join(became) or "as no event"
+    return short(one["keptUntil"]), "" if became is None else became or "as no event"

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from relay.errors import Blocked, Misconfigured, RelayError
+from relay.visible import visible
 
 
 class Unreachable(RelayError):
@@ -50,13 +51,13 @@ def starting() -> Iterator[None]:
 
 def complain(message: str, code: int) -> NoReturn:
     """Say on stderr what happened and what to do, and end with this exit code."""
-    sys.stderr.write(f"relay: {clean(message)}\n")
+    warn(f"relay: {message}")
     raise typer.Exit(code)
 
 
-def clean(text: str) -> str:
-    """The text with control characters made visible: what a stranger sent must not drive the terminal."""
-    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
+def warn(text: str) -> None:
+    """One line to stderr; nothing of a stranger's in it moves the terminal."""
+    sys.stderr.write(f"{visible(text)}\n")
 
 
 def reason(error: Exception) -> str:
@@ -67,6 +68,7 @@ def reason(error: Exception) -> str:
 
 
 def _complain_faults(faults: tuple[str, ...], code: int) -> NoReturn:
-    sys.stderr.writelines(f"{fault}\n" for fault in faults)
+    for fault in faults:
+        warn(fault)
     count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
     complain(f"the configuration has {count}; mend what is said above, `relay check` tells when all is right", code)

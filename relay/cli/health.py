@@ -8,6 +8,7 @@ import typer
 from relay.cli.guard import Unreachable, reason
 from relay.cli.options import AsJson, Config
 from relay.errors import Misconfigured, RelayError
+from relay.visible import visible
 
 _TIMEOUT: Final = 3.0
 _DEFAULT: Final = "http://127.0.0.1:8082"
@@ -31,7 +32,8 @@ def health(
 
     target = url or _find(config)
     text = _ask(target)
-    sys.stdout.write((json.dumps({"url": target, "status": text}) if as_json else f"{target}: {text}") + "\n")
+    told = json.dumps({"url": target, "status": text}) if as_json else visible(f"{target}: {text}")
+    sys.stdout.write(f"{told}\n")  # without cli.output, which imports what draws tables
 
 
 def _find(config: Config) -> str:

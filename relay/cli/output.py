@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from relay.cli.guard import clean
+from relay.visible import visible, visible_json
 
 _PIPE_WIDTH: Final = 1_000
 _COLOURS: Final = {
@@ -27,20 +27,32 @@ _COLOURS: Final = {
 }
 
 
-def print_json(document: Any) -> None:
-    """One JSON document, indented on a terminal."""
-    indent = 2 if sys.stdout.isatty() else None
-    print_line(json.dumps(document, ensure_ascii=not _unicode(), indent=indent))
+def print_json(document: Any, indent: int | None = None) -> None:
+    """One JSON document, indented on a terminal or as asked."""
+    indent = 2 if sys.stdout.isatty() else indent
+    _write(visible_json(json.dumps(document, ensure_ascii=not _unicode(), indent=indent)))
+
+
+def print_json_line(document: Any) -> None:
+    """One JSON document on one line, in ASCII, as it goes to RabbitMQ."""
+    _write(visible_json(json.dumps(document)))
 
 
 def print_line(text: str) -> None:
     """One line to stdout, at once, so that a pipe sees it when it happens."""
+    _write(visible(text))
+
+
+def _write(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: Sequence[str] = ("id",)) -> None:
-    """A table; the columns in `whole` are never broken, so that what is in them can be copied."""
+    """A table; the columns in `whole` are never broken, so that what is in them can be copied.
+
+    A cell is one line, or as many as a list has: a line break in a text would look like another row.
+    """
     console = _console()
     table = Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, show_edge=False)
     for column in columns:
@@ -58,13 +70,13 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     table.add_column(overflow="fold")
     for name, value in pairs:
         if value not in (None, "", [], {}):
-            table.add_row(name, _cell(value))
+            table.add_row(name, _cell(str(value).split("\n")))
     console.print(table)
 
 
 def print_title(text: str) -> None:
     """A heading with a blank line before it."""
-    _console().print("\n" + clean(text), style="bold", markup=False, highlight=False)
+    _console().print("\n" + visible(text), style="bold", markup=False, highlight=False)
 
 
 def short(moment: str | None) -> str:
@@ -73,7 +85,8 @@ def short(moment: str | None) -> str:
 
 
 def _cell(value: Any) -> Text:
-    text = clean("" if value is None else str(value))
+    lines = [*map(str, value)] if isinstance(value, list | tuple) else ["" if value is None else str(value)]
+    text = "\n".join(visible(line, keep="") for line in lines)
     return Text(text, style=_COLOURS.get(text.partition(" ")[0], ""))
 
 

@@ -40,10 +40,7 @@ def _print(source: str, document: dict[str, Any], *, dry_run: bool) -> None:
         return print_line(f"no refused request of {source} is kept; `relay events --rejected` lists what was refused")
     print_table(
         ["id", "at", "verdict", "reason", "hint", "events"],
-        [
-            (one["id"], short(one["at"]), one["verdict"], one["reason"], one["hint"], "\n".join(one["events"]))
-            for one in requests
-        ],
+        [(one["id"], short(one["at"]), one["verdict"], one["reason"], one["hint"], one["events"]) for one in requests],
     )
     if dry_run:
         print_line("nothing was taken in: leave --dry-run out to do it")

@@ -29,11 +29,9 @@ def schema(
     config: Config = None,
 ) -> None:
     """Print a schema: JSON Schema, OpenAPI for the API, AsyncAPI for RabbitMQ."""
-    import json
+    from relay.cli.output import print_json
 
-    from relay.cli.output import print_line
-
-    print_line(json.dumps(_make(kind, config), indent=2, ensure_ascii=False))
+    print_json(_make(kind, config), indent=2)
 
 
 def _make(kind: Kind, given: list[Path] | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli.guard import Unreachable, clean, complain
+from relay.cli.guard import Unreachable, complain
 from relay.cli.options import AsJson, Config, Headers, Payload, SourceName
 from relay.depth import OWN, load
 from relay.errors import Misconfigured, RelayError
@@ -139,7 +139,7 @@ def _print(answer: _Answer) -> None:
         detail = document.get("detail") or document.get("title") if isinstance(document, dict) else document
         complain(f"the relay answered {answer.status}: {detail}", 3 if answer.status == 503 else 1)
     else:
-        print_line(clean(f"{answer.status}: {document}"))
+        print_line(f"{answer.status}: {document}")
 
 
 def _dispatches(event: dict[str, Any]) -> str:

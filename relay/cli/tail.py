@@ -1,13 +1,13 @@
 """`relay tail`: results as they happen."""
 
-import sys
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from relay.cli.guard import Unreachable, clean
+from relay.cli.guard import Unreachable, warn
 from relay.cli.options import DEFAULT_URL, AsJson, Token, Url
+from relay.visible import visible
 
 if TYPE_CHECKING:
     from relay.cli.client import Client
@@ -55,20 +55,18 @@ async def _follow(client: "Client", after: str, *, follow: bool, as_json: bool) 
             tries += 1
             if not heard or not follow or tries > _MOST_TRIES:
                 raise
-            sys.stderr.write(f"relay: {error}; trying again\n")
+            warn(f"relay: {error}; trying again")
         await asyncio.sleep(min(0.25 * 2**tries, 10))
 
 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
-    import json
-
-    from relay.cli.output import print_line, short
+    from relay.cli.output import print_json_line, print_line, short
 
     if as_json:
-        return print_line(json.dumps(result))
+        return print_json_line(result)
     data = result["data"]
     error = data.get("error")
     outcome = f"{error['code']}: {error['message']}" if error else data.get("chatUuid") or ""
     kind = result["type"].removeprefix("relay.")
     words = (short(result["time"]), kind, data["source"], data.get("rule") or "", data["eventId"], outcome)
-    return print_line(clean("  ".join(words)).replace("\n", "\\n"))
+    return print_line(visible("  ".join(words), keep=""))

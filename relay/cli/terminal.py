@@ -7,6 +7,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from relay.visible import visible, visible_styled
+
 
 class Command(TyperCommand):
     """A command whose texts are read as UTF-8, which a terminal sends also where the locale knows ASCII only."""
@@ -17,13 +19,32 @@ class Command(TyperCommand):
 
 
 def prepare() -> None:
-    """Make stdout and stderr escape what they cannot write. A stream that was closed is taken for /dev/null."""
+    """Make stdout and stderr escape what they cannot write and what would move a terminal.
+
+    A stream that was closed is taken for /dev/null.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - lives as the process
-        elif isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        elif isinstance(stream, TextIOWrapper) and not isinstance(stream, _Shown):
+            setattr(sys, name, _Shown(stream))
+
+
+class _Shown(TextIOWrapper):
+    """A stream through which no control passes, whoever writes; to a terminal the colours of Relay's own words do.
+
+    What prints a stranger's text makes it visible before that, so that it has no colours either.
+    """
+
+    def __init__(self, stream: TextIOWrapper) -> None:
+        buffered, encoding = stream.line_buffering, stream.encoding
+        super().__init__(stream.detach(), encoding, "backslashreplace", line_buffering=buffered)
+        self._show = visible_styled if self.isatty() else visible
+
+    def write(self, text: str) -> int:
+        super().write(self._show(text))
+        return len(text)
 
 
 def environment() -> dict[str, str]:

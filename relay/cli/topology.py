@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.guard import clean
+from relay.cli.guard import warn
 from relay.cli.options import Config
 
 
@@ -25,7 +25,7 @@ def topology(
     needed = describe_topology(loaded.settings)
     for warning in loaded.warnings:
         if ": broker." in warning:
-            typer.echo(clean(f"warning: {warning}"), err=True)
+            warn(f"warning: {warning}")
     lines = [json.dumps(needed.definitions(), indent=2)] if definitions else needed.commands()
     for line in lines:
         print_line(line)

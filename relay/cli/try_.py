@@ -1,9 +1,9 @@
 """`relay try SOURCE FILE`: what the rules would make of a payload."""
 
 import json
-import sys
 from typing import Any
 
+from relay.cli.guard import warn
 from relay.cli.options import AsJson, Config, Headers, Payload, SourceName
 
 
@@ -18,7 +18,7 @@ def try_(
 
     loaded = load(config, strict=False)
     for warning in loaded.warnings:
-        sys.stderr.write(f"relay: warning: {warning}\n")
+        warn(f"relay: warning: {warning}")
     body = read_payload(file)
     headers = {"content-type": guess_type(file, body)} | read_headers(header)
     trial = dry_run(loaded.settings, source, headers, body)

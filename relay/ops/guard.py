@@ -34,7 +34,6 @@ _HEADERS: Final[Mapping[str, str]] = {
 
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
 _DELAY: Final = 1.0
-_MOST_DELAYED: Final = 32
 
 
 def make_guard(
@@ -63,13 +62,15 @@ def make_guard(
 
 
 class _Guesses:
-    """Wrong tokens: counted, told in the log (20 at once, then one a second), answered late (32 at a time)."""
+    """Wrong tokens: counted, told in the log (20 at once, then one a second), each answered late.
+
+    What waits is bounded by the listener's connections, each of which makes one guess at a time.
+    """
 
     def __init__(self, metrics: Metrics, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._metrics = metrics
         self._sleep = sleep
         self._lines = Bucket(20, 1_000)
-        self._delayed = 0
 
     async def tell(self, request: web.Request) -> None:
         given = "Authorization" in request.headers
@@ -78,13 +79,7 @@ class _Guesses:
             return
         if self._lines.take(time.monotonic() * 1_000):
             log.warning("ops.refused", remote=request.remote, path=request.path[:200], reason="token_wrong")
-        if self._delayed >= _MOST_DELAYED:
-            return
-        self._delayed += 1
-        try:
-            await self._sleep(_DELAY)
-        finally:
-            self._delayed -= 1
+        await self._sleep(_DELAY)
 
 
 async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
@@ -108,7 +103,7 @@ def _check_host(request: web.Request) -> web.Response | None:
 def _check_site(request: web.Request) -> web.Response | None:
     """Nothing for a page of another site, but that a person follows its link to a page of ours."""
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host", ""):
+    if origin is not None and origin.partition("://")[2] != request.headers.get("Host", ""):
         return problem(403, "a page of another site may not do this")
     if request.headers.get("Sec-Fetch-Site", "none") in _OWN_SITE or _is_visit(request):
         return None

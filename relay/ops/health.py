@@ -11,6 +11,7 @@ from relay.model import Gauges
 from relay.ops.gauges import Watch, expose
 from relay.telemetry import Metrics, Part, Status
 from relay.units import iso
+from relay.visible import visible_json
 
 
 def make_health_app(
@@ -74,7 +75,7 @@ class _Health:
 
 
 def _dumps(document: object) -> str:
-    return json.dumps(document, ensure_ascii=False)
+    return visible_json(json.dumps(document, ensure_ascii=False))
 
 
 def _part(part: Part) -> dict[str, str]:

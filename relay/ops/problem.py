@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from relay.errors import Conflict, NotFound, Overloaded, Refused, RelayError, Unavailable
+from relay.visible import visible_json
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -43,7 +44,7 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
         "detail": detail,
     }
     return web.Response(
-        text=json.dumps(document, ensure_ascii=False),
+        text=visible_json(json.dumps(document, ensure_ascii=False)),
         status=status,
         content_type="application/problem+json",
         headers=headers,

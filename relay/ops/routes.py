@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from relay.ops import ask, wire
 from relay.ops.api import Api
+from relay.visible import visible_json
 
 Answer = BaseModel | web.StreamResponse
 
@@ -42,7 +43,7 @@ class Route:
 
 def dumps(document: object) -> str:
     """JSON as the API writes it."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return visible_json(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
 
 
 ROUTES: Final = (

@@ -1,6 +1,5 @@
 """Finds at load what would go wrong with a template or condition on every event."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,6 +10,7 @@ from jinja2 import nodes
 from jinja2.exceptions import TemplateSyntaxError
 
 from relay.rules.filters import FILTERS, TESTS
+from relay.rules.pattern import compile_pattern
 from relay.rules.sandbox import STRICT, path_of
 from relay.rules.scope import FIELDS, NAMES
 from relay.rules.spec import Fault
@@ -158,16 +158,22 @@ def _inspect_filter(node: nodes.Filter, name: str) -> Iterator[Problem]:
     if name not in FILTERS:
         yield node.lineno, f'there is no filter "{name}"{suggest(name, FILTERS)}'
         return
-    first = node.args[0].value if node.args and isinstance(node.args[0], nodes.Const) else None
-    if not isinstance(first, str):
-        return
-    if name in _BY_NAME and first not in _BY_NAME[name]:
+    first = _constant(node, 0)
+    if isinstance(first, str) and name in _BY_NAME and first not in _BY_NAME[name]:
         yield node.lineno, f'{name}: there is nothing named "{first}"{suggest(first, _BY_NAME[name])}'
-    if name.startswith("regex_"):
+    called, at = (first, 1) if name == "map" and isinstance(first, str) else (name, 0)
+    given = _constant(node, at, "pattern")
+    if called.startswith("regex_") and isinstance(given, str):
         try:
-            re.compile(first)
-        except re.error as error:
-            yield node.lineno, f"{name}: the pattern is wrong: {error}"
+            compile_pattern(given)
+        except ValueError as error:
+            yield node.lineno, f"{called}: {error}"
+
+
+def _constant(node: nodes.Filter, at: int, name: str | None = None) -> Any:
+    """The argument of a filter that stands there or is called so, if it is written out; else None."""
+    arguments = [*node.args[at : at + 1], *(pair.value for pair in node.kwargs if pair.key == name)]
+    return next((one.value for one in arguments if isinstance(one, nodes.Const)), None)
 
 
 def _of_loop(callee: nodes.Getattr) -> bool:

@@ -7,12 +7,13 @@ behind a dot. The only other things with a dot are Jinja's own: `loop.index` and
 from collections.abc import Mapping
 from typing import Any, Final
 
-from jinja2 import nodes
+from jinja2 import nodes, pass_context
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.runtime import Context, LoopContext, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 
 from relay.depth import TooDeep
+from relay.rules.budget import STEP, Rendering, require_format
 from relay.rules.encode import LIMIT, encode
 from relay.rules.filters import FILTERS, TESTS
 from relay.rules.missing import Absent, Missing, join
@@ -36,6 +37,7 @@ _LOOP: Final = frozenset(
     }
 )
 _POWER_BITS: Final = 4_096
+_PRODUCT_BITS: Final = 65_536
 _CALLS: Final = 100
 """The most calls of macros and recursive loops that may be under way; each takes half a dozen of Python's."""
 
@@ -57,8 +59,50 @@ def path_of(node: nodes.Node) -> str:
             return "(...)"
 
 
+def _written(node: nodes.Node) -> int:
+    """The characters that one turn of a loop may write as they stand; loops in it count their own."""
+    if isinstance(node, nodes.TemplateData):
+        return len(node.data)
+    return 0 if isinstance(node, nodes.For) else sum(map(_written, node.iter_child_nodes()))
+
+
 class _Generator(CodeGenerator):
-    """Compiles `a.b` and `a["b"]` to `Sandbox.reach`, which also gets the path of `a` for its messages."""
+    """Compiles `a.b` and `a["b"]` to `Sandbox.reach`, which also gets the path of `a` for its messages.
+
+    Loops, slices, `~` and `in` count on the rendering what they go through.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._counted: list[tuple[nodes.Node, int]] = []
+
+    def visit_For(self, node: nodes.For, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        self._counted.append((node.iter, sum(_written(child) for child in node.body)))
+        super().visit_For(node, frame)
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        self.write("context.weighed(")
+        super().visit_Concat(node, frame)
+        self.write(")")
+
+    def visit_Operand(self, node: nodes.Operand, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        if node.op not in {"in", "notin"}:
+            super().visit_Operand(node, frame)
+            return
+        self.write(f" {'in' if node.op == 'in' else 'not in'} context.weighed(")
+        self.visit(node.expr, frame)
+        self.write(")")
+
+    def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
+        """What a loop goes through is written as a call of `Rendering.each`."""
+        found = next((each for each in self._counted if each[0] is node), None)
+        if found is None:
+            return super().visit(node, *args, **kwargs)
+        self._counted.remove(found)
+        self.write("context.each(")
+        super().visit(node, *args, **kwargs)
+        self.write(f", {found[1]})")
+        return None
 
     def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:  # noqa: N802 - Jinja's name
         self.write("environment.reach(")
@@ -67,7 +111,9 @@ class _Generator(CodeGenerator):
 
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802 - Jinja's name
         if isinstance(node.arg, nodes.Slice):
+            self.write("context.weighed(")
             super().visit_Getitem(node, frame)
+            self.write(")")
             return
         self.write("environment.reach(")
         self.visit(node.node, frame)
@@ -76,26 +122,21 @@ class _Generator(CodeGenerator):
         self.write(f", {path_of(node.node)!r})")
 
 
-def _finalize(value: Any) -> Any:
+@pass_context
+def _finalize(rendering: Rendering, value: Any) -> Any:
     """What a value looks like inside a text: JSON, null as nothing."""
     if isinstance(value, str):
-        return value
+        return rendering.weighed(value)
     if isinstance(value, Undefined):
         return str(value)
-    return "" if value is None else encode(value)
-
-
-class Rendering(Context):
-    """The scope of one rendering; `calls` are those that are under way."""
-
-    calls = 0
+    return "" if value is None else rendering.weighed(encode(value))
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
     """The environment of all templates (strict) or of all conditions (lenient)."""
 
     code_generator_class = _Generator
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"*", "**", "+", "%"})
 
     def __init__(self, undefined: type[Absent]) -> None:
         super().__init__(undefined=undefined, finalize=_finalize, keep_trailing_newline=True, cache_size=0)
@@ -142,20 +183,37 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if context.calls == _CALLS:
             raise TooDeep
         context.calls += 1
+        context.spend(STEP)
+        if isinstance(obj, LoopContext) and args:  # a recursive loop
+            args = (context.each(args[0]), *args[1:])
         try:
-            return super().call(context, obj, *args, **kwargs)
+            return context.weighed(super().call(context, obj, *args, **kwargs))
         finally:
             context.calls -= 1
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Bounded, because the numbers may be a stranger's."""
+        assert isinstance(context, Rendering)  # noqa: S101 - `enter` makes no other
         if operator == "*":
-            for text, times in ((left, right), (right, left)):
-                if isinstance(text, str | list | tuple) and isinstance(times, int) and len(text) * times > LIMIT:
-                    raise OverflowError("the product would be too large")
-        elif isinstance(left, int) and isinstance(right, int) and left.bit_length() * right > _POWER_BITS:
-            raise OverflowError("the power would be too large")
-        return super().call_binop(context, operator, left, right)
+            _require_product(left, right)
+        elif operator == "%" and isinstance(left, str):
+            require_format(left)
+        elif operator == "**" and isinstance(left, int) and isinstance(right, int):
+            _require_power(left, right)
+        return context.weighed(super().call_binop(context, operator, left, right))
+
+
+def _require_power(left: int, right: int) -> None:
+    if left.bit_length() * right > _POWER_BITS:
+        raise OverflowError("the power would be too large")
+
+
+def _require_product(left: Any, right: Any) -> None:
+    for many, times in ((left, right), (right, left)):
+        if isinstance(many, str | list | tuple) and isinstance(times, int) and len(many) * times > LIMIT:
+            raise OverflowError("the product would be too large")
+    if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > _PRODUCT_BITS:
+        raise OverflowError("the product would be too large")
 
 
 STRICT: Final = Sandbox(Missing)

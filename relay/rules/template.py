@@ -10,10 +10,11 @@ from jinja2.exceptions import TemplateSyntaxError, UndefinedError
 
 from relay.errors import Permanent
 from relay.rules import plain
+from relay.rules.budget import Rendering
 from relay.rules.encode import encode
 from relay.rules.missing import Absent
 from relay.rules.parser import Parser
-from relay.rules.sandbox import LENIENT, STRICT, Rendering, Sandbox
+from relay.rules.sandbox import LENIENT, STRICT, Sandbox
 from relay.rules.scope import Scope
 
 _RESULT: Final = "result"

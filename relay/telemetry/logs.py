@@ -5,6 +5,7 @@ Levels: a step that went well is `info`, one that a person should look at `warni
 
 import asyncio
 import atexit
+import io
 import json
 import logging
 import sys
@@ -21,6 +22,7 @@ from structlog.typing import FilteringBoundLogger as Log
 from structlog.typing import Processor
 
 from relay.telemetry.sparse import Sparse
+from relay.visible import visible, visible_json
 
 __all__ = ["Log", "configure", "get_log"]
 
@@ -100,11 +102,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         form = "console" if out.isatty() else "json"
     number = logging.getLevelNamesMapping()[level.upper()]
     to_json = _to_json if (out.encoding or "").lower().replace("-", "") == "utf8" else _to_ascii
-    renderer: Processor = (
-        to_json
-        if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
-    )
+    renderer: Processor = to_json if form == "json" else _Console(colours=out.isatty())
     shared: list[Processor] = [structlog.processors.add_log_level, _stamp]
     structlog.configure(
         processors=[Sparse(), *shared, renderer],
@@ -142,9 +140,34 @@ def _to_ascii(log: Any, name: str, line: Line) -> str:
 def _encode(log: Any, name: str, line: Line, *, ascii_only: bool) -> str:
     whole = _show_exception(log, name, line) if line.get("exc_info") else line
     try:
-        return to_json(whole, fallback=repr, ensure_ascii=ascii_only).decode()
+        text = to_json(whole, fallback=repr, ensure_ascii=ascii_only).decode()
     except ValueError:
-        return json.dumps(whole, default=repr)
+        text = json.dumps(whole, default=repr)
+    return visible_json(text)
+
+
+class _Console:
+    """The readable form; no name, value or traceback of it moves the terminal."""
+
+    def __init__(self, *, colours: bool) -> None:
+        self._render = structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=_show_traceback)
+
+    def __call__(self, log: Any, name: str, line: Line) -> str:
+        shown = {visible(key, keep=""): value if key == "exc_info" else _shown(value) for key, value in line.items()}
+        return self._render(log, name, shown)
+
+
+def _shown(value: Any) -> Any:
+    """What a console line says of a value: text and whatever is written as text without a control in it."""
+    if isinstance(value, str):
+        return visible(value, keep="")
+    return value if value is None or isinstance(value, int | float) else visible(repr(value), keep="")
+
+
+def _show_traceback(out: TextIO, exc_info: Any) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    out.write(visible(text.getvalue()))
 
 
 def _stamp(_: Any, __: str, line: Line) -> Line:

@@ -1,0 +1,55 @@
+"""Text of strangers where people look at it: what is no letter, mark or sign is written as an escape.
+
+A terminal obeys C0 and C1 controls; a bidi control shows another order than what is there, a zero-width character
+hides, half of a surrogate pair cannot be written at all.
+"""
+
+import re
+from typing import Final
+from unicodedata import category
+
+_STYLE: Final = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def visible(text: str, keep: str = "\n\t") -> str:
+    r"""The text with controls, formats and separators as `\x1b`, `\u202e`, `\U000e0001`; those in `keep` stay.
+
+    Spaces of every width stay. `keep=""` makes one line of it, in which a line break is `\n`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if _shows(char) or char in keep else _escape(char) for char in text)
+
+
+def visible_styled(text: str) -> str:
+    """As `visible`, but the sequences that only set a colour or weight stay: Relay's own, for a terminal."""
+    return "".join(part if at % 2 else visible(part) for at, part in enumerate(_STYLE.split(text)))
+
+
+def visible_json(text: str) -> str:
+    r"""A JSON text in which all that `visible` escapes is a `\u` escape; it holds the same value.
+
+    The line breaks between its parts stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if _shows(char) or char in "\n\r\t" else _escape_json(char) for char in text)
+
+
+def _shows(char: str) -> bool:
+    return char.isprintable() or category(char) == "Zs"
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if char in "\n\r\t":
+        return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}[char]
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x1_0000 else f"\\U{code:08x}"
+
+
+def _escape_json(char: str) -> str:
+    code = ord(char)
+    if code < 0x1_0000:
+        return f"\\u{code:04x}"
+    high, low = divmod(code - 0x1_0000, 0x400)
+    return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
