@@ -1,8 +1,9 @@
 """Global trouble is global: refused credentials and an open circuit pause all sending, on every replica.
 
 Whatever paused, a probe (`GET /ai/chats/list?limit=1`) that Cargo answers ends the pause; after an open circuit
-one dispatch goes first. One replica probes, under a lease that lasts for its wait and one call: when it dies, another
-goes on about when the next probe would have been.
+one dispatch of each replica goes first. Where that fails, too, the next pause is twice as long, up to 5 minutes: Cargo
+may well list chats while it makes none. One replica probes, under a lease that lasts for its wait and one call: when it
+dies, another goes on about when the next probe would have been.
 
 Nothing here hangs on seeing a change. What this replica wants paused is kept until the ledger has it, and each turn
 compares what the ledger says with what the worker was told: a call that fails in between is made up for by the next.
@@ -27,6 +28,10 @@ UNAUTHORIZED = "unauthorized"
 CIRCUIT = "circuit"
 _POLL = 1.0
 _PROBER = "prober"
+_LONGEST_HOLD = 300_000
+"""Milliseconds for which an open circuit stays open at most, however often it has opened again."""
+_MEMORY = 60_000
+"""Milliseconds after a pause within which the next one counts as the same trouble, beside twice its length."""
 
 
 class Refusal(Enum):
@@ -62,6 +67,11 @@ class Gate:
         self._leased = False
         self._tries = 0
         self._next_probe = 0
+        self._strikes = 0
+        """How often the circuit has opened again after a pause without a success in between."""
+        self._hold_until = 0
+        self._circuit_was_open = False
+        self._closed_at: int | None = None
 
     @property
     def paused(self) -> tuple[str, ...]:
@@ -79,6 +89,8 @@ class Gate:
     def succeed(self) -> None:
         """Cargo did what it was asked, or said clearly that it will not: it works."""
         if self._circuit.phase is not Phase.OPEN:
+            if self._circuit.phase is Phase.TRIAL:
+                self._closed_at = None
             self._circuit.succeed()
 
     def trouble(self, dispatch_id: str, error: RelayError) -> None:
@@ -120,12 +132,27 @@ class Gate:
         """Bring the ledger's pauses and this replica's together, probe if it is time; seconds until the next turn."""
         await self._pause()
         self._shown = tuple(await self._work.pauses())
+        self._follow_circuit()
         if not self.paused:
             self._open()
             await self._release()
             return _POLL
         self._barred = True
         return await self._probe()
+
+    def _follow_circuit(self) -> None:
+        """Hold a circuit that opens again and again ever longer; it counts whichever replica opened it."""
+        now, is_open = self._boottime(), CIRCUIT in self.paused
+        if is_open:
+            self._circuit.open()
+        if is_open and not self._circuit_was_open:
+            hold = _hold(self._strikes)
+            again = self._closed_at is not None and now - self._closed_at < 2 * hold + _MEMORY
+            self._strikes = self._strikes + 1 if again else 0
+            self._hold_until = now + _hold(self._strikes)
+        elif self._circuit_was_open and not is_open:
+            self._closed_at = now
+        self._circuit_was_open = is_open
 
     def _want(self, reason: str, error: str) -> None:
         self._wanted[reason] = error
@@ -148,13 +175,15 @@ class Gate:
 
     async def _probe(self) -> float:
         """Ask Cargo, if this replica is the one that asks and it is time. Gives seconds until the next look."""
-        wait = self._next_probe - self._boottime()
+        wait = max(self._next_probe, self._hold_until) - self._boottime()
         if self._leased and wait > 0:
             return min(_POLL, wait / 1_000)
-        if not await self._work.lease(_PROBER, self._policy.lease):
+        if not await self._work.lease(_PROBER, max(0, wait) + self._policy.lease):
             self._leased, self._tries = False, 0
             return _POLL
         self._leased = True
+        if wait > 0:
+            return min(_POLL, wait / 1_000)
         try:
             await self._chats.probe()
         except (Retryable, Unknown, Permanent) as error:
@@ -163,6 +192,7 @@ class Gate:
             if await self._work.resume(reason):
                 log.info("cargo.resumed", reason=reason)
         self._shown = ()
+        self._follow_circuit()
         if not self._wanted:
             self._open()
         await self._release()
@@ -183,6 +213,11 @@ class Gate:
             self._leased, self._tries, self._next_probe = False, 0, 0
             with suppress(Unavailable):
                 await self._work.release(_PROBER)
+
+
+def _hold(strikes: int) -> int:
+    """Milliseconds until an open circuit is probed: at once the first time, then from 2 s on twice as long each."""
+    return min(_LONGEST_HOLD, 1_000 << min(strikes, 20)) if strikes else 0
 
 
 _WHAT = {

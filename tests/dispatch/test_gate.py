@@ -171,7 +171,7 @@ def test_every_pause_ends_on_every_replica_whatever_call_of_the_ledger_fails(fai
             while not two.gate.paused:
                 await asyncio.sleep(0.1)
         await opened(ledger, one, two)
-        assert (one.gate.room(8, 0), two.gate.room(8, 0)) == (1, 8), "one dispatch goes first where it was opened"
+        assert (one.gate.room(8, 0), two.gate.room(8, 0)) == (1, 1), "one dispatch of each goes first"
         one.gate.succeed()
         assert one.gate.room(8, 0) == 8
         await one.end()
@@ -217,4 +217,46 @@ async def test_other_permanent_answers_to_a_probe_do_not_end_a_pause():
     one = Replica(ledger, chats, "one")
     await opened(ledger, one)
     assert len(chats.probed) == 2
+    await one.end()
+
+
+async def open_again(replica, times):
+    """Cargo answers probes and fails at every dispatch: how long each pause was, in seconds."""
+    pauses = []
+    for number in range(times):
+        began = milliseconds()
+        replica.gate.trouble(f"trial-{number}", Unknown("500"))
+        async with asyncio.timeout(3_600):
+            while not replica.gate.room(8, 0):
+                await asyncio.sleep(0.1)
+        assert replica.gate.room(8, 0) == 1, "one goes first"
+        pauses.append((milliseconds() - began) / 1_000)
+        await asyncio.sleep(0.3)
+    return pauses
+
+
+@virtually
+async def test_a_circuit_that_opens_again_stays_open_twice_as_long_up_to_five_minutes():
+    one = Replica(Ledger(), Chats(), "one")
+    await asyncio.sleep(0.1)
+    for number in range(TROUBLED - 1):
+        one.gate.trouble(f"d-{number}", Unknown("500"))
+    pauses = await open_again(one, 13)
+    assert [round(pause) for pause in pauses] == [0, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300, 300]
+    one.gate.succeed()
+    for number in range(TROUBLED - 1):
+        one.gate.trouble(f"later-{number}", Unknown("500"))
+    assert await open_again(one, 1) < [1], "a success in between: it is another trouble"
+    await one.end()
+
+
+@virtually
+async def test_trouble_much_later_is_another_trouble():
+    one = Replica(Ledger(), Chats(), "one")
+    await asyncio.sleep(0.1)
+    for number in range(TROUBLED - 1):
+        one.gate.trouble(f"d-{number}", Unknown("500"))
+    await open_again(one, 4)
+    await asyncio.sleep(120)
+    assert await open_again(one, 1) < [1]
     await one.end()
