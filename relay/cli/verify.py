@@ -86,7 +86,7 @@ def verify(
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text().removesuffix("\n").removesuffix("\r")
+        return file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         raise RelayError(f"--secret-file {file} cannot be read: {reason(error)}; name a file of text") from None
 
