@@ -9,6 +9,7 @@ from relay.broker import Broker, DeadLetters
 from relay.broker.link import Report
 from relay.config import AmqpSource, EventTemplates, Settings, WebhookSource
 from relay.consumer import Consumer, Input
+from relay.effort import Aside
 from relay.hooks import Bounds, Certificate, Hook
 from relay.intake import Intake
 from relay.model import new_id
@@ -26,7 +27,7 @@ def make_consumers(
     report: Callable[[str], Report],
 ) -> Iterator[tuple[str, Consumer]]:
     """The queues by name."""
-    dead = DeadLetters(broker.publishing)
+    dead, aside = DeadLetters(broker.publishing), Aside("messages")
     if any(isinstance(source, AmqpSource) for source in settings.sources.values()):
         broker.publishing.want(dead.ensure)
     for name, source in settings.sources.items():
@@ -42,6 +43,7 @@ def make_consumers(
                     clock=wall,
                     metrics=metrics,
                     report=report(f"source {name}"),
+                    aside=aside,
                 ),
             )
 
@@ -74,6 +76,7 @@ def make_input(name: str, source: AmqpSource, constants: Mapping[str, Any]) -> I
         name=name,
         queue=source.queue,
         prefetch=source.prefetch,
+        most=source.max_message,
         bind=None if bind is None else (bind.exchange, bind.routing_keys),
         declare=source.declare,
         reply=source.reply,

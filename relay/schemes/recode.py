@@ -11,7 +11,7 @@ _STRING: Final = re.compile(r'("(?:[^"\\]|\\.)*")', re.DOTALL)
 _SPACE: Final = re.compile(r"[ \t\r\n]+")
 _MARK: Final = re.compile(r"[,:]")
 _ESCAPE: Final = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\.", re.DOTALL)
-_LETTER: Final = re.compile(r"[^\x00-\x7f]")
+_LETTER: Final = re.compile(r"[^\x00-\x7e]")
 _SHORT: Final = {'"': r"\"", "\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
