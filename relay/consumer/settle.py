@@ -52,7 +52,7 @@ class Accepts(Protocol):
 
 
 class _Dead(Exception):
-    """The message belongs among the dead letters; `reason` is a stable word, `key` that of a suspect to be forgotten."""
+    """The message belongs among the dead letters; `reason` is a stable word, `key` a suspect's, to be forgotten."""
 
     def __init__(self, reason: str, error: str, key: bytes | None = None) -> None:
         super().__init__(error)
