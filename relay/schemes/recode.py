@@ -7,9 +7,10 @@ from typing import Final
 LARGEST: Final = 16 << 10
 """Bytes of the largest body that is written otherwise."""
 _MOST_STRINGS: Final = 1_000
+_MOST_ESCAPES: Final = 2_000
+_MOST_LETTERS: Final = 4_000
 _STRING: Final = re.compile(r'("(?:[^"\\]|\\.)*")', re.DOTALL)
 _SPACE: Final = re.compile(r"[ \t\r\n]+")
-_MARK: Final = re.compile(r"[,:]")
 _ESCAPE: Final = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\.", re.DOTALL)
 _LETTER: Final = re.compile(r"[^\x00-\x7e]")
 _SHORT: Final = {'"': r"\"", "\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -18,22 +19,32 @@ _SHORT: Final = {'"': r"\"", "\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n",
 def recode(body: bytes) -> Iterator[tuple[bytes, str]]:
     """The body compact and with blanks, each with its letters as they are and escaped, and what that is called.
 
-    None of them for what is larger than 16 KiB, has more than 1,000 strings, or is no JSON by its first character.
+    None of them for what is larger than 16 KiB, has more than 1,000 strings, 2,000 escapes or 4,000 letters that are not
+    ASCII, or is no JSON by its first character.
     """
-    if len(body) > LARGEST or body.lstrip()[:1] not in {b"{", b"["} or body.count(b'"') > 2 * _MOST_STRINGS:
+    if len(body) > LARGEST or body.lstrip()[:1] not in {b"{", b"["}:
+        return
+    if body.count(b'"') > 2 * _MOST_STRINGS or body.count(b"\\") > _MOST_ESCAPES:
         return
     try:
-        pieces = _STRING.split(body.decode())
+        text = body.decode()
     except UnicodeDecodeError:
         return
+    if not text.isascii() and len(_LETTER.findall(text)) > _MOST_LETTERS:
+        return
+    pieces = _STRING.split(text)
     between = [_SPACE.sub("", piece) for piece in pieces[::2]]
     strings = [_spell_out(piece) for piece in pieces[1::2]]
     for escaped in (False, True):
         written = [_LETTER.sub(_escape, piece) for piece in strings] if escaped else strings
-        for form, marks in (("compact", between), ("spaced", [_MARK.sub(r"\g<0> ", piece) for piece in between])):
+        for form, marks in (("compact", between), ("spaced", [_space(piece) for piece in between])):
             told = f"as {form} JSON with its letters escaped" if escaped else f"as {form} JSON"
             woven = [part for pair in zip(marks, [*written, ""], strict=True) for part in pair]
             yield "".join(woven).encode("utf-8", "surrogatepass"), told
+
+
+def _space(piece: str) -> str:
+    return piece.replace(",", ", ").replace(":", ": ")
 
 
 def _spell_out(string: str) -> str:
