@@ -19,8 +19,8 @@ _SHORT: Final = {'"': r"\"", "\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n",
 def recode(body: bytes) -> Iterator[tuple[bytes, str]]:
     """The body compact and with blanks, each with its letters as they are and escaped, and what that is called.
 
-    None of them for what is larger than 16 KiB, has more than 1,000 strings, 2,000 escapes or 4,000 letters that are not
-    ASCII, or is no JSON by its first character.
+    None of them for what is no JSON by its first character, is larger than 16 KiB, or has more than 1,000 strings,
+    2,000 escapes or 4,000 letters that are not ASCII.
     """
     if len(body) > LARGEST or body.lstrip()[:1] not in {b"{", b"["}:
         return

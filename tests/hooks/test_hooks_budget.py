@@ -44,7 +44,8 @@ def forgeries(name, attack):
     signed = vendors.sign(name, vendors.cases.request_of(name))
     kept = [pair for pair in signed.headers.flat() if pair[0] not in {"content-type", "content-encoding"}]
     names_kept = {pair[0] for pair in kept}
-    others = [pair for pair in every_header() if pair[0].lower() not in names_kept]
+    small = len(attack.body) < 1_000  # of those that are tried in other forms, too, some are enough
+    others = [pair for pair in every_header() if small and pair[0].lower() not in names_kept]
     yield replace(plain, url=signed.url, headers=Headers([*kept, *others, *told]))
 
 
@@ -101,7 +102,7 @@ def test_the_meter_sees_what_is_read(monkeypatch):
 def test_what_was_read_beside_the_loop_is_not_read_again(name, monkeypatch):
     """The tree that a proof needs is known to what comes after it, the diagnosis too."""
     hook = vendors.hook(name)
-    for attack in (one for one in ATTACKS if one.name in {"lists 64 KiB", "fields 64 KiB", "objects 64 KiB gzip"}):
+    for attack in (one for one in ATTACKS if one.name in {"lists 64 KiB", "fields 64 KiB", "objects 1024 KiB gzip"}):
         request = next(forgeries(name, attack))
         with pytest.raises(Rejected) as caught:
             hook.scheme.of(request).verify(request)
