@@ -18,6 +18,7 @@ ANSWER: Final = 500
 """The most for an answer of Cargo, which holds what Relay wrote inside of objects of its own."""
 
 _MARK: Final = re.compile(r"[\[\]{}]")
+_PIECE: Final = 64 << 10
 _HOLDERS: Final = (dict, list, tuple)
 _STEP: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
 
@@ -45,10 +46,12 @@ def text_exceeds(text: str, most: int) -> bool:
     if text.count("[") + text.count("{") <= most:
         return False
     depth = 0
-    for mark in _MARK.findall(_without_strings(text)):
-        depth += _STEP[mark]
-        if depth > most:
-            return True
+    bare = without_strings(text)
+    for start in range(0, len(bare), _PIECE):  # piece by piece: other threads have their turn in between
+        for mark in _MARK.findall(bare[start : start + _PIECE]):
+            depth += _STEP[mark]
+            if depth > most:
+                return True
     return False
 
 
@@ -67,8 +70,8 @@ def value_exceeds(value: Any, most: int) -> bool:
     return bool(level)
 
 
-def _without_strings(text: str) -> str:
-    """What stands between the strings: every other piece, once no quote is left that is part of a string."""
+def without_strings(text: str) -> str:
+    """What stands between the strings of a JSON text: every other piece, once no quote is left that is part of one."""
     if "\\" in text:
         text = text.replace("\\\\", "").replace('\\"', "")  # in this order: the quote of `\\"` ends its string
     return "".join(text.split('"')[::2])

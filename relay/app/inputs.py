@@ -9,6 +9,7 @@ from relay.broker import Broker, DeadLetters
 from relay.broker.link import Report
 from relay.config import AmqpSource, EventTemplates, Settings, WebhookSource
 from relay.consumer import Consumer, Input
+from relay.effort import Aside
 from relay.hooks import Bounds, Certificate, Hook
 from relay.intake import Intake
 from relay.model import new_id
@@ -27,6 +28,7 @@ def make_consumers(
     report: Callable[[str], Report],
 ) -> Iterator[tuple[str, Consumer]]:
     """The queues by name."""
+    aside = Aside("messages")
     for name, source in settings.sources.items():
         if isinstance(source, AmqpSource):
             yield (
@@ -40,6 +42,7 @@ def make_consumers(
                     clock=wall,
                     metrics=metrics,
                     report=report(f"source {name}"),
+                    aside=aside,
                 ),
             )
 
@@ -72,6 +75,7 @@ def make_input(name: str, source: AmqpSource, constants: Mapping[str, Any]) -> I
         name=name,
         queue=source.queue,
         prefetch=source.prefetch,
+        most=source.max_message,
         bind=None if bind is None else (bind.exchange, bind.routing_keys),
         declare=source.declare,
         reply=source.reply,

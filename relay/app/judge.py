@@ -1,9 +1,10 @@
 """Judges of refused requests: the way of a webhook, from its verification to the commit, at a later time."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from relay.app.readmit import Judge, Outcome, Verdict, admitted
+from relay.effort import Aside
 from relay.errors import Conflict
 from relay.hooks import Fetch, Hook, Intake, decode, prove
 from relay.model import Event, Ids, Kept
@@ -22,6 +23,7 @@ class Court:
     most: int
     ids: Ids
     fetch: Fetch
+    aside: Aside = field(default_factory=lambda: Aside("readmit"))
 
     def __call__(self, source: str, dry_run: bool) -> Judge:
         """The judge of a webhook source. Raises `Conflict` for a queue, which refuses no requests."""
@@ -38,9 +40,10 @@ class Court:
     async def _read(self, hook: Hook, kept: Kept, at: int) -> list[Event]:
         most, made, headers = hook.bounds.body or self.most, hook.scheme, Headers.of(kept.headers)
         request = Request(kept.method, kept.url, headers, kept.body, at, most, made.lists, made.bodies)
-        scheme = hook.scheme.of(request)
-        evidence = await prove(scheme, request, self.fetch)
-        events = decode(hook, scheme, request, ids=self.ids, evidence=evidence)
+        aside = self.aside
+        scheme = await aside.run(lambda: hook.scheme.of(request))
+        evidence = await prove(scheme, request, self.fetch, aside)
+        events = await aside.run(lambda: decode(hook, scheme, request, ids=self.ids, evidence=evidence))
         return [_name(event, at, place) for place, event in enumerate(events)]
 
 

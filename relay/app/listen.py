@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from relay.app.aside import Aside
 from relay.app.descriptors import Shares, raise_limit, share
+from relay.app.otherloop import OtherLoop
 from relay.config import Listener, Settings
 from relay.errors import Blocked
 from relay.hooks import Caps, Crowd, Pressure, QuietRunner
@@ -54,9 +54,9 @@ class Listening:
         runner: web.BaseRunner,
         name: str,
         address: Listener,
-        aside: Aside | None = None,
+        other: OtherLoop | None = None,
     ) -> str:
-        """Serve until the stack is closed, in the loop `aside` if one is given; gives the URL.
+        """Serve until the stack is closed, in the loop `other` if one is given; gives the URL.
 
         Raises Blocked when the address cannot be had.
         """
@@ -67,8 +67,8 @@ class Listening:
         for sock in sockets:
             stack.callback(sock.close)
         serving = self._serve(runner, sockets)
-        await (serving if aside is None else aside.run(serving))
-        stack.push_async_callback(_clean_up, runner, aside)
+        await (serving if other is None else other.run(serving))
+        stack.push_async_callback(_clean_up, runner, other)
         return Listener(address.host, sockets[0].getsockname()[1]).url
 
     async def _serve(self, runner: web.BaseRunner, sockets: Sequence[socket.socket]) -> None:
@@ -91,8 +91,8 @@ class Listening:
             log.error("listener.starved", error=os.strerror(error.errno), hint="raise this process's limit of files")
 
 
-async def _clean_up(runner: web.BaseRunner, aside: Aside | None) -> None:
-    await (runner.cleanup() if aside is None else aside.run(runner.cleanup()))
+async def _clean_up(runner: web.BaseRunner, other: OtherLoop | None) -> None:
+    await (runner.cleanup() if other is None else other.run(runner.cleanup()))
 
 
 def _monotonic() -> float:

@@ -5,7 +5,9 @@ import gc
 import logging
 import os
 import signal
+import sys
 from contextlib import AsyncExitStack
+from typing import Final
 
 from relay import __version__
 from relay.app.service import Service, build
@@ -42,6 +44,7 @@ async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
             config=loaded.digest,
         )
         _freeze()
+        sys.setswitchinterval(_SWITCH)
         await service.serve(ending, grace)
     log.info("service.stopped")
     return 0
@@ -58,6 +61,11 @@ async def _build(loaded: Loaded, stack: AsyncExitStack, ending: asyncio.Event, *
         await asyncio.gather(building, return_exceptions=True)
         return None
     return await building
+
+
+_SWITCH: Final = 0.001
+"""Seconds after which a thread lets others run that want to: large bodies are read in threads, and the loop waits for
+its turn up to this long each time (5 ms by default)."""
 
 
 def _freeze() -> None:

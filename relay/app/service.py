@@ -8,13 +8,13 @@ from typing import Final, Self
 
 from relay import __version__
 from relay.app import adapters, inputs
-from relay.app.aside import Aside
 from relay.app.clock import boottime, wall
 from relay.app.dry import make_rules
 from relay.app.judge import Court
 from relay.app.learned import Hooks
 from relay.app.listen import Listening
 from relay.app.operations import Desk
+from relay.app.otherloop import OtherLoop
 from relay.app.sources import Sources
 from relay.app.stages import Stage, run_stages
 from relay.app.supervise import Run
@@ -222,11 +222,11 @@ def _use_broker(
 
 async def _listen_health(base: _Base, stack: AsyncExitStack, gauges: _Gauges) -> str:
     """In a loop of its own: what tells whether the relay's loop turns must not wait for it."""
-    aside = Aside("health")
-    stack.push_async_callback(aside.aclose)
-    app = make_health_app(base.status, base.metrics, aside.ask(gauges.read))
+    other = OtherLoop("health")
+    stack.push_async_callback(other.aclose)
+    app = make_health_app(base.status, base.metrics, other.ask(gauges.read))
     runner = base.listening.inside("health", app)
-    return await base.listening.open(stack, runner, "health", base.settings.http.health, aside)
+    return await base.listening.open(stack, runner, "health", base.settings.http.health, other)
 
 
 async def _listen_ops(

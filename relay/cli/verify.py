@@ -114,11 +114,12 @@ def _judge(spec: Any, scheme: "Scheme", request: "Request", *, aged: bool) -> di
 def _verify(scheme: "Scheme", request: "Request") -> None:
     import asyncio
 
+    from relay.effort import Aside
     from relay.errors import Retryable
     from relay.hooks import fetch, prove
 
     try:
-        asyncio.run(prove(scheme, request, fetch))
+        asyncio.run(prove(scheme, request, fetch, Aside("verify")))
     except Retryable as error:
         raise RelayError(f"{error}; give the certificate by --set cert_pem=@FILE") from None
 

@@ -190,6 +190,8 @@ class AmqpSource(Block):
     """The queue's name; it is used as it is when it exists."""
     prefetch: Count = default(100)
     """Messages that may be unacknowledged at once."""
+    max_message: Size = default("1MiB")
+    """The largest message, before and after inflating; a larger one goes to relay.dead."""
     bind: Bind | None = default(None)
     """The exchange to bind the queue to."""
     declare: Flag = default(True)

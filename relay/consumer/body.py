@@ -4,9 +4,9 @@ import re
 import zlib
 from typing import Final
 
+from relay import effort
 from relay.schemes.document import Unreadable
 
-_MOST: Final = 16 << 20
 _NONE: Final = frozenset({"", "identity", "utf-8", "utf8", "us-ascii", "ascii", "binary", "8bit"})
 """Some libraries (kombu, MassTransit) put the charset there."""
 _WINDOW: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
@@ -14,20 +14,27 @@ _CHARSET: Final = re.compile(r"charset\s*=\s*\"?([^\";\s]+)", re.IGNORECASE)
 _UNTYPED: Final = frozenset({"", "text/plain", "application/octet-stream"})
 
 
-def inflate(body: bytes, encoding: str | None) -> bytes:
-    """The body without its content encoding, at most 16 MiB of it. Raises Unreadable."""
+def inflate(body: bytes, encoding: str | None, most: int) -> bytes:
+    """The body without its content encoding. Raises Unreadable, also (`too_large`) for one of more than `most` bytes
+    before or after, and `Heavy` (see `relay.effort`)."""
+    if len(body) > most:
+        raise Unreadable("too_large", f"the body has {len(body)} bytes; at most {most} are taken (max_message)")
     name = (encoding or "").strip().lower()
     if name in _NONE:
         return body
     if name not in _WINDOW:
         raise Unreadable("encoding", f"content encoding {name!r} is unknown: send gzip, deflate or none")
+    effort.require((len(body), effort.SIZE))
+    limit = most if effort.is_full() else min(most, effort.SIZE)
     machine = zlib.decompressobj(_WINDOW[name])
     try:
-        inflated = machine.decompress(body, _MOST)
+        inflated = machine.decompress(body, limit + 1)
     except zlib.error as error:
         raise Unreadable("encoding", f"the body is not {name}: {error}") from None
-    if machine.unconsumed_tail:
-        raise Unreadable("too_large", f"the body inflates to more than {_MOST} bytes")
+    if len(inflated) > limit:
+        if limit < most:
+            raise effort.Heavy
+        raise Unreadable("too_large", f"the body inflates to more than {most} bytes (max_message)")
     if not machine.eof:
         raise Unreadable("encoding", f"the body is {name} that ends too early")
     return inflated

@@ -14,6 +14,7 @@ from relay.consumer.session import Session
 from relay.consumer.settle import Accepts, Settler
 from relay.consumer.setup import prepare, warn_of_limit
 from relay.consumer.source import Input
+from relay.effort import Aside
 from relay.life import Stop
 from relay.model import Ids
 from relay.retry import backoff
@@ -47,7 +48,8 @@ class Consumer:
     away, no message is used to find out how it is. The consumer is cancelled, and what it has is held, unacknowledged,
     while the ledger itself is asked; when that works, what is held is accepted first. What was held for `patience`
     seconds is given back, once: from a copy it is accepted before anything is consumed again, and only acknowledged
-    when it comes the second time. `clock` gives milliseconds since the epoch. `report` is told how it goes.
+    when it comes the second time. `aside` reads large messages. `clock` gives milliseconds since the epoch. `report` is
+    told how it goes.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Consumer:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = random,
         patience: float = HOLD,
+        aside: Aside | None = None,
     ) -> None:
         self._link = link
         self._source = source
@@ -73,7 +76,10 @@ class Consumer:
         self._patience = patience
         self._pressure = Pressure(source.name, report)
         letters = Letters(dead, source.name, patience=patience, wait=self._wait_letter, report=self._pressure.tell)
-        self._settler = Settler(source, intake, letters, self._pressure, ids=ids, clock=clock, metrics=metrics)
+        aside = aside or Aside(f"queue {source.name}")
+        self._settler = Settler(
+            source, intake, letters, self._pressure, ids=ids, clock=clock, metrics=metrics, aside=aside
+        )
         self._owed = Owed(_KNOWN)
         self._steps = 0
         self._session: Session | None = None
@@ -156,7 +162,7 @@ class Consumer:
             if not await self._settler.is_ready():
                 return False
             now = asyncio.get_running_loop().time()
-            if now - copy.since > _KNOWN and not self._settler.is_named(copy.delivery):
+            if now - copy.since > _KNOWN and not await self._settler.is_named(copy.delivery):
                 self._owed.drop()
             elif await self._settler.settle(replace(copy.delivery, redelivered=True)):
                 self._owed.settle(now)

@@ -32,9 +32,9 @@ _MOST_TEXT: Final = 8 << 10
 
 
 def decode(delivery: Delivery, source: Input, *, id: str, now: int) -> Event:  # noqa: A002 - the word of the model
-    """The event that a message holds. Raises Unreadable when it never can be read."""
+    """The event that a message holds. Raises Unreadable when it never can be read, `Heavy` (see `relay.effort`)."""
     headers = _texts(delivery)
-    raw = inflate(delivery.body, delivery.content_encoding)
+    raw = inflate(delivery.body, delivery.content_encoding, source.most)
     media, charset = media_type(delivery.content_type)
     cloud = _cloud(headers, media, raw, charset)
     event = Event(

@@ -44,7 +44,7 @@ class Owed:
 
     def settle(self, now: float) -> None:
         """The first one is done with, whether or not it comes again."""
-        key = _fingerprint(self._copies.popleft().delivery)
+        key = fingerprint(self._copies.popleft().delivery)
         self._settled.setdefault(key, []).append(now)
         self._settled.move_to_end(key)
         while len(self._settled) > _MOST:
@@ -62,14 +62,15 @@ class Owed:
         """Whether this is a message that was given back, and whose copy was settled; asked once per message."""
         if not self._settled or not delivery.redelivered:
             return False
-        times = self._settled.pop(key := _fingerprint(delivery), [])
+        times = self._settled.pop(key := fingerprint(delivery), [])
         times = [time for time in times if now - time < self._lifetime]
         if times[1:]:
             self._settled[key] = times[1:]
         return bool(times)
 
 
-def _fingerprint(delivery: Delivery) -> bytes:
+def fingerprint(delivery: Delivery) -> bytes:
+    """What is the same each time that the broker delivers a message: a digest of its properties and body."""
     headers = sorted((name, repr(value)) for name, value in delivery.headers.items() if not name.startswith(_COUNTED))
     properties = (
         delivery.routing_key,

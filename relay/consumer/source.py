@@ -11,15 +11,17 @@ from relay.rules import Template
 class Input:
     """A configured source of type `amqp`.
 
-    At most `prefetch` messages are under way at once. `bind` is an exchange and routing keys to bind the queue with.
-    `declare` False: the queue must be there. `reply` keeps a message's `reply_to`: True where it names an exclusive
-    queue, else where one of the globs fits. `event` has templates for `id`, `type`, `subject` and `time`, which win
-    over what the message itself says; `vars` are the rules' constants.
+    At most `prefetch` messages are under way at once, each of at most `most` bytes, before and after inflating. `bind`
+    is an exchange and routing keys to bind the queue with. `declare` False: the queue must be there. `reply` keeps a
+    message's `reply_to`: True where it names an exclusive queue, else where one of the globs fits. `event` has
+    templates for `id`, `type`, `subject` and `time`, which win over what the message itself says; `vars` are the
+    rules' constants.
     """
 
     name: str
     queue: str
     prefetch: int = 100
+    most: int = 1 << 20
     bind: tuple[str, tuple[str, ...]] | None = None
     declare: bool = True
     reply: bool | tuple[str, ...] = False

@@ -7,6 +7,7 @@ from typing import Final, cast
 
 from aiohttp import web
 
+from relay.effort import Aside
 from relay.errors import Overloaded, Refused, Rejected, Retryable, Unavailable
 from relay.hooks.answer import answer, later, problem, refusal, reply
 from relay.hooks.body import receive, take
@@ -93,20 +94,22 @@ def make_runner(
         lingering_time=crowd.caps.linger,
         read_bufsize=_BUFFER,
     )
-    return _Runner(server, refusals)
+    return _Runner(server, door, refusals)
 
 
 class _Runner(web.ServerRunner):
     """Serves, and at the end waits for what is being written of refusals."""
 
-    __slots__ = ("_refusals",)
+    __slots__ = ("_door", "_refusals")
 
-    def __init__(self, server: web.Server, refusals: Refusals) -> None:
+    def __init__(self, server: web.Server, door: "Door", refusals: Refusals) -> None:
         super().__init__(server, shutdown_timeout=10.0)
+        self._door = door
         self._refusals = refusals
 
     async def cleanup(self) -> None:
         await super().cleanup()
+        self._door.close()
         await self._refusals.close()
 
 
@@ -146,6 +149,12 @@ class Door:
         self._draining = draining
         self._fetch = _bounded(fetch)
         self._learn = learn
+        self._strange, self._proved = Aside("unproved"), Aside("proved")
+
+    def close(self) -> None:
+        """Nothing is read aside any more."""
+        self._strange.close()
+        self._proved.close()
 
     async def take(self, http: web.BaseRequest) -> web.Response:
         """`/hooks/{source}`, or what is no source."""
@@ -226,16 +235,16 @@ class Door:
 
     async def _take(self, hook: Hook, request: Request, party: str) -> web.Response:
         """Greeted, or verified, parsed and committed."""
-        scheme = hook.scheme.of(request)
-        greeting, evidence = scheme.greet(request, proved=False), NOTHING
+        scheme, greeting = await self._strange.run(lambda: _open(hook.scheme, request))
+        evidence = NOTHING
         if greeting is None:
-            evidence = await prove(scheme, request, self._fetch)
+            evidence = await prove(scheme, request, self._fetch, self._strange)
             self._strangers.proved(hook.name, party)
-            greeting = scheme.greet(request, proved=True)
+            greeting = await self._proved.run(lambda: scheme.greet(request, proved=True))
         if greeting is not None:
             return await self._greet(hook, greeting)
         _require_post(request)
-        events = decode(hook, scheme, request, ids=self._ids, evidence=evidence)
+        events = await self._proved.run(lambda: decode(hook, scheme, request, ids=self._ids, evidence=evidence))
         receipts = await self._commit(hook, events) if events else []
         said = scheme.reply(request)
         return answer(receipts) if said is None else reply(said)
@@ -283,6 +292,12 @@ class Door:
     def _slow_down(self, name: str, reason: str, detail: str, wait: float) -> web.Response:
         self._refusals.count(name, reason)
         return later(reason, detail, wait / 1_000, status=429)
+
+
+def _open(scheme: Scheme, request: Request) -> tuple[Scheme, Greeting | None]:
+    """The scheme that judges the request, and the answer where it is a handshake that nothing proves."""
+    judge = scheme.of(request)
+    return judge, judge.greet(request, proved=False)
 
 
 class _Limited(Exception):

@@ -1,9 +1,11 @@
 """From a delivery of events to receipts: every rule is matched and rendered, then all is committed at once."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-from relay.errors import Overloaded
+from relay.errors import Overloaded, Unavailable
 from relay.intake.entry import make_entry
 from relay.intake.report import Reports
 from relay.life import Signals
@@ -11,13 +13,24 @@ from relay.limits import Places
 from relay.model import Entry, Event, EventStatus, Ids, Receipt
 from relay.ports import Inbox
 from relay.rules import RuleSet
-from relay.telemetry import Metrics
+from relay.telemetry import Metrics, get_log
+
+log = get_log()
 
 _BLOCK = 2_000
 _LIFETIME = 20_000
 _RETRY_AFTER = 5.0
 _PAUSE = 500
 """Milliseconds for which the ledger is believed that there is no place: each time it counts all that is unfinished."""
+
+
+@dataclass(slots=True)
+class Suspect:
+    """A message that came before. `deaths` is how often the process ended while it was read; `settled` is to be set
+    once it need not come again."""
+
+    deaths: int
+    settled: bool = False
 
 
 class Intake:
@@ -48,6 +61,7 @@ class Intake:
         self._signals = signals
         self._places = Places(max(1, min(_BLOCK, high_water // 20)), _LIFETIME)
         self._refilling = asyncio.Lock()
+        self._suspecting = asyncio.Lock()
 
     async def accept(self, events: Sequence[Event]) -> list[Receipt]:
         """Commit the delivery and give one receipt per event, in order.
@@ -87,6 +101,30 @@ class Intake:
             raise Overloaded("too many dispatches are unfinished", retry_after=_RETRY_AFTER)
         self._places.give_back(1)
         await self._inbox.probe()
+
+    @asynccontextmanager
+    async def suspect(self, key: bytes) -> AsyncIterator[Suspect]:
+        """Read a message, known by `key`, that came before: one at a time, so that a death is counted of no other.
+
+        Raises `Unavailable` while the ledger is away, before anything is read; at its end that is only logged.
+        """
+        async with self._suspecting:
+            suspect = Suspect(await self._inbox.begin(key))
+            try:
+                yield suspect
+            finally:
+                await self._end(key, settled=suspect.settled)
+
+    async def forget(self, key: bytes) -> None:
+        """A suspect will not come again: the deaths that were counted of it count no more."""
+        await self._end(key, settled=True)
+
+    async def _end(self, key: bytes, *, settled: bool) -> None:
+        """While the ledger is away the row stays: as long as this process lives it counts for nothing."""
+        try:
+            await self._inbox.end(key, settled=settled)
+        except Unavailable as error:
+            log.debug("suspect.kept", error=str(error))
 
     async def known(self, events: Sequence[Event]) -> list[Receipt] | None:
         """The receipts of a delivery of which all is known already, None when anything is new; nothing is matched.

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from relay.ledger import counters, inbox, leases, outbox, record, refused, work
+from relay.ledger import counters, inbox, leases, outbox, record, refused, suspects, work
 from relay.ledger.archive import SqlArchive
 from relay.ledger.commit import Committer, Lane, Store, Work
 from relay.ledger.faults import refusal
@@ -61,6 +61,12 @@ class SqlLedger(SqlArchive):
 
     async def reject(self, rejection: Rejection) -> None:
         await self._committer.submit(self._reject, rejection)
+
+    async def begin(self, key: bytes) -> int:
+        return await self.write(partial(suspects.begin, key=key, terms=self.terms))
+
+    async def end(self, key: bytes, *, settled: bool) -> None:
+        await self.write(partial(suspects.end, key=key, settled=settled, terms=self.terms))
 
     async def claim(self, limit: int) -> list[Claim]:
         return await self._committer.submit(self._claim, limit)

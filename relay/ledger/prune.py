@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, or_, select
 
-from relay.ledger import refused
+from relay.ledger import refused, suspects
 from relay.ledger.schema import attempts, dispatches, events, leases, outbox, results, seen, slots, work
 from relay.ledger.terms import Terms
 from relay.model import EventStatus, State
@@ -22,6 +22,7 @@ def prune(conn: Connection, now: int, *, terms: Terms) -> int:
     gone += _delete_events(conn, _unmatched(conn, now, terms))
     gone += _delete_seen(conn, now)
     gone += refused.expire(conn, now)
+    suspects.expire(conn, now)
     conn.execute(delete(leases).where(leases.c.until < now - _STALE))
     conn.execute(delete(slots).where(slots.c.until < now - _STALE))
     return gone

@@ -269,3 +269,14 @@ paused_sources: Final = Table(
     Column("paused_at", BigInteger, nullable=False),
     **_NARROW,
 )
+
+suspects: Final = Table(
+    "suspects",
+    metadata,
+    Column("key", LargeBinary, primary_key=True, comment="SHA-256 of the queue and the message"),
+    Column("deaths", Integer, nullable=False),
+    Column("owner", Text, comment="the replica that reads it now"),
+    Column("at", BigInteger, nullable=False),
+    Index("suspects_at", "at"),
+    **_NARROW,
+)

@@ -70,6 +70,16 @@ class Inbox(Protocol):
         """
         ...
 
+    async def begin(self, key: bytes) -> int:
+        """Note, before a message that came before is read once more, that this replica reads it; how many replicas, or
+        earlier runs of this one, ended while they read it. `key` is a digest of the message; it is known for 7 days.
+        """
+        ...
+
+    async def end(self, key: bytes, *, settled: bool) -> None:
+        """Note that what `begin` began here is over. What is `settled` is forgotten, of others the count is kept."""
+        ...
+
 
 class Work(Protocol):
     """What is to be done at Cargo."""

@@ -1,14 +1,25 @@
 """JSON, read strictly: what comes out can be kept in a database, written again and matched without surprises."""
 
 import json
+from json.scanner import py_make_scanner  # type: ignore[attr-defined] # its stub leaves it out
 from typing import Any, Final, NoReturn
 
-from relay.depth import BODY, text_exceeds, value_exceeds
+from relay import effort
+from relay.depth import BODY, text_exceeds, value_exceeds, without_strings
 
 _SPACE: Final = " \t\n\r"
 _CHARSETS: Final = frozenset(
     {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252", "utf-16", "utf-16le", "utf-16be"}
 )
+
+
+_FEW: Final = 3_000
+"""Values that are read on the event loop: objects take half a microsecond each, half of it in our own hook."""
+_MANY: Final = 50_000
+_DENSE: Final = 8
+"""A body has at most 50,000 values, or one to each 8 bytes: JSON with names in it has one to 15 and more."""
+_UNBROKEN: Final = 10_000
+"""Lists that are read in one go: the decoder of the standard library keeps all threads waiting meanwhile."""
 
 
 class Unreadable(ValueError):
@@ -23,11 +34,14 @@ def parse(body: bytes, charset: str = "utf-8") -> Any:
     """The value of a JSON text (RFC 8259), a byte order mark in front being allowed.
 
     Raises `Unreadable`: `empty`, `charset`, `json`, `number` (NaN, Infinity, beyond a float, over 4,300 digits),
-    `duplicate_key`, `depth` (over 200), `characters` (NUL or half a surrogate pair, which no database holds).
+    `duplicate_key`, `depth` (over 200), `characters` (NUL or half a surrogate pair, which no database holds), `values`
+    (too many of them). Raises `Heavy` (see `relay.effort`).
     """
+    effort.require((len(body), effort.SIZE))
     text = decode(body, charset)
     if not text.strip():
         raise Unreadable("empty", "the body is empty; it must be JSON")
+    require_few(text)
     if text_exceeds(text, BODY):
         raise too_deep()
     try:
@@ -54,6 +68,26 @@ def decode(body: bytes, charset: str) -> str:
         raise Unreadable("charset", f"the body is not {name}: {error.reason} at byte {error.start}") from None
 
 
+def require_few(text: str) -> None:
+    """Return when a JSON text, broken or not, has not too many values. Raises `Unreadable` (`values`), and `Heavy`."""
+    most = max(_MANY, len(text) // _DENSE)
+    count = _values(text)
+    effort.require((count, _FEW))
+    if count <= most:
+        return
+    # Brackets and commas may be part of strings: those are left out only now, since that costs more than to count.
+    quotes = text.replace("\\\\", "").replace('\\"', "").count('"')
+    if quotes > 2 * most or _values(without_strings(text)) > most:
+        raise Unreadable(
+            "values", f"the body has more than {most} values, which is more than is read of {len(text)} bytes"
+        )
+
+
+def _values(text: str) -> int:
+    """No fewer than there are: each is the first in its list or object, or follows a comma."""
+    return 1 + text.count(",") + text.count("[") + text.count("{")
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
@@ -75,15 +109,19 @@ def _constant(name: str) -> NoReturn:
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+_YIELDING: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+_YIELDING.scan_once = py_make_scanner(_YIELDING)  # type: ignore[attr-defined] # nor this
+"""The same in Python, ten times as slow, which lets other threads go on."""
 
 
 def _decode(text: str) -> Any:
     """As the decoder's own `decode`, which looks twice for white space where there is none as a rule."""
+    decoder = _DECODER if text.count("[") <= _UNBROKEN else _YIELDING
     if text[0] in "{[":
-        data, end = _DECODER.raw_decode(text)
+        data, end = decoder.raw_decode(text)
         if end == len(text) or not text[end:].strip(_SPACE):
             return data
-    return _DECODER.decode(text)
+    return decoder.decode(text)
 
 
 def require_shallow(data: Any) -> None:

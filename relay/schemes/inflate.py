@@ -3,6 +3,7 @@
 import zlib
 from typing import Final
 
+from relay import effort
 from relay.errors import Rejected
 from relay.schemes.document import Unreadable
 
@@ -18,7 +19,7 @@ def inflate(body: bytes, encoding: str | None, most: int) -> bytes:
     """The body without its content encoding.
 
     Raises `Unreadable` when it is not what the encoding says, `Rejected`: 413 when more than `most` bytes would come
-    out, 415 for an encoding that is not read here.
+    out, 415 for an encoding that is not read here, `Heavy` (see `relay.effort`).
     """
     if not encoding:
         return body
@@ -32,6 +33,7 @@ def inflate(body: bytes, encoding: str | None, most: int) -> bytes:
             reason="content_encoding",
             hint=f"the sender compresses with {name[:40]!r}",
         )
+    effort.require((len(body), effort.SIZE))
     for window in _WINDOWS[name]:
         inflated = _expand(body, window, most)
         if inflated is not None:
@@ -51,17 +53,18 @@ def too_large(most: int) -> Rejected:
 
 def _expand(body: bytes, window: int, most: int) -> bytes | None:
     """What the body, of one or more members, inflates to; None when it is not of this format."""
+    limit = most if effort.is_full() else min(most, effort.SIZE)
     out = b""
     for _ in range(_MEMBERS):
         if not body:
             return out
         machine = zlib.decompressobj(window)
         try:
-            out += machine.decompress(body, most + 1 - len(out))
+            out += machine.decompress(body, limit + 1 - len(out))
         except zlib.error:
             return None
-        if len(out) > most:
-            raise too_large(most)
+        if len(out) > limit:
+            raise effort.Heavy if limit < most else too_large(most)
         if not machine.eof:
             return None
         body = machine.unused_data

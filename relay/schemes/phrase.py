@@ -30,9 +30,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from relay import effort
 from relay.depth import BODY, text_exceeds
 from relay.errors import Rejected
 from relay.schemes import form
+from relay.schemes.document import require_few, too_deep
 from relay.schemes.filters import FILTERS
 from relay.schemes.reading import Form
 from relay.schemes.request import Request, octets
@@ -305,19 +307,26 @@ def _first(scope: Scope) -> bytes | None:
 
     Whoever saw one event could put others behind it, so several are read only where the operator knows of that.
     """
-    text = scope.request.body.decode("utf-8", "replace").lstrip()
-    if not text.startswith("["):
-        return scope.request.body
-    if text_exceeds(text, BODY):
-        return None
-    start = len(text) - len(text[1:].lstrip())
+    request = scope.request
+    if not request.body.lstrip().startswith(b"["):
+        return request.body
     try:
-        _, end = json.JSONDecoder().raw_decode(text, start)
+        first, alone = request.once("first", lambda: _cut(request.body))
     except ValueError:
         return None
-    if text[end:].strip() != "]" and scope.options.get("batch", "").lower() != "true":
-        return None
-    return text[start:end].encode()
+    return first if alone or scope.options.get("batch", "").lower() == "true" else None
+
+
+def _cut(body: bytes) -> tuple[bytes, bool]:
+    """The bytes of the first item of a JSON array, and whether it is the only one. Raises ValueError, `Heavy`."""
+    effort.require((len(body), effort.SIZE))
+    text = body.decode("utf-8", "replace").lstrip()
+    require_few(text)
+    if text_exceeds(text, BODY):
+        raise too_deep()
+    start = len(text) - len(text[1:].lstrip())
+    _, end = json.JSONDecoder().raw_decode(text, start)
+    return text[start:end].encode(), text[end:].strip() == "]"
 
 
 def _params(scope: Scope) -> bytes | None:
@@ -325,12 +334,16 @@ def _params(scope: Scope) -> bytes | None:
     kind = request.media()
     if kind.form is not Form.FIELDS:
         return None if request.body else b""
-    found: dict[str, set[str]] = {}
     try:
-        for name, value in form.pairs(request.body, kind.charset):
-            found.setdefault(name, set()).add(value)
+        return request.once("params", lambda: _run_together(form.pairs(request.body, kind.charset)))
     except ValueError:
         return None
+
+
+def _run_together(pairs: list[tuple[str, str]]) -> bytes:
+    found: dict[str, set[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, set()).add(value)
     return "".join(name + value for name in sorted(found) for value in sorted(found[name])).encode()
 
 

@@ -7,11 +7,12 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, Final
 
+from relay import effort
 from relay.errors import Rejected
 from relay.model import frozen
 from relay.schemes import form, xml
 from relay.schemes.cloudevents import BATCHED, STRUCTURED, is_json
-from relay.schemes.document import Unreadable, parse
+from relay.schemes.document import Unreadable, decode, parse, require_few
 from relay.schemes.entry import Body
 from relay.schemes.inflate import inflate
 
@@ -19,6 +20,8 @@ _CHARSET: Final = re.compile(r"charset\s*=\s*\"?([^\";\s]+)", re.IGNORECASE)
 _BOUNDARY: Final = re.compile(r"boundary\s*=\s*(?:\"([^\"]+)\"|([^\";\s]+))", re.IGNORECASE)
 _UNTYPED: Final = frozenset({"", "text/plain"})
 _MOST_LINES: Final = 10_000
+_FEW_LINES: Final = 400
+"""Lines that are read on the event loop."""
 _LINES: Final = frozenset({"application/x-ndjson", "application/jsonl", "application/jsonlines"})
 
 
@@ -130,8 +133,9 @@ def read(
     """Inflate and parse. `most` bounds the inflated size in bytes; `lists` names the XML elements that are lists.
 
     Raises `Unreadable` for what is not what its type says, `Rejected`: 413 when more than `most` bytes come out, 415
-    for a content encoding or type that is not read here.
+    for a content encoding or type that is not read here, `Heavy` (see `relay.effort`).
     """
+    effort.require()
     raw = _undo(body, encoding, most, bodies)
     kind = settle(raw, content_type, bodies)
     match kind.form:
@@ -152,6 +156,8 @@ def read(
 
 
 def _lines(raw: bytes, charset: str) -> list[Any]:
+    effort.require((len(raw), effort.SIZE), (raw.count(b"\n") + raw.count(b"\r"), _FEW_LINES))
+    require_few(decode(raw, charset))
     lines = [line for line in raw.splitlines() if line.strip()]
     if len(lines) > _MOST_LINES:
         raise Unreadable("batch", f"the body has {len(lines)} lines; send at most {_MOST_LINES} at once")

@@ -1,8 +1,8 @@
 """A request as a scheme judges it: raw, and read only by a scheme that must look inside to judge."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -10,6 +10,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from relay.errors import Rejected
 from relay.schemes.entry import Body
 from relay.schemes.reading import Media, Reading, read, settle
+
+T = TypeVar("T")
 
 
 class Headers(Mapping[str, tuple[str, ...]]):
@@ -87,12 +89,26 @@ class Headers(Mapping[str, tuple[str, ...]]):
         return value
 
 
+class _Known:
+    """What was read of a body, by name: what it gave, or the error that it raised. `of` says of which body, and how."""
+
+    __slots__ = ("found", "of")
+
+    def __init__(self, of: tuple[object, ...]) -> None:
+        self.of = of
+        self.found: dict[str, Any] = {}
+
+    def fits(self, of: tuple[object, ...]) -> bool:
+        return all(mine is theirs for mine, theirs in zip(self.of, of, strict=True))
+
+
 @dataclass(slots=True)
 class Request:
     """A request. `body` is what came over the wire (not inflated), `url` the one that the sender used.
 
     `received_at` is milliseconds since the epoch. `most` bounds what the body may inflate to, in bytes. `lists` are
     the XML elements that are lists however many there are. `bodies` are the forms that the sender's bodies have.
+    What was read of a body is known to those, too, that are made of this request with the same body and headers.
     """
 
     method: str
@@ -103,15 +119,32 @@ class Request:
     most: int = 1 << 20
     lists: frozenset[str] = frozenset()
     bodies: tuple[Body, ...] = ("any",)
-    _reading: Reading | None = field(default=None, init=False, repr=False, compare=False)
+    known: _Known | None = field(default=None, repr=False, compare=False)
 
     def read(self) -> Reading:
-        """The body, inflated and parsed, once. Raises `Unreadable` and `Rejected` as `reading.read` says."""
-        if self._reading is None:
-            kind = self.headers.first("content-type") or ""
-            encoding = self.headers.first("content-encoding")
-            self._reading = read(self.body, kind, encoding, most=self.most, lists=self.lists, bodies=self.bodies)
-        return self._reading
+        """The body, inflated and parsed, once. Raises `Unreadable`, `Rejected` and `Heavy` as `reading.read` says."""
+        return self.once("body", self._read)
+
+    def once(self, name: str, find: Callable[[], T]) -> T:
+        """What `find` gives or raises of this body, found once under `name`; only `Heavy` is asked for anew."""
+        of = (self.body, self.headers, self.lists, self.bodies)
+        known = self.known
+        if known is None or not known.fits(of):
+            known = self.known = _Known(of)
+        if name not in known.found:
+            try:
+                known.found[name] = find()
+            except (ValueError, Rejected) as error:
+                known.found[name] = error
+        found = known.found[name]
+        if isinstance(found, ValueError | Rejected):
+            raise found.with_traceback(None)
+        return found  # type: ignore[no-any-return] # it is what `find` gave
+
+    def _read(self) -> Reading:
+        kind = self.headers.first("content-type") or ""
+        encoding = self.headers.first("content-encoding")
+        return read(self.body, kind, encoding, most=self.most, lists=self.lists, bodies=self.bodies)
 
     def media(self) -> Media:
         """How its body, which is not compressed, is read: as the sender's own form, whatever the headers say."""

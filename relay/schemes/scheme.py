@@ -8,6 +8,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any, Final
 
+from relay.effort import Heavy
 from relay.errors import Rejected
 from relay.schemes import form, phrase
 from relay.schemes.entry import Body, Replay, Vendor
@@ -154,14 +155,18 @@ class Scheme:
         """The answer to a handshake, None when the request is none.
 
         Those that are not signed are found before a request is verified, the others (`proved`) after. Raises
-        `Rejected` (403) when what the sender shows is not what was agreed.
+        `Rejected` (403) when what the sender shows is not what was agreed, `Heavy` only for those that are proved:
+        of the others none is large.
         """
         if not proved and len(request.body) > _LARGEST_GREETING:
             return None
-        for greeter in self._greeters:
-            if greeter.form.proof is proved and greeter.fits(request):
-                return greeter.greet(request)
-        return None
+        try:
+            found = next((one for one in self._greeters if one.form.proof is proved and one.fits(request)), None)
+        except Heavy:
+            if proved:
+                raise
+            return None
+        return None if found is None else found.greet(request)
 
     def read(self, request: Request) -> Reading:
         """The body, JSON inside form fields unfolded. Raises `Unreadable`, `Rejected`."""

@@ -9,6 +9,7 @@ from aio_pika import DeliveryMode, Message
 
 from relay.broker import Address, Broker, DeadLetters
 from relay.consumer import Consumer, Input
+from relay.intake import Suspect
 from relay.life import Stop
 from relay.model import EventStatus, Receipt
 from relay.secret import Secret
@@ -25,6 +26,9 @@ class Intake:
         self.places = 0
         self.tried = []
         self.events = []
+        self.suspects = []
+        self.forgotten = []
+        self.deaths = 0
         self.open = asyncio.Event()
         self.open.set()
         self.changed = asyncio.Condition()
@@ -45,6 +49,16 @@ class Intake:
         self.asked += 1
         if self.away is not None:
             raise self.away
+
+    @asynccontextmanager
+    async def suspect(self, key):
+        """Counts the deaths of which a test tells."""
+        suspect = Suspect(self.deaths)
+        self.suspects.append((key, suspect))
+        yield suspect
+
+    async def forget(self, key):
+        self.forgotten.append(key)
 
     async def has(self, *ids, within=30):
         async with asyncio.timeout(within), self.changed:

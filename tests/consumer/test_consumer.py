@@ -1,7 +1,9 @@
 """Messages in, on a real RabbitMQ: none lost, none acknowledged too early, back by itself after every trouble."""
 
 import asyncio
+import gzip
 import json
+import threading
 
 import aio_pika
 import pytest
@@ -10,6 +12,7 @@ from structlog.testing import capture_logs
 
 from relay.consumer import Input
 from relay.errors import Refused
+from relay.schemes import document
 from relay.telemetry import Metrics, PartState
 from tests.consumer.stage import Intake, Told, connected, consuming, depth, get, looking, put, settled
 
@@ -106,6 +109,82 @@ async def test_what_cannot_be_read_goes_to_the_dead_letters_with_its_reason(amqp
     assert letter.headers["relay-error"]
     assert metrics.registry.get_sample_value("relay_rejections_total", {"source": "bus", "reason": reason}) == 1
     await settled(amqp_url, "in")
+
+
+async def test_a_message_larger_than_it_may_be_goes_to_the_dead_letters_whole(amqp_url):
+    """Before inflating and after; and what has far more values than any sender's is not parsed."""
+    intake, packed = Intake(), gzip.compress(b'{"a": "%s"}' % (b"x" * 3_000))
+    most = 200_000
+    dense = b"[" + b"[]," * 60_000 + b"1]"
+    sent = {"long": b'"%s"' % (b"x" * most), "bomb": gzip.compress(b" " * (most + 1)), "dense": dense, "good": packed}
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        for name, body in sent.items():
+            await put(channel, name, body=body, content_encoding="gzip" if body[:1] == b"\x1f" else None)
+    letters = {}
+    async with connected(amqp_url) as broker, consuming(broker, intake, Input("bus", "in", most=most)):
+        await intake.has("good")
+        for _ in range(3):
+            letter = await get(amqp_url, "relay.dead")
+            letters[letter.message_id] = (letter.headers["relay-reason"], letter.body)
+    assert {name: reason for name, (reason, _) in letters.items()} == {
+        "long": "too_large",
+        "bomb": "too_large",
+        "dense": "values",
+    }
+    assert all(letters[name][1] == sent[name] for name in letters)
+    assert [event.external_id for event in intake.events] == ["good"]
+
+
+@pytest.mark.parametrize("body", [b'{"a": "%s"}' % (b"x" * 100_000), b'{"a": [%s1]}' % (b"{}," * 4_000)])
+@pytest.mark.parametrize("squeeze", [None, "gzip"])
+async def test_a_large_message_is_read_beside_the_loop(amqp_url, body, squeeze, monkeypatch):
+    intake, threads = Intake(), []
+    real = document._decode
+    monkeypatch.setattr(document, "_decode", lambda text: threads.append(threading.current_thread()) or real(text))
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        await put(channel, "large", body=gzip.compress(body) if squeeze else body, content_encoding=squeeze)
+        await put(
+            channel, "small", body=gzip.compress(b'{"a": 1}') if squeeze else b'{"a": 1}', content_encoding=squeeze
+        )
+    async with connected(amqp_url) as broker, consuming(broker, intake):
+        await intake.has("large", "small")
+    assert sorted(thread is threading.main_thread() for thread in threads) == [False, True]
+
+
+async def test_only_a_message_that_comes_again_is_a_suspect(amqp_url):
+    intake = Intake()
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        await put(channel, "first")
+        taken = await (await channel.get_queue("in")).get()
+        await taken.nack(requeue=True)
+        await put(channel, "second")
+    async with connected(amqp_url) as broker, consuming(broker, intake):
+        await intake.has("first", "second")
+    [(_, suspect)] = intake.suspects
+    assert suspect.settled, "what is accepted is forgotten"
+
+
+@pytest.mark.parametrize(("deaths", "dead"), [(3, False), (4, True)])
+async def test_a_message_of_many_deaths_is_not_read_again(amqp_url, deaths, dead):
+    intake = Intake()
+    intake.deaths = deaths
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        await put(channel, "bad")
+        taken = await (await channel.get_queue("in")).get()
+        await taken.nack(requeue=True)
+        await put(channel, "good")
+    async with connected(amqp_url) as broker, consuming(broker, intake):
+        await intake.has("good", *([] if dead else ["bad"]))
+        if dead:
+            letter = await get(amqp_url, "relay.dead")
+            assert (letter.message_id, letter.headers["relay-reason"]) == ("bad", "deadly")
+    [(key, suspect)] = intake.suspects
+    assert suspect.settled is not dead
+    assert intake.forgotten == ([key] if dead else [])
 
 
 async def test_broken_properties_do_not_end_the_connection_again_and_again(amqp_url):

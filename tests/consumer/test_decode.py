@@ -130,7 +130,8 @@ def test_broken_encodings_are_refused():
     assert "'zstd'" in refuse("encoding", content_encoding="zstd")
     refuse("encoding", b"{}", content_encoding="gzip")
     refuse("encoding", gzip.compress(b'{"a": 1}')[:-4], content_encoding="gzip")
-    refuse("too_large", gzip.compress(b" " * (17 << 20)), content_encoding="gzip")
+    refuse("too_large", gzip.compress(b" " * ((1 << 20) + 1)), content_encoding="gzip")
+    refuse("too_large", b'"%s"' % (b"x" * (1 << 20)))
 
 
 def test_reply_to_is_kept_only_where_the_source_says_so():

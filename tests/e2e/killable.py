@@ -1,7 +1,7 @@
 """A relay that kills itself with SIGKILL at the n-th time it comes to a named point: `killable.py POINT N serve ...`.
 
 A point is `<method>.before` or `<method>.after`, or `<lane>.commit.before` for the moment between a group commit's
-statements and its COMMIT.
+statements and its COMMIT. `deadly.message` is the reading of any message with the word deadly in its body.
 """
 
 import functools
@@ -17,6 +17,7 @@ from sqlalchemy.engine import Engine
 from relay.broker import ResultPublisher
 from relay.cargo import Cargo
 from relay.cli import main
+from relay.consumer import settle
 from relay.ledger import SqlLedger
 
 METHODS: dict[str, tuple[type, str]] = {
@@ -50,6 +51,9 @@ def arm(point: str, count: int) -> None:
     if name == "commit":
         sqlalchemy.event.listen(Engine, "commit", lambda connection: fuse.burn())
         return
+    if name == "deadly":
+        settle.decode = functools.partial(_read, settle.decode, fuse)  # type: ignore[attr-defined] # as it imports it
+        return
     owner, method = METHODS[name]
     call: Callable[..., Awaitable[Any]] = getattr(owner, method)
 
@@ -63,6 +67,12 @@ def arm(point: str, count: int) -> None:
         return result
 
     setattr(owner, method, armed)
+
+
+def _read(decode: Callable[..., Any], fuse: Fuse, delivery: Any, *arguments: Any, **keywords: Any) -> Any:
+    if b"deadly" in delivery.body:
+        fuse.burn()
+    return decode(delivery, *arguments, **keywords)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.depth import without_strings
+from relay.schemes import document
 from relay.schemes.document import Unreadable, parse
 
 VALUES = st.recursive(
@@ -144,3 +146,42 @@ def test_around_a_value_stands_white_space_and_nothing_else(value, before, behin
             parse(text.encode())
     else:
         assert parse(text.encode()) == wanted
+
+
+def test_a_body_has_no_more_values_than_any_senders():
+    """One to eight bytes, or 50,000; those in strings are none."""
+    for dense in (b"[" + b"1," * 200_000 + b"1]", b"[" + b"[]," * 60_000 + b"1]", b"[" * 100_000):
+        with pytest.raises(Unreadable) as caught:
+            parse(dense)
+        assert caught.value.reason == "values"
+    assert len(parse(b"[" + b"1," * 49_000 + b"1]")) == 49_001
+    assert len(parse(b"[" + b'"a name",' * 100_000 + b"1]")) == 100_001
+    told = '1,2;[3],"x",' * 100_000
+    assert parse(json.dumps({"table": told}).encode()) == {"table": told}
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text('[,]{"\\\\é', max_size=4),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text('[,]{"\\\\', max_size=3), inner),
+    )
+)
+def test_values_are_never_counted_too_low(value):
+    text = json.dumps(value)
+    assert document._values(without_strings(text)) >= count(value)
+
+
+def count(value):
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(count(one) for one in inner)
+
+
+def test_many_lists_are_read_by_the_decoder_that_lets_others_go_on():
+    """To the same tree, and with the same faults."""
+    text = json.dumps([[[1.5, "é\\u0041", {"a": [True, None]}]] * 5_000])
+    assert text.count("[") > document._UNBROKEN
+    assert parse(text.encode()) == json.loads(text)
+    for broken, reason in (('{"a":1,"a":2}', "duplicate_key"), ("NaN", "number"), ("1e999", "number"), ("x", "json")):
+        with pytest.raises(Unreadable) as caught:
+            parse(f"{text[:-1]},{broken}]".encode())
+        assert caught.value.reason == reason

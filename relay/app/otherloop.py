@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Aside:
+class OtherLoop:
     """Runs coroutines in the other loop from its making until `aclose`; to be made inside of a loop."""
 
     def __init__(self, name: str) -> None:

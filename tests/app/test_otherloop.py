@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 from aiohttp import web
 
-from relay.app.aside import Aside
+from relay.app.otherloop import OtherLoop
 from relay.errors import Unavailable
 from relay.ops import make_health_app
 from relay.telemetry import Metrics, Status
@@ -29,13 +29,13 @@ async def test_livez_answers_while_the_relays_own_loop_is_stuck():
         raise Unavailable("away")
 
     async with AsyncExitStack() as stack:
-        aside = Aside("health")
-        stack.push_async_callback(aside.aclose)
+        other = OtherLoop("health")
+        stack.push_async_callback(other.aclose)
         status = Status(lambda: 0, time.monotonic, patience=0.2)
-        runner = web.AppRunner(make_health_app(status, Metrics(), aside.ask(away)), handle_signals=False)
-        await aside.run(runner.setup())
+        runner = web.AppRunner(make_health_app(status, Metrics(), other.ask(away)), handle_signals=False)
+        await other.run(runner.setup())
         site = web.TCPSite(runner, "127.0.0.1", 0)
-        await aside.run(site.start())
+        await other.run(site.start())
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         try:
             status.beat()
@@ -49,18 +49,18 @@ async def test_livez_answers_while_the_relays_own_loop_is_stuck():
             assert "has not turned" in text
             assert (await asyncio.to_thread(ask, f"{url}/metrics"))[0] == 200, "what it asks of the own loop comes"
         finally:
-            await aside.run(runner.cleanup())
+            await other.run(runner.cleanup())
 
 
 async def test_what_the_other_loop_asks_runs_in_the_relays_own():
-    aside = Aside("test")
+    other = OtherLoop("test")
     own = threading.get_ident()
 
     async def where():
         return threading.get_ident()
 
     try:
-        assert await aside.run(aside.ask(where)()) == own
-        assert await aside.run(where()) != own
+        assert await other.run(other.ask(where)()) == own
+        assert await other.run(where()) != own
     finally:
-        await aside.aclose()
+        await other.aclose()
