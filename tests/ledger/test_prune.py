@@ -9,18 +9,10 @@ from relay.ledger import SqlLedger, Terms
 from relay.ledger.prune import MOST, prune
 from relay.ledger.schema import attempts, dispatches, events, outbox, results, seen, work
 from relay.model import EventStatus, Failure, ParkReason, Settled, State, Verdict, tell
-from tests.ledger.build import created, make_dispatch, make_entry, move
+from tests.ledger.build import created, made_at, make_dispatch, make_entry, move
 
 DAY = 86_400_000
 TABLES = (events, dispatches, attempts, results, outbox, work)
-
-
-def made_at(moment, entry):
-    """The entry, its id that of an event which came in at this moment (UUIDv7 begins with its milliseconds)."""
-    stamp = f"{moment:012x}"
-    event = replace(entry.event, id=f"{stamp[:8]}-{stamp[8:]}{entry.event.id[13:]}")
-    made = tuple(replace(each, event_id=event.id) for each in entry.dispatches)
-    return replace(entry, event=event, dispatches=made)
 
 
 async def keep(ledger, clock, external_id="", **rest):
