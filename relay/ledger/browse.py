@@ -31,6 +31,10 @@ from relay.model import (
     State,
 )
 
+_EVENTS: Final = select(
+    *(events.c[name] for name in ("id", "source", "external_id", "type", "subject", "status", "received_at"))
+)
+"""What a list shows of an event: without its body, which may be a MiB."""
 _DISPATCHES: Final = (
     select(
         dispatches,
@@ -42,14 +46,18 @@ _DISPATCHES: Final = (
     .outerjoin(work, work.c.dispatch_id == dispatches.c.id)
     .order_by(dispatches.c.id)
 )
+_LISTED: Final = _DISPATCHES.with_only_columns(
+    *(column for column in _DISPATCHES.selected_columns if column.key not in {"body", "message"})
+)
+"""The same without what was rendered for Cargo."""
 
 
 def page(conn: Connection, _now: int, *, query: EventQuery) -> EventPage:
     """A page of events, newest first."""
-    wanted = select(events).where(*_conditions(conn, query)).order_by(events.c.id.desc()).limit(query.limit + 1)
+    wanted = _EVENTS.where(*_conditions(conn, query)).order_by(events.c.id.desc()).limit(query.limit + 1)
     rows = conn.execute(wanted).mappings().all()
     shown = rows[: query.limit]
-    made = views(conn, [row["id"] for row in shown])
+    made = _views(conn, _LISTED, [row["id"] for row in shown])
     found = tuple(_event_view(row, tuple(made[row["id"]])) for row in shown)
     return EventPage(found, found[-1].id if len(rows) > query.limit else None)
 
@@ -106,10 +114,12 @@ def _event_view(row: RowMapping, made: tuple[DispatchView, ...]) -> EventView:
     )
 
 
-def views(conn: Connection, event_ids: Sequence[str]) -> defaultdict[str, list[DispatchView]]:
+def _views(
+    conn: Connection, wanted: Select[Any], event_ids: Sequence[str]
+) -> defaultdict[str, list[DispatchView]]:
     """The dispatches of events as they stand, by event id."""
     made: defaultdict[str, list[DispatchView]] = defaultdict(list)
-    for row in conn.execute(_DISPATCHES.where(dispatches.c.event_id.in_(event_ids))).mappings():
+    for row in conn.execute(wanted.where(dispatches.c.event_id.in_(event_ids))).mappings():
         made[row["event_id"]].append(_dispatch_view(row))
     return made
 
@@ -129,8 +139,8 @@ def _dispatch_view(row: RowMapping) -> DispatchView:
         name=row["name"],
         reconciled=bool(row["reconciled"]),
         duplicates=tuple(json.loads(row["duplicates"] or "[]")),
-        body=row["body"],
-        message=row["message"],
+        body=row.get("body"),
+        message=row.get("message"),
         failure=failure_of(row),
         park=None if row["park"] is None else ParkReason(row["park"]),
         due_at=row["due_at"],
@@ -156,7 +166,7 @@ def detail(conn: Connection, _now: int, *, any_id: str) -> EventDetail:
     """All about an event, found by its id or by that of one of its dispatches. Raises NotFound."""
     owner = conn.execute(select(dispatches.c.event_id).where(dispatches.c.id == any_id)).scalar()
     row = _event_row(conn, owner or any_id)
-    made = tuple(views(conn, [row["id"]])[row["id"]])
+    made = tuple(_views(conn, _DISPATCHES, [row["id"]])[row["id"]])
     return EventDetail(
         event=event_of(row),
         status=EventStatus(row["status"]),

@@ -33,7 +33,9 @@ async def open_ledger(url: str, terms: Terms, *, migrate: bool = False, **access
     """
     if is_file(url):
         return SqlLedger(await _open_file(_path(url), terms), terms)
-    return SqlLedger(await _open_server(postgres.locate(url, **access), migrate=migrate), terms)
+    store = await _open_server(postgres.locate(url, **access), migrate=migrate)
+    store.timeout = terms.timeout / 1_000  # to migrate, and to see whether it can be used, it had longer
+    return SqlLedger(store, terms)
 
 
 async def migrate_ledger(url: str, **access: Any) -> list[str]:
@@ -93,7 +95,7 @@ async def _finish(store: Store, step: Work[T]) -> T:
         await store.aclose()
 
 
-async def _connect(dsn: Dsn) -> Store:
+async def _connect(dsn: Dsn) -> postgres.PostgresStore:
     engine = postgres.make_engine(dsn)
     try:
         await postgres.reach(engine, dsn)
@@ -119,7 +121,7 @@ async def _open_file(path: str, terms: Terms) -> Store:
     return store
 
 
-async def _open_server(dsn: Dsn, *, migrate: bool) -> Store:
+async def _open_server(dsn: Dsn, *, migrate: bool) -> postgres.PostgresStore:
     store = await _connect(dsn)
     try:
         if migrate:

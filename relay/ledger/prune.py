@@ -102,7 +102,7 @@ class _Turn:
             return ids
         mine = select(dispatches.c.id).where(dispatches.c.event_id.in_(ids)).order_by(dispatches.c.id)
         conn.execute(mine.with_for_update())
-        return conn.execute(wanted.where(events.c.id.in_(ids))).scalars().all()
+        return list(conn.execute(wanted.where(events.c.id.in_(ids))).scalars())
 
 
 def _size(conn: Connection) -> ColumnElement[int]:

@@ -95,7 +95,7 @@ def send(conn: Connection, text: str, values: Sequence[Any] = ()) -> Sequence[Fo
         result = conn.exec_driver_sql(text, tuple(values))
         return result.mappings().all() if result.returns_rows else ()
     try:
-        cursor = _driver(conn).execute(text, values)
+        cursor = driver(conn).execute(text, values)
         rows = cursor.fetchall()
     except sqlite3.Error as error:
         raise _told(text, error) from error
@@ -107,12 +107,13 @@ def _send_many(conn: Connection, text: str, rows: list[tuple[Any, ...]]) -> int:
     if not is_alone(conn):
         return conn.exec_driver_sql(text, rows).rowcount
     try:
-        return _driver(conn).executemany(text, rows).rowcount
+        return driver(conn).executemany(text, rows).rowcount
     except sqlite3.Error as error:
         raise _told(text, error) from error
 
 
-def _driver(conn: Connection) -> sqlite3.Connection:
+def driver(conn: Connection) -> sqlite3.Connection:
+    """SQLite's own connection under SQLAlchemy's."""
     return cast(sqlite3.Connection, conn.connection.dbapi_connection)
 
 

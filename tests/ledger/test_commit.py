@@ -19,7 +19,7 @@ class Memory:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def write(self, work):
+    async def write(self, work, *, slow=False):
         await self.gate.wait()
         pending = []
         answer = work(pending, 0)

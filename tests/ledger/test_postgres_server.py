@@ -118,6 +118,7 @@ class _Within:
     """A store that leaves its transaction open."""
 
     shares = False
+    timeout = None
 
     def __init__(self, conn):
         self._conn = conn
