@@ -114,9 +114,7 @@ def _event_view(row: RowMapping, made: tuple[DispatchView, ...]) -> EventView:
     )
 
 
-def _views(
-    conn: Connection, wanted: Select[Any], event_ids: Sequence[str]
-) -> defaultdict[str, list[DispatchView]]:
+def _views(conn: Connection, wanted: Select[Any], event_ids: Sequence[str]) -> defaultdict[str, list[DispatchView]]:
     """The dispatches of events as they stand, by event id."""
     made: defaultdict[str, list[DispatchView]] = defaultdict(list)
     for row in conn.execute(wanted.where(dispatches.c.event_id.in_(event_ids))).mappings():

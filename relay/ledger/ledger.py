@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
+from relay.errors import Unavailable
 from relay.ledger import counters, inbox, leases, outbox, record, refused, work
 from relay.ledger.archive import SqlArchive
-from relay.errors import Unavailable
 from relay.ledger.commit import Bound, Committer, Lane, Store, Work
 from relay.ledger.faults import refusal
 from relay.ledger.terms import Terms
