@@ -179,6 +179,8 @@ class Service:
     def _add_upkeep(self, ledger: SqlLedger) -> None:
         upkeep = Upkeep(ledger, self._report("ledger", vital=is_file(self.settings.ledger.url)))
         self._parts |= {"ledger": upkeep.watch, "pruner": upkeep.prune, "sources": self.sources.run}
+        if not is_file(self.settings.ledger.url):
+            self._parts["cursors"] = upkeep.sequence  # one that writes alone gives them at once
 
     def _add_consumers(self, broker: Broker, intake: Intake) -> None:
         for name, consumer in inputs.make_consumers(self.settings, broker, intake, self.metrics, self._report):

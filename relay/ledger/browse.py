@@ -11,7 +11,7 @@ from relay.errors import NotFound
 from relay.ledger import counters
 from relay.ledger.rows import event_of, failure_of, result_of
 from relay.ledger.schema import attempts, dispatches, events, outbox, paused_sources, results, work
-from relay.ledger.sql import is_alone
+from relay.ledger.sql import constant, is_alone
 from relay.ledger.terms import Terms
 from relay.model import (
     LIVE,
@@ -52,6 +52,15 @@ _LISTED: Final = _DISPATCHES.with_only_columns(
 """The same without what was rendered for Cargo."""
 
 
+_TROUBLED: Final = dispatches.c.state != constant(State.DONE.value)
+"""The index of what did not go well is found only by its own words."""
+_PARKED: Final = (
+    select(dispatches.c.park, func.count())
+    .where(dispatches.c.state == constant(State.PARKED.value), _TROUBLED)
+    .group_by(dispatches.c.park)
+)
+
+
 def page(conn: Connection, _now: int, *, query: EventQuery) -> EventPage:
     """A page of events, newest first."""
     wanted = _EVENTS.where(*_conditions(conn, query)).order_by(events.c.id.desc()).limit(query.limit + 1)
@@ -63,8 +72,10 @@ def page(conn: Connection, _now: int, *, query: EventQuery) -> EventPage:
 
 
 def _conditions(conn: Connection, query: EventQuery) -> list[ColumnElement[bool]]:
-    equal = {events.c.source: query.source, events.c.type: query.type, events.c.status: query.status}
+    equal = {events.c.source: query.source, events.c.type: query.type}
     conditions = [column == value for column, value in equal.items() if value is not None]
+    if query.status is not None:
+        conditions.append(events.c.status == constant(query.status.value))
     if query.since is not None:
         conditions.append(events.c.received_at >= query.since)
     if query.until is not None:
@@ -80,7 +91,8 @@ def _conditions(conn: Connection, query: EventQuery) -> list[ColumnElement[bool]
 
 def _in_state(state: State) -> Select[Any]:
     if state not in LIVE:
-        return select(dispatches.c.event_id).where(dispatches.c.state == state.value)
+        ended = select(dispatches.c.event_id).where(dispatches.c.state == constant(state.value))
+        return ended if state is State.DONE else ended.where(_TROUBLED)
     joined = work.join(dispatches, dispatches.c.id == work.c.dispatch_id)
     return select(dispatches.c.event_id).select_from(joined).where(work.c.state == state.value)
 
@@ -242,7 +254,6 @@ def gauges(conn: Connection, now: int, *, terms: Terms) -> Gauges:
     pauses = counters.current(conn, now)
     limited = terms.spacing is not None and counters.read(conn, "pace") // 1_000 > now
     still = bool(pauses) or limited
-    parked = select(dispatches.c.park, func.count()).where(dispatches.c.state == State.PARKED.value)
     return Gauges(
         due=0 if still else due,
         oldest_due=0 if still or first is None else max(0, now - first),
@@ -250,7 +261,7 @@ def gauges(conn: Connection, now: int, *, terms: Terms) -> Gauges:
         checking=_count(conn, select(func.count()).where(work.c.look_at.is_not(None))),
         unpublished=_count(conn, select(func.count()).select_from(outbox)),
         unroutable=_count(conn, select(func.count()).where(outbox.c.error.startswith(UNROUTABLE))),
-        parked={row[0]: row[1] for row in conn.execute(parked.group_by(dispatches.c.park))},
+        parked={row[0]: row[1] for row in conn.execute(_PARKED)},
         paused=pauses,
     )
 

@@ -13,16 +13,18 @@ from sqlalchemy import ColumnElement, Connection, Select, case, delete, exists, 
 
 from relay.ledger import refused
 from relay.ledger.schema import attempts, dispatches, events, leases, outbox, results, seen, slots, work
-from relay.ledger.sql import is_alone
+from relay.ledger.sql import constant, is_alone
 from relay.ledger.terms import Terms
 from relay.model import EventStatus, State
 
 MOST: Final = 500
-SPACE: Final = 16 << 20
+SPACE: Final = 8 << 20
 """Bytes of bodies that go in one turn: a database has to touch each page of a large one to free it."""
 _STALE: Final = 3_600_000
 _ROW: Final = 2_000
 """About what an event takes beside its body, in bytes."""
+_IS_UNMATCHED: Final = events.c.status == constant(EventStatus.UNMATCHED.value)
+_NEWEST_UNMATCHED: Final = select(events.c.id).where(_IS_UNMATCHED).order_by(events.c.id.desc())
 
 
 def prune(conn: Connection, now: int, *, terms: Terms) -> int:
@@ -62,12 +64,10 @@ def _is_to_be_told() -> ColumnElement[bool]:
 
 
 def _unmatched(conn: Connection, now: int, terms: Terms) -> Select[tuple[str]]:
-    unmatched = events.c.status == EventStatus.UNMATCHED.value
-    newest = select(events.c.id).where(unmatched).order_by(events.c.id.desc()).offset(terms.max_unmatched).limit(1)
-    surplus = conn.execute(newest).scalar()
+    surplus = conn.execute(_NEWEST_UNMATCHED.offset(terms.max_unmatched).limit(1)).scalar()
     old = _before(now - terms.retain_unmatched)
     over = old if surplus is None else old | (events.c.id <= surplus)
-    return select(events.c.id).where(unmatched, over, ~_is_to_be_told()).order_by(events.c.id)
+    return select(events.c.id).where(_IS_UNMATCHED, over, ~_is_to_be_told()).order_by(events.c.id)
 
 
 class _Turn:
@@ -102,17 +102,22 @@ class _Turn:
             return ids
         mine = select(dispatches.c.id).where(dispatches.c.event_id.in_(ids)).order_by(dispatches.c.id)
         conn.execute(mine.with_for_update())
-        return list(conn.execute(wanted.where(events.c.id.in_(ids))).scalars())
+        still = conn.execute(wanted.where(events.c.id.in_(ids)))
+        return [row.id for row in still]
 
 
 def _size(conn: Connection) -> ColumnElement[int]:
     """About the bytes of an event: its body, again where it was parsed, and once more for each dispatch made of it.
 
-    The length of bytes is known without reading them; that of text is not, on SQLite.
+    Nothing of them is read for it: SQLite knows the length of bytes from the head of their row, and of text that it is
+    there, if it is asked so.
     """
-    raw = func.length(events.c.raw) if is_alone(conn) else func.octet_length(events.c.raw)
+    if is_alone(conn):
+        raw, parsed = func.length(events.c.raw), func.typeof(events.c.data) != "null"
+    else:
+        raw, parsed = func.octet_length(events.c.raw), events.c.data.is_not(None)
     made = select(func.count()).where(dispatches.c.event_id == events.c.id).scalar_subquery()
-    return raw * (1 + case((events.c.data.is_not(None), 1), else_=0) + made)
+    return raw * (1 + case((parsed, 1), else_=0) + made)
 
 
 def _delete_seen(conn: Connection, now: int) -> int:

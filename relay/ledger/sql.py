@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any, Final, TypeVar, cast
 
-from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy import BindParameter, Connection, Dialect, Table, literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
@@ -33,6 +33,11 @@ def is_alone(conn: Connection) -> bool:
 def upsert(dialect: str, table: Table) -> Upsert:
     """An INSERT that takes `on_conflict_do_nothing` and `on_conflict_do_update`."""
     return postgresql.insert(table) if dialect == _POSTGRES else sqlite.insert(table)
+
+
+def constant(value: str) -> BindParameter[str]:
+    """A value that stands in the statement itself: an index with a condition is found only so, and else all is read."""
+    return literal(value, literal_execute=True)
 
 
 @cache
