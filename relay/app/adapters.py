@@ -50,6 +50,7 @@ def make_terms(settings: Settings, policy: Policy) -> Terms:
         retain_unmatched=ledger.retain_unmatched,
         max_unmatched=ledger.max_unmatched,
         spacing=None if rate is None else rate.spacing,
+        timeout=ledger.timeout,
     )
 
 

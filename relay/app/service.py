@@ -152,6 +152,8 @@ async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Serv
     ops = await _listen_ops(base, stack, ledger, intake, hooks, sources)
     public = await _listen_hooks(base, stack, ledger, intake, hooks, sources)
     tidying: dict[str, Run] = {"ledger": upkeep.watch, "pruner": upkeep.prune, "sources": sources.run}
+    if not is_file(settings.ledger.url):
+        tidying["cursors"] = upkeep.sequence  # one that writes alone gives them at once
     if broker is not None:
         tidying["broker"] = broker.run
     stages = (

@@ -15,6 +15,7 @@ _BEAT: Final = 1.0
 _LOOK: Final = 5.0
 _PRUNE: Final = 60.0
 _BREATH: Final = 0.05
+_SEQUENCE: Final = 1.0
 _LEASE: Final = 180_000
 
 
@@ -47,6 +48,16 @@ class Upkeep:
                 log.warning("ledger.unavailable", part="ledger", error=str(error))
                 away = True
             await stop.sleep(_LOOK)
+
+    async def sequence(self, stop: Stop) -> None:
+        """Give results their cursors as they come, so that whoever follows first need not wait for all of them."""
+        while not stop.asked:
+            more = False
+            try:
+                more = await self._ledger.sequence()
+            except Unavailable as error:
+                log.warning("ledger.unavailable", part="cursors", error=str(error))
+            await stop.sleep(_BREATH if more else _SEQUENCE)
 
     async def prune(self, stop: Stop) -> None:
         """Delete what is past its time, one replica at a time, with a breath between turns for the writers."""

@@ -25,6 +25,8 @@ _WITHOUT_TLS: Final = (
     ("ledger", "sqlite://", "it is for PostgreSQL; leave it out"),
 )
 
+_LEAST_TIMEOUT = 100
+
 
 def check(draft: Draft) -> None:
     """Adds to `draft` every fault and warning that single values do not show."""
@@ -49,6 +51,10 @@ def _check_listeners(draft: Draft) -> None:
 def _check_durations(draft: Draft) -> None:
     _check_order(draft, "ledger", "retain", "remember", "a pruned event would come in again")
     _check_order(draft, "retry", "first", "cap", "no wait is longer than the cap")
+    ledger = draft.blocks["ledger"]
+    if ledger is not None and draft.whole("ledger", "timeout") and ledger.timeout < _LEAST_TIMEOUT:
+        told = f"is shorter than {_LEAST_TIMEOUT}ms: a healthy database may take that long; write 3s or so"
+        draft.fault(("ledger", "timeout"), told)
 
 
 def _check_order(draft: Draft, block: str, less: str, more: str, why: str) -> None:

@@ -96,6 +96,9 @@ with warnings.catch_warnings():
         max_unmatched: Count = default(100_000)
         """Events that no rule wanted are kept up to this many."""
 
+        timeout: Duration = default("3s")
+        """How long PostgreSQL may take for what somebody waits for; then webhooks are answered 503."""
+
         def access(self) -> dict[str, Any]:
             """What it takes to open the ledger, beside its url."""
             return {key: getattr(self, key) for key in ("password", "ca_file", "cert_file", "key_file", "schema")}

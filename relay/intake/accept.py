@@ -62,6 +62,7 @@ class Intake:
         self._places = Places(max(1, min(_BLOCK, high_water // 20)), _LIFETIME)
         self._refilling = asyncio.Lock()
         self._suspecting = asyncio.Lock()
+        self._away: Unavailable | None = None
 
     async def accept(self, events: Sequence[Event]) -> list[Receipt]:
         """Commit the delivery and give one receipt per event, in order.
@@ -138,14 +139,26 @@ class Intake:
         return receipts
 
     async def _refill(self, places: int) -> bool:
-        """Lease a new block and take the places from it."""
+        """Lease a new block and take the places from it.
+
+        Who waits while another asks shares its answer, also that the ledger is away: one that hangs would otherwise be
+        asked by each of them in turn, and the last be answered when its sender has long gone.
+        """
+        before = self._away
         async with self._refilling:
+            if self._away is not before:
+                raise Unavailable(str(self._away))
             now = self._boottime()
             if self._places.take(places, now):
                 return True
             if self._places.is_shut(now):
                 return False
-            self._places.refill(await self._inbox.reserve(self._places.wanted(places)), now)
+            try:
+                granted = await self._inbox.reserve(self._places.wanted(places))
+            except Unavailable as error:
+                self._away = error
+                raise
+            self._places.refill(granted, now)
             taken = self._places.take(places, now)
             if not taken:
                 self._places.shut(now + _PAUSE)

@@ -22,25 +22,27 @@ class Database(Protocol):
 
     terms: Terms
 
-    async def write(self, operation: Work[T]) -> T: ...
+    async def write(self, operation: Work[T], *, slow: bool = False) -> T: ...
 
-    async def read(self, operation: Work[T]) -> T: ...
+    async def read(self, operation: Work[T], *, slow: bool = False) -> T: ...
+
+    async def browse(self, operation: Work[T]) -> T: ...
 
 
 class SqlArchive:
     """Archive; see the port for what each method promises."""
 
     async def events(self: Database, query: EventQuery) -> EventPage:
-        return await self.read(partial(browse.page, query=query))
+        return await self.browse(partial(browse.page, query=query))
 
     async def event(self: Database, any_id: str) -> EventDetail:
-        return await self.read(partial(browse.detail, any_id=any_id))
+        return await self.browse(partial(browse.detail, any_id=any_id))
 
     async def load(self: Database, event_id: str) -> Event:
-        return await self.read(partial(browse.load, event_id=event_id))
+        return await self.browse(partial(browse.load, event_id=event_id))
 
     async def dispatch(self: Database, dispatch_id: str) -> tuple[Event, Dispatch]:
-        return await self.read(partial(browse.dispatch, dispatch_id=dispatch_id))
+        return await self.browse(partial(browse.dispatch, dispatch_id=dispatch_id))
 
     async def extend(self: Database, event_id: str, entry: Entry, *, again: bool) -> list[tuple[str, str]]:
         return await self.write(partial(hand.extend, event_id=event_id, entry=entry, again=again, terms=self.terms))
@@ -52,10 +54,10 @@ class SqlArchive:
         return await self.write(partial(hand.cancel, dispatch_id=dispatch_id, terms=self.terms))
 
     async def rejected(self: Database, source: str | None, limit: int) -> list[RejectionView]:
-        return await self.read(partial(refused.views, source=source, limit=limit))
+        return await self.browse(partial(refused.views, source=source, limit=limit))
 
     async def refused(self: Database, source: str, limit: int, after: str | None) -> list[Rejection]:
-        return await self.read(partial(refused.page, source=source, limit=limit, after=after))
+        return await self.browse(partial(refused.page, source=source, limit=limit, after=after))
 
     async def readmitted(self: Database, rejection_id: str, event_ids: Sequence[str]) -> None:
         await self.write(partial(refused.readmit, rejection_id=rejection_id, event_ids=event_ids))
@@ -79,10 +81,10 @@ class SqlArchive:
         return await self.read(partial(browse.last_events, sources=sources))
 
     async def gauges(self: Database) -> Gauges:
-        return await self.read(partial(browse.gauges, terms=self.terms))
+        return await self.read(partial(browse.gauges, terms=self.terms), slow=True)
 
     async def prune(self: Database) -> int:
-        return await self.write(partial(prune.prune, terms=self.terms))
+        return await self.write(partial(prune.prune, terms=self.terms), slow=True)
 
     async def ping(self: Database) -> None:
         await self.read(_answer)

@@ -11,7 +11,7 @@ from relay.errors import NotFound
 from relay.ledger import counters
 from relay.ledger.rows import event_of, failure_of, legible, result_of, shown_event, unsealed
 from relay.ledger.schema import attempts, dispatches, events, outbox, paused_sources, results, work
-from relay.ledger.sql import Found, is_alone
+from relay.ledger.sql import Found, constant, is_alone
 from relay.ledger.terms import Terms
 from relay.ledger.vault import is_plain, vault_of
 from relay.model import (
@@ -34,6 +34,10 @@ from relay.model import (
     State,
 )
 
+_EVENTS: Final = select(
+    *(events.c[name] for name in ("id", "source", "external_id", "type", "subject", "status", "received_at"))
+)
+"""What a list shows of an event: without its body, which may be a MiB."""
 _DISPATCHES: Final = (
     select(
         dispatches,
@@ -46,22 +50,37 @@ _DISPATCHES: Final = (
     .order_by(dispatches.c.id)
 )
 _UNSEARCHED: Final = "bodies that are encrypted (`encrypt`) are not searched by text; ids, types and subjects were"
+_LISTED: Final = _DISPATCHES.with_only_columns(
+    *(column for column in _DISPATCHES.selected_columns if column.key not in {"body", "message"})
+)
+"""The same without what was rendered for Cargo."""
+
+
+_TROUBLED: Final = dispatches.c.state != constant(State.DONE.value)
+"""The index of what did not go well is found only by its own words."""
+_PARKED: Final = (
+    select(dispatches.c.park, func.count())
+    .where(dispatches.c.state == constant(State.PARKED.value), _TROUBLED)
+    .group_by(dispatches.c.park)
+)
 
 
 def page(conn: Connection, _now: int, *, query: EventQuery) -> EventPage:
     """A page of events, newest first."""
-    wanted = select(events).where(*_conditions(conn, query)).order_by(events.c.id.desc()).limit(query.limit + 1)
+    wanted = _EVENTS.where(*_conditions(conn, query)).order_by(events.c.id.desc()).limit(query.limit + 1)
     rows = conn.execute(wanted).mappings().all()
     shown = rows[: query.limit]
-    made = views(conn, [row["id"] for row in shown])
+    made = _views(conn, _LISTED, [row["id"] for row in shown])
     found = tuple(_event_view(row, tuple(made[row["id"]])) for row in shown)
     notice = _UNSEARCHED if query.text and vault_of(conn) else None
     return EventPage(found, found[-1].id if len(rows) > query.limit else None, notice)
 
 
 def _conditions(conn: Connection, query: EventQuery) -> list[ColumnElement[bool]]:
-    equal = {events.c.source: query.source, events.c.type: query.type, events.c.status: query.status}
+    equal = {events.c.source: query.source, events.c.type: query.type}
     conditions = [column == value for column, value in equal.items() if value is not None]
+    if query.status is not None:
+        conditions.append(events.c.status == constant(query.status.value))
     if query.since is not None:
         conditions.append(events.c.received_at >= query.since)
     if query.until is not None:
@@ -77,7 +96,8 @@ def _conditions(conn: Connection, query: EventQuery) -> list[ColumnElement[bool]
 
 def _in_state(state: State) -> Select[Any]:
     if state not in LIVE:
-        return select(dispatches.c.event_id).where(dispatches.c.state == state.value)
+        ended = select(dispatches.c.event_id).where(dispatches.c.state == constant(state.value))
+        return ended if state is State.DONE else ended.where(_TROUBLED)
     joined = work.join(dispatches, dispatches.c.id == work.c.dispatch_id)
     return select(dispatches.c.event_id).select_from(joined).where(work.c.state == state.value)
 
@@ -111,11 +131,11 @@ def _event_view(row: RowMapping, made: tuple[DispatchView, ...]) -> EventView:
     )
 
 
-def views(conn: Connection, event_ids: Sequence[str]) -> defaultdict[str, list[DispatchView]]:
+def _views(conn: Connection, wanted: Select[Any], event_ids: Sequence[str]) -> defaultdict[str, list[DispatchView]]:
     """The dispatches of events as they stand, by event id."""
     made: defaultdict[str, list[DispatchView]] = defaultdict(list)
     vault = vault_of(conn)
-    for row in conn.execute(_DISPATCHES.where(dispatches.c.event_id.in_(event_ids))).mappings():
+    for row in conn.execute(wanted.where(dispatches.c.event_id.in_(event_ids))).mappings():
         made[row["event_id"]].append(_dispatch_view(legible(row, vault)))
     return made
 
@@ -135,8 +155,8 @@ def _dispatch_view(row: Found) -> DispatchView:
         name=row["name"],
         reconciled=bool(row["reconciled"]),
         duplicates=tuple(json.loads(row["duplicates"] or "[]")),
-        body=row["body"] or None,
-        message=row["message"] or None,
+        body=row.get("body") or None,
+        message=row.get("message") or None,
         failure=Failure(LOCKED, locked) if locked else failure_of(row),
         park=None if row["park"] is None else ParkReason(row["park"]),
         due_at=row["due_at"],
@@ -162,7 +182,7 @@ def detail(conn: Connection, _now: int, *, any_id: str) -> EventDetail:
     """All about an event, found by its id or by that of one of its dispatches. Raises NotFound."""
     owner = conn.execute(select(dispatches.c.event_id).where(dispatches.c.id == any_id)).scalar()
     row = _event_row(conn, owner or any_id)
-    made = tuple(views(conn, [row["id"]])[row["id"]])
+    made = tuple(_views(conn, _DISPATCHES, [row["id"]])[row["id"]])
     return EventDetail(
         event=shown_event(row, vault_of(conn)),
         status=EventStatus(row["status"]),
@@ -242,7 +262,6 @@ def gauges(conn: Connection, now: int, *, terms: Terms) -> Gauges:
     pauses = counters.current(conn, now)
     limited = terms.spacing is not None and counters.read(conn, "pace") // 1_000 > now
     still = bool(pauses) or limited
-    parked = select(dispatches.c.park, func.count()).where(dispatches.c.state == State.PARKED.value)
     return Gauges(
         due=0 if still else due,
         oldest_due=0 if still or first is None else max(0, now - first),
@@ -250,7 +269,7 @@ def gauges(conn: Connection, now: int, *, terms: Terms) -> Gauges:
         checking=_count(conn, select(func.count()).where(work.c.look_at.is_not(None))),
         unpublished=_count(conn, select(func.count()).select_from(outbox)),
         unroutable=_count(conn, select(func.count()).where(outbox.c.error.startswith(UNROUTABLE))),
-        parked={row[0]: row[1] for row in conn.execute(parked.group_by(dispatches.c.park))},
+        parked={row[0]: row[1] for row in conn.execute(_PARKED)},
         paused=pauses,
     )
 

@@ -5,7 +5,7 @@ that one answered have run. Only what nobody waits for (a lane with `patience`) 
 the next turn of others, at the latest when its patience is over.
 
 A batch with an input that the database cannot hold is halved until only that input is refused. A caller that stops
-waiting takes nothing out of a batch that is under way.
+waiting takes nothing out of a batch that is under way; out of a lane with a bound it takes what was not begun.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from relay.errors import RelayError, Unavailable
+from relay.errors import Overloaded, RelayError, Unavailable
 from relay.ledger.faults import refusal
 
 Item = TypeVar("Item")
@@ -29,37 +29,89 @@ Work = Callable[[Connection, int], T]
 
 Waiting = tuple[Any, "asyncio.Future[Any]"]
 
+_RETRY_AFTER: Final = 5.0
+
 
 class Store(Protocol):
-    """A database that runs transactions. `shares` says that it writes one at a time, so that lanes should share it."""
+    """A database that runs transactions. `shares` says that it writes one at a time, so that lanes should share it.
+
+    `timeout` is how long, in seconds, it may take to answer; None where nothing but this machine's disk can hold it up.
+    """
 
     shares: bool
+    timeout: float | None
 
-    async def write(self, work: Work[T]) -> T:
-        """Run and commit. Raises Unavailable when the database is away; other errors as they are, rolled back."""
+    async def write(self, work: Work[T], *, slow: bool = False) -> T:
+        """Run and commit. Raises Unavailable when the database is away; other errors as they are, rolled back.
+
+        `slow` is for what may take longer than `timeout`, or than a busy event loop can be kept waiting.
+        """
         ...
 
-    async def read(self, work: Work[T]) -> T:
-        """Run on a snapshot beside the writers. Raises as `write`."""
+    async def read(self, work: Work[T], *, slow: bool = False) -> T:
+        """Run on a snapshot beside the writers, for the service itself. Raises as `write`."""
+        ...
+
+    async def browse(self, work: Work[T]) -> T:
+        """Run on a snapshot for people, beside the writers and the service's own readers, for some seconds at most.
+
+        Raises as `write`, and Unavailable with what to narrow when it takes longer.
+        """
         ...
 
     async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How much a lane holds: items that wait, and bytes, as `weigh` counts them, that wait or are under way."""
+
+    items: int
+    space: int
+    weigh: Callable[[Any], int]
 
 
 @dataclass(slots=True, eq=False)
 class Lane(Generic[Item, Answer]):
     """Operations of one kind: `work` takes a batch of at most `most` items and gives an answer for each.
 
-    `patience` is how long, in seconds, an item may wait for a turn that others need.
+    `patience` is how long, in seconds, an item may wait for a turn that others need. A lane without a `bound` is for
+    what must not be lost and cannot be more than what is in flight elsewhere.
     """
 
     work: Callable[[Connection, int, Sequence[Item]], Sequence[Answer]]
     most: int = 256
     patience: float = 0.0
+    bound: Bound | None = None
     waiting: "deque[Waiting]" = field(default_factory=deque)
+    size: int = 0
+
+    def put(self, item: Item, future: "asyncio.Future[Answer]") -> None:
+        """Raises Overloaded when the lane is full; one item goes in whatever its size, if there is no other."""
+        if self.bound is not None:
+            weight = self.bound.weigh(item)
+            if len(self.waiting) >= self.bound.items or (self.size and self.size + weight > self.bound.space):
+                raise Overloaded("too much waits to be committed to the ledger", retry_after=_RETRY_AFTER)
+            self.size += weight
+        self.waiting.append((item, future))
 
     def take(self) -> "list[Waiting]":
-        return [self.waiting.popleft() for _ in range(min(self.most, len(self.waiting)))]
+        """The next batch; empty when nothing waits, or nobody waits for it any more."""
+        if self.bound is None:
+            return [self.waiting.popleft() for _ in range(min(self.most, len(self.waiting)))]
+        taken: list[Waiting] = []
+        while self.waiting and len(taken) < self.most:
+            one = self.waiting.popleft()
+            if one[1].done():
+                self.free([one])
+            else:
+                taken.append(one)
+        return taken
+
+    def free(self, done: "Sequence[Waiting]") -> None:
+        """These are over: there is room again."""
+        if self.bound is not None:
+            self.size -= sum(self.bound.weigh(item) for item, _ in done)
 
 
 Group = Sequence[Lane[Any, Any]]
@@ -79,17 +131,17 @@ class Committer:
         self._closed = False
 
     def submit(self, lane: Lane[Item, Answer], item: Item) -> "Awaitable[Answer]":
-        """What the lane answers for the item, once that is committed."""
+        """What the lane answers for the item, once that is committed. Raises Overloaded when the lane is full."""
         self._check()
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        lane.waiting.append((item, future))
+        lane.put(item, future)
         self._stir(self._groups[id(lane)])
         return future
 
-    async def alone(self, work: Work[T]) -> T:
+    async def alone(self, work: Work[T], *, slow: bool = False) -> T:
         """One operation in a transaction of its own, carried through also when the caller stops waiting."""
         self._check()
-        task = asyncio.create_task(self._write(work))
+        task = asyncio.create_task(self._write(work, slow=slow))
         self._singles.add(task)
         task.add_done_callback(self._singles.discard)
         return await asyncio.shield(task)
@@ -105,9 +157,9 @@ class Committer:
         if self._closed:
             raise Unavailable("the ledger is closed")
 
-    async def _write(self, work: Work[T]) -> T:
+    async def _write(self, work: Work[T], *, slow: bool) -> T:
         try:
-            return await self._store.write(work)
+            return await self._store.write(work, slow=slow)
         except RelayError:
             raise
         except Exception as error:  # noqa: BLE001 - raised again as what it means to the caller
@@ -136,8 +188,12 @@ class Committer:
         Those who were answered run first: what they bring shares the next commit.
         """
         try:
-            while turn := [(lane, lane.take()) for lane in group if lane.waiting]:
-                await self._commit(turn)
+            while any(lane.waiting for lane in group):
+                turn = [(lane, taken) for lane in group if (taken := lane.take())]
+                if turn:
+                    await self._commit(turn)
+                for lane, taken in turn:
+                    lane.free(taken)
                 await asyncio.sleep(0)
                 if not self._closed and all(lane.patience for lane in group if lane.waiting):
                     break

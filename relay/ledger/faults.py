@@ -15,6 +15,8 @@ class Unusable(RelayError):
     """The ledger cannot be opened as it is: a person must act first."""
 
 
+BROWSE_FOR: Final = 5.0
+"""Seconds that a look of a person's may take; whoever writes or sends never waits for one."""
 _BINDING: Final = (ValueError, TypeError, OverflowError)
 _BAD_INPUT: Final = frozenset({"22", "23", "54"})
 """PostgreSQL's classes of errors: data exception, integrity violation, program limit exceeded."""
@@ -59,6 +61,13 @@ def away(error: BaseException) -> Unavailable:
     if is_forbidden(error):
         return Unavailable(f"the ledger's role lacks a right ({describe(error)}): {FORBIDDEN}")
     return Unavailable(f"the ledger's database is away: {describe(error)}")
+
+
+def too_long() -> Unavailable:
+    """What a person gets whose look takes more time than it may."""
+    return Unavailable(
+        f"this takes longer than {BROWSE_FOR:g} s: narrow it by source, type, since and until, or take a smaller limit"
+    )
 
 
 def refusal(error: Exception) -> Exception:

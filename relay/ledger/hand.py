@@ -45,11 +45,19 @@ def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | 
 
 
 def _lock(conn: Connection, dispatch_id: str) -> tuple[RowMapping, RowMapping | None]:
+    """The rows of a dispatch. Its event is locked first, as by whoever prunes it: either comes first as a whole."""
+    owner = select(dispatches.c.event_id).where(dispatches.c.id == dispatch_id).scalar_subquery()
+    if conn.execute(select(events.c.id).where(events.c.id == owner).with_for_update()).first() is None:
+        raise _missing(dispatch_id)
     live = conn.execute(select(work).where(work.c.dispatch_id == dispatch_id).with_for_update()).mappings().first()
     row = conn.execute(select(dispatches).where(dispatches.c.id == dispatch_id).with_for_update()).mappings().first()
     if row is None:
-        raise NotFound(f"there is no dispatch {dispatch_id} in the ledger (it may have been pruned)")
+        raise _missing(dispatch_id)
     return row, live
+
+
+def _missing(dispatch_id: str) -> NotFound:
+    return NotFound(f"there is no dispatch {dispatch_id} in the ledger (it may have been pruned)")
 
 
 def _next_run(conn: Connection, now: int, row: RowMapping, to: State, sent: int | None) -> dict[str, Any]:

@@ -82,6 +82,16 @@ def prepare(entry: Entry) -> Prepared:
     return Prepared(entry, event, identity(event), second, False, headers, _data(event))
 
 
+def weigh(delivery: Delivery) -> int:
+    """About the bytes that a delivery holds until it is committed."""
+    return sum(
+        len(one.event.raw)
+        + len(one.data or "")
+        + sum(len(each.body or "") + len(each.message or "") for each in one.entry.dispatches)
+        for one in delivery
+    )
+
+
 def _signed(source: str, repeat: bytes, kind: str) -> bytes:
     return sha256(f"signed {len(source)} {source} {repeat.hex()} {kind}".encode("utf-8", "surrogatepass")).digest()
 

@@ -1,12 +1,14 @@
 """The ledger: every operation a plain function of a connection, grouped into commits."""
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
+from relay.errors import Unavailable
 from relay.ledger import counters, inbox, leases, outbox, record, refused, suspects, work
 from relay.ledger.archive import SqlArchive
-from relay.ledger.commit import Committer, Lane, Store, Work
+from relay.ledger.commit import Bound, Committer, Lane, Store, Work
 from relay.ledger.faults import refusal
 from relay.ledger.terms import Terms
 from relay.model import Claim, Doubt, Due, Entry, Move, Receipt, Recorded, Rejection, Result, Settled
@@ -15,6 +17,11 @@ T = TypeVar("T")
 
 _PATIENCE: Final = 0.02
 """Seconds for which a confirmed delivery may wait to be struck off; a crash meanwhile publishes it once more."""
+
+
+_WAITING: Final = 2_000
+_SPACE: Final = 64 << 20
+"""Deliveries, and bytes of them, that may wait for a commit; past that intake says no at once."""
 
 
 class SqlLedger(SqlArchive):
@@ -26,21 +33,27 @@ class SqlLedger(SqlArchive):
         fresh = outbox.Fresh()
         self._record: Lane[Move, Recorded] = Lane(partial(record.record, terms=terms, fresh=fresh))
         self._settle: Lane[Settled, None] = Lane(outbox.settle, patience=_PATIENCE)
-        self._accept: Lane[inbox.Delivery, list[Receipt]] = Lane(partial(inbox.accept, terms=terms), most=128)
+        self._accept: Lane[inbox.Delivery, list[Receipt]] = Lane(
+            partial(inbox.accept, terms=terms), most=128, bound=Bound(_WAITING, _SPACE, inbox.weigh)
+        )
         self._claim: Lane[int, list[Claim]] = Lane(partial(work.claim, terms=terms))
         self._due: Lane[int, list[Due]] = Lane(partial(outbox.due, fresh=fresh))
-        self._reject: Lane[Rejection, None] = Lane(refused.reject)
+        self._reject: Lane[Rejection, None] = Lane(refused.reject, bound=Bound(_WAITING, _SPACE, refused.weigh))
         self._sequence: Lane[None, bool] = Lane(outbox.sequence)
         first_what_frees = (self._record, self._settle, self._accept, self._claim, self._due, self._reject)
         self._committer = Committer(store, (*first_what_frees, self._sequence))
 
-    async def write(self, operation: Work[T]) -> T:
+    async def write(self, operation: Work[T], *, slow: bool = False) -> T:
         """One operation in a transaction of its own. Raises as the ports say."""
-        return await self._committer.alone(operation)
+        return await self._committer.alone(operation, slow=slow)
 
-    async def read(self, operation: Work[T]) -> T:
+    async def read(self, operation: Work[T], *, slow: bool = False) -> T:
         """One operation on a snapshot, beside the writers."""
-        return await self._store.read(operation)
+        return await self._store.read(operation, slow=slow)
+
+    async def browse(self, operation: Work[T]) -> T:
+        """The same for a person: beside the readers of the service too, and for a few seconds at most."""
+        return await self._store.browse(operation)
 
     async def aclose(self) -> None:
         """Commit what was asked for, then close."""
@@ -48,7 +61,7 @@ class SqlLedger(SqlArchive):
         await self._store.aclose()
 
     async def accept(self, delivery: Sequence[Entry]) -> list[Receipt]:
-        return await self._committer.submit(self._accept, _prepare(delivery))
+        return await self._within(self._committer.submit(self._accept, _prepare(delivery)))
 
     async def known(self, delivery: Sequence[Entry]) -> list[Receipt] | None:
         return await self.read(partial(inbox.known, delivery=_prepare(delivery)))
@@ -60,7 +73,7 @@ class SqlLedger(SqlArchive):
         await self.write(leases.probe)
 
     async def reject(self, rejection: Rejection) -> None:
-        await self._committer.submit(self._reject, rejection)
+        await self._within(self._committer.submit(self._reject, rejection))
 
     async def begin(self, key: bytes) -> int:
         return await self.write(partial(suspects.begin, key=key, terms=self.terms))
@@ -115,14 +128,32 @@ class SqlLedger(SqlArchive):
     async def follow(self, after: int, limit: int) -> list[tuple[int, Result]]:
         while True:
             more = await self._committer.submit(self._sequence, None)
-            told = await self.read(partial(outbox.follow, after=after, limit=limit))
+            told = await self.browse(partial(outbox.follow, after=after, limit=limit))
             if told or not more:
                 return told
 
     async def latest(self) -> int:
         while await self._committer.submit(self._sequence, None):
             pass
-        return await self.read(outbox.latest)
+        return await self.browse(outbox.latest)
+
+    async def sequence(self) -> bool:
+        """Give cursors to the results that have none yet, a bounded number of them; True when more are left.
+
+        Done all the while, it leaves little to whoever follows first. Nothing where results have theirs at once.
+        """
+        return not self._store.shares and await self._committer.submit(self._sequence, None)
+
+    async def _within(self, answer: Awaitable[T]) -> T:
+        """The answer, unless it takes longer than the store may: an item may wait for the turn of others, too.
+
+        What was not begun then is not committed. What was may be, and its sender finds out by sending it again.
+        """
+        try:
+            async with asyncio.timeout(self._store.timeout):
+                return await answer
+        except TimeoutError:
+            raise Unavailable(f"the ledger did not commit within {self._store.timeout:g} s") from None
 
 
 def _prepare(delivery: Sequence[Entry]) -> list[inbox.Prepared]:

@@ -37,7 +37,9 @@ async def open_ledger(
     """
     if is_file(url):
         return SqlLedger(await _open_file(_path(url), terms, vault), terms)
-    return SqlLedger(await _open_server(postgres.locate(url, **access), vault, migrate=migrate), terms)
+    store = await _open_server(postgres.locate(url, **access), vault, migrate=migrate)
+    store.timeout = terms.timeout / 1_000  # to migrate, and to see whether it can be used, it had longer
+    return SqlLedger(store, terms)
 
 
 async def migrate_ledger(url: str, **access: Any) -> list[str]:
@@ -123,7 +125,7 @@ async def _finish(store: Store, step: Work[T]) -> T:
         await store.aclose()
 
 
-async def _connect(dsn: Dsn, vault: Vault = OPEN) -> Store:
+async def _connect(dsn: Dsn, vault: Vault = OPEN) -> postgres.PostgresStore:
     engine = postgres.make_engine(dsn, vault=vault)
     try:
         await postgres.reach(engine, dsn)
@@ -149,7 +151,7 @@ async def _open_file(path: str, terms: Terms, vault: Vault) -> Store:
     return store
 
 
-async def _open_server(dsn: Dsn, vault: Vault, *, migrate: bool) -> Store:
+async def _open_server(dsn: Dsn, vault: Vault, *, migrate: bool) -> postgres.PostgresStore:
     store = await _connect(dsn, vault)
     try:
         if migrate:

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
 
-from relay.ledger import counters
+from relay.ledger import counters, orphans
 from relay.ledger.rows import encode, result_columns, result_of
 from relay.ledger.schema import outbox, results
 from relay.ledger.sql import Columns, Found, Row, insert_many, is_alone, keep_first, padded, run, write_many
@@ -119,7 +119,9 @@ def due(conn: Connection, now: int, asks: Sequence[int], *, fresh: Fresh) -> lis
     ids = {row["result_id"] for row in rows}
     told = fresh.take(ids)
     told |= _results(conn, ids - told.keys())
-    oldest_first = sorted(rows, key=lambda row: (row["created_at"], row["result_id"]))
+    orphans.drop_deliveries(conn, [row for row in rows if row["result_id"] not in told])
+    known = [row for row in rows if row["result_id"] in told]
+    oldest_first = sorted(known, key=lambda row: (row["created_at"], row["result_id"]))
     leased = (_due(row, told[row["result_id"]], now) for row in oldest_first)
     return [list(islice(leased, ask)) for ask in asks]
 

@@ -1,4 +1,13 @@
-"""PostgreSQL: a small pool of connections, a transaction per batch, times by the server's clock."""
+"""PostgreSQL: a small pool of connections, a transaction per batch, times by the server's clock.
+
+Writers, readers of the service and people each have a share of the pool, so that none takes the others' connections.
+
+A server may hang instead of being away. Then the caller's wait ends with the time-out, and the connection is cut: a
+statement that is only cancelled would wait for the server to say so. Whether a COMMIT that was sent happened is not
+known then, and need not be: whatever is written is safe to write again. A sender that was told 503 sends the event
+again, and it is known or new; a move that was recorded no longer fits its fence, and its chat is found to be the one
+that is kept; a claim that nobody has ends with its lease, and a delivery that nobody settled is published once more.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -6,13 +15,13 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from relay.dsn import Dsn, DsnFault, parse
 from relay.errors import Unavailable
 from relay.ledger.commit import Work
 from relay.ledger.dial import CONNECT_FOR, Dialer
-from relay.ledger.faults import Unusable, away, is_again, is_away, is_read_only
+from relay.ledger.faults import BROWSE_FOR, Unusable, away, is_again, is_away, is_read_only, sqlstate, too_long
 from relay.ledger.mend import mend
 from relay.ledger.vault import OPEN, Vault
 from relay.secret import Secret
@@ -21,6 +30,17 @@ T = TypeVar("T")
 Clock = Callable[[Connection], int]
 
 _TRIES: Final = 5
+_WRITERS: Final = 8
+_READERS: Final = 2
+_PEOPLE: Final = 2
+_KEPT: Final = 6
+"""Connections that stay open; the others are closed when they are not needed any more."""
+_LONG: Final = 30.0
+"""Seconds for what is slow: the server's own time-outs come first."""
+_LOOK: Final = f"SET LOCAL statement_timeout = {int(BROWSE_FOR * 1_000)}"
+_LATEST_LOOK: Final = BROWSE_FOR + 3.0
+"""Seconds for all statements of a look; the server ends a single one earlier."""
+_CANCELLED: Final = "57014"
 _NOW: Final = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
 
 
@@ -47,18 +67,18 @@ def locate(
         raise Unusable(f"ledger.{fault.key}: {fault}") from None
 
 
-def connect(url: str, *, size: int = 6, vault: Vault = OPEN, **access: Any) -> AsyncEngine:
+def connect(url: str, *, vault: Vault = OPEN, **access: Any) -> AsyncEngine:
     """An engine for what `locate` finds; it connects when it is first used. Raises Unusable."""
-    return make_engine(locate(url, **access), size=size, vault=vault)
+    return make_engine(locate(url, **access), vault=vault)
 
 
-def make_engine(dsn: Dsn, *, size: int = 6, vault: Vault = OPEN) -> AsyncEngine:
+def make_engine(dsn: Dsn, *, vault: Vault = OPEN) -> AsyncEngine:
     """An engine; it connects when it is first used. Raises Unusable for files that cannot be used."""
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=Dialer(dsn),
-        pool_size=size,
-        max_overflow=2,
+        pool_size=_KEPT,
+        max_overflow=_WRITERS + _READERS + _PEOPLE - _KEPT,
         pool_timeout=10,
         hide_parameters=True,
         execution_options={"vault": vault},
@@ -85,35 +105,74 @@ class PostgresStore:
 
     shares = False
 
-    def __init__(self, engine: AsyncEngine, *, clock: Clock = server_clock) -> None:
+    def __init__(self, engine: AsyncEngine, *, clock: Clock = server_clock, timeout: float | None = None) -> None:
+        self.timeout = timeout
         self._engine = engine
         self._clock = clock
+        self._writers = asyncio.Semaphore(_WRITERS)
+        self._readers = asyncio.Semaphore(_READERS)
+        self._people = asyncio.Semaphore(_PEOPLE)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, slow: bool = False) -> T:
+        return await self._run(work, self._writers, self._patience(slow=slow))
+
+    async def read(self, work: Work[T], *, slow: bool = False) -> T:
+        return await self._run(work, self._readers, self._patience(slow=slow))
+
+    async def browse(self, work: Work[T]) -> T:
+        return await self._run(_timed(work), self._people, _LATEST_LOOK)
+
+    def _patience(self, *, slow: bool) -> float | None:
+        return _LONG if slow and self.timeout is not None else self.timeout
+
+    async def _run(self, work: Work[T], share: asyncio.Semaphore, patience: float | None) -> T:
+        loop = asyncio.get_running_loop()
+        until = None if patience is None else loop.time() + patience
         moved = False
         for _ in range(_TRIES):
             try:
-                return await self._transact(work)
+                return await self._transact(work, share, until)
             except Exception as error:
+                if until is not None and loop.time() >= until and is_away(error):
+                    raise Unavailable(f"the ledger's database did not answer within {patience:g} s") from None
                 if is_again(error):
                     continue
                 if is_read_only(error) and not moved:  # another host, or the same name, may lead to the primary now
                     moved = True
                     continue
+                if share is self._people and sqlstate(error) == _CANCELLED:
+                    raise too_long() from None
                 if is_away(error):
                     raise away(error) from None
                 raise
         raise Unavailable(f"the ledger's database gave up the same transaction {_TRIES} times: is it overloaded?")
 
-    async def read(self, work: Work[T]) -> T:
-        return await self.write(work)
-
     async def aclose(self) -> None:
         await self._engine.dispose()
 
-    async def _transact(self, work: Work[T]) -> T:
-        async with self._engine.begin() as conn:
-            return await conn.run_sync(lambda sync: work(sync, self._clock(sync)))
+    async def _transact(self, work: Work[T], share: asyncio.Semaphore, until: float | None) -> T:
+        async with asyncio.timeout_at(until) as waiting, share, self._engine.connect() as conn:
+            waiting.reschedule(None)  # it has its connection, which is cut from now on
+            cut = None if until is None else asyncio.get_running_loop().call_at(until, _driver(conn).terminate)
+            try:
+                async with conn.begin():
+                    return await conn.run_sync(lambda sync: work(sync, self._clock(sync)))
+            finally:
+                if cut is not None:
+                    cut.cancel()
+
+
+def _driver(conn: AsyncConnection) -> Any:
+    assert conn.sync_connection is not None  # noqa: S101 - it is open
+    return conn.sync_connection.connection.driver_connection
+
+
+def _timed(work: Work[T]) -> Work[T]:
+    def look(conn: Connection, now: int) -> T:
+        conn.exec_driver_sql(_LOOK)
+        return work(conn, now)
+
+    return look
 
 
 async def reach(engine: AsyncEngine, dsn: Dsn) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 
+from relay.ledger import orphans
 from relay.ledger.outbox import Fresh
 from relay.ledger.plan import Plan
 from relay.ledger.rows import about_of, dispatch_of
@@ -108,11 +109,12 @@ def _record_fitting(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dic
         chats = [chat for chat in kept[move.dispatch_id] if move.chat is None or chat.uuid != move.chat.uuid]
         answers[index] = Recorded.DUPLICATED if chats and move.chat else Recorded.APPLIED
         final = move
-        if chats and move.chat is None:
-            final = _with_chat(move, chats[0], told[move.dispatch_id], row, plan.now)
+        about = told.get(move.dispatch_id)  # an orphan is told with what its worker knows
+        if chats and move.chat is None and about:
+            final = _with_chat(move, chats[0], about, row, plan.now)
             answers[index] = Recorded.ADOPTED
-        elif _is_ending(move, row):
-            final = _cancelled(move, told[move.dispatch_id], row, plan.now)
+        elif about and _is_ending(move, row):
+            final = _cancelled(move, about, row, plan.now)
         plan.keep_attempt(move)
         plan.apply(final, row, duplicates=_others(final, kept[move.dispatch_id]))
     return answers
@@ -164,7 +166,10 @@ def _record_late(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dict[i
     for index, move in turn:
         plan.keep_attempt(move)
         found = present.get(move.dispatch_id)
-        if found is None or move.chat is None:
+        if move.chat is None:
+            answers[index] = Recorded.LATE
+        elif found is None or move.dispatch_id not in told:
+            orphans.tell_chat(move)
             answers[index] = Recorded.LATE
         else:
             answers[index] = _take_late(plan, move, move.chat, found, told[found["id"]], rows.get(found["id"]))

@@ -54,6 +54,11 @@ def reject(conn: Connection, _now: int, batch: Sequence[Rejection]) -> list[None
     return [None] * len(batch)
 
 
+def weigh(rejection: Rejection) -> int:
+    """About the bytes that a refused request holds until it is committed."""
+    return len(rejection.kept.body) if rejection.kept else 0
+
+
 def _make_room(conn: Connection, source: str) -> None:
     count, size = conn.execute(_KEPT_SIZE, {"source": source}).one()
     if count > MOST or (size or 0) > SPACE:

@@ -132,8 +132,8 @@ def sealed(vault: Vault, dispatch_id: str, column: str, text: str | None) -> str
 
 
 def unsealed(row: Found, vault: Vault) -> Found:
-    """A row of a dispatch with the columns `SEALED` as they were. Raises Locked."""
-    kept = [name for name in SEALED if (text := row[name]) is not None and text.startswith(MARK)]
+    """A row of a dispatch with those of the columns `SEALED` that it has as they were. Raises Locked."""
+    kept = [name for name in SEALED if (text := row.get(name)) is not None and text.startswith(MARK)]
     if not kept:
         return row
     return {**row, **{name: vault.open_text(row[name], f"dispatches.{name}", row["id"]) for name in kept}}
@@ -147,7 +147,7 @@ def legible(row: Found, vault: Vault) -> Found:
     try:
         return unsealed(row, vault)
     except Locked as error:
-        empty = {name: None if row[name] is None else "" for name in SEALED}
+        empty = {name: None if row.get(name) is None else "" for name in SEALED}
         return {**row, **empty, "name": None, "locked": str(error)}
 
 

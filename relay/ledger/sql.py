@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any, Final, TypeVar, cast
 
-from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy import BindParameter, Connection, Dialect, Table, literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
@@ -33,6 +33,11 @@ def is_alone(conn: Connection) -> bool:
 def upsert(dialect: str, table: Table) -> Upsert:
     """An INSERT that takes `on_conflict_do_nothing` and `on_conflict_do_update`."""
     return postgresql.insert(table) if dialect == _POSTGRES else sqlite.insert(table)
+
+
+def constant(value: str) -> BindParameter[str]:
+    """A value that stands in the statement itself: an index with a condition is found only so, and else all is read."""
+    return literal(value, literal_execute=True)
 
 
 @cache
@@ -95,7 +100,7 @@ def send(conn: Connection, text: str, values: Sequence[Any] = ()) -> Sequence[Fo
         result = conn.exec_driver_sql(text, tuple(values))
         return result.mappings().all() if result.returns_rows else ()
     try:
-        cursor = _driver(conn).execute(text, values)
+        cursor = driver(conn).execute(text, values)
         rows = cursor.fetchall()
     except sqlite3.Error as error:
         raise _told(text, error) from error
@@ -107,12 +112,13 @@ def _send_many(conn: Connection, text: str, rows: list[tuple[Any, ...]]) -> int:
     if not is_alone(conn):
         return conn.exec_driver_sql(text, rows).rowcount
     try:
-        return _driver(conn).executemany(text, rows).rowcount
+        return driver(conn).executemany(text, rows).rowcount
     except sqlite3.Error as error:
         raise _told(text, error) from error
 
 
-def _driver(conn: Connection) -> sqlite3.Connection:
+def driver(conn: Connection) -> sqlite3.Connection:
+    """SQLite's own connection under SQLAlchemy's."""
     return cast(sqlite3.Connection, conn.connection.dbapi_connection)
 
 

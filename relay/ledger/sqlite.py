@@ -2,7 +2,10 @@
 
 Statements of a turn run where the caller runs; only the commit, which waits for the disk, runs in the writer's
 thread. (Python's sqlite3 gives up the interpreter lock at each row; from a thread beside a busy event loop that
-measures 3,000 rows/s, this way 50,000.) Reads of people run on a connection and in a thread of their own.
+measures 3,000 rows/s, this way 50,000.) What is slow, as pruning, runs in that thread whole.
+
+Reads run on connections and in threads of their own: one for the service, whose reads are short, and two for people,
+whose searches are not, and end after some seconds.
 """
 
 import asyncio
@@ -23,8 +26,8 @@ from sqlalchemy.pool import StaticPool
 
 from relay.errors import Unavailable
 from relay.ledger.commit import Work
-from relay.ledger.faults import Unusable, away, describe, is_away
-from relay.ledger.sql import send
+from relay.ledger.faults import BROWSE_FOR, Unusable, away, describe, is_away, too_long
+from relay.ledger.sql import driver, send
 from relay.ledger.vault import OPEN, Vault
 from relay.telemetry import get_log
 
@@ -54,6 +57,9 @@ _TRIAL: Final = """
 _WRITER_CACHE: Final = 16 << 10
 """KiB of pages; what is under way is recent, and the identities are too many for any cache: 64 MiB were no faster."""
 _READER_CACHE: Final = 8 << 10
+_PEOPLE: Final = 2
+_STEPS: Final = 1_000
+"""SQLite's instructions between two looks at the clock; a search takes some dozen for a row, and up to a ms each."""
 
 
 def wall_clock() -> int:
@@ -65,6 +71,7 @@ class SqliteStore:
     """A store on one file, or in memory. Raises Unusable when the file cannot be what it should be."""
 
     shares = True
+    timeout: float | None = None
 
     def __init__(self, path: str, *, clock: Clock = wall_clock, vault: Vault = OPEN) -> None:
         self.path = path
@@ -75,21 +82,28 @@ class SqliteStore:
         self._writing = asyncio.Lock()
         self._writer_thread = ThreadPoolExecutor(1, "ledger-writer")
         self._reader_thread = ThreadPoolExecutor(1, "ledger-reader")
+        self._people_threads = ThreadPoolExecutor(_PEOPLE, "ledger-people")
         try:
             if path != MEMORY:
                 _guard(Path(path))
-            self._writer, self._reader = _connect_both(path, vault)
+            self._writer, readers = _connect_all(path, vault)
         except BaseException as error:
             self._release()
             if isinstance(error, DBAPIError):
                 raise unusable(path, describe(error)) from None
             raise
+        self._reader = readers[0] if readers else None
+        self._people = readers[1:]
+        self._all = (*readers, self._writer)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, slow: bool = False) -> T:
         async with self._writing:
             try:
                 await self._begin()
-                answer = work(self._writer, self._clock())
+                if slow:
+                    answer = await self._in_thread(self._writer_thread, work, self._writer, self._clock())
+                else:
+                    answer = work(self._writer, self._clock())
                 await self._in_thread(self._writer_thread, self._writer.commit)
             except BaseException as error:
                 self._roll_back()
@@ -98,7 +112,7 @@ class SqliteStore:
                 raise
         return answer
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], *, slow: bool = False) -> T:  # noqa: ARG002 - nobody waits for its reader
         if self._reader is None:
             return await self.write(work)
         return await self._in_thread(self._reader_thread, self._read, self._reader, work)
@@ -113,14 +127,20 @@ class SqliteStore:
                     raise away(error) from None
                 raise
 
+    async def browse(self, work: Work[T]) -> T:
+        if self._reader is None:
+            return await self.write(work)
+        until = time.monotonic() + BROWSE_FOR
+        return await self._in_thread(self._people_threads, self._look, work, until)
+
     async def aclose(self) -> None:
         async with self._writing:
             self._closed = True
             self._writer_thread.shutdown()
             self._reader_thread.shutdown()
-            for conn in (self._reader, self._writer):
-                if conn is not None:
-                    _disconnect(conn)
+            self._people_threads.shutdown()
+            for conn in self._all:
+                _disconnect(conn)
             self._release()
 
     async def _begin(self) -> None:
@@ -150,6 +170,23 @@ class SqliteStore:
                 raise away(error) from None
             raise
 
+    def _look(self, work: Work[T], until: float) -> T:
+        """A read that ends at `until`, also when it had to wait for a thread; each thread finds a connection free."""
+        if time.monotonic() > until:
+            raise too_long()
+        conn = self._people.pop()
+        raw = driver(conn)
+        raw.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+        try:
+            return self._read(conn, work)
+        except Unavailable:
+            if time.monotonic() > until:
+                raise too_long() from None
+            raise
+        finally:
+            raw.set_progress_handler(None, 0)
+            self._people.append(conn)
+
     async def _in_thread(self, thread: ThreadPoolExecutor, call: Callable[..., T], *args: Any) -> T:
         if self._closed:
             raise Unavailable("the ledger is closed")
@@ -161,16 +198,18 @@ class SqliteStore:
             self._lock = None
 
 
-def _connect_both(path: str, vault: Vault) -> tuple[Connection, Connection | None]:
-    """The one that writes, and the one that reads, which a ledger in memory does not have."""
+def _connect_all(path: str, vault: Vault) -> tuple[Connection, list[Connection]]:
+    """The one that writes, and those that read, which a ledger in memory does not have."""
     writer = _connect(path, "BEGIN IMMEDIATE", wait=0.0, cache=_WRITER_CACHE, vault=vault)
-    if path == MEMORY:
-        return writer, None
+    readers: list[Connection] = []
     try:
-        return writer, _connect(path, "BEGIN", wait=_BUSY_FOR, cache=_READER_CACHE, vault=vault)
+        while path != MEMORY and len(readers) < 1 + _PEOPLE:
+            readers.append(_connect(path, "BEGIN", wait=_BUSY_FOR, cache=_READER_CACHE, vault=vault))
     except BaseException:
-        _disconnect(writer)
+        for conn in (*readers, writer):
+            _disconnect(conn)
         raise
+    return writer, readers
 
 
 def _disconnect(conn: Connection) -> None:

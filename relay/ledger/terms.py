@@ -13,7 +13,8 @@ class Terms:
     completes its delivery. `high_water` is the number of live dispatches past which intake stops, `remember` how long
     an external id is known, `retain` how long finished events stay, `retain_of` the same for sources with a time of
     their own; events that no rule wanted stay for `retain_unmatched` (if that is shorter), at most `max_unmatched` of
-    them. `spacing` is the time between two starts under `cargo.rate`.
+    them. `spacing` is the time between two starts under `cargo.rate`. `timeout` is how
+    long PostgreSQL may take for what somebody waits for.
     """
 
     owner: str
@@ -27,3 +28,4 @@ class Terms:
     retain_unmatched: int = 7 * 86_400_000
     max_unmatched: int = 100_000
     spacing: float | None = None
+    timeout: int = 3_000

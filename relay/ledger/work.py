@@ -6,13 +6,15 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, case, delete, func, insert, literal, or_, select, update
 
-from relay.ledger import counters
+from relay.ledger import counters, orphans
 from relay.ledger.rows import NEWS, claim_of, legible
 from relay.ledger.schema import attempts, dispatches, events, leases, outbox, slots, work
 from relay.ledger.sql import Found, padded, run, scalar, write_many
 from relay.ledger.terms import Terms
 from relay.ledger.vault import vault_of
 from relay.model import Claim, Doubt, State, Verdict
+
+Rows = Mapping[str, Found]
 
 SOON: Final = 1_000
 """Milliseconds until the first look for a chat whose lease ran out."""
@@ -86,7 +88,10 @@ _FIRST_STARTS: Final = (
 )
 _NEXT: Final = select(func.min(work.c.due_at)).where(work.c.due_at.is_not(None))
 _DOUBTS: Final = (
-    select(work).where(work.c.look_at <= bindparam("now")).order_by(work.c.look_at).limit(bindparam("most"))
+    select(work)
+    .where(work.c.look_at <= bindparam("now"), orphans.OWNED)
+    .order_by(work.c.look_at)
+    .limit(bindparam("most"))
 )
 
 
@@ -100,12 +105,15 @@ def claim(conn: Connection, now: int, asks: Sequence[int], *, terms: Terms) -> l
         first = counters.next_start(conn, now, terms.spacing)
         most = min(most, counters.startable(first, now, terms.spacing))
     paused = known["paused"]
-    taken = _take(conn, now, most, paused, terms)
+    rows = _take(conn, now, most, paused, terms)
+    found = news(conn, [row["dispatch_id"] for row in rows])
+    orphans.drop_work(conn, [row["dispatch_id"] for row in rows if row["dispatch_id"] not in found])
+    taken = [row for row in rows if row["dispatch_id"] in found]
     starts = [_start(first, turn, now, terms) for turn in range(len(taken))]
     if terms.spacing is not None and taken:
         counters.take_starts(conn, first, len(taken), terms.spacing)
     _open_attempts(conn, now, taken, starts)
-    claims = iter(_claims(conn, now, taken, starts, paused, terms))
+    claims = iter(_claims(now, taken, found, starts, paused, terms))
     return [list(islice(claims, ask)) for ask in asks]
 
 
@@ -140,9 +148,8 @@ def kind_of(state: str) -> str:
 
 
 def _claims(
-    conn: Connection, now: int, taken: Sequence[Found], starts: Sequence[int], paused: int, terms: Terms
+    now: int, taken: Sequence[Found], found: Rows, starts: Sequence[int], paused: int, terms: Terms
 ) -> list[Claim]:
-    found = news(conn, [row["dispatch_id"] for row in taken])
     return [
         claim_of(row, found[row["dispatch_id"]], lease=terms.lease, waited=_waited(row, now, paused), start_in=start)
         for row, start in zip(taken, starts, strict=True)
@@ -150,7 +157,10 @@ def _claims(
 
 
 def news(conn: Connection, ids: Sequence[str]) -> dict[str, Found]:
-    """The columns of `NEWS` by dispatch id, legible: what is locked must not keep others from being claimed."""
+    """The columns of `NEWS` by dispatch id, legible: what is locked must not keep others from being claimed.
+
+    One that is not there, or whose event is not, is left out.
+    """
     found, vault = run(conn, _NEWS, {"ids": padded(ids)}) if ids else (), vault_of(conn)
     return {row["id"]: legible(row, vault) for row in found}
 
@@ -177,7 +187,11 @@ def give_back(conn: Connection, now: int, *, keep: Collection[str], terms: Terms
 
 
 def sweep(conn: Connection, now: int, *, terms: Terms) -> int:
-    """End the leases that ran out, and those that a clock set back has made longer than any may be."""
+    """End the leases that ran out, and those that a clock set back has made longer than any may be.
+
+    What cannot be looked for any more is dropped here, since `doubts` only reads.
+    """
+    orphans.drop_unseen(conn, now)
     stuck = outbox.c.lease_until > now + LONGEST_PUBLISHING
     conn.execute(update(outbox).where(stuck).values(due_at=now, lease_until=None))
     over = or_(work.c.lease_until <= now, work.c.lease_until > now + 2 * terms.lease)
@@ -220,7 +234,8 @@ def doubts(conn: Connection, now: int, *, limit: int) -> list[Doubt]:
     ids = [row["dispatch_id"] for row in rows]
     found, firsts = news(conn, ids), _first_starts(conn, ids)
     paused = counters.paused_total(conn, now)
-    return [_doubt(row, found[row["dispatch_id"]], firsts, now, paused) for row in rows]
+    known = [row for row in rows if row["dispatch_id"] in found]
+    return [_doubt(row, found[row["dispatch_id"]], firsts, now, paused) for row in known]
 
 
 def _first_starts(conn: Connection, ids: Sequence[str]) -> dict[str, int]:

@@ -30,7 +30,10 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True)
 class DispatchView:
-    """A dispatch as it stands now. `due_at` and the other times are milliseconds since the epoch."""
+    """A dispatch as it stands now. `due_at` and the other times are milliseconds since the epoch.
+
+    `body` and `message` are None in a list, which does not read what was rendered.
+    """
 
     id: str
     event_id: str

@@ -41,6 +41,7 @@ class Inbox(Protocol):
         An event with a `repeat` that the same source had before is a duplicate of that one, whatever its id; its id is
         then not remembered. With `twins` it is one only of an event of its own type.
         Raises `Refused` when the database cannot hold this delivery; others in the same commit are not touched.
+        Raises `Overloaded` at once while as much as may wait for a commit does.
         """
         ...
 
@@ -66,7 +67,7 @@ class Inbox(Protocol):
         """Keep the metadata of a refused request and, if it has one, its `kept` part, in one transaction.
 
         Per source the newest 1,000 are kept, and of `kept` parts the newest 1,000 and 64 MiB of bodies; metadata stays
-        for as long as its `kept` part does. A body above 64 MiB is not kept.
+        for as long as its `kept` part does. A body above 64 MiB is not kept. Raises `Overloaded` as `accept`.
         """
         ...
 
@@ -158,16 +159,20 @@ class Outbox(Protocol):
         """Results with a cursor above `after`, in its order. A late commit gets a later cursor, never a skipped one."""
         ...
 
+    async def sequence(self) -> bool:
+        """Give cursors to some results that have none yet; True when more are left. `follow` and `latest` do it too."""
+        ...
+
     async def latest(self) -> int:
         """The cursor of the newest result, 0 when there is none."""
         ...
 
 
 class Archive(Protocol):
-    """What people ask and do."""
+    """What people ask and do. What they ask for ends after 5 s: `Unavailable` then says what to narrow."""
 
     async def events(self, query: EventQuery) -> EventPage:
-        """A page of events, newest first."""
+        """A page of events, newest first; bodies, and what was rendered of them, are not read."""
         ...
 
     async def event(self, any_id: str) -> EventDetail:
@@ -254,7 +259,10 @@ class Archive(Protocol):
         ...
 
     async def prune(self) -> int:
-        """Delete up to 500 rows of what is past its time (finished events, seen ids, kept requests); how many."""
+        """Delete up to 500 rows, and some MiB, of what is past its time; how many rows.
+
+        That are finished events, seen ids and kept requests. Whoever adds to an event meanwhile comes before or after.
+        """
         ...
 
     async def ping(self) -> None:

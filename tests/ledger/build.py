@@ -37,6 +37,14 @@ def make_entry(external_id="", *, rules=("urgent",), body=None, source="helpdesk
     return Entry(event, EventStatus.ACCEPTED if made else EventStatus.UNMATCHED, made)
 
 
+def made_at(moment, entry):
+    """The entry, its id that of an event which came in at this moment (UUIDv7 begins with its milliseconds)."""
+    stamp = f"{moment:012x}"
+    event = replace(entry.event, id=f"{stamp[:8]}-{stamp[8:]}{entry.event.id[13:]}")
+    made = tuple(replace(each, event_id=event.id) for each in entry.dispatches)
+    return replace(entry, event=event, dispatches=made)
+
+
 def make_chat(uuid="chat-1"):
     return Chat(uuid, created_at=1_700_000_000_500, name="Ticket", agent_uuid="agent-1")
 

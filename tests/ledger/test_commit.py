@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from relay.errors import Conflict, Refused, Unavailable
-from relay.ledger.commit import Committer, Lane
+from relay.errors import Conflict, Overloaded, Refused, Unavailable
+from relay.ledger.commit import Bound, Committer, Lane
 
 
 class Memory:
@@ -19,7 +19,7 @@ class Memory:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def write(self, work):
+    async def write(self, work, *, slow=False):
         await self.gate.wait()
         pending = []
         answer = work(pending, 0)
@@ -165,3 +165,62 @@ async def test_closing_commits_also_what_could_wait(store):
     waiting = committer.submit(patient, 2)
     await committer.aclose()
     assert (await waiting, store.kept) == (4, [2])
+
+
+@pytest.fixture
+def bounded():
+    return Lane(keep, most=2, bound=Bound(items=3, space=100, weigh=lambda item: item))
+
+
+async def test_a_full_lane_says_no_at_once_and_loses_nothing_that_it_took(store, bounded):
+    committer = Committer(store, [bounded])
+    store.gate.clear()
+    taken = [committer.submit(bounded, number) for number in (1, 2, 3)]
+    for _ in range(2):
+        with pytest.raises(Overloaded, match="too much waits") as caught:
+            committer.submit(bounded, 4)
+        assert caught.value.retry_after > 0
+    store.gate.set()
+    assert await asyncio.gather(*taken) == [1, 4, 9]
+    assert await committer.submit(bounded, 4) == 16
+    assert sorted(store.kept) == [1, 2, 3, 4]
+    assert bounded.size == 0
+
+
+async def test_what_is_under_way_counts_until_it_is_committed(store, bounded):
+    committer = Committer(store, [bounded])
+    store.gate.clear()
+    first = committer.submit(bounded, 90)
+    await asyncio.sleep(0)
+    assert not bounded.waiting, "it is under way"
+    second = committer.submit(bounded, 10)
+    with pytest.raises(Overloaded):
+        committer.submit(bounded, 1)
+    store.gate.set()
+    await asyncio.gather(first, second)
+    assert await committer.submit(bounded, 1_000) == 1_000_000, "whatever its size, when there is no other"
+
+
+async def test_what_failed_makes_room_again(store, bounded):
+    committer = Committer(store, [bounded])
+    bounded.bound = Bound(items=3, space=100, weigh=len)
+    for _ in range(5):
+        assert isinstance((await submit_all(committer, bounded, ["poison"]))[0], Refused)
+        assert isinstance((await submit_all(committer, bounded, ["away"]))[0], Unavailable)
+    assert bounded.size == 0
+
+
+async def test_what_nobody_waits_for_any_more_is_left_out_of_a_lane_with_a_bound(store, bounded, lane):
+    """Whoever was refused sends it again; an outcome is known only here, and is kept whoever stops waiting."""
+    committer = Committer(store, [bounded, lane])
+    store.gate.clear()
+    first = [committer.submit(bounded, 1), committer.submit(lane, 10)]
+    await asyncio.sleep(0)
+    gone = [committer.submit(bounded, 2), committer.submit(lane, 20)]
+    for future in gone:
+        future.cancel()
+    store.gate.set()
+    await asyncio.gather(*first)
+    await committer.aclose()
+    assert sorted(store.kept) == [1, 10, 20]
+    assert bounded.size == 0

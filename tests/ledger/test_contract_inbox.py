@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from relay.errors import Refused, Unavailable
+from relay.errors import Overloaded, Refused, Unavailable
 from relay.ledger import SqlLedger, Terms
 from relay.model import EventStatus, Failure, State, tell
 from tests.ledger.build import make_dispatch, make_entry, make_event
@@ -354,3 +354,17 @@ async def test_twins_of_one_commit_are_told_apart(ledger):
     assert [one.id for one in receipts] == [first, second, first]
     [foreign] = await ledger.accept([make_entry("d", repeat=SIGNED)])
     assert foreign.id == first
+
+
+async def test_past_what_may_wait_for_a_commit_intake_says_no_at_once(store, monkeypatch):
+    monkeypatch.setattr("relay.ledger.ledger._WAITING", 10)
+    ledger = SqlLedger(store, Terms(owner="one"))
+    asked = [asyncio.create_task(ledger.accept([make_entry(f"many-{number}")])) for number in range(50)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, Overloaded)]
+    assert 0 < len(refused) <= 40
+    assert all(answer.retry_after for answer in refused)
+    for number, answer in enumerate(answers):
+        [receipt] = await ledger.accept([make_entry(f"many-{number}")])
+        wanted = EventStatus.ACCEPTED if isinstance(answer, Overloaded) else EventStatus.DUPLICATE
+        assert receipt.status is wanted

@@ -118,6 +118,7 @@ class _Within:
     """A store that leaves its transaction open."""
 
     shares = False
+    timeout = None
 
     def __init__(self, conn):
         self._conn = conn
@@ -217,3 +218,15 @@ async def test_the_clock_is_the_servers(postgres_url):
         before = await store.read(lambda conn, _: conn.execute(server).scalar())
         now, after = await store.read(lambda conn, now: (now, conn.execute(server).scalar()))
     assert before <= now <= after
+
+
+async def test_cursors_are_given_on_the_side_a_bounded_number_in_a_turn(replicas, monkeypatch):
+    from relay.ledger import outbox
+
+    monkeypatch.setattr(outbox, "CHUNK", 4)
+    await replicas[0].accept([make_entry() for _ in range(10)])
+    await asyncio.gather(*(replicas[0].record(created(claim)) for claim in await replicas[0].claim(10)))
+    assert [await replicas[1].sequence() for _ in range(4)] == [True, True, False, False]
+    given = text("SELECT count(*) FROM results WHERE position IS NOT NULL")
+    assert await replicas[0].read(lambda conn, _: conn.execute(given).scalar()) == 10, "nobody has followed yet"
+    assert [cursor for cursor, _ in await replicas[0].follow(0, 100)] == list(range(1, 11))

@@ -1,5 +1,6 @@
 """What is deleted, and what stays however old it is."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -9,18 +10,10 @@ from relay.ledger import SqlLedger, Terms
 from relay.ledger.prune import MOST, prune
 from relay.ledger.schema import attempts, dispatches, events, outbox, results, seen, work
 from relay.model import EventStatus, Failure, ParkReason, Settled, State, Verdict, tell
-from tests.ledger.build import created, make_dispatch, make_entry, move
+from tests.ledger.build import created, made_at, make_dispatch, make_entry, move
 
 DAY = 86_400_000
 TABLES = (events, dispatches, attempts, results, outbox, work)
-
-
-def made_at(moment, entry):
-    """The entry, its id that of an event which came in at this moment (UUIDv7 begins with its milliseconds)."""
-    stamp = f"{moment:012x}"
-    event = replace(entry.event, id=f"{stamp[:8]}-{stamp[8:]}{entry.event.id[13:]}")
-    made = tuple(replace(each, event_id=event.id) for each in entry.dispatches)
-    return replace(entry, event=event, dispatches=made)
 
 
 async def keep(ledger, clock, external_id="", **rest):
@@ -230,3 +223,22 @@ async def test_leases_and_grants_of_replicas_long_gone_are_deleted(ledger, other
     await ledger.prune()
     clock.now -= 2 * 3_600_000
     assert await ledger.lease("scanner", 10_000), "even by a clock that was set back: the row is gone"
+
+
+async def test_large_bodies_go_in_turns_of_their_own(ledger, clock, monkeypatch):
+    """A database touches each page of what it frees: a turn is bounded by bytes, too, and does not hold the loop."""
+    monkeypatch.setattr("relay.ledger.prune.SPACE", 1 << 20)
+    for size in (400_000, 400_000, 5 << 20, 100, 100):
+        await finish(ledger, clock, body={"text": "x" * size})
+        clock.now += 1
+    clock.now += 31 * DAY
+    assert [await ledger.prune() for _ in range(5)] == [1, 1, 1, 2, 0], "with its text and its dispatch, 0.4 MB are 1.2"
+    assert await sizes(ledger) == {}
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+async def test_a_turn_runs_beside_the_event_loop(ledger, monkeypatch):
+    ran = []
+    monkeypatch.setattr("relay.ledger.prune.prune", lambda *_, **__: ran.append(threading.current_thread().name) or 0)
+    await ledger.prune()
+    assert ran == ["ledger-writer_0"]

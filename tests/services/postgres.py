@@ -108,6 +108,15 @@ class Cluster(Database):
         if self._server:
             self._server.send(signal.SIGCONT)
 
+    def hang(self) -> None:
+        """Nothing is answered until `resume`, on connections that are open neither."""
+        if self._server:
+            self._server.send_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if self._server:
+            self._server.send_all(signal.SIGCONT)
+
     def close(self) -> None:
         """End it and forget everything."""
         self.kill()

@@ -81,6 +81,11 @@ class Process:
         if self.alive():
             self._child.send_signal(number)
 
+    def send_all(self, number: signal.Signals) -> None:
+        """Send it to all that it started, too."""
+        for pid in [self.pid, *_descendants(self.pid)]:
+            os.kill(pid, number)
+
     def stop(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = 30) -> None:
         """Ask it to end, wait, and kill it if it does not."""
         self.send(number)

@@ -242,3 +242,12 @@ def _what_people_see() -> None:
         sa.Column("paused_at", sa.BigInteger(), nullable=False),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "suspects",
+        sa.Column("key", sa.LargeBinary(), primary_key=True, comment="SHA-256 of the queue and the message"),
+        sa.Column("deaths", sa.Integer(), nullable=False),
+        sa.Column("owner", sa.Text(), comment="the replica that reads it now"),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("suspects_at", "suspects", ["at"])
