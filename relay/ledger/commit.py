@@ -5,12 +5,13 @@ that one answered have run. Only what nobody waits for (a lane with `patience`) 
 the next turn of others, at the latest when its patience is over.
 
 A batch with an input that the database cannot hold is halved until only that input is refused. A caller that stops
-waiting takes nothing out of a batch that is under way; out of a lane with a bound it takes what was not begun.
+waiting takes nothing out of a batch that is under way. A future that is cancelled before takes its item out of a lane
+with a bound: whoever brought it has been refused and may bring it again.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -130,7 +131,7 @@ class Committer:
         self._singles: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    def submit(self, lane: Lane[Item, Answer], item: Item) -> "Awaitable[Answer]":
+    def submit(self, lane: Lane[Item, Answer], item: Item) -> "asyncio.Future[Answer]":
         """What the lane answers for the item, once that is committed. Raises Overloaded when the lane is full."""
         self._check()
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()

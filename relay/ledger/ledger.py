@@ -1,7 +1,7 @@
 """The ledger: every operation a plain function of a connection, grouped into commits."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
@@ -135,15 +135,17 @@ class SqlLedger(SqlArchive):
         """
         return not self._store.shares and await self._committer.submit(self._sequence, None)
 
-    async def _within(self, answer: Awaitable[T]) -> T:
+    async def _within(self, answer: asyncio.Future[T]) -> T:
         """The answer, unless it takes longer than the store may: an item may wait for the turn of others, too.
 
         What was not begun then is not committed. What was may be, and its sender finds out by sending it again.
+        A caller that only stops waiting takes nothing back.
         """
         try:
             async with asyncio.timeout(self._store.timeout):
-                return await answer
+                return await asyncio.shield(answer)
         except TimeoutError:
+            answer.cancel()
             raise Unavailable(f"the ledger did not commit within {self._store.timeout:g} s") from None
 
 
