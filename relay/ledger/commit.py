@@ -5,12 +5,14 @@ that one answered have run. Only what nobody waits for (a lane with `patience`) 
 the next turn of others, at the latest when its patience is over.
 
 A batch with an input that the database cannot hold is halved until only that input is refused. A caller that stops
-waiting takes nothing out of a batch that is under way; out of a lane with a bound it takes what was not begun.
+waiting takes nothing back. A lane with a bound gives each item the store's time-out from when it came, the turns of
+others included: then its caller is told Unavailable, and what was not begun is not committed. What was may be, and the
+caller finds out by bringing it again.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -85,6 +87,7 @@ class Lane(Generic[Item, Answer]):
     bound: Bound | None = None
     waiting: "deque[Waiting]" = field(default_factory=deque)
     size: int = 0
+    ends: "deque[tuple[float, asyncio.Future[Any]]]" = field(default_factory=deque)
 
     def put(self, item: Item, future: "asyncio.Future[Answer]") -> None:
         """Raises Overloaded when the lane is full; one item goes in whatever its size, if there is no other."""
@@ -96,17 +99,23 @@ class Lane(Generic[Item, Answer]):
         self.waiting.append((item, future))
 
     def take(self) -> "list[Waiting]":
-        """The next batch; empty when nothing waits, or nobody waits for it any more."""
+        """The next batch; empty when nothing waits, or only what was given up."""
         if self.bound is None:
             return [self.waiting.popleft() for _ in range(min(self.most, len(self.waiting)))]
         taken: list[Waiting] = []
         while self.waiting and len(taken) < self.most:
             one = self.waiting.popleft()
-            if one[1].done():
+            if one[1].done() and not one[1].cancelled():
                 self.free([one])
             else:
                 taken.append(one)
         return taken
+
+    def expire(self, now: float, late: Unavailable) -> float | None:
+        """Tell those whose time is over; when the next one's is, None when there is none."""
+        while self.ends and (self.ends[0][1].done() or self.ends[0][0] <= now):
+            _fail(self.ends.popleft()[1], late)
+        return self.ends[0][0] if self.ends else None
 
     def free(self, done: "Sequence[Waiting]") -> None:
         """These are over: there is room again."""
@@ -128,15 +137,34 @@ class Committer:
         self._drains: dict[int, asyncio.Task[None]] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._singles: set[asyncio.Task[Any]] = set()
+        self._ends: set[int] = set()
         self._closed = False
 
-    def submit(self, lane: Lane[Item, Answer], item: Item) -> "Awaitable[Answer]":
+    def submit(self, lane: Lane[Item, Answer], item: Item) -> "asyncio.Future[Answer]":
         """What the lane answers for the item, once that is committed. Raises Overloaded when the lane is full."""
         self._check()
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         lane.put(item, future)
+        if lane.bound is not None and self._store.timeout is not None:
+            self._limit(lane, future, self._store.timeout)
         self._stir(self._groups[id(lane)])
         return future
+
+    def _limit(self, lane: Lane[Any, Any], future: "asyncio.Future[Any]", timeout: float) -> None:
+        """One timer for a lane, set to the oldest that is not answered: one for each item would cost more than it."""
+        loop = asyncio.get_running_loop()
+        lane.ends.append((loop.time() + timeout, future))
+
+        def look() -> None:
+            again = lane.expire(loop.time(), Unavailable(f"the ledger did not commit within {timeout:g} s"))
+            if again is None:
+                self._ends.discard(id(lane))
+            else:
+                loop.call_at(again, look)
+
+        if id(lane) not in self._ends:
+            self._ends.add(id(lane))
+            loop.call_at(lane.ends[0][0], look)
 
     async def alone(self, work: Work[T], *, slow: bool = False) -> T:
         """One operation in a transaction of its own, carried through also when the caller stops waiting."""

@@ -1,11 +1,9 @@
 """The ledger: every operation a plain function of a connection, grouped into commits."""
 
-import asyncio
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from relay.errors import Unavailable
 from relay.ledger import counters, inbox, leases, outbox, record, refused, suspects, work
 from relay.ledger.archive import SqlArchive
 from relay.ledger.commit import Bound, Committer, Lane, Store, Work
@@ -61,7 +59,7 @@ class SqlLedger(SqlArchive):
         await self._store.aclose()
 
     async def accept(self, delivery: Sequence[Entry]) -> list[Receipt]:
-        return await self._within(self._committer.submit(self._accept, _prepare(delivery)))
+        return await self._committer.submit(self._accept, _prepare(delivery))
 
     async def known(self, delivery: Sequence[Entry]) -> list[Receipt] | None:
         return await self.read(partial(inbox.known, delivery=_prepare(delivery)))
@@ -73,7 +71,7 @@ class SqlLedger(SqlArchive):
         await self.write(leases.probe)
 
     async def reject(self, rejection: Rejection) -> None:
-        await self._within(self._committer.submit(self._reject, rejection))
+        await self._committer.submit(self._reject, rejection)
 
     async def begin(self, key: bytes) -> int:
         return await self.write(partial(suspects.begin, key=key, terms=self.terms))
@@ -143,17 +141,6 @@ class SqlLedger(SqlArchive):
         Done all the while, it leaves little to whoever follows first. Nothing where results have theirs at once.
         """
         return not self._store.shares and await self._committer.submit(self._sequence, None)
-
-    async def _within(self, answer: Awaitable[T]) -> T:
-        """The answer, unless it takes longer than the store may: an item may wait for the turn of others, too.
-
-        What was not begun then is not committed. What was may be, and its sender finds out by sending it again.
-        """
-        try:
-            async with asyncio.timeout(self._store.timeout):
-                return await answer
-        except TimeoutError:
-            raise Unavailable(f"the ledger did not commit within {self._store.timeout:g} s") from None
 
 
 def _prepare(delivery: Sequence[Entry]) -> list[inbox.Prepared]:

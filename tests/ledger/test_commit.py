@@ -12,6 +12,8 @@ from relay.ledger.commit import Bound, Committer, Lane
 class Memory:
     """A store of lists: a transaction adds to `kept` at its end or not at all."""
 
+    timeout = None
+
     def __init__(self, *, shares):
         self.shares = shares
         self.kept = []
@@ -210,17 +212,35 @@ async def test_what_failed_makes_room_again(store, bounded):
     assert bounded.size == 0
 
 
-async def test_what_nobody_waits_for_any_more_is_left_out_of_a_lane_with_a_bound(store, bounded, lane):
-    """Whoever was refused sends it again; an outcome is known only here, and is kept whoever stops waiting."""
+async def test_in_a_lane_with_a_bound_nobody_waits_longer_than_the_store_may_take(store, bounded, lane):
+    """Whoever was refused brings it again; an outcome is known only here, and is kept whenever that is."""
+    store.timeout = 0.01
     committer = Committer(store, [bounded, lane])
     store.gate.clear()
-    first = [committer.submit(bounded, 1), committer.submit(lane, 10)]
+    begun = committer.submit(bounded, 1)
     await asyncio.sleep(0)
-    gone = [committer.submit(bounded, 2), committer.submit(lane, 20)]
-    for future in gone:
+    asked = [committer.submit(bounded, 2), committer.submit(bounded, 3)]
+    outcome = committer.submit(lane, 10)
+    for future in (begun, *asked):
+        with pytest.raises(Unavailable, match=r"did not commit within 0\.01 s"):
+            await future
+    assert not outcome.done()
+    store.timeout = 60.0
+    again = committer.submit(bounded, 4)
+    store.gate.set()
+    assert [await again, await outcome] == [16, 100]
+    await committer.aclose()
+    assert sorted(store.kept) == [1, 4, 10], "what was begun could be kept, what waited was not begun"
+    assert bounded.size == 0
+
+
+async def test_a_caller_that_only_stops_waiting_takes_nothing_back(store, bounded):
+    committer = Committer(store, [bounded])
+    store.gate.clear()
+    asked = [committer.submit(bounded, number) for number in (1, 2, 3)]
+    for future in asked:
         future.cancel()
     store.gate.set()
-    await asyncio.gather(*first)
     await committer.aclose()
-    assert sorted(store.kept) == [1, 10, 20]
+    assert sorted(store.kept) == [1, 2, 3]
     assert bounded.size == 0

@@ -210,7 +210,7 @@ async def test_a_probe_fails_where_the_ledger_answers_and_takes_no_writes(ledger
     forbid = "PRAGMA query_only = 1" if store.shares else "SET TRANSACTION READ ONLY"
     write = store.write
 
-    async def refuse(work):
+    async def refuse(work, **_):
         def read_only(conn, now):
             conn.exec_driver_sql(forbid)
             return work(conn, now)

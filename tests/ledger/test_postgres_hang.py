@@ -8,10 +8,12 @@ import asyncpg
 import pytest
 from sqlalchemy import func, select
 
+from relay.app.clock import boottime
 from relay.errors import Unavailable
 from relay.intake import Intake
 from relay.ledger import Terms, open_ledger, record
 from relay.ledger.schema import dispatches, events, work
+from relay.life import Signals
 from relay.model import EventQuery, EventStatus, Recorded, new_id
 from relay.rules import RuleSpec, compile_rules
 from relay.telemetry import Metrics
@@ -154,7 +156,7 @@ async def test_webhooks_are_answered_503_together_not_one_after_the_other(privat
     """Each needs a place below the high-water mark first, for which one of them asks."""
     async with aclosing(await opened(private_postgres.url)) as ledger:
         rules = compile_rules([RuleSpec(name="urgent", chat={"trigger": {"type": "draft"}})], {})
-        quiet = {"metrics": Metrics(), "freed": lambda: None, "told": lambda: None}
+        quiet = {"metrics": Metrics(), "signals": Signals(), "boottime": boottime}
         intake = Intake(ledger, rules, high_water=1_000, ids=new_id, clock=lambda: int(time.time() * 1_000), **quiet)
         async with listen(intake=intake) as listener:
             private_postgres.hang()
