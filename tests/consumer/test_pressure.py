@@ -149,7 +149,8 @@ async def test_past_the_high_water_mark_each_place_takes_one_and_costs_nothing_m
             intake.away = None
             await until(lambda: len(intake.events) == intake.places)
             intake.away, intake.asked = full, 0
-            await until(lambda: intake.asked >= 3)
+            # With the last one there is nothing left for which it would ask.
+            await until(lambda: intake.asked >= 3 or intake.places == 12)
     assert accepted(intake) == sorted(ids(12))
 
 
