@@ -115,12 +115,17 @@ async def test_without_the_certificate_that_the_server_wants_it_is_told(strict, 
 
 async def test_a_certificate_that_the_server_does_not_trust_is_told(strict, ca_file, issue):
     cert, key = issue(Authority("Others"))
-    with pytest.raises(Unusable, match=r"does not take our certificate \(.*unknown ca\): check ledger\.cert_file"):
-        while True:
-            # In TLS 1.3 a client is refused after its handshake, and what says so may be lost with the connection:
-            # that looks like a server that is away, and is tried again, as at every start.
-            with contextlib.suppress(Unavailable):
-                await open_ledger(strict, TERMS, ca_file=ca_file, cert_file=cert, key_file=key)
+    refused = r"does not take our certificate \(.*unknown ca\): check ledger\.cert_file"
+    with pytest.raises(Unusable, match=refused):
+        await open_when_answered(strict, ca_file=ca_file, cert_file=cert, key_file=key)
+
+
+async def open_when_answered(url, **access):
+    """In TLS 1.3 a client is refused after its handshake, and what says so may be lost with the connection: that looks
+    like a server that is away, and is tried again, as at every start."""
+    while True:
+        with contextlib.suppress(Unavailable):
+            return await open_ledger(url, TERMS, **access)
 
 
 @pytest.mark.parametrize(
