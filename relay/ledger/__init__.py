@@ -4,12 +4,12 @@ Every operation is a plain function of a connection, the time and a batch (`inbo
 `commit` groups them into transactions; `sqlite` and `postgres` run those.
 """
 
-from relay.ledger.faults import Unusable
+from relay.ledger.engine.faults import Unusable
+from relay.ledger.engine.vault import Vault
 from relay.ledger.ledger import SqlLedger
 from relay.ledger.opening import is_file, migrate_ledger, open_ledger, pending_steps, rekey_ledger, script_ledger
-from relay.ledger.rekey import Rekeyed
+from relay.ledger.queries.rekey import Rekeyed
 from relay.ledger.terms import Terms
-from relay.ledger.vault import Vault
 
 __all__ = [
     "Rekeyed",

@@ -7,9 +7,10 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection, select
 
 from relay.errors import Unavailable
-from relay.ledger import browse, hand, learned, prune, refused, rights
-from relay.ledger.commit import Work
-from relay.ledger.sql import is_alone
+from relay.ledger.engine import rights
+from relay.ledger.engine.commit import Work
+from relay.ledger.engine.sql import is_alone
+from relay.ledger.queries import browse, hand, learned, prune, refused
 from relay.ledger.terms import Terms
 from relay.model import Dispatch, Entry, Event, EventDetail, EventPage, EventQuery, Gauges, Rejection, RejectionView
 from relay.secret import Secret

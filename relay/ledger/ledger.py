@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from relay.ledger import counters, inbox, leases, outbox, record, refused, suspects, work
 from relay.ledger.archive import SqlArchive
-from relay.ledger.commit import Bound, Committer, Lane, Store, Work
-from relay.ledger.faults import refusal
+from relay.ledger.engine.commit import Bound, Committer, Lane, Store, Work
+from relay.ledger.engine.faults import refusal
+from relay.ledger.queries import counters, inbox, leases, outbox, record, refused, suspects, work
 from relay.ledger.terms import Terms
 from relay.model import Claim, Doubt, Due, Entry, Move, Receipt, Recorded, Rejection, Result, Settled
 

@@ -10,14 +10,15 @@ from sqlalchemy.exc import DBAPIError
 
 from relay.dsn import Dsn
 from relay.errors import RelayError, Unavailable
-from relay.ledger import migrate as steps
-from relay.ledger import postgres, rights, script, sqlite, work
-from relay.ledger.commit import Store, Work
-from relay.ledger.faults import Unusable, describe, is_forbidden
+from relay.ledger.engine import migrate as steps
+from relay.ledger.engine import postgres, rights, script, sqlite
+from relay.ledger.engine.commit import Store, Work
+from relay.ledger.engine.faults import Unusable, describe, is_forbidden
+from relay.ledger.engine.vault import OPEN, Vault
 from relay.ledger.ledger import SqlLedger
-from relay.ledger.rekey import Progress, Rekeyed, rekey
+from relay.ledger.queries import work
+from relay.ledger.queries.rekey import Progress, Rekeyed, rekey
 from relay.ledger.terms import Terms
-from relay.ledger.vault import OPEN, Vault
 
 T = TypeVar("T")
 

@@ -8,10 +8,11 @@ from itertools import count
 from sqlalchemy import delete, insert
 
 from relay.dispatch import Gate, Reconciler, Worker
-from relay.ledger import SqlLedger, Terms, work
-from relay.ledger import migrate as steps
+from relay.ledger import SqlLedger, Terms
+from relay.ledger.engine import migrate as steps
+from relay.ledger.engine.sqlite import MEMORY, SqliteStore
+from relay.ledger.queries import work
 from relay.ledger.schema import COUNTERS, counters, metadata
-from relay.ledger.sqlite import MEMORY, SqliteStore
 from relay.life import Signals
 from relay.telemetry import Metrics
 from tests.dispatch.cargo import POLICY, Cargo, Connection

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from relay.intake import Intake
 from relay.ledger import SqlLedger, Terms
-from relay.ledger import migrate as steps
+from relay.ledger.engine import migrate as steps
+from relay.ledger.engine.sqlite import SqliteStore
 from relay.ledger.schema import events
-from relay.ledger.sqlite import SqliteStore
 from relay.life import Signals
 from relay.model import new_id
 from relay.rules import compile_rules

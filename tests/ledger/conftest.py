@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from relay.ledger import SqlLedger, Terms, Vault
-from relay.ledger import migrate as steps
-from relay.ledger.postgres import PostgresStore, connect
-from relay.ledger.sqlite import SqliteStore
+from relay.ledger.engine import migrate as steps
+from relay.ledger.engine.postgres import PostgresStore, connect
+from relay.ledger.engine.sqlite import SqliteStore
 from relay.secret import Secret
 
 

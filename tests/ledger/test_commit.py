@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from relay.errors import Conflict, Overloaded, Refused, Unavailable
-from relay.ledger.commit import Bound, Committer, Lane
+from relay.ledger.engine.commit import Bound, Committer, Lane
 
 
 class Memory:

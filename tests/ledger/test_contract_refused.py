@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 
 from relay.errors import Refused
-from relay.ledger.refused import AT_ONCE, MOST, SPACE
+from relay.ledger.queries.refused import AT_ONCE, MOST, SPACE
 from relay.ledger.schema import kept, rejections
 from relay.model import Kept, Rejection, RejectionView
 

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import func, select
 
 from relay.ledger import SqlLedger
+from relay.ledger.queries.suspects import LIFETIME
 from relay.ledger.schema import suspects
-from relay.ledger.suspects import LIFETIME
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from asyncpg.exceptions import PostgresError
 
-from relay.ledger.mend import mend
+from relay.ledger.engine.mend import mend
 
 
 def refusal(state, message):

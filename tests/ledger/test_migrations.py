@@ -2,10 +2,10 @@
 
 from sqlalchemy import create_engine, inspect, text
 
-from relay.ledger import migrate as steps
-from relay.ledger.postgres import PostgresStore, connect
+from relay.ledger.engine import migrate as steps
+from relay.ledger.engine.postgres import PostgresStore, connect
+from relay.ledger.engine.sqlite import SqliteStore
 from relay.ledger.schema import metadata
-from relay.ledger.sqlite import SqliteStore
 
 
 def describe_sqlite(conn, _=0):

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.dialects.sqlite.pysqlite import dialect
 
-from relay.ledger import browse, orphans, outbox, prune, refused, work
+from relay.ledger.queries import browse, orphans, outbox, prune, refused, work
 
 STATEMENTS = {
     "claim": work._CLAIM,

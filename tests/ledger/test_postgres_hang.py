@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 from relay.app.clock import boottime
 from relay.errors import Unavailable
 from relay.intake import Intake
-from relay.ledger import Terms, open_ledger, record
+from relay.ledger import Terms, open_ledger
+from relay.ledger.queries import record
 from relay.ledger.schema import dispatches, events, work
 from relay.life import Signals
 from relay.model import EventQuery, EventStatus, Recorded, new_id

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from relay.errors import Unavailable
 from relay.ledger import Terms, Unusable, migrate_ledger, open_ledger
-from relay.ledger.dial import Kept, Pooled
+from relay.ledger.engine.dial import Kept, Pooled
 from relay.model import EventStatus
 from tests.conftest import lend
 from tests.ledger.build import created, make_entry

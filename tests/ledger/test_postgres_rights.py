@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from relay.errors import Unavailable
 from relay.ledger import Terms, Unusable, migrate_ledger, open_ledger, pending_steps, script_ledger
-from relay.ledger.postgres import PostgresStore, connect
+from relay.ledger.engine.postgres import PostgresStore, connect
 from relay.model import EventStatus
 from tests.ledger.build import created, make_entry
 from tests.ledger.test_migrations import describe_postgres

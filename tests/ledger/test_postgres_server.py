@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from relay.errors import Unavailable
 from relay.ledger import SqlLedger, Terms, Unusable, migrate_ledger, open_ledger, pending_steps
-from relay.ledger.postgres import PostgresStore, connect
+from relay.ledger.engine.postgres import PostgresStore, connect
 from relay.model import EventStatus
 from relay.secret import Secret
 from tests.ledger.build import created, make_entry
@@ -198,7 +198,7 @@ async def test_a_late_commit_gets_a_later_cursor_and_is_not_skipped(replicas, po
 
 
 async def test_a_long_stream_is_sequenced_in_chunks_without_a_gap(replicas, monkeypatch):
-    from relay.ledger import outbox
+    from relay.ledger.queries import outbox
 
     monkeypatch.setattr(outbox, "CHUNK", 3)
     await replicas[0].accept([make_entry() for _ in range(10)])
@@ -221,7 +221,7 @@ async def test_the_clock_is_the_servers(postgres_url):
 
 
 async def test_cursors_are_given_on_the_side_a_bounded_number_in_a_turn(replicas, monkeypatch):
-    from relay.ledger import outbox
+    from relay.ledger.queries import outbox
 
     monkeypatch.setattr(outbox, "CHUNK", 4)
     await replicas[0].accept([make_entry() for _ in range(10)])

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from relay.errors import Unavailable
 from relay.ledger import Terms, Unusable, open_ledger
-from relay.ledger.postgres import PostgresStore, connect
+from relay.ledger.engine.postgres import PostgresStore, connect
 from tests.conftest import lend
 from tests.services.authority import Authority
 from tests.services.postgres import run_cluster

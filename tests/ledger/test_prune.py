@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 
 from relay.ledger import SqlLedger, Terms
-from relay.ledger.prune import MOST, prune
+from relay.ledger.queries.prune import MOST, prune
 from relay.ledger.schema import attempts, dispatches, events, outbox, results, seen, work
 from relay.model import EventStatus, Failure, ParkReason, Settled, State, Verdict, tell
 from tests.ledger.build import created, made_at, make_dispatch, make_entry, move
@@ -227,7 +227,7 @@ async def test_leases_and_grants_of_replicas_long_gone_are_deleted(ledger, other
 
 async def test_large_bodies_go_in_turns_of_their_own(ledger, clock, monkeypatch):
     """A database touches each page of what it frees: a turn is bounded by bytes, too, and does not hold the loop."""
-    monkeypatch.setattr("relay.ledger.prune.SPACE", 1 << 20)
+    monkeypatch.setattr("relay.ledger.queries.prune.SPACE", 1 << 20)
     for size in (400_000, 400_000, 5 << 20, 100, 100):
         await finish(ledger, clock, body={"text": "x" * size})
         clock.now += 1
@@ -239,6 +239,8 @@ async def test_large_bodies_go_in_turns_of_their_own(ledger, clock, monkeypatch)
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 async def test_a_turn_runs_beside_the_event_loop(ledger, monkeypatch):
     ran = []
-    monkeypatch.setattr("relay.ledger.prune.prune", lambda *_, **__: ran.append(threading.current_thread().name) or 0)
+    monkeypatch.setattr(
+        "relay.ledger.queries.prune.prune", lambda *_, **__: ran.append(threading.current_thread().name) or 0
+    )
     await ledger.prune()
     assert ran == ["ledger-writer_0"]

@@ -9,8 +9,9 @@ from sqlalchemy import event as hooks
 from sqlalchemy import text
 
 from relay.errors import Unavailable
-from relay.ledger import browse, faults
-from relay.ledger.sql import driver
+from relay.ledger.engine import faults
+from relay.ledger.engine.sql import driver
+from relay.ledger.queries import browse
 from relay.model import EventQuery, Kept, Rejection, new_id
 from tests.ledger.build import make_entry
 
@@ -36,10 +37,10 @@ async def begin(ledger, many):
 @pytest.fixture
 def brief(monkeypatch):
     """People get a second."""
-    for module in ("relay.ledger.sqlite", "relay.ledger.faults"):
+    for module in ("relay.ledger.engine.sqlite", "relay.ledger.engine.faults"):
         monkeypatch.setattr(f"{module}.BROWSE_FOR", 1.0)
-    monkeypatch.setattr("relay.ledger.postgres._LOOK", "SET LOCAL statement_timeout = 1000")
-    monkeypatch.setattr("relay.ledger.postgres._LATEST_LOOK", 30.0)
+    monkeypatch.setattr("relay.ledger.engine.postgres._LOOK", "SET LOCAL statement_timeout = 1000")
+    monkeypatch.setattr("relay.ledger.engine.postgres._LATEST_LOOK", 30.0)
 
 
 async def end(store, looks):
@@ -56,9 +57,9 @@ async def end(store, looks):
 
 
 async def test_whatever_people_look_for_holds_up_nothing_of_the_service(ledger, store, monkeypatch):
-    monkeypatch.setattr("relay.ledger.sqlite.BROWSE_FOR", 600.0)
-    monkeypatch.setattr("relay.ledger.postgres._LOOK", "SET LOCAL statement_timeout = 600000")
-    monkeypatch.setattr("relay.ledger.postgres._LATEST_LOOK", 600.0)
+    monkeypatch.setattr("relay.ledger.engine.sqlite.BROWSE_FOR", 600.0)
+    monkeypatch.setattr("relay.ledger.engine.postgres._LOOK", "SET LOCAL statement_timeout = 600000")
+    monkeypatch.setattr("relay.ledger.engine.postgres._LATEST_LOOK", 600.0)
     looks = await begin(ledger, 5)
     entry = make_entry("a")
     await ledger.accept([entry])

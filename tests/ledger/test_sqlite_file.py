@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from relay.errors import Unavailable
 from relay.ledger import SqlLedger, Terms, Unusable, open_ledger
-from relay.ledger.sqlite import SqliteStore
+from relay.ledger.engine.sqlite import SqliteStore
 from relay.model import EventStatus
 from tests.ledger.build import created, make_entry
 
@@ -288,7 +288,7 @@ async def test_a_library_that_is_too_old_is_named(tmp_path, monkeypatch):
 
 
 async def test_a_library_that_was_built_without_what_is_needed_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("relay.ledger.sqlite._TRIAL", "SELECT left_out(1);")
+    monkeypatch.setattr("relay.ledger.engine.sqlite._TRIAL", "SELECT left_out(1);")
     with pytest.raises(Unusable, match=r"built without what the ledger needs \(no such function: left_out\)"):
         await open_ledger(url(tmp_path / "relay.db"), TERMS)
 

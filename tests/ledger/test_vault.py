@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import select, update
 
 from relay.ledger import SqlLedger, Terms, Unusable, Vault, open_ledger, rekey_ledger
-from relay.ledger import migrate as steps
-from relay.ledger.postgres import PostgresStore, connect
-from relay.ledger.rekey import rekey
+from relay.ledger.engine import migrate as steps
+from relay.ledger.engine.postgres import PostgresStore, connect
+from relay.ledger.engine.sqlite import SqliteStore
+from relay.ledger.engine.vault import MARK, Locked
+from relay.ledger.queries.rekey import rekey
 from relay.ledger.schema import events
-from relay.ledger.sqlite import SqliteStore
-from relay.ledger.vault import MARK, Locked
 from relay.model import EventQuery, Failure, Kept, ParkReason, Rejection, State, tell
 from relay.secret import Secret, key_bytes
 from tests.ledger.build import make_entry, make_event
@@ -99,8 +99,8 @@ async def test_what_is_encrypted_is_nowhere_on_the_disk_and_what_was_plain_is_go
 
 @KINDS
 async def test_rekey_goes_from_key_to_key_beside_a_relay_and_back_to_plain(opened, clock, monkeypatch):
-    monkeypatch.setattr("relay.ledger.rekey.MOST", 2)
-    monkeypatch.setattr("relay.ledger.rekey.STRIDE", 3)
+    monkeypatch.setattr("relay.ledger.queries.rekey.MOST", 2)
+    monkeypatch.setattr("relay.ledger.queries.rekey.STRIDE", 3)
     ledger = await opened(Vault(FORMER))
     kept = [await fill(ledger, clock, number) for number in range(5)]
     ledger = await opened(NEXT)

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from structlog.testing import capture_logs
 
-from relay.ledger.migrate import upgrade
+from relay.ledger.engine.migrate import upgrade
 from relay.model import EventQuery, State
 from tests.dispatch.relays import START, Inline, empty
 from tests.life.cargo import Cargo

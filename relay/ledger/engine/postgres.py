@@ -19,11 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from relay.dsn import Dsn, DsnFault, parse
 from relay.errors import Unavailable
-from relay.ledger.commit import Work
-from relay.ledger.dial import CONNECT_FOR, Dialer
-from relay.ledger.faults import BROWSE_FOR, Unusable, away, is_again, is_away, is_read_only, sqlstate, too_long
-from relay.ledger.mend import mend
-from relay.ledger.vault import OPEN, Vault
+from relay.ledger.engine.commit import Work
+from relay.ledger.engine.dial import CONNECT_FOR, Dialer
+from relay.ledger.engine.faults import BROWSE_FOR, Unusable, away, is_again, is_away, is_read_only, sqlstate, too_long
+from relay.ledger.engine.mend import mend
+from relay.ledger.engine.vault import OPEN, Vault
 from relay.secret import Secret
 
 T = TypeVar("T")

@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from relay.ledger import orphans
-from relay.ledger.outbox import Fresh
-from relay.ledger.plan import Plan
-from relay.ledger.rows import about_of, dispatch_of
+from relay.ledger.engine.sql import Found, padded, run
+from relay.ledger.queries import orphans
+from relay.ledger.queries.outbox import Fresh
+from relay.ledger.queries.plan import Plan
+from relay.ledger.queries.rows import about_of, dispatch_of
+from relay.ledger.queries.work import news
 from relay.ledger.schema import attempts, dispatches, work
-from relay.ledger.sql import Found, padded, run
 from relay.ledger.terms import Terms
-from relay.ledger.work import news
 from relay.model import LEGAL, Chat, Failure, Move, ParkReason, Recorded, State, tell
 
 Turn = list[tuple[int, Move]]

@@ -11,8 +11,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from relay.dsn import quote
-from relay.ledger.faults import Unusable
-from relay.ledger.sql import is_alone
+from relay.ledger.engine.faults import Unusable
+from relay.ledger.engine.sql import is_alone
 
 _LOCK: Final = 0x52656C61
 """The advisory lock under which one of many replicas migrates ("Rela")."""

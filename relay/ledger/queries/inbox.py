@@ -12,12 +12,12 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from relay.depth import OWN, TooDeep, value_exceeds
-from relay.ledger import outbox
-from relay.ledger.rows import dispatch_columns, encode, event_columns, work_columns
+from relay.ledger.engine.sql import Columns, Found, Upsert, insert_many, padded, run, upsert
+from relay.ledger.engine.vault import vault_of
+from relay.ledger.queries import outbox
+from relay.ledger.queries.rows import dispatch_columns, encode, event_columns, work_columns
 from relay.ledger.schema import dispatches, events, seen, work
-from relay.ledger.sql import Columns, Found, Upsert, insert_many, padded, run, upsert
 from relay.ledger.terms import Terms
-from relay.ledger.vault import vault_of
 from relay.model import Dispatch, Entry, Event, EventStatus, Receipt, frozen
 
 REDELIVERY: Final = 3_600_000

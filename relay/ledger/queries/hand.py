@@ -6,15 +6,15 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, exists, func, insert, or_, select, update
 
 from relay.errors import Conflict, NotFound
-from relay.ledger import counters, outbox, record
-from relay.ledger.browse import dispatch_from
-from relay.ledger.inbox import insert_dispatches
-from relay.ledger.rows import SEALED, about_of, dispatch_of, failure_row, legible, sealed
+from relay.ledger.engine.sql import keep_first
+from relay.ledger.engine.vault import Vault, vault_of
+from relay.ledger.queries import counters, outbox, record
+from relay.ledger.queries.browse import dispatch_from
+from relay.ledger.queries.inbox import insert_dispatches
+from relay.ledger.queries.rows import SEALED, about_of, dispatch_of, failure_row, legible, sealed
+from relay.ledger.queries.work import news
 from relay.ledger.schema import attempts, dispatches, events, paused_sources, work
-from relay.ledger.sql import keep_first
 from relay.ledger.terms import Terms
-from relay.ledger.vault import Vault, vault_of
-from relay.ledger.work import news
 from relay.model import ENDED, LIVE, UNSTAMPED, Dispatch, Entry, EventStatus, Failure, Move, State, Verdict, tell
 
 _CANCELLED: Final = Failure("cancelled", "cancelled by a person")

@@ -9,8 +9,8 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, update
 
+from relay.ledger.engine.sql import Found, Row, padded, run, write_many
 from relay.ledger.schema import dispatches, events, outbox, work
-from relay.ledger.sql import Found, Row, padded, run, write_many
 from relay.model import Move, State
 from relay.telemetry import get_log
 

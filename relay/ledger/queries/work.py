@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, case, delete, func, insert, literal, or_, select, update
 
-from relay.ledger import counters, orphans
-from relay.ledger.rows import NEWS, claim_of, legible
+from relay.ledger.engine.sql import Found, padded, run, scalar, write_many
+from relay.ledger.engine.vault import vault_of
+from relay.ledger.queries import counters, orphans
+from relay.ledger.queries.rows import NEWS, claim_of, legible
 from relay.ledger.schema import attempts, dispatches, events, leases, outbox, slots, work
-from relay.ledger.sql import Found, padded, run, scalar, write_many
 from relay.ledger.terms import Terms
-from relay.ledger.vault import vault_of
 from relay.model import Claim, Doubt, State, Verdict
 
 Rows = Mapping[str, Found]

@@ -7,11 +7,11 @@ from typing import Final
 
 from sqlalchemy import Connection, RowMapping, Table, bindparam, delete, exists, func, select, update
 
-from relay.ledger.rows import encode
+from relay.ledger.engine.sql import Row, keep_first, write_many
+from relay.ledger.engine.vault import Locked, Vault, vault_of
+from relay.ledger.queries.rows import encode
+from relay.ledger.queries.share import surplus
 from relay.ledger.schema import kept, rejections
-from relay.ledger.share import surplus
-from relay.ledger.sql import Row, keep_first, write_many
-from relay.ledger.vault import Locked, Vault, vault_of
 from relay.model import LOCKED, Kept, Rejection, RejectionView
 
 MOST: Final = 1_000

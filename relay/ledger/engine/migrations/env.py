@@ -1,4 +1,4 @@
-"""Run by alembic for each command by `relay.ledger.migrate`, which hands in the connection, or wants the SQL."""
+"""Run by alembic for each command by `relay.ledger.engine.migrate`, which hands in the connection, or wants the SQL."""
 
 from alembic import context
 

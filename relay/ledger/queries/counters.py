@@ -5,8 +5,8 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from relay.ledger.engine.sql import run, scalar
 from relay.ledger.schema import counters, pauses
-from relay.ledger.sql import run, scalar
 from relay.ledger.terms import Terms
 
 AHEAD: Final = 1_000

@@ -25,10 +25,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from relay.errors import Unavailable
-from relay.ledger.commit import Work
-from relay.ledger.faults import BROWSE_FOR, Unusable, away, describe, is_away, too_long
-from relay.ledger.sql import driver, send
-from relay.ledger.vault import OPEN, Vault
+from relay.ledger.engine.commit import Work
+from relay.ledger.engine.faults import BROWSE_FOR, Unusable, away, describe, is_away, too_long
+from relay.ledger.engine.sql import driver, send
+from relay.ledger.engine.vault import OPEN, Vault
 from relay.telemetry import get_log
 
 log = get_log()

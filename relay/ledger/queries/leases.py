@@ -4,9 +4,9 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, func, or_, select
 
-from relay.ledger import counters
+from relay.ledger.engine.sql import upsert
+from relay.ledger.queries import counters
 from relay.ledger.schema import leases, slots, work
-from relay.ledger.sql import upsert
 from relay.ledger.terms import Terms
 
 GRANT: Final = 30_000

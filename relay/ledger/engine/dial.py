@@ -18,8 +18,8 @@ import asyncpg
 
 from relay.dsn import Dsn, Host, Keepalive
 from relay.errors import Unavailable
-from relay.ledger import tls
-from relay.ledger.faults import Unusable
+from relay.ledger.engine import tls
+from relay.ledger.engine.faults import Unusable
 
 CONNECT_FOR: Final = 5.0
 _ANSWER_FOR: Final = 30.0

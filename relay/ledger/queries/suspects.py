@@ -8,8 +8,8 @@ from typing import Final
 
 from sqlalchemy import Connection, case, delete, func, null, or_, select, update
 
+from relay.ledger.engine.sql import upsert
 from relay.ledger.schema import suspects
-from relay.ledger.sql import upsert
 from relay.ledger.terms import Terms
 
 LIFETIME: Final = 7 * 86_400_000

@@ -7,12 +7,12 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
 
-from relay.ledger import counters, orphans
-from relay.ledger.rows import encode, result_columns, result_of
+from relay.ledger.engine.sql import Columns, Found, Row, insert_many, is_alone, keep_first, padded, run, write_many
+from relay.ledger.engine.vault import vault_of
+from relay.ledger.queries import counters, orphans
+from relay.ledger.queries.rows import encode, result_columns, result_of
 from relay.ledger.schema import outbox, results
-from relay.ledger.sql import Columns, Found, Row, insert_many, is_alone, keep_first, padded, run, write_many
 from relay.ledger.terms import Terms
-from relay.ledger.vault import vault_of
 from relay.model import Due, Result, Settled
 
 LEASE: Final = 60_000

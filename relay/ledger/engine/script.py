@@ -5,8 +5,8 @@ from typing import Final
 from sqlalchemy import Connection
 
 from relay.dsn import Dsn, quote
-from relay.ledger import migrate, rights
-from relay.ledger.faults import Unusable
+from relay.ledger.engine import migrate, rights
+from relay.ledger.engine.faults import Unusable
 
 _ROLE: Final = "relay"
 

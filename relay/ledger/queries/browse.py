@@ -8,12 +8,12 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, literal, or_, select
 
 from relay.errors import NotFound
-from relay.ledger import counters
-from relay.ledger.rows import event_of, failure_of, legible, result_of, shown_event, unsealed
+from relay.ledger.engine.sql import Found, constant, is_alone
+from relay.ledger.engine.vault import is_plain, vault_of
+from relay.ledger.queries import counters
+from relay.ledger.queries.rows import event_of, failure_of, legible, result_of, shown_event, unsealed
 from relay.ledger.schema import attempts, dispatches, events, outbox, paused_sources, results, work
-from relay.ledger.sql import Found, constant, is_alone
 from relay.ledger.terms import Terms
-from relay.ledger.vault import is_plain, vault_of
 from relay.model import (
     LIVE,
     LOCKED,

@@ -20,7 +20,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from relay.errors import Overloaded, RelayError, Unavailable
-from relay.ledger.faults import refusal
+from relay.ledger.engine.faults import refusal
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

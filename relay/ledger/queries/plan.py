@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, update
 
-from relay.ledger import outbox
-from relay.ledger.rows import encode, failure_row
+from relay.ledger.engine.sql import Row, padded, run, write_many
+from relay.ledger.queries import outbox
+from relay.ledger.queries.rows import encode, failure_row
+from relay.ledger.queries.work import kind_of
 from relay.ledger.schema import attempts, dispatches, work
-from relay.ledger.sql import Row, padded, run, write_many
 from relay.ledger.terms import Terms
-from relay.ledger.work import kind_of
 from relay.model import LIVE, Failure, Move, Result, State
 
 _ATTEMPT: Final = (

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
+from relay.ledger.engine.sql import Columns, Found, Row
+from relay.ledger.engine.vault import MARK, Locked, Vault
 from relay.ledger.schema import dispatches, events
-from relay.ledger.sql import Columns, Found, Row
-from relay.ledger.vault import MARK, Locked, Vault
 from relay.model import About, Claim, Dispatch, Entry, Event, Failure, ParkReason, Result, ResultType, State
 
 encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

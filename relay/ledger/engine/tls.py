@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.dsn import Dsn, Tls
-from relay.ledger.faults import Unusable
+from relay.ledger.engine.faults import Unusable
 from relay.trust import FileFault, inspect_authorities, inspect_identity, present
 
 _WITHOUT_FILES: Final[dict[str, str | bool]] = {"disable": False, "allow": "allow", "prefer": "prefer"}

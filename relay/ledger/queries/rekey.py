@@ -13,11 +13,11 @@ from typing import Any, Final
 from pydantic_core import from_json, to_json
 from sqlalchemy import Column, ColumnElement, Connection, LargeBinary, Table, and_, func, literal, or_, select, update
 
-from relay.ledger.commit import Store
-from relay.ledger.rows import NAME, SEALED
+from relay.ledger.engine.commit import Store
+from relay.ledger.engine.sql import Found, Row
+from relay.ledger.engine.vault import MARK, Locked, Vault
+from relay.ledger.queries.rows import NAME, SEALED
 from relay.ledger.schema import dispatches, events, kept, learned, results
-from relay.ledger.sql import Found, Row
-from relay.ledger.vault import MARK, Locked, Vault
 
 MOST: Final = 100
 """Rows that are written in one turn, each with a body of up to `http.max_body`."""

@@ -11,9 +11,9 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Select, case, delete, exists, func, or_, select
 
-from relay.ledger import refused, suspects
+from relay.ledger.engine.sql import constant, is_alone
+from relay.ledger.queries import refused, suspects
 from relay.ledger.schema import attempts, dispatches, events, leases, outbox, results, seen, slots, work
-from relay.ledger.sql import constant, is_alone
 from relay.ledger.terms import Terms
 from relay.model import EventStatus, State
 

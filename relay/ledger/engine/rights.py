@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, text
 
 from relay.dsn import quote
-from relay.ledger.faults import READ_ONLY
+from relay.ledger.engine.faults import READ_ONLY
 from relay.ledger.schema import metadata
 
 VERSIONS: Final = "alembic_version"

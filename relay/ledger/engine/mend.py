@@ -4,7 +4,7 @@ import re
 import ssl
 from typing import Final
 
-from relay.ledger.faults import describe, driver_error, sqlstate
+from relay.ledger.engine.faults import describe, driver_error, sqlstate
 from relay.trust import unwelcome
 
 _LOGIN: Final = "correct ledger.url or ledger.password"

@@ -4,9 +4,9 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, select
 
+from relay.ledger.engine.sql import upsert
+from relay.ledger.engine.vault import Locked, Vault, vault_of
 from relay.ledger.schema import learned
-from relay.ledger.sql import upsert
-from relay.ledger.vault import Locked, Vault, vault_of
 from relay.secret import Secret
 
 _PLACE: Final = "learned.secret"

@@ -1,0 +1,1 @@
+"""What the ledger is asked: one file per question, plain functions of a connection."""
