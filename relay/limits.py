@@ -10,7 +10,7 @@ TROUBLED: Final = 10
 """So many distinct dispatches in a row that met trouble at Cargo open the circuit."""
 
 
-class Phase(StrEnum):
+class CircuitPhase(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     TRIAL = "trial"
@@ -26,27 +26,29 @@ class Circuit:
     def __init__(self, threshold: int = TROUBLED) -> None:
         self._threshold = threshold
         self._troubled: set[str] = set()
-        self.phase = Phase.CLOSED
+        self.phase = CircuitPhase.CLOSED
 
     def succeed(self) -> None:
         self._troubled.clear()
-        self.phase = Phase.CLOSED
+        self.phase = CircuitPhase.CLOSED
 
     def trouble(self, dispatch_id: str) -> bool:
         """Count trouble of this dispatch; True when the circuit has opened by it."""
         self._troubled.add(dispatch_id)
-        if self.phase is Phase.OPEN or (self.phase is Phase.CLOSED and len(self._troubled) < self._threshold):
+        if self.phase is CircuitPhase.OPEN or (
+            self.phase is CircuitPhase.CLOSED and len(self._troubled) < self._threshold
+        ):
             return False
-        self.phase = Phase.OPEN
+        self.phase = CircuitPhase.OPEN
         return True
 
     def open(self) -> None:
         """It has opened elsewhere: here, too, one dispatch goes first when it is over."""
-        self.phase = Phase.OPEN
+        self.phase = CircuitPhase.OPEN
 
     def allow_trial(self) -> None:
-        if self.phase is Phase.OPEN:
-            self.phase = Phase.TRIAL
+        if self.phase is CircuitPhase.OPEN:
+            self.phase = CircuitPhase.TRIAL
 
 
 class Places:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from relay.app.readmit import Judge, Outcome, Verdict, admitted
+from relay.app.readmit import Judge, Judgement, Outcome, admitted
 from relay.effort import Aside
 from relay.errors import Conflict
 from relay.hooks import Fetch, Hook, Intake, decode, prove
@@ -31,9 +31,9 @@ class Court:
         if hook is None:
             raise Conflict(f"source {source} is a queue; what it cannot read goes to relay.dead")
 
-        async def judge(kept: Kept, at: int) -> Verdict:
+        async def judge(kept: Kept, at: int) -> Judgement:
             events = await self._read(hook, kept, at)
-            return Verdict(Outcome.READMITTED) if dry_run else admitted(await self.intake.accept(events))
+            return Judgement(Outcome.READMITTED) if dry_run else admitted(await self.intake.accept(events))
 
         return judge
 

@@ -15,7 +15,7 @@ from relay.app.descriptors import Shares, raise_limit, share
 from relay.app.otherloop import OtherLoop
 from relay.config import Listener, Settings
 from relay.errors import Blocked
-from relay.hooks import Caps, Crowd, Pressure, QuietRunner
+from relay.hooks import Caps, Crowd, QuietRunner, TurnedAway
 from relay.hooks.caller import Network
 from relay.limits import Bucket
 from relay.telemetry import Metrics, get_log
@@ -77,7 +77,7 @@ class Listening:
             await web.SockSite(runner, sock, backlog=self._shares.backlog).start()
 
     def _crowd(self, name: str, caps: Caps, trusted: Sequence[Network] = ()) -> Crowd:
-        crowd = Crowd(caps, Pressure(name, self._metrics, _monotonic), trusted)
+        crowd = Crowd(caps, TurnedAway(name, self._metrics, _monotonic), trusted)
         self._metrics.connections.labels(name).set_function(lambda: crowd.seats.held)
         self._metrics.held.labels(name).set_function(lambda: crowd.bytes.held)
         return crowd

@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judgement:
     """The outcome, with the ids of the events that it has become, or the reason and hint of the new refusal."""
 
     outcome: Outcome
@@ -36,7 +36,7 @@ class Verdict:
     hint: str | None = None
 
 
-Judge = Callable[[Kept, int], Awaitable[Verdict]]
+Judge = Callable[[Kept, int], Awaitable[Judgement]]
 """Verifies a request as of when it first came (milliseconds since the epoch) and takes in what it brings.
 
 Judging the same request twice must be harmless: a crash may come between what it took in and the mark for it. May
@@ -44,10 +44,10 @@ raise `Rejected` and `Refused` for a refusal; any other error ends the readmissi
 """
 
 
-def admitted(receipts: Sequence[Receipt]) -> Verdict:
+def admitted(receipts: Sequence[Receipt]) -> Judgement:
     """The verdict on a request that was taken in: a duplicate when all of it was known."""
     known = bool(receipts) and all(one.status is EventStatus.DUPLICATE for one in receipts)
-    return Verdict(Outcome.DUPLICATE if known else Outcome.READMITTED, tuple(one.id for one in receipts))
+    return Judgement(Outcome.DUPLICATE if known else Outcome.READMITTED, tuple(one.id for one in receipts))
 
 
 async def readmit(archive: Archive, source: str, judge: Judge, *, now: int, dry_run: bool) -> dict[str, Any]:
@@ -78,18 +78,18 @@ async def _refused(archive: Archive, source: str, now: int) -> AsyncIterator[tup
             return
 
 
-async def _judge(judge: Judge, one: Rejection, request: Kept | None) -> Verdict:
+async def _judge(judge: Judge, one: Rejection, request: Kept | None) -> Judgement:
     if request is None:  # it is locked
-        return Verdict(Outcome.REFUSED, reason=one.reason, hint=one.hint)
+        return Judgement(Outcome.REFUSED, reason=one.reason, hint=one.hint)
     try:
         return await judge(request, one.at)
     except Rejected as error:
-        return Verdict(Outcome.REFUSED, reason=error.reason, hint=error.hint)
+        return Judgement(Outcome.REFUSED, reason=error.reason, hint=error.hint)
     except Refused as error:
-        return Verdict(Outcome.REFUSED, reason="refused", hint=str(error))
+        return Judgement(Outcome.REFUSED, reason="refused", hint=str(error))
 
 
-def _show(one: Rejection, verdict: Verdict) -> dict[str, Any]:
+def _show(one: Rejection, verdict: Judgement) -> dict[str, Any]:
     return {
         "id": one.id,
         "at": iso(one.at),

@@ -8,7 +8,7 @@ from aio_pika import DeliveryMode, Message
 
 from relay.broker.delivery import Delivery
 from relay.broker.faults import BrokerFault, ask
-from relay.broker.lane import Lane
+from relay.broker.lane import ExchangeLane
 from relay.broker.link import Link
 from relay.broker.topology import ensure_outlet
 
@@ -22,7 +22,7 @@ class DeadLetters:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._lane = Lane(link, DEAD, returns=True, prepare=self._declare)
+        self._lane = ExchangeLane(link, DEAD, returns=True, prepare=self._declare)
         self._turn = asyncio.Lock()
 
     async def ensure(self) -> None:

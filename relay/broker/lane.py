@@ -9,7 +9,7 @@ from relay.broker.faults import ask
 from relay.broker.link import Link
 
 
-class Lane:
+class ExchangeLane:
     """Publishes to one exchange on a channel of its own, so that what closes it disturbs nobody else.
 
     `prepare` makes sure that what it publishes to is there: before the first message, after the channel was closed,

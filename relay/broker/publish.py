@@ -5,7 +5,7 @@ from typing import Any
 from aio_pika import DeliveryMode, Message
 
 from relay.broker.faults import Away, BrokerFault, Forbidden, Unroutable, ask
-from relay.broker.lane import Lane
+from relay.broker.lane import ExchangeLane
 from relay.broker.link import Link
 from relay.broker.topology import ensure_outlet
 from relay.model import Due, Result, ResultType
@@ -22,8 +22,8 @@ class ResultPublisher:
         self._link = link
         self._exchange = exchange
         self._queue = queue
-        self._results = Lane(link, exchange, returns=True, prepare=self._declare)
-        self._replies = Lane(link, "", returns=False, prepare=_nothing)
+        self._results = ExchangeLane(link, exchange, returns=True, prepare=self._declare)
+        self._replies = ExchangeLane(link, "", returns=False, prepare=_nothing)
 
     async def ensure(self) -> None:
         """Make sure that there is a place for results, before there is one: a consumer may come first.
@@ -49,7 +49,7 @@ class ResultPublisher:
             lane.doubt()
             raise Publishing(str(fault), denied=isinstance(fault, Forbidden)) from None
 
-    def _route(self, due: Due) -> tuple[Lane, str]:
+    def _route(self, due: Due) -> tuple[ExchangeLane, str]:
         if due.destination:
             return self._replies, due.destination
         return self._results, due.result.routing_key or ""

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Self
 
-from relay.cargo.exchange import Exchange
-from relay.cargo.settings import Settings, check_base, check_token
+from relay.cargo.exchange import CargoHttp
+from relay.cargo.settings import CargoSettings, check_base, check_token
 from relay.cargo.wire import read_chat, read_messages, read_page, read_said
 from relay.model import Chat, Message, Page
 from relay.proxy import Proxy
@@ -48,7 +48,7 @@ class Cargo:
         observe: Callable[[str, float], None] = _unobserved,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        settings = Settings(
+        settings = CargoSettings(
             base=check_base(base_url),
             token=check_token(token),
             timeout=timeout,
@@ -61,7 +61,7 @@ class Cargo:
             key_file=key_file,
         )
         self._clock = clock
-        self._exchange = Exchange(settings, observe, clock)
+        self._exchange = CargoHttp(settings, observe, clock)
 
     async def __aenter__(self) -> Self:
         await self._exchange.__aenter__()

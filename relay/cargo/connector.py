@@ -17,7 +17,7 @@ class Unsent(aiohttp.ClientError):
     """No connection was had, so no byte of the request was sent."""
 
 
-class Connector(aiohttp.TCPConnector):
+class CargoConnector(aiohttp.TCPConnector):
     """Raises `Unsent` for whatever goes wrong while connecting: waiting for a place, DNS, TCP, proxy, TLS.
 
     aiohttp asks its connector for a connection before it writes a request, so it is true by construction, for

@@ -7,9 +7,9 @@ from typing import Final, Self, TypeVar
 import aiohttp
 from yarl import URL
 
-from relay.cargo.connector import Connector, Unsent
+from relay.cargo.connector import CargoConnector, Unsent
 from relay.cargo.refusal import refusal
-from relay.cargo.settings import Settings
+from relay.cargo.settings import CargoSettings
 from relay.cargo.trouble import describe, refuses
 from relay.errors import Denied, Permanent, RelayError, Retryable, Unknown
 from relay.proxy import steer
@@ -20,10 +20,12 @@ _JSON: Final = {"Content-Type": "application/json"}
 _Read = TypeVar("_Read")
 
 
-class Exchange:
+class CargoHttp:
     """Owns the connections; `observe` is told the outcome of each call and its seconds."""
 
-    def __init__(self, settings: Settings, observe: Callable[[str, float], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: CargoSettings, observe: Callable[[str, float], None], clock: Callable[[], float]
+    ) -> None:
         self._settings = settings
         self._observe = observe
         self._clock = clock
@@ -36,7 +38,7 @@ class Exchange:
         settings = self._settings
         total = settings.timeout
         self._session = aiohttp.ClientSession(
-            connector=Connector(settings.proxy, limit=settings.connections, ssl=settings.trust()),
+            connector=CargoConnector(settings.proxy, limit=settings.connections, ssl=settings.trust()),
             timeout=aiohttp.ClientTimeout(total=total, connect=min(_CONNECTING, total / 2)),
             cookie_jar=aiohttp.DummyCookieJar(),
         )

@@ -12,7 +12,7 @@ from relay.trust import FileFault, inspect_authorities, inspect_identity, presen
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class CargoSettings:
     """Plain facts of the connection; `timeout` is seconds, `base` ends in `/v1`."""
 
     base: URL

@@ -44,28 +44,28 @@ Moment = Annotated[int, WrapValidator(lambda value, _: parse_iso(value) if isins
 Lenient = _Lenient()
 
 
-class Answer(BaseModel):
+class CargoModel(BaseModel):
     """camelCase outside; unknown fields are ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True, strict=True)
 
 
-class Stamp(Answer):
+class Stamp(CargoModel):
     dispatch: Annotated[Text, Field(min_length=1, max_length=64)]
     run: Annotated[int, Field(ge=1, lt=1 << 31)]
 
 
-class Meta(Answer):
+class Meta(CargoModel):
     relay: Annotated[Stamp | None, Lenient] = None
 
 
-class Trigger(Answer):
+class Trigger(CargoModel):
     type: Annotated[Text | None, Lenient] = None
     connector_uuid: Annotated[Uuid | None, Lenient] = None
     meta: Annotated[Meta | None, Lenient] = None
 
 
-class Row(Answer):
+class ChatRow(CargoModel):
     """A chat."""
 
     uuid: Uuid
@@ -89,7 +89,7 @@ class Row(Answer):
         )
 
 
-class Line(Answer):
+class Line(CargoModel):
     """A message."""
 
     uuid: Uuid
@@ -100,32 +100,32 @@ class Line(Answer):
         return Message(self.uuid, self.type, self.status or "")
 
 
-class Made(Answer):
+class Made(CargoModel):
     """The answer of `POST /ai/chats`."""
 
-    chat: Row
+    chat: ChatRow
 
 
-class Said(Answer):
+class Said(CargoModel):
     """The answer of `POST /ai/messages`."""
 
     user_message: Line
 
 
-class Listed(Answer):
+class Listed(CargoModel):
     """The answer of `GET /ai/chats/list`, its rows still to be read."""
 
     chats: list[Any]
 
 
-class Lines(Answer):
+class Lines(CargoModel):
     """The answer of `GET /ai/messages/list`; one that cannot be read might be the user's, so all must be."""
 
     messages: list[Line]
 
 
-_Form = TypeVar("_Form", bound=Answer)
-_ROW: Final = TypeAdapter(Row)
+_Form = TypeVar("_Form", bound=CargoModel)
+_ROW: Final = TypeAdapter(ChatRow)
 
 
 def read_chat(raw: bytes, now: int) -> Chat:
@@ -150,7 +150,7 @@ def read_messages(raw: bytes) -> list[Message]:
     return [line.message() for line in _read(Lines, raw, "a list `messages`").messages]
 
 
-def _row(row: Any) -> Row | None:
+def _row(row: Any) -> ChatRow | None:
     try:
         return _ROW.validate_python(row)
     except ValidationError:

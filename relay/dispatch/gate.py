@@ -17,7 +17,7 @@ from enum import Enum
 from relay.dispatch.policy import Policy
 from relay.errors import Denied, Permanent, RelayError, Retryable, Unavailable, Unknown
 from relay.life import Signals, Stop
-from relay.limits import Circuit, Phase
+from relay.limits import Circuit, CircuitPhase
 from relay.ports import Chats, Work
 from relay.retry import backoff
 from relay.telemetry import get_log
@@ -82,14 +82,14 @@ class Gate:
         """How many of the free slots may be claimed for now."""
         if self._shown or self._wanted:
             return 0
-        if self._circuit.phase is Phase.CLOSED:
+        if self._circuit.phase is CircuitPhase.CLOSED:
             return free
-        return 1 if self._circuit.phase is Phase.TRIAL and not in_flight else 0
+        return 1 if self._circuit.phase is CircuitPhase.TRIAL and not in_flight else 0
 
     def succeed(self) -> None:
         """Cargo did what it was asked, or said clearly that it will not: it works."""
-        if self._circuit.phase is not Phase.OPEN:
-            if self._circuit.phase is Phase.TRIAL:
+        if self._circuit.phase is not CircuitPhase.OPEN:
+            if self._circuit.phase is CircuitPhase.TRIAL:
                 self._closed_at = None
             self._circuit.succeed()
 

@@ -1,7 +1,7 @@
 """Webhooks in: `POST /hooks/{source}` over aiohttp, and what vendors ask before they send."""
 
 from relay.hooks.app import make_runner
-from relay.hooks.crowd import Caps, Crowd, Pressure
+from relay.hooks.crowd import Caps, Crowd, TurnedAway
 from relay.hooks.decode import decode
 from relay.hooks.fetch import fetch
 from relay.hooks.hook import Bounds, Certificate, Fetch, Hook, Intake, Learn, too_often
@@ -17,8 +17,8 @@ __all__ = [
     "Hook",
     "Intake",
     "Learn",
-    "Pressure",
     "QuietRunner",
+    "TurnedAway",
     "decode",
     "fetch",
     "make_runner",

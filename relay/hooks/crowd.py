@@ -66,7 +66,7 @@ _HINTS: Final = {
 }
 
 
-class Pressure:
+class TurnedAway:
     """Counts who is turned away, and writes one line a minute for each cap of a listener.
 
     `monotonic` gives milliseconds.
@@ -97,7 +97,7 @@ class Pressure:
 class Crowd:
     """The connections of one listener. `trusted` are the proxies whose word on addresses counts."""
 
-    def __init__(self, caps: Caps, pressure: Pressure, trusted: Sequence[Network] = ()) -> None:
+    def __init__(self, caps: Caps, pressure: TurnedAway, trusted: Sequence[Network] = ()) -> None:
         self.caps = caps
         self.pressure = pressure
         self.trusted = tuple(trusted)

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from relay.sandbox.dice import Dice
 from relay.sandbox.render import answer, refuse, show_chat, show_message
-from relay.sandbox.store import Chat, Message, Store
+from relay.sandbox.store import Chat, ChatStore, Message
 from relay.sandbox.strike import BEFORE, strike, throttle
 from relay.sandbox.wire import NEW_CHAT, NEW_MESSAGE, ChatQuery, MessageQuery, NewChat, NewMessage, gather, load
 
@@ -47,12 +47,12 @@ class Counts:
         self.busiest = 0
 
 
-class Api:
+class SandboxApi:
     """The handlers of Cargo's paths. `pending` and `generating` are how long (ms) an assistant's message is so."""
 
     def __init__(
         self,
-        store: Store,
+        store: ChatStore,
         dice: Dice,
         *,
         clock: Callable[[], float],

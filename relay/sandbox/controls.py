@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from relay.sandbox.api import Api
+from relay.sandbox.api import SandboxApi
 from relay.sandbox.faults import WIRE, Faults
 from relay.sandbox.render import answer, show_made
 
@@ -10,7 +10,7 @@ from relay.sandbox.render import answer, show_made
 class Controls:
     """Handlers of `/_faults`, `/_chats` and `/_stats`; they need no token."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: SandboxApi) -> None:
         self._api = api
 
     def routes(self) -> list[web.RouteDef]:

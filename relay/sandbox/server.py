@@ -13,12 +13,12 @@ from aiohttp.typedefs import Middleware
 from pydantic import ValidationError
 
 from relay.listener import Listener, read
-from relay.sandbox.api import Api, explain
+from relay.sandbox.api import SandboxApi, explain
 from relay.sandbox.controls import Controls
 from relay.sandbox.dice import Dice
 from relay.sandbox.faults import Faults
 from relay.sandbox.render import refuse
-from relay.sandbox.store import Store
+from relay.sandbox.store import ChatStore
 from relay.sandbox.strike import deny
 
 _MAX_BODY: Final = 4 << 20
@@ -46,8 +46,8 @@ def make_app(
     `clock` gives seconds since the epoch. At most `keep` chats are remembered, the oldest go first; a list page has
     `page` rows by default. An assistant's message is `pending`, then `generating`, for so many seconds.
     """
-    api = Api(
-        Store(keep, page),
+    api = SandboxApi(
+        ChatStore(keep, page),
         Dice(faults),
         clock=clock,
         ids=ids,
@@ -64,7 +64,7 @@ def make_app(
     return app
 
 
-def _guard(api: Api, token: str | None, clock: Callable[[], float]) -> Middleware:
+def _guard(api: SandboxApi, token: str | None, clock: Callable[[], float]) -> Middleware:
     """Count, wait, ask for the token, and put refusals into Cargo's form."""
     expected = None if token is None else f"Bearer {token}".encode()
 

@@ -45,7 +45,7 @@ class Chat:
     messages: list[Message] = field(default_factory=list)
 
 
-class Store:
+class ChatStore:
     """Chats by uuid in the order of their making, at most `keep` of them.
 
     A list page is `page` rows unless the query says less or more, and at most `most`; Cargo documents neither.

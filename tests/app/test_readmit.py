@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relay.app import readmit as readmission
-from relay.app.readmit import Outcome, Verdict, admitted, readmit
+from relay.app.readmit import Judgement, Outcome, admitted, readmit
 from relay.errors import Refused, Rejected, Unavailable
 from relay.model import EventStatus, Receipt
 from relay.units import iso
@@ -24,8 +24,8 @@ class Judge:
         if word in self.raises:
             raise self.raises[word]
         if word == "wrong":
-            return Verdict(Outcome.REFUSED, reason="signature_wrong", hint="still another secret")
-        return Verdict(Outcome.DUPLICATE if word == "known" else Outcome.READMITTED, (f"event-{word}",))
+            return Judgement(Outcome.REFUSED, reason="signature_wrong", hint="still another secret")
+        return Judgement(Outcome.DUPLICATE if word == "known" else Outcome.READMITTED, (f"event-{word}",))
 
 
 async def marks(ledger):
@@ -152,7 +152,7 @@ async def test_it_logs_what_was_taken_in_and_never_what_it_held(ledger, refuse):
 
 
 async def admit():
-    return Verdict(Outcome.READMITTED, ("event-1",))
+    return Judgement(Outcome.READMITTED, ("event-1",))
 
 
 RECEIPTS = {
@@ -169,4 +169,4 @@ RECEIPTS = {
 def test_a_request_is_a_duplicate_when_all_of_it_was_known(name):
     statuses, outcome = RECEIPTS[name]
     receipts = [Receipt(f"event-{number}", None, status, None) for number, status in enumerate(statuses)]
-    assert admitted(receipts) == Verdict(outcome, tuple(receipt.id for receipt in receipts))
+    assert admitted(receipts) == Judgement(outcome, tuple(receipt.id for receipt in receipts))

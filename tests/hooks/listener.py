@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from relay.errors import Retryable
-from relay.hooks import Bounds, Caps, Crowd, Hook, Pressure, make_runner
+from relay.hooks import Bounds, Caps, Crowd, Hook, TurnedAway, make_runner
 from relay.model import EventStatus, Receipt, new_id
 from relay.rules import Template
 from relay.schemes import SchemeSpec, build
@@ -155,7 +155,7 @@ async def listen(
     intake, metrics, rejected, paused, draining = intake or Recorder(), Metrics(), [], set(), []
 
     monotonic = monotonic or (lambda: time.monotonic() * 1_000)
-    crowd = Crowd(caps, Pressure("hooks", metrics, monotonic), trusted_proxies)
+    crowd = Crowd(caps, TurnedAway("hooks", metrics, monotonic), trusted_proxies)
 
     async def keep(rejection):
         rejected.append(rejection)

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from relay.errors import Unavailable
 from relay.ledger import Terms, Unusable, migrate_ledger, open_ledger
-from relay.ledger.engine.dial import Kept, Pooled
+from relay.ledger.engine.dial import Pooled, StraightConnection
 from relay.model import EventStatus
 from tests.conftest import lend
 from tests.ledger.build import created, make_entry
@@ -93,7 +93,7 @@ async def test_what_another_client_finds_there_is_as_the_server_has_it(bouncer, 
 async def test_a_straight_connection_pays_nothing_for_it(postgres_url):
     async with opened(postgres_url, 1, migrate=True) as [ledger]:
         driver = await driver_of(ledger)
-        assert type(driver) is Kept
+        assert type(driver) is StraightConnection
         assert await ledger.write(settings_of) == OURS
         named = text("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''")
         assert await ledger.read(lambda conn, _: conn.execute(named).scalar()) > 0, "statements are kept there"

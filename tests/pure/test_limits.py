@@ -4,19 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.limits import Bucket, Circuit, Phase, Places, party_of
+from relay.limits import Bucket, Circuit, CircuitPhase, Places, party_of
 
 
 def test_one_bad_dispatch_cannot_open_the_circuit() -> None:
     circuit = Circuit(3)
     assert not any(circuit.trouble("same") for _ in range(100))
-    assert circuit.phase is Phase.CLOSED
+    assert circuit.phase is CircuitPhase.CLOSED
 
 
 def test_distinct_dispatches_open_it_once() -> None:
     circuit = Circuit(3)
     assert [circuit.trouble(name) for name in "abcd"] == [False, False, True, False]
-    assert circuit.phase is Phase.OPEN
+    assert circuit.phase is CircuitPhase.OPEN
 
 
 def test_a_success_between_starts_the_count_anew() -> None:
@@ -30,17 +30,17 @@ def test_the_trial_decides() -> None:
     circuit = Circuit(1)
     circuit.trouble("a")
     circuit.allow_trial()
-    assert circuit.phase is Phase.TRIAL
+    assert circuit.phase is CircuitPhase.TRIAL
     assert circuit.trouble("b")
     circuit.allow_trial()
     circuit.succeed()
-    assert circuit.phase is Phase.CLOSED
+    assert circuit.phase is CircuitPhase.CLOSED
 
 
 def test_a_trial_is_only_for_an_open_circuit() -> None:
     circuit = Circuit(2)
     circuit.allow_trial()
-    assert circuit.phase is Phase.CLOSED
+    assert circuit.phase is CircuitPhase.CLOSED
 
 
 @given(

@@ -36,7 +36,7 @@ _SINCE: Final = {"idle_session_timeout": 14, "transaction_timeout": 17}
 _TAKES_WRITES: Final = "SELECT 1 WHERE NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
 
 
-class Kept(asyncpg.Connection):  # type: ignore[misc]  # it has no types
+class StraightConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
     """A straight connection."""
 
     def keep_alive(self, keepalive: Keepalive) -> None:
@@ -55,7 +55,7 @@ class Kept(asyncpg.Connection):  # type: ignore[misc]  # it has no types
                     shared.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
-class Pooled(Kept):
+class Pooled(StraightConnection):
     """A connection through a pooler: nothing that it does is seen by another transaction.
 
     Statements have no name, so that no two replicas can ask for the same one; each is sent again with its values,
@@ -88,7 +88,7 @@ class Dialer:
         if dsn.user is None:
             _check_user()
 
-    async def __call__(self) -> Kept:
+    async def __call__(self) -> StraightConnection:
         """A connection, to a host that takes writes where there are several.
 
         Raises what the driver raises, Unavailable when none of several hosts takes writes.
@@ -110,7 +110,7 @@ class Dialer:
             refusals.append(f"{host}: takes no writes")
         raise Unavailable(f"no host of the ledger's takes writes now ({'; '.join(refusals)})")
 
-    async def _reach(self, host: Host) -> Kept | None:
+    async def _reach(self, host: Host) -> StraightConnection | None:
         conn = await self._connect(host)
         try:
             conn.keep_alive(self.dsn.keepalive)
@@ -122,12 +122,12 @@ class Dialer:
         conn.terminate()
         return None
 
-    async def _connect(self, host: Host) -> Kept:
-        conn: Kept
+    async def _connect(self, host: Host) -> StraightConnection:
+        conn: StraightConnection
         if not self.pooled:
             try:
                 conn = await self._open(
-                    host, Kept, {"application_name": self.dsn.name, **self.dsn.settings, **_STRAIGHT}
+                    host, StraightConnection, {"application_name": self.dsn.name, **self.dsn.settings, **_STRAIGHT}
                 )
             except asyncpg.ProtocolViolationError as error:
                 if "startup parameter" not in str(error):
@@ -141,7 +141,7 @@ class Dialer:
         pooled.settings = {**self.dsn.settings, **_OURS, **_without(pooled, ("transaction_timeout",))}
         return pooled
 
-    async def _open(self, host: Host, kind: type[Kept], settings: Mapping[str, str], **rest: Any) -> Any:
+    async def _open(self, host: Host, kind: type[StraightConnection], settings: Mapping[str, str], **rest: Any) -> Any:
         dsn = self.dsn
         return await asyncpg.connect(
             host=host.name,
@@ -169,7 +169,7 @@ def _check_user() -> None:
         raise Unusable("ledger.url names no user: write postgresql://user@host:5432/relay") from None
 
 
-async def _is_straight(conn: Kept) -> bool:
+async def _is_straight(conn: StraightConnection) -> bool:
     """Whether it leads to a server; ends it if not.
 
     By the simple protocol, in one statement: through a pooler two messages may come to two servers.
@@ -189,7 +189,7 @@ async def _is_straight(conn: Kept) -> bool:
     return bool(straight == "SELECT 1")
 
 
-def _without(conn: Kept, names: tuple[str, ...]) -> dict[str, str]:
+def _without(conn: StraightConnection, names: tuple[str, ...]) -> dict[str, str]:
     """Those of the time-outs that this server knows, switched off."""
     return {name: "0" for name in names if conn.get_server_version().major >= _SINCE[name]}
 

@@ -37,7 +37,7 @@ class Rekeyed:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SealedTable:
     """A table and its sealed columns; `key` holds the ids of its rows."""
 
     table: Table
@@ -46,11 +46,11 @@ class Part:
 
 
 PARTS: Final = (
-    Part(learned, learned.c.source, ("secret",)),
-    Part(kept, kept.c.id, ("request", "body")),
-    Part(events, events.c.id, ("raw", "data")),
-    Part(dispatches, dispatches.c.id, SEALED),
-    Part(results, results.c.id, ("data",)),
+    SealedTable(learned, learned.c.source, ("secret",)),
+    SealedTable(kept, kept.c.id, ("request", "body")),
+    SealedTable(events, events.c.id, ("raw", "data")),
+    SealedTable(dispatches, dispatches.c.id, SEALED),
+    SealedTable(results, results.c.id, ("data",)),
 )
 
 
@@ -62,7 +62,7 @@ async def rekey(store: Store, vault: Vault, progress: Progress) -> Rekeyed:
     return done
 
 
-async def _rekey_part(store: Store, vault: Vault, part: Part, done: Rekeyed, progress: Progress) -> None:
+async def _rekey_part(store: Store, vault: Vault, part: SealedTable, done: Rekeyed, progress: Progress) -> None:
     name, seen = part.table.name, 0
     total = await store.read(partial(_count, part=part))
     after: str | None = ""
@@ -76,7 +76,7 @@ async def _rekey_part(store: Store, vault: Vault, part: Part, done: Rekeyed, pro
     progress(name, total, total)
 
 
-def _count(conn: Connection, _now: int, *, part: Part) -> int:
+def _count(conn: Connection, _now: int, *, part: SealedTable) -> int:
     return int(conn.execute(select(func.count()).select_from(part.table)).scalar_one())
 
 
@@ -90,7 +90,7 @@ class _Turn:
     locked: Counter[str] = field(default_factory=Counter)
 
 
-def _turn(conn: Connection, _now: int, *, part: Part, vault: Vault, after: str) -> _Turn:
+def _turn(conn: Connection, _now: int, *, part: SealedTable, vault: Vault, after: str) -> _Turn:
     further = select(part.key).where(part.key > after).order_by(part.key).offset(STRIDE - 1).limit(1)
     end = conn.execute(further).scalar()
     wanted = select(part.key.label("row"), *(part.table.c[name] for name in part.columns)).where(
@@ -109,7 +109,7 @@ def _turn(conn: Connection, _now: int, *, part: Part, vault: Vault, after: str) 
     return turn
 
 
-def _is_other(part: Part, vault: Vault) -> ColumnElement[bool]:
+def _is_other(part: SealedTable, vault: Vault) -> ColumnElement[bool]:
     """Whether a row is not as it should be: under another key or none, or, without a key, under any."""
     if part.table is results:
         named = f'"name":"{MARK if vault.key_id is None else ""}'
@@ -135,7 +135,7 @@ def _text(column: Column[Any], text: str) -> ColumnElement[Any]:
     return literal(text.encode() if isinstance(column.type, LargeBinary) else text)
 
 
-def _renewed(part: Part, vault: Vault, row: Found) -> Row:
+def _renewed(part: SealedTable, vault: Vault, row: Found) -> Row:
     if part.table is results:
         data = from_json(row["data"])
         return {"data": to_json(data | {"name": vault.renew(data["name"], NAME, row["row"])}).decode()}
