@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple
 from jinja2 import nodes
 from jinja2.exceptions import TemplateSyntaxError
 
-from relay.rules.filters import FILTERS, TESTS
+from relay.rules.filters import FILTERS
 from relay.rules.pattern import compile_pattern
+from relay.rules.predicates import TESTS
 from relay.rules.sandbox import STRICT, path_of
 from relay.rules.scope import FIELDS, NAMES
 from relay.rules.spec import Fault
