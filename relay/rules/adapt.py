@@ -5,7 +5,7 @@ an argument that is null is as one that was left out.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from types import NoneType
 from typing import Any, Final
@@ -53,15 +53,7 @@ Default = tuple[str, Any]
 
 def adapt(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """The filter `name` over values of JSON; it takes the rendering, as `metered` passes it on."""
-    passed, parameters, texts = _PassArg.from_obj(function), _parameters(function), _TEXT_ARGUMENTS.get(name)
-    meant = name in _NULL_IS_MEANT
-
-    def argument(rendering: Rendering, value: Any, known: Default | None) -> Any:
-        if known is None or isinstance(value, Undefined):
-            return value
-        if value is None and not meant and known[1] is not inspect.Parameter.empty:
-            return known[1]
-        return rendering.text(value) if texts and known[0] in texts else value
+    passed, arguments = _PassArg.from_obj(function), _Arguments(name, function)
 
     @pass_context
     @wraps(function)
@@ -69,12 +61,8 @@ def adapt(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if value is None and name in _NULL:
             return _NULL[name]()
         value = _take(rendering, name, value)
-        if args:
-            known = [*parameters, *[None] * len(args)]
-            args = tuple(argument(rendering, each, known[number]) for number, each in enumerate(args))
-        if kwargs:
-            by_name = {one[0]: one for one in parameters}
-            kwargs = {key: argument(rendering, each, by_name.get(key)) for key, each in kwargs.items()}
+        if args or kwargs:
+            args, kwargs = arguments.take(rendering, args, kwargs)
         match passed:
             case _PassArg.context:
                 return function(rendering, value, *args, **kwargs)
@@ -88,11 +76,32 @@ def adapt(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _parameters(function: Callable[..., Any]) -> Sequence[Default]:
-    """The arguments after the value, in order, each with its default."""
-    own = 1 if _PassArg.from_obj(function) is None else 2
-    found = list(inspect.signature(function).parameters.values())[own:]
-    return [(one.name, one.default) for one in found if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+class _Arguments:
+    """What stands behind the value of a filter, in order, each with its default."""
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        own = 1 if _PassArg.from_obj(function) is None else 2
+        found = list(inspect.signature(function).parameters.values())[own:]
+        self._known = [(one.name, one.default) for one in found if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+        self._by_name = {one[0]: one for one in self._known}
+        self._texts = _TEXT_ARGUMENTS.get(name, frozenset())
+        self._meant = name in _NULL_IS_MEANT
+
+    def take(
+        self, rendering: Rendering, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments as the filter takes them."""
+        known = [*self._known, *[None] * len(args)]
+        placed = tuple(self._one(rendering, value, known[number]) for number, value in enumerate(args))
+        return placed, {key: self._one(rendering, value, self._by_name.get(key)) for key, value in kwargs.items()}
+
+    def _one(self, rendering: Rendering, value: Any, known: Default | None) -> Any:
+        if known is None or isinstance(value, Undefined):
+            return value
+        name, default = known
+        if value is None and not self._meant and default is not inspect.Parameter.empty:
+            return default
+        return rendering.text(value) if name in self._texts else value
 
 
 def _take(rendering: Rendering, name: str, value: Any) -> Any:

@@ -6,7 +6,7 @@ list that holds it. Arithmetic with it has no answer and raises, as with a text.
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from jinja2 import Undefined
 
@@ -163,7 +163,7 @@ class Text(str):
     __slots__ = ("_value",)
     _value: Any
 
-    def __new__(cls, value: Any, spend: Spend) -> "Text":
+    def __new__(cls, value: Any, spend: Spend) -> Self:
         made = super().__new__(cls, text(value, spend))
         made._value = value
         return made

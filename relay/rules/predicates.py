@@ -20,7 +20,9 @@ _COMPARISONS: Final = {
     **dict.fromkeys(("!=", "ne"), "ne"),
     **dict.fromkeys(("<", "lt", "lessthan"), "lt"),
     **dict.fromkeys((">", "gt", "greaterthan"), "gt"),
-    **{"<=": "lteq", "le": "lteq", ">=": "gteq", "ge": "gteq", "in": "in"},
+    **dict.fromkeys(("<=", "le"), "lteq"),
+    **dict.fromkeys((">=", "ge"), "gteq"),
+    "in": "in",
 }
 
 

@@ -1,9 +1,11 @@
 """Why a request was refused, found out by trying what usually goes wrong; for the operator, never for the caller."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
+from urllib.parse import urlsplit
 
 from relay.errors import Rejected
 from relay.schemes.build import build, options
@@ -14,6 +16,7 @@ from relay.schemes.request import Request
 from relay.schemes.spec import NeedsCertificate, SchemeFault, SchemeSpec
 
 _LARGEST: Final = 64 << 10
+_SIGNED_ADDRESS: Final = re.compile(r"\{\{\s*(?:url|path)\b")
 _TRIED: Final = frozenset(
     {"signature_wrong", "signature_missing", "signature_malformed", "token_missing", "timestamp_missing"}
 )
@@ -26,7 +29,16 @@ def diagnose(spec: SchemeSpec, request: Request, error: Rejected) -> str:
     """
     if error.status != 401 or error.reason not in _TRIED:
         return error.hint
-    return next(_causes(spec, request), error.hint)
+    return next(_causes(spec, request), _located(spec, request, error))
+
+
+def _located(spec: SchemeSpec, request: Request, error: Rejected) -> str:
+    """The error's hint, with the address that was verified where it is signed."""
+    forms = [form for form in vendor(spec.scheme).proof if isinstance(form, Signature)]
+    contents = [str(spec.options.get("content", "")), *(form.content or "" for form in forms)]
+    if error.reason != "signature_wrong" or not any(_SIGNED_ADDRESS.search(content) for content in contents):
+        return error.hint
+    return f"{error.hint}; the address that was verified is {_bare(request.url)}: is it the one set at the sender?"
 
 
 def _causes(spec: SchemeSpec, request: Request) -> Iterator[str]:
@@ -87,6 +99,16 @@ def _addresses(url: str) -> Iterator[tuple[str, str]]:
         yield url[:-1], "the address without its last slash"
     else:
         yield f"{url}/", "the address with a slash at its end"
+    parts = urlsplit(url)
+    before, hooks, name = parts.path.rpartition("/hooks/")
+    if before:  # http.public_url holds a path that senders do not call
+        inner = parts._replace(path=hooks + name)
+        yield inner.geturl(), f"{_bare(inner.geturl())}, and {_bare(url)} was verified"
+
+
+def _bare(url: str) -> str:
+    """An address without its query, in which a token may stand."""
+    return urlsplit(url)._replace(query="").geturl()
 
 
 def _bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
