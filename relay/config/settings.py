@@ -26,7 +26,7 @@ from relay.config.kinds import (
 from relay.config.nodes import join_nodes
 from relay.config.rule import Rule
 from relay.config.source import Source
-from relay.config.wire import BodySize, Name
+from relay.config.wire import BodySize, Calls, Name
 from relay.secret import Secret
 
 Url = Annotated[str, Field(strict=True), BeforeValidator(web_url)]
@@ -49,7 +49,7 @@ class CargoBlock(Block):
     """The API token, made in Cargo under Settings > API."""
     timeout: Duration = default("30s")
     """How long one call may take."""
-    concurrency: Count = default(32)
+    concurrency: Calls = default(32)
     """Calls in flight per replica."""
     rate: Pace | None = default(None)
     """Starts of calls over all replicas; left out: no limit."""

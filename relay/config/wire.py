@@ -16,6 +16,8 @@ SHORT: Final = 255
 """Bytes of a name in AMQP."""
 PREFETCH: Final = 65_535
 """The most that basic.qos can ask for."""
+PORTS: Final = 65_535
+"""The most connections that TCP has between two addresses."""
 BODY: Final = 900 << 20
 """Bytes that both databases hold in one value: SQLite 1,000,000,000, PostgreSQL 1 GiB."""
 
@@ -74,17 +76,15 @@ Replies = Annotated[
     ),
 ]
 """Whether answers are sent where a message says, or the names and globs of the queues to which they may go."""
-Prefetch = Annotated[
-    Count,
-    Field(le=PREFETCH),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 1, "maximum": PREFETCH},
-                {"type": "string", "pattern": r"\$\{"},
-            ]
-        }
-    ),
-]
+
+
+def _short(most: int) -> WithJsonSchema:
+    number = {"type": "integer", "minimum": 1, "maximum": most}
+    return WithJsonSchema({"anyOf": [number, {"type": "string", "pattern": r"\$\{"}]})
+
+
+Prefetch = Annotated[Count, Field(le=PREFETCH), _short(PREFETCH)]
+Calls = Annotated[Count, Field(le=PORTS), _short(PORTS)]
+"""Connections of one machine to one address."""
 HeaderName = Annotated[Text, BeforeValidator(_header)]
 BodySize = Annotated[Size, AfterValidator(_storable)]

@@ -14,9 +14,12 @@ from relay.schemes.document import Unreadable, parse
 from relay.schemes.entry import Jwt, Signature, Token
 from relay.schemes.request import Request
 from relay.schemes.spec import NeedsCertificate, SchemeFault, SchemeSpec
+from relay.secret import Secret
 
 _LARGEST: Final = 64 << 10
 _SIGNED_ADDRESS: Final = re.compile(r"\{\{\s*(?:url|path)\b")
+_AROUND: Final = " \t\r\n\ufeff\u200b\u200c\u200d\u2060\"'`"
+"""What is copied with a secret and is no part of it."""
 _TRIED: Final = frozenset(
     {"signature_wrong", "signature_missing", "signature_malformed", "token_missing", "timestamp_missing"}
 )
@@ -60,6 +63,9 @@ def _changed(spec: SchemeSpec, request: Request) -> Iterator[str]:
 
 def _misread(spec: SchemeSpec, request: Request) -> Iterator[str]:
     """What the operator may have described wrongly."""
+    bare = tuple(Secret(secret.reveal().strip(_AROUND).strip()) for secret in spec.secrets)
+    if bare != spec.secrets and all(bare) and _fits(replace(spec, secrets=bare), request):
+        yield "it is right for the secret without the line break, blank or quotes around it: take them out"
     for key in ("text", "hex", "base64") if spec.scheme == "hmac" else ():
         if _fits(replace(spec, options={**spec.options, "key": key}), request):
             yield f"it is right when the secret is read as {key}: set `key: {key}`"

@@ -167,3 +167,23 @@ def test_a_request_without_anything_is_diagnosed():
     assert "does not sign" in cause(spec("github"), bare)
     proof = hmac.digest(SECRET.encode(), b"", "sha256").hex()
     build(spec("github")).verify(replace(bare, headers=Headers.of({"x-hub-signature-256": f"sha256={proof}"})))
+
+
+@pytest.mark.parametrize("around", ["{}\n", " {}", "\ufeff{}", '"{}"', "{}\r\n"])
+def test_the_secret_was_copied_with_what_stood_around_it(around):
+    wrong = spec("zendesk", around.format(SECRET))
+    assert "it is right for the secret without the line break" in cause(wrong, sign(spec("zendesk")))
+
+
+def test_the_public_address_holds_a_path_that_senders_do_not_call():
+    sent = sign(spec("hubspot-v3"), url="https://h.example/hooks/s")
+    came = replace(sent, url="https://h.example/relay/hooks/hooks/s")
+    told = cause(spec("hubspot-v3"), came)
+    assert "https://h.example/hooks/s, and https://h.example/relay/hooks/hooks/s was verified" in told
+
+
+def test_the_address_that_was_verified_is_told_without_its_query():
+    came = replace(sign(spec("hubspot-v3")), url="https://elsewhere.example/hooks/s?token=hidden")
+    told = cause(spec("hubspot-v3"), came)
+    assert "the address that was verified is https://elsewhere.example/hooks/s" in told
+    assert "hidden" not in told
