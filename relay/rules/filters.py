@@ -131,8 +131,13 @@ _ALL: Final[Mapping[str, Any]] = {
     **ordering.FILTERS,
 }
 
-FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
-    name: metered(name, adapt(name, each)) for name, each in _ALL.items()
-}
+
+def _prepare(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    made = metered(name, adapt(name, function))
+    made.__wrapped__ = function  # type: ignore[attr-defined]  # which it is, Jinja's own or ours
+    return made
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {name: _prepare(name, each) for name, each in _ALL.items()}
 """Left out of Jinja's own: `attr` (there are no attributes), `random` (a retry renders the same), and what escapes
 for HTML (a chat is no page)."""
