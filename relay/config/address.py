@@ -24,15 +24,29 @@ _CREDENTIALS: Final = re.compile(
 
 
 def web_url(value: Any) -> Any:
-    """An http:// or https:// URL without credentials; a slash at its end is dropped. Raises ValueError."""
+    """Where Cargo's API is: an http:// or https:// URL without credentials; a slash at its end is dropped.
+
+    Raises ValueError.
+    """
+    return _web(value, "https://api.getcargo.io/v1")
+
+
+def public_url(value: Any) -> Any:
+    """The same for the address under which senders reach Relay, without the `/hooks/...` that Relay adds."""
+    return _web(value, "https://hooks.example.com")
+
+
+def _web(value: Any, example: str) -> Any:
     if not isinstance(value, str) or isinstance(value, Opaque):
         return value
-    parts = _split(value, _WEB, "https://api.getcargo.io/v1")
+    parts = _split(value, _WEB, example)
     if parts.username is not None or parts.password is not None:
         raise ValueError("holds credentials: take them out of the URL, they have keys of their own")
-    if parts.query or parts.fragment:
-        raise ValueError("holds a query or a fragment: end it after the path")
-    return str(value).rstrip("/")
+    if "?" in value or "#" in value:
+        raise ValueError(f"holds a query or a fragment: end it after the path, as {example}")
+    if not value.isascii():
+        raise ValueError("has letters beyond ASCII: write the host in its xn-- form and %-encode the path")
+    return f"{parts.scheme}{value[len(parts.scheme) :]}".rstrip("/")
 
 
 def proxy_url(value: Any) -> Any:
@@ -98,11 +112,13 @@ def _split(url: str, schemes: tuple[str, ...], example: str) -> SplitResult:
         raise ValueError(f"holds a blank or a control character: write {example}")
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        port = parts.port
     except ValueError:
         raise ValueError(
             f"has a host or a port that cannot be read (a password with / # ? or @ in it is %-encoded): write {example}"
         ) from None
+    if port == 0:
+        raise ValueError(f"has port 0, to which nothing connects: write {example}")
     if parts.scheme not in schemes or not parts.hostname:
         raise wrong
     return parts

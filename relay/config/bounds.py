@@ -1,10 +1,30 @@
-"""Checks of what listeners and sources bear: bounds that contradict each other would refuse everything."""
+"""Checks of what listeners, sources and the broker bear: bounds that contradict each other would refuse everything."""
+
+from typing import Final
 
 from relay import units
 from relay.config.draft import Draft
 from relay.config.settings import HttpBlock
-from relay.config.source import WebhookSource
+from relay.config.source import AmqpSource, WebhookSource
 from relay.config.tree import Path
+
+_RESERVED: Final = "amq."
+"""Names that RabbitMQ keeps for itself: it refuses to declare others of them than are there."""
+_BUILT_IN: Final = frozenset({"amq.direct", "amq.fanout", "amq.headers", "amq.match", "amq.topic"})
+
+
+def check_reserved(draft: Draft) -> None:
+    """Adds the faults of names that RabbitMQ would refuse to declare."""
+    results = draft.blocks.get("results")
+    told = f"begins with {_RESERVED}, which RabbitMQ keeps for itself: take another name"
+    if results is not None:
+        if results.queue is not None and results.queue.startswith(_RESERVED) and draft.whole("results", "queue"):
+            draft.fault(("results", "queue"), told)
+        if results.exchange.startswith(_RESERVED) and results.exchange not in _BUILT_IN:
+            draft.fault(("results", "exchange"), f"{told}, or amq.topic")
+    for name, source in draft.sources.items():
+        if isinstance(source, AmqpSource) and source.declare and source.queue.startswith(_RESERVED):
+            draft.fault(("sources", name, "queue"), f"{told}, or set declare: false if it is there")
 
 
 def check_bounds(draft: Draft) -> None:

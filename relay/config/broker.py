@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from relay.config.draft import Draft
 from relay.config.fault import near
+from relay.config.wire import over
 
 _VERIFIES: Final = "Relay always verifies RabbitMQ's certificate: leave it out; broker.ca_file names an authority"
 _AUTHORITY: Final = "write broker.ca_file instead, a file of certificate authorities in PEM"
@@ -91,6 +92,8 @@ def _judge_path(path: str) -> Iterator[tuple[str, bool]]:
     elif "/" in vhost:
         read = "/" if vhost == "/" else "one name"
         yield f"has a / inside its virtual host, which is read as {read}: write it as %2F", True
+    if size := over(unquote(vhost)):
+        yield f"names a virtual host that {size}", False
     if "%2f" in unquote(vhost).lower():
         yield "names a virtual host with %2F in its name, which the client library cannot tell from /", False
 

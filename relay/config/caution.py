@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from relay.config.draft import Draft
@@ -17,8 +17,18 @@ _PLACEHOLDER: Final = re.compile(r"replace[-_]with[-_]\S+", re.IGNORECASE)
 """What a file that ships with Relay, or with what copied from it, says in place of any value."""
 _BLANK: Final = re.compile(r"replace[-_ ]with[-_ ].+|(replace|change)[-_ ]?me|<[^<>]+>", re.IGNORECASE)
 """What people write in place of a secret; elsewhere it may be meant."""
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _OURS: Final = frozenset({("http", "token")})
 """Secrets outside of sources that operators make up; the others are given to them, however long they are."""
+
+
+_AROUND: Final = {
+    "\n": "a line break",
+    "\r": "a line break of Windows",
+    "\t": "a tab",
+    "\ufeff": "a byte order mark",
+    **dict.fromkeys("\u200b\u200c\u200d\u2060", "an invisible character"),
+}
 
 
 def check_secrets(draft: Draft) -> None:
@@ -56,6 +66,46 @@ def _secrets(draft: Draft) -> Iterator[tuple[Path, Secret]]:
             if source.secret is not None:
                 yield ("sources", name, "secret"), source.secret
             yield from ((("sources", name, "secrets", number), each) for number, each in enumerate(source.secrets))
+
+
+def check_workspace(draft: Draft) -> None:
+    """It goes out as a header with every call; whatever is no uuid is refused there, and looks like a bad token."""
+    cargo = draft.blocks.get("cargo")
+    if cargo is None or cargo.workspace_uuid is None or not _is_known(draft, "cargo", "workspace_uuid"):
+        return
+    if not _UUID.fullmatch(cargo.workspace_uuid) and not _PLACEHOLDER.fullmatch(cargo.workspace_uuid):
+        told = "is not a uuid: copy it from Cargo, as 3c90c3cc-0d44-4b50-8888-8dd25736052a"
+        draft.fault(("cargo", "workspace_uuid"), told)
+
+
+def check_surroundings(draft: Draft) -> None:
+    """A secret that was copied with what stood around it is another secret: whatever is signed with it is refused."""
+    for path, secret in _every_secret(draft):
+        if path[0] == "encrypt" or "-----BEGIN" in secret.reveal():
+            continue  # these are read without what stands around them
+        if not isinstance(secret, Unset) and draft.whole(*path) and (told := _surroundings(secret.reveal())):
+            draft.fault(path, f"{told}, and is taken so: take it out, unless it belongs to the secret", warn=True)
+
+
+def _surroundings(text: str) -> str | None:
+    """What stands around a secret and mostly belongs to what it was copied from."""
+    for sign, where in ((text[:1], "begins"), (text[-1:], "ends")):
+        if sign in _AROUND or sign.isspace():
+            return f"{where} with {_AROUND.get(sign, 'a blank')}"
+    quoted = len(text) > 2 and text[0] == text[-1] and text[0] in "\"'`"
+    return "stands in quotes of its own" if quoted else None
+
+
+def _every_secret(draft: Draft) -> Iterator[tuple[Path, Secret]]:
+    """Each secret of each block and source; a part of a URL that was taken apart stands where the URL does."""
+    holders: list[tuple[Path, Any]] = [((name,), block) for name, block in draft.blocks.items()]
+    holders += [(("sources", name), source) for name, source in draft.sources.items()]
+    for path, holder in holders:
+        for key, value in holder or ():
+            if isinstance(value, tuple):
+                yield from (((*path, key, n), each) for n, each in enumerate(value) if isinstance(each, Secret))
+            elif isinstance(value, Secret):
+                yield (*path, key if find(draft.root, (*path, key)) is not None else "url"), value
 
 
 def check_encryption(draft: Draft) -> None:
@@ -107,9 +157,22 @@ def _check_address(draft: Draft) -> None:
     http = draft.blocks.get("http")
     if http is None or http.public_url is None or not _is_known(draft, "http", "public_url"):
         return
+    for told in _doubts(http.public_url):
+        draft.fault(("http", "public_url"), told, warn=True)
     if _is_exposed(http.public_url, "http"):
         told = "has senders post events, and tokens, for everybody on the way: let a proxy do https://"
         draft.fault(("http", "public_url"), told, warn=True)
+
+
+def _doubts(url: str) -> Iterator[str]:
+    """What makes it another address than the one that senders call, and sign."""
+    parts = urlsplit(url)
+    base, hooks, _ = f"{parts.path}/".rpartition("/hooks/")
+    if hooks:
+        told = f"holds /hooks, which Relay adds itself, so that {url}/hooks/<source> is verified"
+        yield f"{told}: write {parts.scheme}://{parts.netloc}{base}, unless senders call that"
+    if parts.port is not None and parts.port == {"https": 443, "http": 80}[parts.scheme]:
+        yield f"names the port that {parts.scheme} has anyway, which senders leave out of what they sign: leave it out"
 
 
 def _is_known(draft: Draft, block: str, key: str) -> bool:

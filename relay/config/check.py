@@ -5,9 +5,9 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from relay import rules, schemes
-from relay.config.bounds import check_bounds
+from relay.config.bounds import check_bounds, check_reserved
 from relay.config.broker import check_broker_urls
-from relay.config.caution import check_encryption, check_secrets
+from relay.config.caution import check_encryption, check_secrets, check_surroundings, check_workspace
 from relay.config.database import check_database
 from relay.config.draft import Draft
 from relay.config.fault import near
@@ -208,6 +208,7 @@ _CHECKS: Final[tuple[Callable[[Draft], Any], ...]] = (
     _check_listeners,
     _check_durations,
     check_bounds,
+    check_reserved,
     _check_broker,
     _check_tls,
     check_broker_urls,
@@ -215,6 +216,8 @@ _CHECKS: Final[tuple[Callable[[Draft], Any], ...]] = (
     check_database,
     check_encryption,
     check_secrets,
+    check_surroundings,
+    check_workspace,
     _check_webhooks,
     _check_events,
     _check_rules,

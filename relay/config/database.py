@@ -10,6 +10,7 @@ from relay.trust import FileFault, inspect_authorities, inspect_identity
 
 _KEYS: Final = ("ca_file", "cert_file", "key_file", "schema")
 _ONLY_POSTGRES: Final = ("cert_file", "key_file", "schema")
+_NAME: Final = 63
 _PARAMS: Final = {"ca_file": "sslrootcert", "cert_file": "sslcert", "key_file": "sslkey"}
 
 
@@ -28,6 +29,8 @@ def check_database(draft: Draft) -> None:
         return
     try:
         dsn = parse(block.url)
+        for key, told in _over_long(dsn, given.get("schema")):
+            draft.fault(("ledger", key), told)
         for note in dsn.notes:
             draft.fault(("ledger", "url"), note, warn=True)
         whole = all(_is_known(draft, key) for key in _KEYS)
@@ -35,6 +38,14 @@ def check_database(draft: Draft) -> None:
             draft.fault(("ledger", fault.key), fault.message, warn=fault.missing and not draft.strict)
     except DsnFault as fault:
         draft.fault(("ledger", fault.key), str(fault))
+
+
+def _over_long(dsn: Dsn, schema: Any) -> Iterator[tuple[str, str]]:
+    """PostgreSQL cuts a longer name without a word, and finds nothing under it: NAMEDATALEN, 64 with its end."""
+    for key, what, name in (("url", "a database", dsn.database), ("url", "a user", dsn.user), ("schema", "", schema)):
+        if name and (size := len(name.encode())) > _NAME:
+            told = f"names {what} that has" if what else "has"
+            yield key, f"{told} {size} bytes, and PostgreSQL's names have {_NAME}: write the name that it has there"
 
 
 def _is_known(draft: Draft, key: str) -> bool:

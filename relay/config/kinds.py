@@ -48,7 +48,7 @@ def _is_unknown_uuid(key: Any, value: Any) -> bool:
     return isinstance(value, Opaque) and str(key).endswith("Uuid")
 
 
-def _typed(value: Any) -> Any:
+def typed(value: Any) -> Any:
     if isinstance(value, Opaque):
         raise PydanticUseDefault
     return meaning(str(value)) if isinstance(value, Filled) else value
@@ -75,7 +75,16 @@ def _duration(text: str) -> int:
     milliseconds = units.duration(text)
     if milliseconds > units.duration("3650d"):
         raise ValueError("is longer than ten years: write less")
+    if milliseconds == 0:
+        raise ValueError("is no time at all: write a duration above zero, as 1s")
     return milliseconds
+
+
+def _size(text: str) -> int:
+    size = units.size(text)
+    if size == 0:
+        raise ValueError("is nothing: write a size above zero, as 64KiB")
+    return size
 
 
 def _shown(milliseconds: int) -> str:
@@ -143,15 +152,17 @@ def _key(value: Any) -> Secret:
     return secret
 
 
+def listed(value: Any) -> Any:
+    """One text as a list of it. Raises ValueError for an empty list, which would do nothing in silence."""
+    if value == [] and isinstance(value, list):
+        raise ValueError("is an empty list: name at least one, or leave the key out")
+    return _listed(value)
+
+
 def _listed(value: Any) -> Any:
     if isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
-
-
-def _replies(value: Any) -> Any:
-    typed = _typed(value)
-    return typed if isinstance(typed, bool) else _listed(typed)
 
 
 def _rows(value: Any) -> Any:
@@ -175,7 +186,7 @@ Duration = Annotated[
 ]
 """Milliseconds."""
 
-Size = Annotated[int, BeforeValidator(_parsed(units.size, "1MiB")), _written(r"\d+(B|KiB|MiB|GiB)?", "1MiB")]
+Size = Annotated[int, BeforeValidator(_parsed(_size, "1MiB")), _written(r"\d+(B|KiB|MiB|GiB)?", "1MiB")]
 """Bytes."""
 
 Pace = Annotated[
@@ -199,13 +210,13 @@ Network = Annotated[
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_rows)]
 Count = Annotated[
     int,
-    BeforeValidator(_typed),
+    BeforeValidator(typed),
     Field(strict=True, ge=1, le=1_000_000_000),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _REFERENCE]}),
 ]
 Flag = Annotated[
     bool,
-    BeforeValidator(_typed),
+    BeforeValidator(typed),
     Field(strict=True),
     WithJsonSchema({"anyOf": [{"type": "boolean"}, _REFERENCE]}),
 ]
@@ -224,21 +235,14 @@ Jinja = Annotated[str, Field(strict=True)]
 Condition = Annotated[str, Field(strict=True), BeforeValidator(_known)]
 """A bare expression; one that could not be filled in is left out."""
 
-Texts = Annotated[
-    tuple[Text, ...],
-    BeforeValidator(_listed),
-    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}}]}),
-]
-Replies = Annotated[
-    Annotated[bool, Field(strict=True)] | tuple[Text, ...],
-    BeforeValidator(_replies),
-    WithJsonSchema({"anyOf": [{"type": ["boolean", "string"]}, {"type": "array", "items": {"type": "string"}}]}),
-]
-"""Whether answers are sent where a message says, or the names and globs of the queues to which they may go."""
+TEXTS_SCHEMA: Final = WithJsonSchema(
+    {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+)
+Texts = Annotated[tuple[Text, ...], BeforeValidator(listed), TEXTS_SCHEMA]
 SecretText = Annotated[Secret, PlainValidator(_secret), _masked, _SECRET_SCHEMA]
 Token = Annotated[Secret, PlainValidator(_token), _masked, _SECRET_SCHEMA]
 KeyText = Annotated[Secret, PlainValidator(_key), _masked, _SECRET_SCHEMA]
 """A key of 256 bits in base64 or hex."""
 Keys = Annotated[tuple[KeyText, ...], BeforeValidator(_listed)]
-Secrets = Annotated[tuple[SecretText, ...], BeforeValidator(_listed)]
+Secrets = Annotated[tuple[SecretText, ...], BeforeValidator(listed)]
 Free = Annotated[dict[str, Any], BeforeValidator(settle)]

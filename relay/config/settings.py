@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
-from relay.config.address import broker_url, ledger_url, part_password, proxy_url, web_url
+from relay.config.address import broker_url, ledger_url, part_password, proxy_url, public_url, web_url
 from relay.config.block import Block, default, fault
 from relay.config.kinds import (
     Address,
@@ -26,9 +26,11 @@ from relay.config.kinds import (
 from relay.config.nodes import join_nodes
 from relay.config.rule import Rule
 from relay.config.source import Source
+from relay.config.wire import BodySize, Calls, Name
 from relay.secret import Secret
 
 Url = Annotated[str, Field(strict=True), BeforeValidator(web_url)]
+PublicUrl = Annotated[str, Field(strict=True), BeforeValidator(public_url)]
 BrokerUrl = Annotated[str, Field(strict=True), BeforeValidator(broker_url)]
 Proxy = Annotated[
     Secret | Literal["none"],
@@ -47,7 +49,7 @@ class CargoBlock(Block):
     """The API token, made in Cargo under Settings > API."""
     timeout: Duration = default("30s")
     """How long one call may take."""
-    concurrency: Count = default(32)
+    concurrency: Calls = default(32)
     """Calls in flight per replica."""
     rate: Pace | None = default(None)
     """Starts of calls over all replicas; left out: no limit."""
@@ -128,9 +130,9 @@ class BrokerBlock(Block):
 class ResultsBlock(Block):
     """Where results go."""
 
-    exchange: Text = default("relay.results")
+    exchange: Name = default("relay.results")
     """The topic exchange, declared durable by the relay."""
-    queue: Text | None = default("relay.results")
+    queue: Name | None = default("relay.results")
     """A durable quorum queue bound to all of it; null declares none."""
 
 
@@ -143,7 +145,7 @@ class HttpBlock(Block):
     """/livez, /readyz and /metrics: nothing of a customer's."""
     ops: Address = default("127.0.0.1:8081")
     """API and console."""
-    max_body: Size = default("1MiB")
+    max_body: BodySize = default("1MiB")
     """The largest body of a webhook, inflated."""
     max_connections: Count = default(1_000)
     """Connections to the hooks listener; beyond them idle ones are closed, then those of the address with most."""
@@ -153,7 +155,7 @@ class HttpBlock(Block):
     """Refused requests of one address to one source, ten times as many at once; beyond it 429 unread; null: none."""
     token: Token | None = default(None)
     """The bearer token that the ops listener asks for; without one it binds loopback only."""
-    public_url: Url | None = default(None)
+    public_url: PublicUrl | None = default(None)
     """The URL under which senders reach the hooks listener, for schemes that sign the URL."""
     trusted_proxies: Networks = default(())
     """Networks whose X-Forwarded-* headers are believed."""

@@ -15,7 +15,6 @@ from relay.config.kinds import (
     Networks,
     Pace,
     PemText,
-    Replies,
     Secrets,
     SecretText,
     Size,
@@ -23,6 +22,7 @@ from relay.config.kinds import (
     Texts,
     Unset,
 )
+from relay.config.wire import BodySize, HeaderName, Name, Names, Prefetch, Replies
 from relay.secret import Secret
 
 _BOUNDS: Final = frozenset({"limit", "allow", "client_cert", "max_body", "max_in_flight", "retain"})
@@ -58,7 +58,7 @@ class Limit(Block):
 class ClientCert(Block):
     """The client certificate that a proxy in http.trusted_proxies has verified, and names in a header."""
 
-    header: Text
+    header: HeaderName
     """The header with the subject, which the proxy sets itself: X-SSL-Client-S-DN, X-Forwarded-Client-Cert, ..."""
     subject: Texts
     """The subjects that may send, as the proxy writes them."""
@@ -133,7 +133,7 @@ class WebhookSource(Block):
     """Networks that may send; left out: any. Behind a proxy it takes http.trusted_proxies."""
     client_cert: ClientCert | None = default(None)
     """The client certificate that a sender must have shown to a trusted proxy."""
-    max_body: Size | None = default(None)
+    max_body: BodySize | None = default(None)
     """The largest body, inflated; left out: http.max_body."""
     max_in_flight: Size | None = default(None)
     """What came to this source and is not answered yet; beyond it 503."""
@@ -175,9 +175,9 @@ class WebhookSource(Block):
 class Bind(Block):
     """Binds the queue to an exchange that is there already."""
 
-    exchange: Text
+    exchange: Name
     """The exchange's name."""
-    routing_keys: Texts = default(("#",))
+    routing_keys: Names = default(("#",))
     """Binding keys; # is any."""
 
 
@@ -186,9 +186,9 @@ class AmqpSource(Block):
 
     type: Literal["amqp"]
     """RabbitMQ in."""
-    queue: Text
+    queue: Name
     """The queue's name; it is used as it is when it exists."""
-    prefetch: Count = default(100)
+    prefetch: Prefetch = default(100)
     """Messages that may be unacknowledged at once."""
     max_message: Size = default("1MiB")
     """The largest message, before and after inflating; a larger one goes to relay.dead."""

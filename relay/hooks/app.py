@@ -22,6 +22,7 @@ from relay.hooks.quiet import QuietServer
 from relay.hooks.quota import Quotas
 from relay.hooks.refusals import UNKNOWN, Refusals
 from relay.hooks.strangers import Strangers
+from relay.hooks.unread import Unread
 from relay.limits import party_of
 from relay.model import Event, Ids, Receipt, Rejection
 from relay.schemes import NOTHING, Greeting, Headers, Request, Scheme
@@ -84,6 +85,7 @@ def make_runner(
         fetch=fetch,
         learn=learn,
     )
+    crowd.report = door.report
     server = QuietServer(
         door.take,
         crowd,
@@ -176,6 +178,15 @@ class Door:
         if self._paused(name):
             return self._wait(name, "paused", "this source is paused; send it again later", _RETRY_PAUSED)
         return await self._answer(hook, http, connection)
+
+    def report(self, unread: Unread, party: str) -> None:
+        """A request that the server could not read: it is answered already, and shown with the refused ones."""
+        name = unread.path[len(_PREFIX) :] if unread.path.startswith(_PREFIX) else ""
+        label = name if name in self._hooks else UNKNOWN
+        self._refusals.count(label, "malformed")
+        if label != UNKNOWN and not self._strangers.wait(label, party):
+            self._refusals.write_unread(unread, label, party, self._clock())
+        self._strangers.refused(label, party)
 
     async def _answer(self, hook: Hook, http: web.BaseRequest, connection: Connection) -> web.Response:
         """What became of a request for this source."""

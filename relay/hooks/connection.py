@@ -18,6 +18,7 @@ from aiohttp.web_protocol import RequestHandler
 from relay.hooks.answer import problem
 from relay.hooks.crowd import Cap, Crowd
 from relay.hooks.pool import Ease, Pool
+from relay.hooks.unread import judge, judge_size
 from relay.limits import party_of
 from relay.telemetry import get_log
 
@@ -43,7 +44,10 @@ class Crowded(Exception):
 class Connection(RequestHandler):
     """A connection of the `crowd`. Its `party` is whose it is: the peer's, until a request names another one."""
 
-    __slots__ = ("_crowd", "_deaf", "_head", "_held", "_last", "_patience", "_pools", "_timer", "crowded", "party")
+    __slots__ = (
+        "_begun", "_crowd", "_deaf", "_head", "_held", "_last", "_patience", "_pools", "_timer", "_unread",
+        "crowded", "party",
+    )  # fmt: skip
 
     def __init__(self, server: "Server", crowd: Crowd, *, loop: asyncio.AbstractEventLoop, **options: object) -> None:
         super().__init__(server, loop=loop, **options)  # type: ignore[arg-type] # aiohttp's own options, passed on
@@ -54,6 +58,8 @@ class Connection(RequestHandler):
         self._pools: list[Pool[Connection]] = [crowd.bytes]
         self._held = 0
         self._head = 0
+        self._begun = bytearray()  # of a head that has not come whole, for what is told when it cannot be read
+        self._unread: bytes | None = None
         self._last: StreamReader | None = None
         self._patience: asyncio.Timeout | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -99,8 +105,12 @@ class Connection(RequestHandler):
         waiting = len(self._messages)
         super().data_received(data)
         if len(self._messages) > waiting:
+            # Of several requests in one piece it cannot be seen which bytes are whose.
+            if between and len(self._messages) == waiting + 1 and not hasattr(self._messages[-1][0], "raw_headers"):
+                self._unread = bytes(self._begun) + data
             self._heads_came(len(data), waiting)
         elif between and data:
+            self._begun += data
             self._head_grew(len(data))
 
     async def finish_response(
@@ -162,13 +172,24 @@ class Connection(RequestHandler):
         aiohttp's own answer and log line quote the bytes that its parser stopped at, which may be a secret.
         """
         kind = type(exc).__name__ if exc else None
+        detail = "the relay failed at this request; send it again"
         if status >= 500:
             log.error("request.failed", remote=request.remote, error=kind, exc_info=exc)
         else:
-            log.warning("request.malformed", status=status, remote=request.remote, error=kind)
+            unread = judge(self._unread or b"")
+            log.warning(
+                "request.malformed",
+                status=status,
+                remote=request.remote,
+                error=kind,
+                what=unread.what,
+                hint=unread.hint,
+            )
+            self._crowd.report(unread, self.party)
+            detail = f"{unread.what}; nothing of it was taken"
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
-        response = problem(status, "malformed", "this request cannot be read; nothing of it was taken")
+        response = problem(status, "malformed", detail)
         response.force_close()
         return response
 
@@ -206,9 +227,10 @@ class Connection(RequestHandler):
         if self._head + size > self._crowd.caps.head:
             heads = [getattr(message, "raw_headers", ()) for message, _ in list(self._messages)[waiting:]]
             if max(map(_size, heads)) > self._crowd.caps.head:
-                self._turn_away(Cap.HEAD)
+                self._refuse_head(_written(self._messages[waiting][0], max(heads, key=_size)))
                 return
         self._head = 0
+        self._begun.clear()
         self._stop_timer()
         self._last = self._messages[-1][1]
         # While a request is being answered the next ones wait where they are, at the sender's.
@@ -218,9 +240,13 @@ class Connection(RequestHandler):
     def _head_grew(self, size: int) -> None:
         self._head += size
         if self._head > self._crowd.caps.head:
-            self._turn_away(Cap.HEAD)
+            self._refuse_head(bytes(self._begun))
         elif self._timer is None:
             self._timer = self._loop.call_later(self._crowd.caps.head_time, self._head_is_late)
+
+    def _refuse_head(self, head: bytes) -> None:
+        self._crowd.report(judge_size(head, self._crowd.caps.head), self.party)
+        self._turn_away(Cap.HEAD)
 
     def _head_is_late(self) -> None:
         """Give up, unless the request before it is still being answered."""
@@ -267,6 +293,12 @@ class Connection(RequestHandler):
 def _size(headers: Iterable[tuple[bytes, bytes]]) -> int:
     """Bytes of headers as they came, about."""
     return sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def _written(message: object, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A head about as it came."""
+    first = f"{getattr(message, 'method', '')} {getattr(message, 'path', '')}".encode(errors="replace")
+    return b"\r\n".join([first, *(b"%b: %b" % header for header in headers)])
 
 
 def _canned(status: int, detail: str) -> bytes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from relay.hooks.caller import Network
 from relay.hooks.pool import Pool
+from relay.hooks.unread import Unread
 from relay.limits import Bucket
 from relay.telemetry import Metrics, get_log
 
@@ -103,3 +104,9 @@ class Crowd:
         self.trusted = tuple(trusted)
         self.seats: Pool[Connection] = Pool(caps.connections)
         self.bytes: Pool[Connection] = Pool(caps.in_flight)
+        self.report: Callable[[Unread, str], None] = _ignore
+        """Told of requests that could not be read, with the party that they came from."""
+
+
+def _ignore(unread: Unread, party: str) -> None:
+    """Who listens to nobody's webhooks keeps no refused requests."""

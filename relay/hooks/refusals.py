@@ -8,6 +8,7 @@ from typing import Final
 from relay.errors import Rejected
 from relay.hooks.hook import Hook
 from relay.hooks.kept import keep
+from relay.hooks.unread import Unread
 from relay.limits import Bucket
 from relay.model import Ids, Kept, Rejection
 from relay.schemes import Request, diagnose
@@ -19,6 +20,7 @@ log = get_log()
 UNKNOWN: Final = "_unknown"
 """The label of all sources that do not exist: a stranger must not make new ones."""
 
+_NO_BODY: Final = hashlib.sha256(b"").hexdigest()
 _MOST_AT_ONCE: Final = 32
 _FAREWELL: Final = 2.0
 
@@ -90,6 +92,22 @@ class Refusals:
             task = asyncio.create_task(self._write(rejection))
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
+
+    def write_unread(self, unread: Unread, source: str, remote: str, at: int) -> None:
+        """Keep a request of which nothing was read, in the background."""
+        rejection = Rejection(
+            id=self._ids(),
+            at=at,
+            source=source,
+            status=unread.status,
+            reason="malformed",
+            hint=unread.hint,
+            remote=remote,
+            headers={},
+            size=0,
+            digest=_NO_BODY,
+        )
+        self.write(rejection)
 
     async def close(self) -> None:
         """Wait for what is being written, two seconds at most."""

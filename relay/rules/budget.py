@@ -13,6 +13,7 @@ from jinja2 import pass_context
 from jinja2.runtime import Context, Undefined
 from jinja2.utils import _PassArg
 
+from relay.rules import values
 from relay.rules.encode import LIMIT
 
 WORK: Final = 16 * LIMIT
@@ -78,9 +79,19 @@ class Rendering(Context):
 
     def each(self, items: Iterable[Any], written: int = 0) -> Iterator[Any]:
         """The items, each counted when it is asked for, with the `written` characters that its turn repeats."""
-        for item in items:
+        for item in values.listed(items):
             self.spend(STEP + written)
             yield item
+
+    def text(self, value: Any) -> str:
+        """A value inside a text, as `values.text` has it, what is written anew counted."""
+        return values.text(value, self.spend)
+
+    def joined(self, parts: Iterable[Any]) -> str:
+        """What `~` gives, counted."""
+        text = "".join(map(self.text, parts))
+        self.spend(len(text))
+        return text
 
     def weighed(self, value: Any) -> Any:
         """The value, its size counted."""

@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple
 from jinja2 import nodes
 from jinja2.exceptions import TemplateSyntaxError
 
-from relay.rules.filters import FILTERS, TESTS
+from relay.rules.filters import FILTERS
 from relay.rules.pattern import compile_pattern
+from relay.rules.predicates import TESTS
 from relay.rules.sandbox import STRICT, path_of
 from relay.rules.scope import FIELDS, NAMES
 from relay.rules.spec import Fault
@@ -27,6 +28,8 @@ _FOREIGN: Final[Mapping[type[nodes.Node], str]] = {
     nodes.Block: "block",
     nodes.ScopedEvalContextModifier: "autoescape",
 }
+CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
+"""Headers that no event has, whatever its source."""
 _BY_NAME: Final = {"map": FILTERS, "select": TESTS, "reject": TESTS}
 
 
@@ -141,8 +144,33 @@ def _inspect(node: nodes.Node, bound: set[str], names: frozenset[str]) -> Iterat
             yield node.lineno, "a template sets names, not what is inside them"
         case nodes.Stmt() if word := _FOREIGN.get(type(node)):
             yield node.lineno, f"a template stands alone: there is no {{% {word} %}}"
+    yield from _inspect_headers(node)
     if "event" in names:
         yield from ((line, _unknown_field(key)) for line, key in _keys(node, "event") if key not in FIELDS)
+
+
+def _inspect_headers(node: nodes.Node) -> Iterator[Problem]:
+    """Names of headers that never match: they are kept in lower case, and credentials are not kept at all."""
+    for line, key in _keys(node, "headers"):
+        if told := _unknown_header(key):
+            yield line, told
+    match node:
+        case nodes.Compare(expr=nodes.Const(value=str() as key), ops=[operand, *_]) if (
+            operand.op in {"in", "notin"} and isinstance(operand.expr, nodes.Name) and operand.expr.name == "headers"
+        ):
+            if told := _unknown_header(key):
+                yield node.lineno, told
+        case nodes.Sub(left=nodes.Getattr(node=nodes.Name(name="headers"), attr=key)):
+            written = path_of(node.right)
+            yield node.lineno, f'headers.{key}-{written} is a subtraction: write headers["{key}-{written}"]'
+
+
+def _unknown_header(key: str) -> str | None:
+    if key != key.lower():
+        return f'headers["{key}"] never matches, as names of headers are in lower case: write headers["{key.lower()}"]'
+    if key in CREDENTIALS:
+        return f'headers["{key}"] never matches: it carries a credential, and those are not kept'
+    return None
 
 
 def _keys(node: nodes.Node, holder: str) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""Filters and tests beside Jinja's own.
+"""Filters beside Jinja's own.
 
 | filter | gives |
 | --- | --- |
@@ -10,24 +10,25 @@
 | `regex_search(pattern)` | the first match, or its first group if there is one; missing when nothing matches |
 | `regex_replace(pattern, by)` | the text with every match replaced |
 
-| test | true when |
-| --- | --- |
-| `startswith(text)`, `endswith(text)` | the text begins or ends so |
+All of them know values as JSON has them (`relay.rules.adapt`).
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from jinja2 import Environment, pass_context, pass_environment
+from jinja2.exceptions import FilterArgumentError
 from jinja2.filters import FILTERS as STOCK_FILTERS
-from jinja2.filters import ignore_case, make_attrgetter
-from jinja2.tests import TESTS as STOCK_TESTS
+from jinja2.filters import make_attrgetter
 
 from relay.depth import BODY, TooDeep, text_exceeds
+from relay.rules import ordering
 from relay.rules import pattern as pattern_
+from relay.rules.adapt import adapt
 from relay.rules.budget import Rendering, metered
 from relay.rules.encode import encode
+from relay.rules.operators import put
 from relay.units import iso, parse_iso
 
 _MILLISECONDS_FROM: Final = 100_000_000_000
@@ -38,8 +39,7 @@ def _tojson(value: Any) -> str:
     return encode(value)
 
 
-def _from_json(value: Any) -> Any:
-    text = str(value)
+def _from_json(text: str) -> Any:
     if text_exceeds(text, BODY):
         raise TooDeep
     try:
@@ -57,51 +57,59 @@ def _iso(value: Any) -> str:
     return iso(int(number if abs(number) >= _MILLISECONDS_FROM else number * 1_000))
 
 
-def _timestamp(value: Any) -> int:
-    return parse_iso(str(value)) // 1_000
+def _timestamp(value: str) -> int:
+    return parse_iso(value) // 1_000
 
 
-def _split(value: Any, sep: str | None = None) -> list[str]:
-    return [part.strip() for part in str(value).split(sep)]
+def _split(value: str, sep: str | None = None) -> list[str]:
+    return [part.strip() for part in value.split(sep)]
 
 
 @pass_environment
-def _regex_search(environment: Environment, value: Any, pattern: str) -> Any:
-    match = pattern_.search(pattern, str(value))
+def _regex_search(environment: Environment, value: str, pattern: str) -> Any:
+    match = pattern_.search(pattern, value)
     if match is None:
         return environment.undefined(f"regex_search: nothing matches {pattern}")
     return match[1] if match.re.groups else match[0]
 
 
 @pass_context
-def _regex_replace(rendering: Rendering, value: Any, pattern: str, by: str = "") -> str:
-    return pattern_.replace(pattern, by, str(value), rendering.spend)
+def _regex_replace(rendering: Rendering, value: str, pattern: str, by: str = "") -> str:
+    return pattern_.replace(pattern, by, value, rendering.spend)
 
 
-@pass_environment
-def _unique(
-    environment: Environment, value: Any, case_sensitive: bool = False, attribute: str | int | None = None
-) -> Iterator[Any]:
-    """As Jinja's; but numbers are told apart by their text: of their hashes a stranger can make as many alike as he
-    wants, and looking for one among those takes as long as there are."""
-    find = make_attrgetter(environment, attribute, postprocess=None if case_sensitive else ignore_case)
-    seen = set()
-    for item in value:
-        key = find(item)
-        if isinstance(key, float) and key.is_integer():
-            key = int(key)
-        told = ("number", hex(key) if isinstance(key, int) else repr(key)) if isinstance(key, int | float) else key
-        if told not in seen:
-            seen.add(told)
-            yield item
+@pass_context
+def _join(rendering: Rendering, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
+    if attribute is not None:
+        value = map(make_attrgetter(rendering.environment, attribute), value)
+    return d.join(map(rendering.text, value))
 
 
-def _startswith(value: Any, text: str) -> bool:
-    return str(value).startswith(text)
+def _replace(value: str, old: str, new: str, count: int | None = None) -> str:
+    """As Jinja's, but an empty text is found nowhere, and not between all characters."""
+    return value.replace(old, new, -1 if count is None else count) if old else value
 
 
-def _endswith(value: Any, text: str) -> bool:
-    return str(value).endswith(text)
+@pass_context
+def _format(rendering: Rendering, value: str, *args: Any, **kwargs: Any) -> str:
+    if args and kwargs:
+        raise FilterArgumentError("format takes arguments by place or by name, not both")
+    return put(value, kwargs or args, rendering.spend)
+
+
+@pass_context
+def _urlencode(rendering: Rendering, value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = {key: rendering.text(item) for key, item in value.items()}
+    elif isinstance(value, list | tuple) and all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value):
+        value = [tuple(map(rendering.text, pair)) for pair in value]
+    else:
+        value = rendering.text(value)
+    return str(_STOCK["urlencode"](value))
+
+
+def _string(value: str) -> str:
+    return value
 
 
 _STOCK: Final[Mapping[str, Callable[..., Any]]] = STOCK_FILTERS
@@ -115,18 +123,21 @@ _ALL: Final[Mapping[str, Any]] = {
     "split": _split,
     "regex_search": _regex_search,
     "regex_replace": _regex_replace,
-    "unique": _unique,
+    "join": _join,
+    "replace": _replace,
+    "format": _format,
+    "urlencode": _urlencode,
+    "string": _string,
+    **ordering.FILTERS,
 }
 
-FILTERS: Final[Mapping[str, Callable[..., Any]]] = {name: metered(name, each) for name, each in _ALL.items()}
+
+def _prepare(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    made = metered(name, adapt(name, function))
+    made.__wrapped__ = function  # type: ignore[attr-defined]  # which it is, Jinja's own or ours
+    return made
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {name: _prepare(name, each) for name, each in _ALL.items()}
 """Left out of Jinja's own: `attr` (there are no attributes), `random` (a retry renders the same), and what escapes
 for HTML (a chat is no page)."""
-
-_TESTS: Final[Mapping[str, Any]] = STOCK_TESTS
-
-TESTS: Final[Mapping[str, Any]] = {
-    **STOCK_TESTS,
-    **{name: metered(name, _TESTS[name]) for name in ("in", "lower", "upper")},
-    "startswith": _startswith,
-    "endswith": _endswith,
-}

@@ -1,6 +1,6 @@
 """What an expression looked for and did not find; it remembers the whole path."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NoReturn
 
 from jinja2 import Undefined
@@ -20,6 +20,8 @@ _WORDS: Final = {
 
 def word(value: Any) -> str:
     """The kind of a value in words of JSON: `text`, `a number`, `a list`."""
+    if isinstance(value, Iterator | range | tuple):
+        return "a list"
     return _WORDS.get(type(value), f"a {type(value).__name__}")
 
 

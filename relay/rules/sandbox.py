@@ -4,7 +4,7 @@
 behind a dot. The only other things with a dot are Jinja's own: `loop.index` and its like, and the pairs of `groupby`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from jinja2 import nodes, pass_context
@@ -14,10 +14,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 
 from relay.depth import TooDeep
 from relay.rules.budget import STEP, Rendering, require_format
-from relay.rules.encode import LIMIT, encode
-from relay.rules.filters import FILTERS, TESTS
+from relay.rules.encode import LIMIT
+from relay.rules.filters import FILTERS
 from relay.rules.missing import Absent, Missing, join
+from relay.rules.operators import calculate, compare, cut, negate, put
 from relay.rules.parser import Parser
+from relay.rules.predicates import TESTS
 
 _LOOP: Final = frozenset(
     {
@@ -69,7 +71,8 @@ def _written(node: nodes.Node) -> int:
 class _Generator(CodeGenerator):
     """Compiles `a.b` and `a["b"]` to `Sandbox.reach`, which also gets the path of `a` for its messages.
 
-    Loops, slices, `~` and `in` count on the rendering what they go through.
+    Loops, slices, `~` and comparisons follow JSON (`relay.rules.operators`), and count on the rendering what they go
+    through.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -81,17 +84,22 @@ class _Generator(CodeGenerator):
         super().visit_For(node, frame)
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja's name
-        self.write("context.weighed(")
-        super().visit_Concat(node, frame)
+        self.write("context.joined((")
+        self._list(node.nodes, frame)
+        self.write("))")
+
+    def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        self.write("environment.compare(context, ")
+        self.visit(node.expr, frame)
+        for operand in node.ops:
+            self.write(f", {operand.op!r}, ")
+            self.visit(operand.expr, frame)
         self.write(")")
 
-    def visit_Operand(self, node: nodes.Operand, frame: Frame) -> None:  # noqa: N802 - Jinja's name
-        if node.op not in {"in", "notin"}:
-            super().visit_Operand(node, frame)
-            return
-        self.write(f" {'in' if node.op == 'in' else 'not in'} context.weighed(")
-        self.visit(node.expr, frame)
-        self.write(")")
+    def _list(self, parts: Sequence[nodes.Node], frame: Frame) -> None:
+        for part in parts:
+            self.visit(part, frame)
+            self.write(", ")
 
     def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
         """What a loop goes through is written as a call of `Rendering.each`."""
@@ -111,9 +119,11 @@ class _Generator(CodeGenerator):
 
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802 - Jinja's name
         if isinstance(node.arg, nodes.Slice):
-            self.write("context.weighed(")
-            super().visit_Getitem(node, frame)
-            self.write(")")
+            self.write("environment.cut(context, ")
+            self.visit(node.node, frame)
+            self.write(", slice(")
+            self._list([part or nodes.Const(None) for part in (node.arg.start, node.arg.stop, node.arg.step)], frame)
+            self.write("))")
             return
         self.write("environment.reach(")
         self.visit(node.node, frame)
@@ -125,24 +135,24 @@ class _Generator(CodeGenerator):
 @pass_context
 def _finalize(rendering: Rendering, value: Any) -> Any:
     """What a value looks like inside a text: JSON, null as nothing."""
-    if isinstance(value, str):
-        return rendering.weighed(value)
-    if isinstance(value, Undefined):
-        return str(value)
-    return "" if value is None else rendering.weighed(encode(value))
+    return rendering.weighed(value) if isinstance(value, str) else rendering.text(value)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
     """The environment of all templates (strict) or of all conditions (lenient)."""
 
     code_generator_class = _Generator
-    intercepted_binops = frozenset({"*", "**", "+", "%"})
+    intercepted_binops = frozenset({"*", "**", "+", "%", "-", "/", "//"})
+    intercepted_unops = frozenset({"+", "-"})
 
     def __init__(self, undefined: type[Absent]) -> None:
-        super().__init__(undefined=undefined, finalize=_finalize, keep_trailing_newline=True, cache_size=0)
+        # Jinja's optimizer works constants out by Python's rules: none ~ "x" would be "Nonex".
+        super().__init__(
+            undefined=undefined, finalize=_finalize, keep_trailing_newline=True, cache_size=0, optimized=False
+        )
         self.filters = dict(FILTERS)
         self.tests = dict(TESTS)
-        self.globals = {"range": safe_range}
+        self.globals = {"range": safe_range, "null": None}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         return Parser(self, source, name, filename).parse()
@@ -198,9 +208,25 @@ class Sandbox(ImmutableSandboxedEnvironment):
             _require_product(left, right)
         elif operator == "%" and isinstance(left, str):
             require_format(left)
+            return context.weighed(put(left, right, context.spend))
         elif operator == "**" and isinstance(left, int) and isinstance(right, int):
             _require_power(left, right)
-        return context.weighed(super().call_binop(context, operator, left, right))
+        return context.weighed(calculate(operator, left, right))
+
+    def call_unop(self, context: Context, operator: str, arg: Any) -> Any:  # noqa: ARG002 - Jinja's signature
+        return negate(operator, arg)
+
+    def compare(self, context: Rendering, left: Any, *rest: Any) -> bool:
+        """`left < a <= b`, as `"lt", a, "lteq", b` in `rest`; it ends at the first that is false."""
+        for op, right in zip(rest[::2], rest[1::2], strict=True):
+            if not compare(op, left, right, context.spend):
+                return False
+            left = right
+        return True
+
+    def cut(self, context: Rendering, value: Any, part: slice) -> Any:
+        """`value[start:stop:step]`."""
+        return context.weighed(cut(value, part))
 
 
 def _require_power(left: int, right: int) -> None:

@@ -1,9 +1,11 @@
 """Why a request was refused, found out by trying what usually goes wrong; for the operator, never for the caller."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Final
+from urllib.parse import urlsplit
 
 from relay import effort
 from relay.errors import Rejected
@@ -14,11 +16,15 @@ from relay.schemes.recode import LARGEST, recode
 from relay.schemes.request import Request
 from relay.schemes.scheme import Scheme
 from relay.schemes.spec import NeedsCertificate, SchemeFault, SchemeSpec
+from relay.secret import Secret
 
 TRIALS: Final = 24
 """Schemes that are made, and signatures that are compared, for one refusal; each takes about 70 us."""
 HASHED: Final = 1 << 20
 """Bytes that they may hash in all, which takes a millisecond."""
+_SIGNED_ADDRESS: Final = re.compile(r"\{\{\s*(?:url|path)\b")
+_AROUND: Final = " \t\r\n\ufeff\u200b\u200c\u200d\u2060\"'`"
+"""What is copied with a secret and is no part of it."""
 _TRIED: Final = frozenset(
     {"signature_wrong", "signature_missing", "signature_malformed", "token_missing", "timestamp_missing"}
 )
@@ -33,7 +39,16 @@ def diagnose(spec: SchemeSpec, request: Request, error: Rejected) -> str:
     if error.status != 401 or error.reason not in _TRIED:
         return error.hint
     with effort.none():
-        return next(_Trials(spec, request).causes(), error.hint)
+        return next(_Trials(spec, request).causes(), _located(spec, request, error))
+
+
+def _located(spec: SchemeSpec, request: Request, error: Rejected) -> str:
+    """The error's hint, with the address that was verified where it is signed."""
+    forms = [form for form in vendor(spec.scheme).proof if isinstance(form, Signature)]
+    contents = [str(spec.options.get("content", "")), *(form.content or "" for form in forms)]
+    if error.reason != "signature_wrong" or not any(_SIGNED_ADDRESS.search(content) for content in contents):
+        return error.hint
+    return f"{error.hint}; the address that was verified is {_bare(request.url)}: is it the one set at the sender?"
 
 
 class _Trials:
@@ -65,6 +80,9 @@ class _Trials:
     def _misread(self) -> Iterator[str]:
         """What the operator may have described wrongly."""
         spec = self._spec
+        bare = tuple(Secret(secret.reveal().strip(_AROUND).strip()) for secret in spec.secrets)
+        if bare != spec.secrets and all(bare) and self._is_right(replace(spec, secrets=bare)):
+            yield "it is right for the secret without the line break, blank or quotes around it: take them out"
         for key in ("text", "hex", "base64") if spec.scheme == "hmac" else ():
             if self._is_right(replace(spec, options={**spec.options, "key": key})):
                 yield f"it is right when the secret is read as {key}: set `key: {key}`"
@@ -121,6 +139,16 @@ def _addresses(url: str) -> Iterator[tuple[str, str]]:
         yield url[:-1], "the address without its last slash"
     else:
         yield f"{url}/", "the address with a slash at its end"
+    parts = urlsplit(url)
+    before, hooks, name = parts.path.rpartition("/hooks/")
+    if before:  # http.public_url holds a path that senders do not call
+        inner = parts._replace(path=hooks + name)
+        yield inner.geturl(), f"{_bare(inner.geturl())}, and {_bare(url)} was verified"
+
+
+def _bare(url: str) -> str:
+    """An address without its query, in which a token may stand."""
+    return urlsplit(url)._replace(query="").geturl()
 
 
 def _bodies(request: Request) -> Iterator[tuple[bytes, str]]:

@@ -68,7 +68,7 @@ def test_a_good_configuration_has_nothing_to_tell(told):
         ({"http": "[]"}, "4:1: http: must be a mapping of keys, not a list"),
         ({"ledger": "{remember: 1d}"}, "4:20: ledger.remember: is shorter than ledger.retain"),
         ({"ledger": "{retain: 100d}"}, "ledger.retain: is longer than ledger.remember is by default"),
-        ({"ledger": "{timeout: 0s}"}, "4:19: ledger.timeout: is shorter than 100ms"),
+        ({"ledger": "{timeout: 50ms}"}, "4:19: ledger.timeout: is shorter than 100ms"),
         ({"ledger": "{retain: 99999d}"}, "ledger.retain: is longer than ten years"),
         ({"ledger": "{url: 'sqlite://relay.db'}"}, "ledger.url: names no file: write sqlite:///relay.db"),
         ({"ledger": "{url: 'mysql://db/relay'}"}, "ledger.url: is no URL that begins with postgresql://"),

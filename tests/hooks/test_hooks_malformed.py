@@ -10,7 +10,9 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from relay.hooks.unread import judge
 from relay.telemetry import configure, get_log
+from relay.units import Rate
 from tests.hooks.listener import listen
 
 
@@ -114,3 +116,70 @@ async def test_no_body_and_no_header_ever_gives_a_500():
             assert status in {200, 202, 400, 401, 413, 415}
 
         await asyncio.to_thread(send)
+
+
+LONG = b"A" * 9_000
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "told"),
+    [
+        ([b"X-Forwarded-Client-Cert: " + LONG], 400, "the header X-Forwarded-Client-Cert has more than the 8190 bytes"),
+        ([b"X-A: 1", b"cookie: " + LONG, b"X-B: 1"], 400, "the header cookie has more than the 8190 bytes"),
+        ([b"X-Token: Sesam\x01"], 400, "the header X-Token holds a control character"),
+        ([b"X-A: 1"] * 200, 400, "this request has more than 128 headers"),
+        (
+            [b"X-%d: %b" % (number, b"A" * 8_000) for number in range(5)],
+            431,
+            "are larger than 32768 bytes; the largest",
+        ),
+        ([b"Sesam secret: x"], 400, "this request cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("piece", [1 << 20, 3_000])
+async def test_a_head_that_cannot_be_read_is_named_and_kept(head, status, told, piece, lines):
+    request = b"\r\n".join([b"POST /hooks/token?t=Sesam HTTP/1.1", b"Host: x", *head, b"Content-Length: 2", b"", b"{}"])
+    async with listen() as listener:
+        parts = urlsplit(listener.url)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        try:
+            for start in range(0, len(request), piece):
+                writer.write(request[start : start + piece])
+                await writer.drain()
+            answer = await asyncio.wait_for(reader.read(), 10)
+        except ConnectionError:
+            answer = b""  # the rest came after the answer
+        writer.close()
+    [rejection] = listener.rejected
+    assert (rejection.source, rejection.status, rejection.reason) == ("token", status, "malformed")
+    assert rejection.hint.endswith(("send less", "send fewer", "mend it", "breaks requests"))
+    assert listener.counted("token", "malformed") == 1
+    if answer:
+        assert f" {status} ".encode() in answer[:16]
+    if status == 400:
+        assert told in (answer.decode() or told)
+        assert told in lines.getvalue()
+    else:
+        assert "X-" in rejection.hint
+    for text in (answer.decode(), rejection.hint, lines.getvalue()):
+        assert "Sesam" not in text
+        assert "AAAA" not in text
+
+
+async def test_what_cannot_be_read_of_no_source_is_only_counted():
+    async with listen() as listener:
+        answer = await raw(listener.url, b"POST /hooks/nobody HTTP/1.1\r\nX-Long: " + LONG + b"\r\n\r\n")
+        assert b"the header X-Long has more than" in answer
+        assert b"\x16\x03\x01" not in await raw(listener.url, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
+        assert listener.counted("_unknown", "malformed") == 2
+        assert not listener.rejected
+
+
+async def test_a_flood_of_what_cannot_be_read_is_not_kept():
+    """Refusals of an address beyond `limit_refused` cost the ledger nothing."""
+    async with listen(limit_refused=Rate(1, 60_000)) as listener:
+        listener.crowd.report(judge(b"POST /hooks/token HTTP/1.1\r\nX-Long: " + LONG), "192.0.2.1")
+        for _ in range(30):
+            listener.crowd.report(judge(b"POST /hooks/token HTTP/1.1\r\nX-Long: " + LONG), "198.51.100.7")
+    assert len(listener.rejected) == 11
+    assert listener.counted("token", "malformed") == 31

@@ -152,7 +152,11 @@ def test_a_body_is_the_same_text_whether_its_shape_is_known_or_hangs_on_a_templa
     ("text", "data", "said"),
     [
         ("{{ data.detail.priority }}", {"detail": {}}, ".tags[1]: data.detail.priority is missing"),
-        ("{{ data.x + 1 }}", {"x": "a"}, ".tags[1]: can only concatenate str"),
+        (
+            "{{ data.x + 1 }}",
+            {"x": "a"},
+            ".tags[1]: + takes two numbers, two texts or two lists, here are text and a number; ~ joins",
+        ),
         ("{{ 1 / data.x }}", {"x": 0}, ".tags[1]: division by zero"),
         ("{{ data.x }}", {"x": float("nan")}, ".tags[1]: Out of range float values are not JSON compliant"),
         ("{{ data.x | float }}", {"x": "1e999"}, ".tags[1]: Out of range float values are not JSON compliant"),

@@ -106,13 +106,13 @@ def test_numbers_that_a_hash_cannot_tell_apart_are_told_apart_in_time():
 @pytest.mark.parametrize(
     ("items", "kept"),
     [
-        ([1, 1.0, True, 2, "1"], [1, 2, "1"]),
+        ([1, 1.0, True, 2, "1"], [1, True, 2, "1"]),
         (["b", "B", "a"], ["b", "a"]),
         ([0.5, 0.5, 1e300, int(1e300)], [0.5, 1e300]),
         ([None, None], [None]),
     ],
 )
-def test_unique_keeps_what_jinja_keeps(items, kept):
+def test_unique_keeps_what_json_tells_apart(items, kept):
     assert render("{{ data | unique }}", items) == kept
 
 

@@ -201,3 +201,23 @@ class Digits(float):
 @pytest.mark.parametrize("body", [b"", b"a=1", b"<a/>", b"\xff{", b'{"\xff": 1}', b'{"a":"' + b"x" * 17_000 + b'"}'])
 def test_what_is_no_small_json_is_not_written_otherwise(body):
     assert list(recode(body)) == []
+
+
+@pytest.mark.parametrize("around", ["{}\n", " {}", "\ufeff{}", '"{}"', "{}\r\n"])
+def test_the_secret_was_copied_with_what_stood_around_it(around):
+    wrong = spec("zendesk", around.format(SECRET))
+    assert "it is right for the secret without the line break" in cause(wrong, sign(spec("zendesk")))
+
+
+def test_the_public_address_holds_a_path_that_senders_do_not_call():
+    sent = sign(spec("hubspot-v3"), url="https://h.example/hooks/s")
+    came = replace(sent, url="https://h.example/relay/hooks/hooks/s")
+    told = cause(spec("hubspot-v3"), came)
+    assert "https://h.example/hooks/s, and https://h.example/relay/hooks/hooks/s was verified" in told
+
+
+def test_the_address_that_was_verified_is_told_without_its_query():
+    came = replace(sign(spec("hubspot-v3")), url="https://elsewhere.example/hooks/s?token=hidden")
+    told = cause(spec("hubspot-v3"), came)
+    assert "the address that was verified is https://elsewhere.example/hooks/s" in told
+    assert "hidden" not in told
