@@ -19,6 +19,7 @@ from relay.cli.health import health
 from relay.cli.init import init
 from relay.cli.migrate import migrate
 from relay.cli.readmit import readmit
+from relay.cli.recipes import recipes
 from relay.cli.rekey import rekey
 from relay.cli.replay import replay
 from relay.cli.retry import retry
@@ -66,7 +67,7 @@ def _relay(
 
 _PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Run": {"serve": serve, "demo": demo, "init": init, "check": check},
-    "Try": {"sources": sources, "try": try_, "send": send, "verify": verify, "sandbox": sandbox},
+    "Try": {"sources": sources, "recipes": recipes, "try": try_, "send": send, "verify": verify, "sandbox": sandbox},
     "Look and act": {
         "events": events,
         "show": show,

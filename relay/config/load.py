@@ -11,7 +11,7 @@ from relay.config.check import check
 from relay.config.draft import read
 from relay.config.fault import Fault, Warn, lines
 from relay.config.fill import Filler
-from relay.config.merge import gather, override
+from relay.config.merge import gather, override, told
 from relay.config.outward import choose
 from relay.config.parse import parse
 from relay.config.settings import Settings
@@ -46,7 +46,9 @@ def load(paths: Sequence[Path], env: Mapping[str, str], *, strict: bool = True) 
     reader = _Reader()
     root = Branch(Mark(0, 1, 1, str(paths[0]) if paths else "configuration"), {})
     for path in paths:
-        root = override(root, reader.layer(path))
+        layer = reader.layer(path)
+        reader.faults += told(root, layer)
+        root = override(root, layer)
     if reader.broken:
         raise Misconfigured(lines(reader.faults))
     filler = Filler(env, strict=strict)
