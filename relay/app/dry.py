@@ -38,7 +38,11 @@ def dry_run(
     if source not in settings.sources:
         raise NotFound(f"there is no source {source!r}; there are: {', '.join(settings.sources) or 'none'}")
     rules = make_rules(settings)
-    events = _read(settings, source, headers, body, ids, wall() if now is None else now)
+    return try_events(_read(settings, source, headers, body, ids, wall() if now is None else now), rules)
+
+
+def try_events(events: Sequence[Event], rules: RuleSet) -> dict[str, Any]:
+    """The same of events that were read already."""
     return {"events": [_try(event, rules) for event in events]}
 
 

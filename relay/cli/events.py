@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from relay.cli.options import DEFAULT_URL, AsJson, Token, Url
+from relay.cli.options import AsJson, Config, Token, Url
 
 
 def events(
@@ -24,16 +24,16 @@ def events(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="The most events to list.")] = 50,
     rejected: Annotated[bool, typer.Option("--rejected", help="List refused requests instead.")] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
     token: Token = None,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """List events and what became of them."""
-    from relay.cli.client import Client
+    from relay.cli.client import connect
     from relay.cli.output import print_json
-    from relay.secret import Secret
 
-    client = Client(url, Secret(token) if token else None)
+    client = connect(url, token, config)
     if rejected:
         document = client.get("rejected", source=source, limit=min(limit, 1_000))
         return print_json(document) if as_json else _print_rejected(document["rejected"])

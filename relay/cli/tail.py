@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from relay.cli.guard import Unreachable, warn
-from relay.cli.options import DEFAULT_URL, AsJson, Token, Url
+from relay.cli.options import AsJson, Config, Token, Url
 from relay.visible import visible
 
 if TYPE_CHECKING:
@@ -23,18 +23,18 @@ def tail(
         ),
     ] = None,
     follow: Annotated[bool, typer.Option(help="Go on as results come, or end after the newest.")] = True,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
     token: Token = None,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Print results as they happen, one line each; with --json each is the CloudEvent, as on RabbitMQ."""
     import asyncio
 
-    from relay.cli.client import Client
-    from relay.secret import Secret
+    from relay.cli.client import connect
 
     begin = after if after is not None else "latest" if follow else "0"
-    asyncio.run(_follow(Client(url, Secret(token) if token else None), begin, follow=follow, as_json=as_json))
+    asyncio.run(_follow(connect(url, token, config), begin, follow=follow, as_json=as_json))
 
 
 async def _follow(client: "Client", after: str, *, follow: bool, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, WithJsonSchema
 
 from relay.depth import OWN, TooDeep, load
 from relay.errors import NotFound
@@ -105,10 +105,27 @@ class ReplayAsk(Ask):
     ] = False
 
 
-class TryAsk(Ask):
-    """A delivery to try. A `body` that is no string is tried as its JSON text."""
+class RetryAsk(Ask):
+    """How to retry a dispatch."""
 
-    source: Words
+    render: Annotated[
+        bool, Field(strict=True, description="render it anew by today's rule; else what was kept is sent again")
+    ] = False
+
+
+_EITHER: Final[list[JsonValue]] = [
+    {"required": ["source"], "properties": {"source": {"type": "string"}}, "not": {"required": ["event"]}},
+    {"required": ["event"], "properties": {"event": {"type": "string"}}, "maxProperties": 1},
+]
+
+
+class TryAsk(Ask):
+    """A delivery to try, or the id of an event that was kept. A `body` that is no string is tried as its JSON text."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": _EITHER})
+
+    source: Words | None = None
+    event: Annotated[Words | None, Field(description="the id of an event, in place of all the others")] = None
     headers: dict[str, str] = {}
     body: Any = None
 
