@@ -70,13 +70,14 @@ def _read(file: Path) -> str:
 
 
 def _parse(file: Path, text: str) -> "Branch":
+    from relay.config.fault import Warn
     from relay.config.parse import parse
     from relay.config.tree import Branch, Mark
     from relay.errors import Misconfigured
 
     node, faults = parse(text, str(file), 0)
-    if faults:
-        raise Misconfigured([str(fault) for fault in faults])
+    if wrong := [str(fault) for fault in faults if not isinstance(fault, Warn)]:
+        raise Misconfigured(wrong)
     if node is None or (not isinstance(node, Branch) and not text.strip()):
         return Branch(Mark(0, 1, 1, str(file)), {})
     if not isinstance(node, Branch):

@@ -61,7 +61,8 @@ def test_the_wheel_has_the_recipes(tmp_path):
 
 
 @pytest.mark.parametrize("vendor", ["zendesk", "github", "hubspot", "salesforce", "hmac", "none", "rabbitmq"])
-def test_each_vendor_can_be_added(relay, vendor):
+def test_each_vendor_can_be_added(relay, vendor, monkeypatch):
+    monkeypatch.setenv("CARGO_BASE_URL", "http://127.0.0.1:8090/v1")
     relay("init", "zendesk")
     before = Path("config/relay.yaml").read_text().splitlines()
     added = relay("init", vendor, "--add", "config/relay.yaml")
@@ -97,7 +98,8 @@ def test_a_file_of_any_form_takes_one_more(relay, tmp_path, text):
     assert all(line in path.read_bytes().decode() for line in text.splitlines())
 
 
-def test_a_folder_gets_a_file(relay, tmp_path):
+def test_a_folder_gets_a_file(relay, tmp_path, monkeypatch):
+    monkeypatch.setenv("CARGO_BASE_URL", "http://127.0.0.1:8090/v1")
     relay("init", "zendesk", "--out", "conf/a.yaml")
     assert relay("init", "rabbitmq", "--add", "conf").exit_code == 0
     assert {path.name for path in (tmp_path / "conf").iterdir()} == {"a.yaml", "crm-bus.yaml"}
@@ -129,8 +131,9 @@ def test_init_of_hubspot_has_a_type_and_a_condition(relay):
     assert (rule["type"], rule["when"].split(" and ")[0]) == ("deal.propertyChange", 'data.propertyName == "dealstage"')
 
 
-def test_what_a_later_file_overrides_is_told(relay):
+def test_what_a_later_file_overrides_is_told(relay, monkeypatch):
     """Of two first configurations one rule remains: nobody should have to find that out by counting."""
+    monkeypatch.setenv("CARGO_BASE_URL", "http://127.0.0.1:8090/v1")
     relay("init", "zendesk", "--out", "a.yaml")
     relay("init", "hubspot", "--out", "b.yaml")
     told = json.loads(relay("check", "--json", "-c", "a.yaml", "-c", "b.yaml").stdout)["warnings"]
