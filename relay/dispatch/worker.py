@@ -293,7 +293,8 @@ def _report_step(claim: Claim, move: Move, metrics: Metrics, line: dict[str, obj
         log.info(step, chat_uuid=move.chat.uuid, **line)
     elif claim.state is State.MESSAGING:
         step = {State.DONE: "message.failed" if move.failure else "message.sent"}.get(move.to, "message.waiting")
-        (log.info if step == "message.sent" else log.warning)(step, chat_uuid=claim.chat_uuid, **line)
+        metrics.message(rule, step.removeprefix("message."))
+        (log.debug if step == "message.sent" else log.warning)(step, chat_uuid=claim.chat_uuid, **line)
     elif move.to is State.FAILED:
         metrics.chat(rule, "failed")
         log.error("chat.failed", hint=_hint(move.failure), **line)
