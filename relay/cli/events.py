@@ -66,7 +66,7 @@ def _print_events(document: dict[str, Any]) -> None:
     ]
     if not rows:
         return print_line("no events")
-    print_table(["id", "received", "source", "type", "status", "dispatches"], rows)
+    print_table(["id", "received", "source", "type", "status", "dispatches"], rows, spare=("source", "type"))
     if document["cursor"]:
         print_line("there are more: ask for them with --limit, or narrow it down with --since or --text")
     return None
@@ -90,6 +90,7 @@ def _print_rejected(rejected: list[dict[str, Any]]) -> None:
             (short(one["at"]), *(one[key] for key in ("source", "reason", "hint", "remote")), *_kept(one))
             for one in rejected
         ],
+        spare=("remote", "kept until", "readmitted"),
     )
 
 

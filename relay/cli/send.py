@@ -165,6 +165,7 @@ def _print(answer: _Answer, source: str, vendor: str) -> None:
                 (one["id"], one["externalId"], one["status"], one["type"], _dispatches(one))
                 for one in document["events"]
             ],
+            spare=("external id", "type"),
         )
     elif answer.status >= 300:
         detail = document.get("detail") or document.get("title") if isinstance(document, dict) else document

@@ -32,7 +32,7 @@ def show(
 
 
 def _print(found: dict[str, Any]) -> None:
-    from relay.cli.output import print_pairs, print_table, print_title, short
+    from relay.cli.output import precise, print_pairs, print_table, print_title
 
     print_pairs(
         [
@@ -48,8 +48,8 @@ def _print(found: dict[str, Any]) -> None:
         ]
     )
     print_title("Timeline")
-    steps = [(short(step["at"]), step["what"], step["rule"], step["detail"]) for step in found["timeline"]]
-    print_table(["at", "what", "rule", "detail"], steps)
+    steps = [(precise(step["at"]), step["what"], step["rule"], step["detail"]) for step in found["timeline"]]
+    print_table(["at", "what", "rule", "detail"], steps, whole=("at", "what"))
     for dispatch in found["dispatches"]:
         _print_dispatch(dispatch)
     print_title("Body")

@@ -57,7 +57,9 @@ def _list(entries: "dict[str, Vendor]") -> None:
     from relay.cli.output import print_table
 
     rows = [(name, entry.name, entry.category, proof(entry), _needs(entry)) for name, entry in entries.items()]
-    print_table(["scheme", "sender", "category", "proof", "needs"], rows)
+    print_table(
+        ["scheme", "sender", "category", "proof", "needs"], rows, whole=("scheme",), spare=("category", "needs")
+    )
 
 
 def _needs(entry: "Vendor") -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from relay.cli.client import Client
 
 _MOST_TRIES: Final = 8
+_WIDTHS: Final[dict[int, int]] = {1: len("message.failed")}
 
 
 def tail(
@@ -68,5 +69,12 @@ def _print(result: dict[str, Any], *, as_json: bool) -> None:
     error = data.get("error")
     outcome = f"{error['code']}: {error['message']}" if error else data.get("chatUuid") or ""
     kind = result["type"].removeprefix("relay.")
-    words = (short(result["time"]), kind, data["source"], data.get("rule") or "", data["eventId"], outcome)
-    return print_line(visible("  ".join(words), keep=""))
+    words = [short(result["time"]), kind, data["source"], data.get("rule") or "", data["eventId"], outcome]
+    return print_line("  ".join(_align([visible(word, keep="") for word in words])).rstrip())
+
+
+def _align(words: list[str]) -> list[str]:
+    """Each column as wide as it has been so far: what comes is not known, and what was printed stays."""
+    for number, word in enumerate(words):
+        _WIDTHS[number] = max(_WIDTHS.get(number, 0), len(word))
+    return [word.ljust(_WIDTHS[number]) for number, word in enumerate(words)]

@@ -249,9 +249,9 @@ def test_tail_for_people_is_one_line_each(relay, memory):
     lost = made | {"error": {"code": "failed", "message": "no\n11-24 forged\x1b[2J"}}
     memory.tell(*(replace(make_result(1), data=data) for data in (made, lost, {"source": "bus", "eventId": "0190-2"})))
     assert relay("tail", "--no-follow").stdout.splitlines() == [
-        "11-23 02:13:20Z  chat.created  helpdesk  urgent  0190-1  3c90c3cc",
-        "11-23 02:13:20Z  chat.created  helpdesk  urgent  0190-1  failed: no\\n11-24 forged\\x1b[2J",
-        "11-23 02:13:20Z  chat.created  bus    0190-2  ",
+        "11-23 02:13:20Z  chat.created    helpdesk  urgent  0190-1  3c90c3cc",
+        "11-23 02:13:20Z  chat.created    helpdesk  urgent  0190-1  failed: no\\n11-24 forged\\x1b[2J",
+        "11-23 02:13:20Z  chat.created    bus               0190-2",
     ]
 
 
