@@ -81,7 +81,7 @@ def _parse(file: Path, text: str) -> "Branch":
     if node is None or (not isinstance(node, Branch) and not text.strip()):
         return Branch(Mark(0, 1, 1, str(file)), {})
     if not isinstance(node, Branch):
-        raise RelayError(f"{file} is no configuration: it must begin with keys such as cargo:, sources: and rules:")
+        raise RelayError(f"{file} is not a configuration: it must begin with keys such as cargo:, sources: and rules:")
     return node
 
 

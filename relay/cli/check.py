@@ -95,4 +95,4 @@ def _print(document: dict[str, Any], base_url: str) -> None:
         for fault in faults:
             warn(fault)
         count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
-        complain(f"the servers show {count}; mend what is said above", 1)
+        complain(f"the servers show {count}; fix what is listed above", 1)

@@ -93,7 +93,7 @@ class Client:
                 return url
         except ValueError:
             pass
-        raise RelayError(f"--url {self.url!r} is no address; write it as http://127.0.0.1:8081")
+        raise RelayError(f"--url {self.url!r} is not an address; write it as http://127.0.0.1:8081")
 
 
 def connect(url: str | None, token: str | None, config: Sequence[Path] | None) -> Client:

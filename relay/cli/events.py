@@ -6,13 +6,24 @@ from typing import Annotated, Any
 import typer
 
 from relay.cli.options import AsJson, Config, Token, Url
+from relay.cli.settings import complete_source
+
+
+def _complete_status(incomplete: str) -> list[str]:
+    from relay.model import State
+
+    return [status for status in ("accepted", "unmatched", "unreadable", *State) if status.startswith(incomplete)]
 
 
 def events(
-    source: Annotated[str | None, typer.Option(help="Only of this source.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only of this source.", autocompletion=complete_source)] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Only of this type.")] = None,
     status: Annotated[
-        str | None, typer.Option(help="accepted, unmatched, unreadable, or the state of a dispatch, as parked.")
+        str | None,
+        typer.Option(
+            help="accepted, unmatched, unreadable, or the state of a dispatch, as parked.",
+            autocompletion=_complete_status,
+        ),
     ] = None,
     since: Annotated[
         str | None, typer.Option(help="Received since: 2026-11-23T09:00:00Z, or 1h for an hour ago.")

@@ -106,7 +106,7 @@ def _read_key(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise RelayError(f"{path} is no text: name a private key in PEM") from None
+        raise RelayError(f"{path} is not text: name a private key in PEM") from None
     except OSError as error:
         raise RelayError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -139,7 +139,7 @@ async def _post(url: str, body: bytes, headers: dict[str, str]) -> _Answer:
         ):
             return _Answer(answer.status, _parse(await answer.read()))
     except aiohttp.InvalidURL:
-        raise RelayError(f"--url {url!r} is no address; write it as http://127.0.0.1:8080") from None
+        raise RelayError(f"--url {url!r} is not an address; write it as http://127.0.0.1:8080") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Unreachable(
             f"no relay answers at {url} ({reason(error, way)}); "

@@ -119,7 +119,7 @@ class _Reader:
         if isinstance(node, Branch):
             return node
         if isinstance(node, Row) or (isinstance(node, Leaf) and node.value is not None):
-            self._fail(node.mark, "this is no mapping: begin with keys such as cargo:, sources: and rules:")
+            self._fail(node.mark, "this is not a mapping: begin with keys such as cargo:, sources: and rules:")
         self.broken = self.broken or len(self.faults) > known
         return None
 

@@ -36,6 +36,8 @@ _INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NO_NUMBER: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _QUOTE: Final = "a value that begins with {} is YAML's own syntax here: quote it"
+_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+"""As YAML counts lines."""
 _MEANT: Final = re.compile(r"[ \t]+#(?:[^\s#]|.*\{\{)")
 _UNQUOTED: Final = re.compile(r"""(?:^|[:,\[-])\s+(\{\{|\[::|\[[0-9a-fA-F]*:|\$\{)""")
 
@@ -76,10 +78,11 @@ def _cut(node: Node | None, text: str) -> Iterator[Warn]:
 
     A comment for people has a blank after its mark, and no template in it.
     """
-    rows = text.split("\n")
-    for path, leaf in leaves(node) if node is not None else ():
-        rest = rows[leaf.mark.line - 1][leaf.mark.column - 1 :]
-        if leaf.plain and leaf.text and rest.startswith(leaf.text) and _MEANT.match(rest, len(leaf.text)):
+    rows = _BREAK.split(text)
+    unquoted = [(path, leaf) for path, leaf in (leaves(node) if node else ()) if leaf.plain and leaf.text]
+    for path, leaf in unquoted:
+        rest = rows[leaf.mark.line - 1][leaf.mark.column - 1 :] if leaf.mark.line <= len(rows) else ""
+        if rest.startswith(leaf.text) and _MEANT.match(rest, len(leaf.text)):
             told = f"ends at its `#`, which begins a comment in YAML, so it is {leaf.text!r}: put the value in quotes"
             yield Warn(leaf.mark, spell(path, node), told)
 

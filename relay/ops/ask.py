@@ -156,7 +156,7 @@ async def read_body(request: web.Request, model: type[Model]) -> Model:
     except ValueError:
         raise BadRequest("the body is not JSON; send an object, as {}") from None
     if not isinstance(document, dict):
-        raise BadRequest("the body is no JSON object; send one, as {}")
+        raise BadRequest("the body is not a JSON object; send one, as {}")
     return _validate(model, document, "key")
 
 
@@ -173,7 +173,7 @@ def read_cursor(text: str | None) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal()) or int(text) > _LAST_CURSOR:
-        raise BadRequest(f"Last-Event-ID or after: {text[:40]!r} is no cursor; send the last `id:` of this stream")
+        raise BadRequest(f"Last-Event-ID or after: {text[:40]!r} is not a cursor; send the last `id:` of this stream")
     return int(text)
 
 
@@ -208,5 +208,5 @@ def _moment(name: str, text: str | None, now: int) -> int | None:
         return max(0, now - duration(text) if _AGO.fullmatch(text) else parse_iso(text.upper()))
     except (ValueError, OverflowError):
         raise BadRequest(
-            f"query parameter {name}: {text[:40]!r} is no moment; write 2026-11-23T09:00:00Z (a + as %2B) or 1h"
+            f"query parameter {name}: {text[:40]!r} is not a time: write 2026-11-23T09:00:00Z (a + as %2B) or 1h"
         ) from None

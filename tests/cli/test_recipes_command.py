@@ -111,7 +111,7 @@ def test_a_folder_gets_a_file(relay, tmp_path, monkeypatch):
     [
         (None, "cannot be read: No such file or directory; write a first configuration with `relay init`"),
         ("sources: {}\n", "sources is written in brackets; write one entry a line"),
-        ("- a\n", "is no configuration"),
+        ("- a\n", "is not a configuration"),
         ("sources: yes\n", "sources holds nothing to which a line could be added"),
         ("a: [", "any.yaml:"),
     ],
