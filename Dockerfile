@@ -1,7 +1,8 @@
 # Relay as an image: Python, Relay and the libraries that these load; no shell, no package manager, no root.
 #   docker build -t relay .
 #   docker run --rm relay demo --once
-#   docker run -p 8080:8080 -v ./config:/etc/relay:ro -v relay:/var/lib/relay --env-file relay.env relay
+#   mkdir -p relay.d && docker run --rm relay init zendesk --out - > relay.d/relay.yaml
+#   docker run -p 8080:8080 -v ./relay.d:/etc/relay:ro -v relay:/var/lib/relay --env-file relay.env relay
 # The base by its digest: --build-arg PYTHON_IMAGE=python:3.14-slim@sha256:...
 ARG PYTHON_IMAGE=python:3.14-slim
 
@@ -17,6 +18,7 @@ RUN python3 -m pip --python /opt/relay/bin/python install --require-hashes -r re
     python3 -m pip --python /opt/build/bin/python install --require-hashes -r requirements-build.lock
 COPY pyproject.toml README.md CHANGELOG.md LICENSE ./
 COPY relay ./relay
+COPY config/recipes ./config/recipes
 # The backend is the one with hashes: pip would fetch another for an isolated build.
 RUN python3 -m pip --python /opt/build/bin/python wheel --no-deps --no-build-isolation --wheel-dir /wheel . && \
     python3 -m pip --python /opt/relay/bin/python install --no-deps /wheel/*.whl

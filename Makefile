@@ -73,6 +73,9 @@ $(BIN)/pip:
 # pip's hash mode wants every package pinned, which a checkout cannot be: the project itself comes last and alone, built
 # by what is installed, because a build of its own would fetch its backend without hashes.
 $(VENV)/run.stamp: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/pip
+	@echo "Installing Relay into $(VENV), with the packages of requirements.lock and requirements-build.lock:"
+	@sed -n 's/^\([A-Za-z0-9._-]*\)==\([^ ;]*\).*/\1 \2/p' requirements.lock requirements-build.lock | sort -u | paste -sd, | \
+		sed 's/,/, /g' | fold -s -w 110 | sed 's/^/  /'
 	$(PIP) install --require-hashes -r requirements.lock -r requirements-build.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -90,7 +90,7 @@ def read(text: str) -> Listener:
     """`host:port`, `[::1]:port`, or `:port` for all addresses. Raises ValueError with what would be right."""
     match = _FORM.fullmatch(text.strip())
     if match is None or int(match[3]) > 65_535:
-        raise ValueError(f"{text!r} is no address to listen on: write host:port, as 127.0.0.1:8081, or :8080 for all")
+        raise ValueError(f"{text!r} is not an address: write host:port, as 127.0.0.1:8081, or :8080 for all")
     return Listener(_inside(match[1]) if match[1] else _host(match[2]), int(match[3]))
 
 
@@ -98,7 +98,7 @@ def _inside(text: str) -> str:
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
-        raise ValueError(f'{text!r} is no IPv6 address: write one, as "[::1]:8081"') from None
+        raise ValueError(f'{text!r} is not an IPv6 address: write one, as "[::1]:8081"') from None
     return str(address.ipv4_mapped or address)
 
 
@@ -109,9 +109,9 @@ def _host(text: str) -> str:
     if _ip(host) is not None:
         return host
     if _is_short(host):
-        raise ValueError(f"{text!r} is no IPv4 address: write its four numbers, as 127.0.0.1")
+        raise ValueError(f"{text!r} is not an IPv4 address: write its four numbers, as 127.0.0.1")
     if not _NAME.fullmatch(host):
-        raise ValueError(f"{text!r} is no host name: write a name or an address, as 127.0.0.1")
+        raise ValueError(f"{text!r} is not a host name: write a name or an address, as 127.0.0.1")
     return host
 
 

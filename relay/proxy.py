@@ -114,7 +114,7 @@ def _split(text: str) -> SplitResult:
             f"has a host or a port that cannot be read (a password with / # ? or @ in it is %-encoded): write {EXAMPLE}"
         ) from None
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError(f"is no URL that begins with http:// or https:// and names a host: write {EXAMPLE}")
+        raise ValueError(f"is not a URL that begins with http:// or https:// and names a host: write {EXAMPLE}")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"goes on after its host (a password with / # or ? in it is %-encoded): write {EXAMPLE}")
     return parts

@@ -61,7 +61,7 @@ def key_bytes(text: str) -> bytes:
     except ValueError:
         raw = b""
     if len(raw) != _KEY:
-        raise ValueError("is no key of 32 random bytes in base64 or hex: make one with `openssl rand -base64 32`")
+        raise ValueError("is not a key of 32 random bytes in base64 or hex: make one with `openssl rand -base64 32`")
     return raw
 
 

@@ -56,7 +56,7 @@ def doubts(env: Mapping[str, str]) -> list[str]:
             faults.append(f"SSL_CERT_FILE: {file} cannot be read ({why}): name a file of certificates, or unset it")
     folders = [Path(folder) for folder in env.get("SSL_CERT_DIR", "").split(os.pathsep) if folder]
     if folders and not any(folder.is_dir() for folder in folders):
-        faults.append(f"SSL_CERT_DIR: {env['SSL_CERT_DIR']} is no folder: name one with certificates, or unset it")
+        faults.append(f"SSL_CERT_DIR: {env['SSL_CERT_DIR']} is not a folder: name one with certificates, or unset it")
     return faults
 
 

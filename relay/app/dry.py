@@ -8,6 +8,7 @@ from relay.app.clock import wall
 from relay.app.inputs import make_hook, make_input
 from relay.broker import Delivery
 from relay.config import Settings, WebhookSource
+from relay.config.fault import near
 from relay.consumer import decode as decode_message
 from relay.errors import NotFound
 from relay.hooks import decode as decode_request
@@ -36,9 +37,13 @@ def dry_run(
     Raises NotFound for a source that is not configured, Rejected and Unreadable for what cannot be read.
     """
     if source not in settings.sources:
-        raise NotFound(f"there is no source {source!r}; there are: {', '.join(settings.sources) or 'none'}")
+        raise NotFound(f"there is no source {source!r}: {near(source, settings.sources)}")
     rules = make_rules(settings)
-    events = _read(settings, source, headers, body, ids, wall() if now is None else now)
+    return try_events(_read(settings, source, headers, body, ids, wall() if now is None else now), rules)
+
+
+def try_events(events: Sequence[Event], rules: RuleSet) -> dict[str, Any]:
+    """The same of events that were read already."""
     return {"events": [_try(event, rules) for event in events]}
 
 

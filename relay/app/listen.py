@@ -120,7 +120,8 @@ def _explain(error: OSError, address: Listener) -> str:
             return f"{where} may not be bound by this user: choose a port above 1023"
         case errno.EADDRNOTAVAIL:
             return (
-                f"{where} is no address of this machine: write :{address.port} for all, localhost for this machine only"
+                f"{where} is not an address of this machine: write :{address.port} for all, "
+                "localhost for this machine only"
             )
         case errno.EAFNOSUPPORT:
             return f"{where} cannot be had, IPv6 is off on this machine: write :{address.port} for all addresses"

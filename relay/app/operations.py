@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relay.app.dry import dry_run
+from relay.app.dry import dry_run, try_events
 from relay.app.judge import Judges
 from relay.app.readmit import readmit
 from relay.app.sources import Sources
@@ -38,8 +38,8 @@ class Desk:
         self.signals.work.set()
         return added
 
-    async def retry(self, dispatch_id: str) -> Dispatch:
-        dispatch = await retry(self.archive, self.intake.rules, dispatch_id)
+    async def retry(self, dispatch_id: str, *, render: bool) -> Dispatch:
+        dispatch = await retry(self.archive, self.intake.rules, dispatch_id, render=render)
         self.signals.work.set()
         return dispatch
 
@@ -50,6 +50,9 @@ class Desk:
 
     async def try_event(self, source: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
         return dry_run(self.settings, source, headers, body, ids=self.ids, now=self.clock())
+
+    async def try_kept(self, event_id: str) -> Mapping[str, Any]:
+        return try_events([await self.archive.load(event_id)], self.intake.rules)
 
     def sources(self) -> Sequence[Mapping[str, Any]]:
         return self.controls.describe()

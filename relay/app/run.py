@@ -79,7 +79,10 @@ def _freeze() -> None:
 
 
 def on_signals(ending: asyncio.Event) -> None:
-    """SIGTERM and SIGINT set `ending`, which drains; a second one ends the process at once."""
+    """SIGTERM and SIGINT set `ending`, which drains; a second one ends the process at once.
+
+    SIGHUP, which would end it without a drain, is what a closed terminal and a careless reload send: it is told.
+    """
 
     def end() -> None:
         if ending.is_set():
@@ -87,6 +90,10 @@ def on_signals(ending: asyncio.Event) -> None:
             os._exit(_INTERRUPTED)  # the ledger is made for it
         ending.set()
 
+    def stay() -> None:
+        log.warning("signal.ignored", signal="SIGHUP", what="a changed configuration is read at the next start")
+
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, stay)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)

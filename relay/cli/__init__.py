@@ -13,12 +13,14 @@ from relay.cli.cancel import cancel
 from relay.cli.check import check
 from relay.cli.demo import demo
 from relay.cli.events import events
+from relay.cli.examples import EXAMPLES
 from relay.cli.forget import forget
 from relay.cli.guard import Guarded
 from relay.cli.health import health
 from relay.cli.init import init
 from relay.cli.migrate import migrate
 from relay.cli.readmit import readmit
+from relay.cli.recipes import recipes
 from relay.cli.rekey import rekey
 from relay.cli.replay import replay
 from relay.cli.retry import retry
@@ -29,7 +31,7 @@ from relay.cli.serve import serve
 from relay.cli.show import show
 from relay.cli.sources import sources
 from relay.cli.tail import tail
-from relay.cli.terminal import Command, prepare
+from relay.cli.terminal import Command, When, choose_colours, prepare
 from relay.cli.topology import topology
 from relay.cli.try_ import try_
 from relay.cli.verify import verify
@@ -57,16 +59,21 @@ def _print_version(wanted: bool) -> None:
     epilog="Exit codes: 0 well, 1 a fault in the input or configuration, 2 wrong use or no start, 3 not reached."
 )
 def _relay(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback has ended the command
         bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=_print_version)
     ] = False,
+    colour: Annotated[
+        When,
+        typer.Option("--color", help="Colours: auto is on a terminal, unless NO_COLOR is set."),
+    ] = When.AUTO,
 ) -> None:
     """Turns what happens in a CRM, a helpdesk or a queue into Cargo AI chats: none lost, none twice."""
+    choose_colours(colour)
 
 
 _PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Run": {"serve": serve, "demo": demo, "init": init, "check": check},
-    "Try": {"sources": sources, "try": try_, "send": send, "verify": verify, "sandbox": sandbox},
+    "Try": {"sources": sources, "recipes": recipes, "try": try_, "send": send, "verify": verify, "sandbox": sandbox},
     "Look and act": {
         "events": events,
         "show": show,
@@ -81,7 +88,7 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
 }
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands.items():
-        app.command(_name, cls=Command, rich_help_panel=_panel)(_command)
+        app.command(_name, cls=Command, rich_help_panel=_panel, epilog=f"Example: {EXAMPLES[_name]}")(_command)
 
 
 def main() -> None:

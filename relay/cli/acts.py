@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,20 +36,28 @@ Parked = Annotated[
 
 
 def act(
-    verb: str, dispatch_ids: Sequence[str], parked: Reason | None, url: str, token: str | None, *, as_json: bool
+    verb: str,
+    dispatch_ids: Sequence[str],
+    parked: Reason | None,
+    where: tuple[str | None, str | None, list[Path] | None],
+    *,
+    as_json: bool,
+    body: dict[str, Any] | None = None,
 ) -> None:
-    """POST `verb` for each dispatch and print what each has become; exit code 1 when one was refused."""
-    from relay.cli.client import Client, segment
+    """POST `verb` with `body` for each dispatch and print what each has become; exit code 1 when one was refused.
+
+    `where` is the url, the token and the configuration that name the relay.
+    """
+    from relay.cli.client import connect, segment
     from relay.cli.output import print_json, print_line, print_table
-    from relay.secret import Secret
 
     if bool(dispatch_ids) == (parked is not None):
         raise typer.BadParameter("give ids of dispatches, or --parked and a reason", param_hint="ID")
-    client = Client(url, Secret(token) if token else None)
+    client = connect(*where)
     done, refused = [], False
     for dispatch_id in dispatch_ids if parked is None else list(_parked(client, parked)):
         try:
-            done.append(client.post(f"dispatches/{segment(dispatch_id)}/{verb}"))
+            done.append(client.post(f"dispatches/{segment(dispatch_id)}/{verb}", body))
         except (NotFound, Conflict) as error:
             refused = True
             look = f"; `relay show {dispatch_id}` shows what it is" if isinstance(error, Conflict) else ""

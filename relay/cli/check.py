@@ -20,16 +20,20 @@ def check(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Validate the configuration, also where its secrets are not set; exit code 1 with every fault."""
+    """Validate the configuration, also where its secrets are not set; exit code 1 with every fault.
+
+    With --json each of `findings` has its severity, file, line, column, key, message and hint.
+    """
     from relay.cli.output import print_json
     from relay.cli.settings import load
 
     try:
-        loaded = load(config, strict=online, trust=True)
+        loaded = load(config, strict=online, trust=True, examples=False)
     except Misconfigured as error:
         if not as_json:
             raise
-        print_json({"ok": False, "faults": list(error.faults), "warnings": []})
+        findings = [_finding("fault", fault) for fault in error.faults]
+        print_json({"ok": False, "faults": list(error.faults), "warnings": [], "findings": findings})
         raise typer.Exit(1) from None
     found = _ask(loaded) if online else []
     faults = [str(finding) for finding in found if finding.fault]
@@ -59,12 +63,22 @@ def _document(loaded: "Loaded", faults: list[str], warnings: list[str]) -> dict[
         "ok": not faults,
         "faults": faults,
         "warnings": warnings,
+        "findings": [
+            *(_finding("fault", fault) for fault in faults),
+            *(_finding("warning", warning) for warning in warnings),
+        ],
         "files": [str(path) for path in loaded.files],
         "digest": loaded.digest,
         "proxy": None if loaded.proxy is None else str(loaded.proxy),
         "sources": list(settings.sources),
         "rules": [rule.name for rule in settings.rules],
     }
+
+
+def _finding(severity: str, line: str) -> dict[str, Any]:
+    from relay.config.fault import describe
+
+    return {"severity": severity, **describe(line)}
 
 
 def _print(document: dict[str, Any], base_url: str) -> None:
@@ -81,4 +95,4 @@ def _print(document: dict[str, Any], base_url: str) -> None:
         for fault in faults:
             warn(fault)
         count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
-        complain(f"the servers show {count}; mend what is said above", 1)
+        complain(f"the servers show {count}; fix what is listed above", 1)

@@ -2,18 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
-from relay.cli.guard import Unreachable
+from relay.cli.guard import Unreachable, warn
+from relay.cli.options import DEFAULT_URL
 from relay.cli.route import reason, route
-from relay.errors import Conflict, NotFound, RelayError
+from relay.errors import Conflict, Misconfigured, NotFound, RelayError
 from relay.secret import Secret
 
 LONG: Final = 600.0
@@ -91,7 +93,30 @@ class Client:
                 return url
         except ValueError:
             pass
-        raise RelayError(f"--url {self.url!r} is no address; write it as http://127.0.0.1:8081")
+        raise RelayError(f"--url {self.url!r} is not an address; write it as http://127.0.0.1:8081")
+
+
+def connect(url: str | None, token: str | None, config: Sequence[Path] | None) -> Client:
+    """The relay at `url`, else at the `http.ops` of the configuration, else where it is by default.
+
+    Raises Misconfigured for a configuration that was named and has faults; one that was found goes with a warning.
+    """
+    return Client(url or _find(config), Secret(token) if token else None)
+
+
+def _find(config: Sequence[Path] | None) -> str:
+    from relay.cli.settings import address, find_any, load
+
+    if not find_any(config):
+        return DEFAULT_URL
+    try:
+        settings = load(config, strict=False).settings
+    except Misconfigured:
+        if config:
+            raise
+        warn(f"relay: the configuration has faults (`relay check` shows them), so {DEFAULT_URL} is asked")
+        return DEFAULT_URL
+    return address("http.ops", settings.http.ops)
 
 
 def segment(text: str) -> str:

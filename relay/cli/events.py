@@ -5,14 +5,25 @@ from typing import Annotated, Any
 
 import typer
 
-from relay.cli.options import DEFAULT_URL, AsJson, Token, Url
+from relay.cli.options import AsJson, Config, Token, Url
+from relay.cli.settings import complete_source
+
+
+def _complete_status(incomplete: str) -> list[str]:
+    from relay.model import State
+
+    return [status for status in ("accepted", "unmatched", "unreadable", *State) if status.startswith(incomplete)]
 
 
 def events(
-    source: Annotated[str | None, typer.Option(help="Only of this source.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only of this source.", autocompletion=complete_source)] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Only of this type.")] = None,
     status: Annotated[
-        str | None, typer.Option(help="accepted, unmatched, unreadable, or the state of a dispatch, as parked.")
+        str | None,
+        typer.Option(
+            help="accepted, unmatched, unreadable, or the state of a dispatch, as parked.",
+            autocompletion=_complete_status,
+        ),
     ] = None,
     since: Annotated[
         str | None, typer.Option(help="Received since: 2026-11-23T09:00:00Z, or 1h for an hour ago.")
@@ -24,16 +35,16 @@ def events(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="The most events to list.")] = 50,
     rejected: Annotated[bool, typer.Option("--rejected", help="List refused requests instead.")] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
     token: Token = None,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """List events and what became of them."""
-    from relay.cli.client import Client
+    from relay.cli.client import connect
     from relay.cli.output import print_json
-    from relay.secret import Secret
 
-    client = Client(url, Secret(token) if token else None)
+    client = connect(url, token, config)
     if rejected:
         document = client.get("rejected", source=source, limit=min(limit, 1_000))
         return print_json(document) if as_json else _print_rejected(document["rejected"])
@@ -66,7 +77,7 @@ def _print_events(document: dict[str, Any]) -> None:
     ]
     if not rows:
         return print_line("no events")
-    print_table(["id", "received", "source", "type", "status", "dispatches"], rows)
+    print_table(["id", "received", "source", "type", "status", "dispatches"], rows, spare=("source", "type"))
     if document["cursor"]:
         print_line("there are more: ask for them with --limit, or narrow it down with --since or --text")
     return None
@@ -90,6 +101,7 @@ def _print_rejected(rejected: list[dict[str, Any]]) -> None:
             (short(one["at"]), *(one[key] for key in ("source", "reason", "hint", "remote")), *_kept(one))
             for one in rejected
         ],
+        spare=("remote", "kept until", "readmitted"),
     )
 
 

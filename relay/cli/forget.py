@@ -5,25 +5,25 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.options import DEFAULT_URL, AsJson, SourceName, Token, Url
+from relay.cli.options import AsJson, Config, SourceName, Token, Url
 
 
 def forget(
     source: SourceName,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
     token: Token = None,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Forget the secret that a handshake brought: what it signs is refused, and the next handshake's is taken."""
-    from relay.cli.client import Client, segment
+    from relay.cli.client import connect, segment
     from relay.cli.output import print_json, print_line
-    from relay.secret import Secret
 
     if not yes and sys.stdin.isatty():
         question = f"Refuse what {source} signs, and trust whoever sends the next handshake?"
         typer.confirm(question, abort=True, err=True)
-    document = Client(url, Secret(token) if token else None).post(f"sources/{segment(source)}/forget")
+    document = connect(url, token, config).post(f"sources/{segment(source)}/forget")
     if as_json:
         print_json(document)
     elif document["forgotten"]:

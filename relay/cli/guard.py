@@ -33,7 +33,7 @@ class Guarded(TyperGroup):
             complain(str(error), 1)
         except UnicodeEncodeError as error:
             what = error.object[:80]
-            complain(f"{what!r} is no text in the encoding {error.encoding}: set LC_ALL=C.UTF-8 and write UTF-8", 1)
+            complain(f"{what!r} is not text in the encoding {error.encoding}: set LC_ALL=C.UTF-8 and write UTF-8", 1)
 
 
 @contextmanager
@@ -71,4 +71,4 @@ def _complain_faults(faults: tuple[str, ...], code: int) -> NoReturn:
     for fault in faults:
         warn(fault)
     count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
-    complain(f"the configuration has {count}; mend what is said above, `relay check` tells when all is right", code)
+    complain(f"the configuration has {count}; fix what is listed above, then run `relay check`", code)

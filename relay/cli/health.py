@@ -55,7 +55,7 @@ def _ask(url: str) -> str:
     except ValueError:
         host = None
     if not host or parts.scheme not in {"http", "https"}:
-        raise RelayError(f"--url {url!r} is no address; write it as {_DEFAULT}")
+        raise RelayError(f"--url {url!r} is not an address; write it as {_DEFAULT}")
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(host, port, timeout=_TIMEOUT)
     try:

@@ -1,5 +1,6 @@
 """`relay init VENDOR`: a first configuration, to be edited."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -25,26 +26,30 @@ ledger:
 {broker}
 
 sources:
-  {source}:{address}
-{lines}
+{source}
 
 rules:
-  - name: first-rule
+{rule}
+"""
+_SOURCE: Final = """\
+  {source}:{address}
+{lines}"""
+_RULE: Final = """\
+  - name: {rule}
     source: {source}
 {type}{when}    chat:
       agentUuid: 3c90c3cc-0d44-4b50-8888-8dd25736052a          # your agent's
-      name: "{name}"
+      name: {name}
       trigger:
         type: connector
         connectorUuid: 7b0e0a34-6d1f-4f0e-9a55-0c2f7c1d2e3f    # your connector's
         meta:
 {meta}
-    # message: "What the agent is to do: {{{{ event.type }}}}"   # the chat's first message makes the agent act
-"""
+    # message: "What the agent is to do: {{{{ event.type }}}}"   # the chat's first message makes the agent act"""
 _NO_BROKER: Final = """\
 # broker:                              # results to RabbitMQ too; without it: `relay tail`, GET /api/results
 #   url: ${RABBITMQ_URL}"""
-_BROKER: Final = """\
+BROKER: Final = """\
 broker:
   url: ${RABBITMQ_URL}                 # amqp://user@host:5672"""
 
@@ -62,35 +67,81 @@ def init(
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write; - is stdout.")] = Path(
         "config/relay.yaml"
     ),
+    add: Annotated[
+        Path | None,
+        typer.Option(
+            "--add",
+            metavar="FILE",
+            help="Add the source and its rule to this file, or as a file to this folder.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
-    """Write a first configuration for a vendor, with comments."""
+    """Write a first configuration for a vendor, with comments, or add that vendor to one that is there."""
     from relay.cli.output import print_line
     from relay.cli.vendors import first, names
+    from relay.cli.words import near
 
     if vendor not in names():
-        raise RelayError(f"{vendor} is not known; `relay sources` lists who is, and there is rabbitmq")
-    text = compose(first(vendor))
+        hint = near(vendor, names(), "`relay sources` lists who is, and there is rabbitmq")
+        raise RelayError(f"vendor {vendor} is not known: {hint}")
+    chosen = first(vendor)
+    if add is not None:
+        from relay.cli.add import extend
+
+        added = extend(add, vendor, chosen)
+        told = f"{added.path} has source {added.source} and rule {added.rule} now"
+        return _print_next(told, added.text, add)
+    text = compose(chosen)
     if str(out) == "-":
         return print_line(text.rstrip())
     _write(out, text, force=force)
-    print_line(f"{out} is written: put in your agent and connector, set {' and '.join(_variables(text))}, then")
-    print_line(f"  relay check --config {out}")
-    return print_line(f"  relay serve --config {out}")
+    return _print_next(f"{out} is written", text, out)
+
+
+def _print_next(told: str, text: str, path: Path) -> None:
+    from relay.cli.output import print_line
+
+    variables = _variables(text)
+    needed = f", set {' and '.join(variables)}" if variables else ""
+    print_line(f"{told}: put in your agent and connector{needed}, then")
+    print_line(f"  relay check --config {path}")
+    print_line(f"  relay serve --config {path}")
 
 
 def compose(vendor: "First") -> str:
     """The configuration as YAML."""
-    queue = "type: amqp" in vendor.lines
     return _TEMPLATE.format(
-        setup="\n".join(_wrapped(number, step, vendor.source) for number, step in enumerate(vendor.setup, 1)),
-        broker=_BROKER if queue else _NO_BROKER,
-        source=vendor.source,
-        address="" if queue else f"{' ' * max(1, 34 - len(vendor.source))}# POST /hooks/{vendor.source}",
+        setup=compose_setup(vendor, vendor.source),
+        broker=BROKER if vendor.queue else _NO_BROKER,
+        source=compose_source(vendor, vendor.source),
+        rule=compose_rule(vendor, vendor.source, "first-rule"),
+    )
+
+
+def compose_setup(vendor: "First", source: str) -> str:
+    """What is to be done at the vendor's, as comments."""
+    return "\n".join(_wrapped(number, step, source) for number, step in enumerate(vendor.setup, 1))
+
+
+def compose_source(vendor: "First", source: str) -> str:
+    """The source under this name, as an entry of `sources`."""
+    return _SOURCE.format(
+        source=source,
+        address="" if vendor.queue else f"{' ' * max(1, 34 - len(source))}# POST /hooks/{source}",
         lines="\n".join(f"    {line}" for line in vendor.lines),
-        type=f'    type: "{vendor.type}"\n' if vendor.type else "",
+    )
+
+
+def compose_rule(vendor: "First", source: str, rule: str) -> str:
+    """A rule of this name for that source, as an item of `rules`."""
+    return _RULE.format(
+        rule=rule,
+        source=source,
+        type=f"    type: {vendor.type}\n" if vendor.type else "",
         when=f"    when: {vendor.when}\n" if vendor.when else "",
-        name=vendor.name,
+        name=json.dumps(vendor.name, ensure_ascii=False),
         meta="\n".join(f"          {line}" for line in vendor.meta),
     )
 

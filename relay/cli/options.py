@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -18,7 +18,15 @@ Config = Annotated[
         show_default=False,
     ),
 ]
-Url = Annotated[str, typer.Option("--url", envvar="RELAY_URL", help="The ops listener of a running relay.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="RELAY_URL",
+        help="The ops listener of a running relay; else that of the configuration, else http://127.0.0.1:8081.",
+        show_default=False,
+    ),
+]
 Token = Annotated[
     str | None, typer.Option("--token", envvar="RELAY_TOKEN", help="The token of http.token.", show_default=False)
 ]
@@ -55,4 +63,4 @@ LogLevel = Annotated[
 LogFormat = Annotated[
     Form, typer.Option("--log-format", envvar="RELAY_LOG_FORMAT", help="auto: console on a terminal, else json.")
 ]
-DEFAULT_URL = "http://127.0.0.1:8081"
+DEFAULT_URL: Final = "http://127.0.0.1:8081"

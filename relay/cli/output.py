@@ -1,15 +1,18 @@
 """What a command prints: a table for people, JSON for programs; nothing of a stranger's moves the terminal."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from relay.cli.layout import GAP, Column, fit
 from relay.visible import visible, visible_json
 
 _PIPE_WIDTH: Final = 1_000
@@ -25,6 +28,9 @@ _COLOURS: Final = {
     "checking": "yellow",
     "unreadable": "red",
 }
+
+_STATE: Final = re.compile(rf"(?m)(?:^|: )({'|'.join(_COLOURS)})(?= |,|$)")
+"""A state wherever it stands: alone, first of a line, or behind the name of its rule."""
 
 
 def print_json(document: Any, indent: int | None = None) -> None:
@@ -48,18 +54,55 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: Sequence[str] = ("id",)) -> None:
-    """A table; the columns in `whole` are never broken, so that what is in them can be copied.
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    whole: Sequence[str] = ("id",),
+    spare: Sequence[str] = (),
+) -> None:
+    """A table; the columns in `whole` stay on one line, so that what is in them can be copied.
 
-    A cell is one line, or as many as a list has: a line break in a text would look like another row.
+    No word is broken: a narrow terminal does without the columns in `spare`, from the last on, and where that is not
+    enough each row becomes a card, one value a line. A cell is one line, or as many as a list has: a line break in a
+    text would look like another row.
     """
     console = _console()
-    table = Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(column, no_wrap=column in whole, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    console.print(table)
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = fit(
+        [_measure(name, column, name in whole, name in spare) for name, column in _by_column(columns, cells)],
+        console.width,
+    )
+    if widths is None:
+        return _print_cards(console, columns, cells)
+    box = SIMPLE_HEAD if console.is_terminal else None
+    padding = GAP - 1 if box else GAP  # the box has a blank of its own between two columns
+    table = Table(box=box, padding=(0, padding, 0, 0), pad_edge=False, show_edge=False)
+    for number, width in widths.items():
+        table.add_column(columns[number], no_wrap=columns[number] in whole, width=width, overflow="fold")
+    for row in cells:
+        table.add_row(*(row[number] for number in widths))
+    return console.print(table)
+
+
+def _by_column(columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> Iterable[tuple[str, list[Text]]]:
+    return ((name, [row[number] for row in cells]) for number, name in enumerate(columns))
+
+
+def _measure(name: str, cells: Sequence[Text], whole: bool, spare: bool) -> Column:
+    most = max([cell_len(name), *(cell_len(line) for cell in cells for line in cell.plain.split("\n"))])
+    least = most if whole else max([cell_len(name), *(cell_len(word) for cell in cells for word in cell.plain.split())])
+    return Column(least, most, spare)
+
+
+def _print_cards(console: Console, columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> None:
+    names = max(map(cell_len, columns))
+    for row in cells:
+        for name, cell in zip(columns, row, strict=True):
+            if cell.plain:
+                indented = Text(f"{name:<{names}}  ", style="bold") + Text(" ").join(cell.split("\n"))
+                console.print(indented, soft_wrap=True)
+        console.print()
 
 
 def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
@@ -84,10 +127,17 @@ def short(moment: str | None) -> str:
     return f"{moment[5:10]} {moment[11:19]}Z" if moment else ""
 
 
+def precise(moment: str | None) -> str:
+    """The same to the millisecond, without the day: what happened in what order."""
+    return f"{moment[11:23]}Z" if moment else ""
+
+
 def _cell(value: Any) -> Text:
     lines = [*map(str, value)] if isinstance(value, list | tuple) else ["" if value is None else str(value)]
-    text = "\n".join(visible(line, keep="") for line in lines)
-    return Text(text, style=_COLOURS.get(text.partition(" ")[0], ""))
+    text = Text("\n".join(visible(line, keep="") for line in lines))
+    for found in _STATE.finditer(text.plain):
+        text.stylize(_COLOURS[found[1]], *found.span(1))
+    return text
 
 
 def _unicode() -> bool:

@@ -29,7 +29,7 @@ def read_text(name: str) -> str:
     try:
         return read_payload(name).decode()
     except UnicodeDecodeError:
-        raise RelayError(f"{name} is no text in UTF-8; name another file") from None
+        raise RelayError(f"{name} is not text in UTF-8; name another file") from None
 
 
 def read_headers(given: Sequence[str] | None) -> dict[str, str]:
@@ -43,7 +43,7 @@ def read_header_lines(given: Sequence[str] | None) -> list[tuple[str, str]]:
     for line in given or ():
         name, colon, value = line.partition(":")
         if not colon or not name.strip() or not line.isprintable():
-            raise RelayError(f"--header {name.strip()!r} is no header; write 'Name: value'")
+            raise RelayError(f"--header {name.strip()!r} is not a header; write 'Name: value'")
         headers.append((name.strip().lower(), value.strip()))
     return headers
 

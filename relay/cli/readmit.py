@@ -4,25 +4,25 @@ from typing import Annotated, Any
 
 import typer
 
-from relay.cli.options import DEFAULT_URL, AsJson, SourceName, Token, Url
+from relay.cli.options import AsJson, Config, SourceName, Token, Url
 
 
 def readmit(
     source: SourceName,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge only: take nothing in.")] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
     token: Token = None,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge kept refused requests of a source again, by today's secrets as of when they came; take in what is right.
 
     Exit code 1 when one was refused again.
     """
-    from relay.cli.client import LONG, Client, segment
+    from relay.cli.client import LONG, connect, segment
     from relay.cli.output import print_json
-    from relay.secret import Secret
 
-    client = Client(url, Secret(token) if token else None)
+    client = connect(url, token, config)
     document = client.post(f"sources/{segment(source)}/readmit", within=LONG, dryRun="true" if dry_run else None)
     if as_json:
         print_json(document)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.options import DEFAULT_URL, AsJson, Token, Url
+from relay.cli.options import AsJson, Config, Token, Url
 
 
 def replay(
@@ -12,16 +12,16 @@ def replay(
     again: Annotated[
         bool, typer.Option("--again", help="Also the rules that already made, or may have made, a chat.")
     ] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
     token: Token = None,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Match an event with today's rules; rules that already made a chat are skipped."""
-    from relay.cli.client import Client, segment
+    from relay.cli.client import connect, segment
     from relay.cli.output import print_json, print_line, print_table
-    from relay.secret import Secret
 
-    client = Client(url, Secret(token) if token else None)
+    client = connect(url, token, config)
     document = client.post(f"events/{segment(event_id)}/replay", {"again": again})
     if as_json:
         print_json(document)

@@ -50,6 +50,10 @@ def sandbox(
     ] = None,
     keep: Annotated[int, typer.Option(min=1, help="The most chats to remember.")] = 200_000,
     page: Annotated[int, typer.Option(min=1, help="Rows of a list's page.")] = 50,
+    agents: Annotated[
+        list[str] | None,
+        typer.Option(help="The uuid of an agent that there is; may be repeated. Others are 404. Else every one is."),
+    ] = None,
     latency: Annotated[float, _fault("Seconds before every answer.", min=0)] = 0,
     jitter: Annotated[float, _fault("Up to so many seconds more.", min=0)] = 0,
     rate: Annotated[float | None, _fault("More chats in a second are answered 429.")] = None,
@@ -86,7 +90,7 @@ def sandbox(
 
     from relay.sandbox import make_app
 
-    app = make_app(_read_faults(ctx.params), token=token, keep=keep, page=page)
+    app = make_app(_read_faults(ctx.params), token=token, keep=keep, page=page, agents=agents or ())
     asyncio.run(_serve(app, host, port))
 
 

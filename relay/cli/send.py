@@ -1,19 +1,33 @@
 """`relay send SOURCE FILE`: a payload, signed as the vendor would, to a running relay."""
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from relay.cli.guard import Unreachable, complain
+from relay.cli.guard import Unreachable, complain, warn
 from relay.cli.options import AsJson, Config, Headers, Payload, SourceName
+from relay.cli.words import near
 from relay.depth import OWN, load
 from relay.errors import Misconfigured, RelayError
 
 if TYPE_CHECKING:
     from relay.config import Loaded
+
+
+_HEADER: Final = re.compile(r"""headers\["([^"]+)"\]""")
+_ADVICE: Final = {
+    401: "; the secret of {source} here is not the one that the relay runs with, or the relay was not restarted since:"
+    " `relay events --rejected` says why",
+    404: "; the relay there has no webhook source {source}: it runs another configuration, or was not restarted since",
+    413: "; raise http.max_body, or max_body of {source}",
+    429: "; wait, or raise limit of {source} or http.limit_refused",
+    503: "; it takes this later: `relay health` and /readyz?verbose say what is wrong",
+}
+"""What to do next, by the answer's status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +70,43 @@ def send(
     body = read_payload(file)
     headers = {"content-type": guess_type(file, body)} | read_headers(header)
     request = schemes.Request("POST", target, schemes.Headers.of(headers), body, int(time.time() * 1_000))
-    scheme = schemes.build(_find(settings, source).spec())
+    source_settings = _find(settings, source)
+    scheme = schemes.build(source_settings.spec())
     try:
         signed = scheme.sign(request, id=id_ or new_id(), private=_read_key(private_key) if private_key else None)
     except ValueError as error:
         raise RelayError(f"this cannot be signed as {scheme.vendor.name} would: {error}") from None
-    answer = asyncio.run(_post(signed.url, signed.body, dict(signed.headers.flat()) | read_headers(header)))
+    sent = dict(signed.headers.flat()) | read_headers(header)
+    if lacking := _lacks_type(source_settings.scheme, sent):
+        warn(f"relay: warning: {lacking}")
+    answer = asyncio.run(_post(signed.url, signed.body, sent))
     if as_json:
         print_json(answer.document)
     else:
-        _print(answer)
+        _print(answer, source, scheme.vendor.name)
     if answer.status >= 300:
         raise typer.Exit(3 if answer.status == 503 else 1)
+
+
+def _lacks_type(scheme: str, headers: dict[str, str]) -> str | None:
+    """What to add where the vendor says an event's type in a header alone, and none of these is sent."""
+    from relay.schemes import vendor
+
+    entry = vendor(scheme)
+    told = [_HEADER.findall(phrase) for phrase in entry.event.type]
+    named = list(dict.fromkeys(name for names in told for name in names))
+    if not told or not all(told) or {name.lower() for name in headers} & set(named):
+        return None
+    spelt = {name.lower(): name for name in entry.mark}
+    name = spelt.get(named[0], named[0].title())
+    return f"{entry.name} says an event's type in the header {name}, which is not sent: add -H '{name}: ...'"
 
 
 def _read_key(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise RelayError(f"{path} is no text: name a private key in PEM") from None
+        raise RelayError(f"{path} is not text: name a private key in PEM") from None
     except OSError as error:
         raise RelayError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -88,8 +120,7 @@ def _require_secret(loaded: "Loaded", source: str) -> None:
 def _find(settings: Any, name: str) -> Any:
     found = settings.sources.get(name)
     if found is None:
-        known = ", ".join(settings.sources) or "none"
-        raise RelayError(f"there is no source {name} in the configuration; there are: {known}")
+        raise RelayError(f"there is no source {name} in the configuration: {near(name, settings.sources)}")
     if found.type != "webhook":
         raise RelayError(f"source {name} is a queue; publish to {found.queue} on RabbitMQ instead")
     return found
@@ -108,7 +139,7 @@ async def _post(url: str, body: bytes, headers: dict[str, str]) -> _Answer:
         ):
             return _Answer(answer.status, _parse(await answer.read()))
     except aiohttp.InvalidURL:
-        raise RelayError(f"--url {url!r} is no address; write it as http://127.0.0.1:8080") from None
+        raise RelayError(f"--url {url!r} is not an address; write it as http://127.0.0.1:8080") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Unreachable(
             f"no relay answers at {url} ({reason(error, way)}); "
@@ -123,7 +154,7 @@ def _parse(body: bytes) -> Any:
         return body.decode(errors="replace")
 
 
-def _print(answer: _Answer) -> None:
+def _print(answer: _Answer, source: str, vendor: str) -> None:
     from relay.cli.output import print_line, print_table
 
     document = answer.document
@@ -134,12 +165,16 @@ def _print(answer: _Answer) -> None:
                 (one["id"], one["externalId"], one["status"], one["type"], _dispatches(one))
                 for one in document["events"]
             ],
+            spare=("external id", "type"),
         )
     elif answer.status >= 300:
         detail = document.get("detail") or document.get("title") if isinstance(document, dict) else document
-        complain(f"the relay answered {answer.status}: {detail}", 3 if answer.status == 503 else 1)
+        advice = _ADVICE.get(answer.status, "").format(source=source)
+        complain(f"the relay answered {answer.status}: {detail}{advice}", 3 if answer.status == 503 else 1)
     else:
-        print_line(f"{answer.status}: {document}")
+        print_line(f"{answer.status}: taken, and answered as {vendor} expects; `relay events` shows what became of it")
+        if document:
+            print_line(str(document))
 
 
 def _dispatches(event: dict[str, Any]) -> str:

@@ -41,7 +41,7 @@ def serve(
     seconds = _seconds(grace)
     configure(log_level.value, log_format.value)
     with starting():
-        loaded = load(config, strict=True)
+        loaded = load(config, strict=True, examples=False)
     from relay.app import run
 
     with starting(), asyncio.Runner(loop_factory=_loop()) as runner:

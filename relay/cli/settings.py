@@ -33,11 +33,11 @@ def find(given: Sequence[Path] | None) -> list[Path]:
     )
 
 
-def load(given: Sequence[Path] | None, *, strict: bool, trust: bool | None = None) -> "Loaded":
+def load(given: Sequence[Path] | None, *, strict: bool, trust: bool | None = None, examples: bool = True) -> "Loaded":
     """The configuration; with `strict` an unset variable is a fault. Raises Misconfigured with every fault.
 
-    With `trust` (or else when strict) the variables that name the system's authorities are looked at too, which takes
-    some 20 ms.
+    Without `examples` the uuids of the documents' examples are faults. With `trust` (or else when strict) the variables
+    that name the system's authorities are looked at too, which takes some 20 ms.
     """
     paths = find(given)
     from relay import config
@@ -45,7 +45,7 @@ def load(given: Sequence[Path] | None, *, strict: bool, trust: bool | None = Non
     env = environment()
     faults = _doubts(env) if (strict if trust is None else trust) else []
     try:
-        loaded = config.load(paths, env, strict=strict)
+        loaded = config.load(paths, env, strict=strict, examples=examples)
     except Misconfigured as error:
         raise Misconfigured([*error.faults, *faults]) from None
     if faults:

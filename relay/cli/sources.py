@@ -13,11 +13,20 @@ if TYPE_CHECKING:
     from relay.schemes.entry import Vendor
 
 
+def _complete_category(incomplete: str) -> list[str]:
+    from relay.schemes.entry import CATEGORIES
+
+    return [category for category in CATEGORIES if category.startswith(incomplete)]
+
+
 def sources(
     scheme: Annotated[
         str | None, typer.Argument(metavar="[SCHEME]", help="One of them, in full.", autocompletion=complete_scheme)
     ] = None,
-    category: Annotated[str | None, typer.Option("--category", help="crm, helpdesk, ...: just these.")] = None,
+    category: Annotated[
+        str | None,
+        typer.Option("--category", help="crm, helpdesk, ...: just these.", autocompletion=_complete_category),
+    ] = None,
     url: Annotated[
         str, typer.Option("--url", help="The address of the source, for the steps.")
     ] = "https://<relay>/hooks/<source>",
@@ -32,7 +41,10 @@ def sources(
     chosen = [scheme] if scheme else sorted(names(), key=lambda name: (_order(vendor(name)), name))
     entries = {name: vendor(name) for name in chosen if category in {None, vendor(name).category}}
     if not entries:
-        raise RelayError(f"there is no category {category!r}; `relay sources` shows them all")
+        from relay.cli.words import near
+        from relay.schemes.entry import CATEGORIES
+
+        raise RelayError(f"there is no category {category!r}: {near(category or '', CATEGORIES)}")
     if as_json:
         return print_json([_show(name, entry) for name, entry in entries.items()])
     return _explain(scheme, entries[scheme], url) if scheme else _list(entries)
@@ -57,7 +69,9 @@ def _list(entries: "dict[str, Vendor]") -> None:
     from relay.cli.output import print_table
 
     rows = [(name, entry.name, entry.category, proof(entry), _needs(entry)) for name, entry in entries.items()]
-    print_table(["scheme", "sender", "category", "proof", "needs"], rows)
+    print_table(
+        ["scheme", "sender", "category", "proof", "needs"], rows, whole=("scheme",), spare=("category", "needs")
+    )
 
 
 def _needs(entry: "Vendor") -> str:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from relay.cli.guard import Unreachable, warn
-from relay.cli.options import DEFAULT_URL, AsJson, Token, Url
+from relay.cli.options import AsJson, Config, Token, Url
 from relay.visible import visible
 
 if TYPE_CHECKING:
     from relay.cli.client import Client
 
 _MOST_TRIES: Final = 8
+_WIDTHS: Final[dict[int, int]] = {1: len("message.failed")}
 
 
 def tail(
@@ -23,18 +24,18 @@ def tail(
         ),
     ] = None,
     follow: Annotated[bool, typer.Option(help="Go on as results come, or end after the newest.")] = True,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
     token: Token = None,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Print results as they happen, one line each; with --json each is the CloudEvent, as on RabbitMQ."""
     import asyncio
 
-    from relay.cli.client import Client
-    from relay.secret import Secret
+    from relay.cli.client import connect
 
     begin = after if after is not None else "latest" if follow else "0"
-    asyncio.run(_follow(Client(url, Secret(token) if token else None), begin, follow=follow, as_json=as_json))
+    asyncio.run(_follow(connect(url, token, config), begin, follow=follow, as_json=as_json))
 
 
 async def _follow(client: "Client", after: str, *, follow: bool, as_json: bool) -> None:
@@ -68,5 +69,12 @@ def _print(result: dict[str, Any], *, as_json: bool) -> None:
     error = data.get("error")
     outcome = f"{error['code']}: {error['message']}" if error else data.get("chatUuid") or ""
     kind = result["type"].removeprefix("relay.")
-    words = (short(result["time"]), kind, data["source"], data.get("rule") or "", data["eventId"], outcome)
-    return print_line(visible("  ".join(words), keep=""))
+    words = [short(result["time"]), kind, data["source"], data.get("rule") or "", data["eventId"], outcome]
+    return print_line("  ".join(_align([visible(word, keep="") for word in words])).rstrip())
+
+
+def _align(words: list[str]) -> list[str]:
+    """Each column as wide as it has been so far: what comes is not known, and what was printed stays."""
+    for number, word in enumerate(words):
+        _WIDTHS[number] = max(_WIDTHS.get(number, 0), len(word))
+    return [word.ljust(_WIDTHS[number]) for number, word in enumerate(words)]

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from enum import StrEnum
 from io import TextIOWrapper
 from typing import Any
 
@@ -31,6 +32,26 @@ def prepare() -> None:
             setattr(sys, name, _Shown(stream))
 
 
+class When(StrEnum):
+    """When there are colours."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+def choose_colours(when: When) -> None:
+    """Have colours always or never, whatever the terminal is; for this process and for what it starts."""
+    if when is When.AUTO:
+        return
+    wanted, other = ("FORCE_COLOR", "NO_COLOR") if when is When.ALWAYS else ("NO_COLOR", "FORCE_COLOR")
+    os.environ.pop(other, None)
+    os.environ[wanted] = "1"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, _Shown):
+            stream.style(styled=when is When.ALWAYS)
+
+
 class _Shown(TextIOWrapper):
     """A stream through which no control passes, whoever writes; to a terminal the colours of Relay's own words do.
 
@@ -41,6 +62,10 @@ class _Shown(TextIOWrapper):
         buffered, encoding = stream.line_buffering, stream.encoding
         super().__init__(stream.detach(), encoding, "backslashreplace", line_buffering=buffered)
         self._show = visible_styled if self.isatty() else visible
+
+    def style(self, *, styled: bool) -> None:
+        """Let Relay's own colours pass, or not."""
+        self._show = visible_styled if styled else visible
 
     def write(self, text: str) -> int:
         super().write(self._show(text))

@@ -1,5 +1,6 @@
 """What `relay init` writes: for every scheme what it needs, and for some a first rule that fits their events."""
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,8 +16,8 @@ _META: Final = ('eventId: "{{ event.external_id }}"',)
 class First:
     """A first configuration.
 
-    `lines` are the source's keys in YAML; `type` and `when` choose events, `name` and `meta` are the chat's. `setup`
-    is what is to be done at the vendor's, step by step.
+    `lines` are the source's keys in YAML; `type` (quoted, one or several) and `when` choose events, `name` and `meta`
+    are the chat's. `setup` is what is to be done at the vendor's, step by step.
     """
 
     source: str
@@ -27,6 +28,11 @@ class First:
     name: str = _NAME
     meta: tuple[str, ...] = _META
 
+    @property
+    def queue(self) -> bool:
+        """Whether it reads a queue."""
+        return "type: amqp" in self.lines
+
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
@@ -36,20 +42,6 @@ class _Rule:
     meta: tuple[str, ...] = _META
 
 
-_RULES: Final = {
-    "zendesk": _Rule(
-        "zen:event-type:ticket.*",
-        'data.detail.priority | lower in ["high", "urgent"]',
-        "Ticket #{{ data.detail.id }}: {{ data.detail.subject }}",
-        ('ticketId: "{{ data.detail.id }}"',),
-    ),
-    "github": _Rule(
-        "issues.opened",
-        None,
-        "Issue #{{ data.issue.number }}: {{ data.issue.title }}",
-        ('issue: "{{ data.issue.html_url }}"',),
-    ),
-}
 _NAMES: Final = {"crm": "crm", "helpdesk": "helpdesk", "generic": "inbox"}
 _BODY: Final = 'event: {id: "{{ data.id }}", type: "{{ data.type }}"}'
 _MORE: Final = {
@@ -86,9 +78,37 @@ def first(vendor: str) -> First:
     if vendor == "rabbitmq":
         return RABBITMQ
     entry = entry_of(vendor)
-    rule = _RULES.get(vendor, _Rule())
+    rule = _from_recipe(vendor)
     source = _NAMES.get(entry.category, vendor.partition("-")[0])
     return First(source, _lines(vendor, entry), _steps(entry), rule.type, rule.when, rule.name, rule.meta)
+
+
+def _from_recipe(scheme: str) -> _Rule:
+    """The first rule of the recipe for this scheme; without one, or with one that needs its own `vars`, any event."""
+    from relay.cli.recipes import find_recipes
+
+    for recipe in find_recipes().values():
+        (source,) = recipe.document["sources"].values()
+        rule = recipe.document["rules"][0]
+        chat = rule["chat"]
+        if source.get("scheme") == scheme and scheme not in _MORE and "vars." not in rule.get("when", ""):
+            types = rule["type"] if isinstance(rule["type"], list) else [rule["type"]]
+            meta = tuple(f"{key}: {_quoted(value)}" for key, value in chat["trigger"]["meta"].items())
+            type_ = _quoted(types[0]) if len(types) == 1 else f"[{', '.join(map(_quoted, types))}]"
+            return _Rule(type_, _plain(rule.get("when")), chat["name"], meta)
+    return _Rule()
+
+
+def _plain(when: str | None) -> str | None:
+    """A condition as YAML, quoted where it would not be read as it is."""
+    if when is None or (when[0] not in "\"'[{" and ": " not in when and " #" not in when):
+        return when
+    return "'" + when.replace("'", "''") + "'"
+
+
+def _quoted(text: str) -> str:
+    """As YAML in double quotes, which is what JSON has."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _lines(scheme: str, entry: "Vendor") -> tuple[str, ...]:

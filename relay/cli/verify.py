@@ -132,7 +132,7 @@ def _options(sets: Any) -> dict[str, Any]:
     for pair in sets:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise RelayError(f"--set {pair!r} is no pair; write KEY=VALUE")
+            raise RelayError(f"--set {pair!r} is not a pair; write KEY=VALUE")
         text = read_text(value[1:]) if value.startswith("@") else value
         found[key.replace("-", "_")] = tuple(text.split(",")) if key in _LISTS else text
     return found

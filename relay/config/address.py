@@ -107,7 +107,7 @@ def _part(url: str) -> tuple[str, Secret | None]:
 
 
 def _split(url: str, schemes: tuple[str, ...], example: str) -> SplitResult:
-    wrong = ValueError(f"is no URL that begins with {':// or '.join(schemes)}:// and names a host: write {example}")
+    wrong = ValueError(f"is not a URL that begins with {':// or '.join(schemes)}:// and names a host: write {example}")
     if any(character.isspace() or not character.isprintable() for character in url):
         raise ValueError(f"holds a blank or a control character: write {example}")
     try:

@@ -114,7 +114,7 @@ def _judge_parameter(name: str, value: str) -> tuple[str, bool] | None:
     if name == "auth_mechanism":
         known = value.lower() in {"plain", "external"}
         return None if known else ("Relay logs in by plain or external: write one of these, or leave it out", False)
-    return f"is no parameter that Relay knows, and has no effect ({near(name, _TAKEN)}): leave it out", True
+    return f"is not a parameter that Relay knows, and has no effect ({near(name, _TAKEN)}): leave it out", True
 
 
 def _judge_login(mechanism: str, user: bool, certificate: bool) -> Iterator[tuple[str, bool]]:

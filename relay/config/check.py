@@ -99,13 +99,13 @@ def _check_webhooks(draft: Draft) -> None:
 def _check_webhook(draft: Draft, path: Path, source: WebhookSource) -> None:
     if source.scheme not in schemes.names():
         if not draft.opaque(*path, "scheme"):
-            draft.fault((*path, "scheme"), f"is no scheme that Relay knows: {_near(source.scheme)}")
+            draft.fault((*path, "scheme"), f"is not a scheme that Relay knows: {_near(source.scheme)}")
         return
     allowed = schemes.options(source.scheme)
     foreign = [key for key in source.options() if key not in allowed | schemes.SHARED]
     for key in foreign:
         told = f"the keys of its own are {', '.join(sorted(allowed))}" if allowed else "it has no keys of its own"
-        draft.fault((*path, key), f"is no key of scheme {source.scheme}: {told}")
+        draft.fault((*path, key), f"is not a key of scheme {source.scheme}: {told}")
     if not foreign and draft.whole(*path) and not draft.opaque(*path):
         _try_scheme(draft, path, source)
     entry = schemes.vendor(source.scheme)

@@ -85,7 +85,7 @@ def read(root: Branch, *, strict: bool = True) -> Draft:
     draft = Draft(root, strict=strict)
     for key, entry in root.entries.items():
         if key not in Settings.model_fields:
-            message = f"is no key of the configuration: {near(key, Settings.model_fields)}"
+            message = f"is not a key of the configuration: {near(key, Settings.model_fields)}"
             draft.faults.append(Fault(entry.key, key, message))
     for key, model in _BLOCKS.items():
         node = _present(root, key)

@@ -70,7 +70,7 @@ def _explain_one(detail: ErrorDetails, path: Path, model: type[BaseModel], node:
     if isinstance(leaf, Leaf) and isinstance(leaf.value, Opaque):
         return f"{leaf.value} is not known here and nothing can stand in for it: set it, or write a default"
     if kind == "extra_forbidden":
-        return f"is no key of {_title(base + path[:-1])}: {near(str(path[-1]), _fields(model, path[:-1]))}"
+        return f"is not a key of {_title(base + path[:-1])}: {near(str(path[-1]), _fields(model, path[:-1]))}"
     if kind == "missing":
         return f"is missing: add it ({_field_text(model, path)})"
     if given is None and isinstance(leaf, Leaf):

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from relay.config.tree import Leaf, Mark, Node, Path, find
 
@@ -24,10 +25,42 @@ class Warn(Fault):
     """Not wrong, but perhaps not meant."""
 
 
-def lines(faults: Iterable[Fault]) -> list[str]:
+class Line(str):
+    """A fault as one line, which still knows its parts."""
+
+    __slots__ = ("fault",)
+    fault: Fault
+
+    @classmethod
+    def of(cls, fault: Fault) -> "Line":
+        line = cls(fault)
+        line.fault = fault
+        return line
+
+
+def lines(faults: Iterable[Fault]) -> list[Line]:
     """Each once, in the order of the files."""
     ordered = sorted(set(faults), key=lambda fault: (fault.mark, fault.key, fault.message))
-    return list(dict.fromkeys(str(fault) for fault in ordered))
+    return list(dict.fromkeys(Line.of(fault) for fault in ordered))
+
+
+def describe(line: str) -> dict[str, Any]:
+    """A fault's parts for a program: file, line and column (null where there is no place), key, message, hint.
+
+    The hint is what follows the last colon of the message: what would be right.
+    """
+    if not isinstance(line, Line):
+        return {"file": None, "line": None, "column": None, "key": None, "message": line, "hint": None}
+    fault = line.fault
+    message, _, hint = fault.message.rpartition(": ")
+    return {
+        "file": fault.mark.file,
+        "line": fault.mark.line or None,
+        "column": fault.mark.column if fault.mark.line else None,
+        "key": fault.key,
+        "message": message or fault.message,
+        "hint": hint if message else None,
+    }
 
 
 def spell(path: Path, root: Node | None = None) -> str:

@@ -98,7 +98,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         wide = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise ValueError(f"{text!r} is no network: write one, as 10.0.0.0/8 or fd00::/8") from None
+        raise ValueError(f"{text!r} is not a network: write one, as 10.0.0.0/8 or fd00::/8") from None
     if "/" in text and str(ipaddress.ip_interface(text).ip) != str(wide.network_address):
         raise ValueError(f"{text!r} has bits set beyond its prefix: write {wide}")
     mapped = getattr(wide.network_address, "ipv4_mapped", None)
@@ -108,7 +108,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 def label(value: str) -> str:
     """The name itself when it is an RFC 1123 label. Raises ValueError."""
     if not _LABEL.fullmatch(value):
-        raise ValueError(f"{value!r} is no name: use at most 63 lower-case letters, digits and dashes")
+        raise ValueError(f"{value!r} is not a name: use at most 63 lower-case letters, digits and dashes")
     return value
 
 
@@ -124,7 +124,7 @@ def _text(value: Any) -> Any:
 
 def _pem(value: Any) -> Any:
     if isinstance(value, str) and "-----BEGIN CERTIFICATE-----" not in value:
-        raise ValueError("is no certificate in PEM: give the file, as ${file:vendor.pem}")
+        raise ValueError("is not a certificate in PEM: give the file, as ${file:vendor.pem}")
     return str(value) if isinstance(value, str) else value
 
 

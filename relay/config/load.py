@@ -9,9 +9,10 @@ from typing import Any
 
 from relay.config.check import check
 from relay.config.draft import read
+from relay.config.examples import check_examples
 from relay.config.fault import Fault, Warn, lines
 from relay.config.fill import Filler
-from relay.config.merge import gather, override
+from relay.config.merge import gather, override, told
 from relay.config.outward import choose
 from relay.config.parse import parse
 from relay.config.settings import Settings
@@ -37,21 +38,26 @@ class Loaded:
     proxy: Proxy | None = None
 
 
-def load(paths: Sequence[Path], env: Mapping[str, str], *, strict: bool = True) -> Loaded:
+def load(paths: Sequence[Path], env: Mapping[str, str], *, strict: bool = True, examples: bool = True) -> Loaded:
     """The configuration in `paths` (files, or folders of *.yaml), later ones over earlier ones.
 
     `${}` is filled from `env`. Unless `strict`, a variable that is not set is opaque and a warning, so that a
-    configuration can be checked without its secrets. Raises `Misconfigured` with every fault.
+    configuration can be checked without its secrets. Without `examples` their uuids are faults. Raises `Misconfigured`
+    with every fault.
     """
     reader = _Reader()
     root = Branch(Mark(0, 1, 1, str(paths[0]) if paths else "configuration"), {})
     for path in paths:
-        root = override(root, reader.layer(path))
+        layer = reader.layer(path)
+        reader.faults += told(root, layer)
+        root = override(root, layer)
     if reader.broken:
         raise Misconfigured(lines(reader.faults))
     filler = Filler(env, strict=strict)
     draft = read(filler.fill(root), strict=strict)
     check(draft)
+    if not examples:
+        check_examples(draft)
     proxy = choose(draft, env)
     found = [*reader.faults, *filler.faults, *draft.faults]
     faults = [fault for fault in found if not isinstance(fault, Warn)]
@@ -113,7 +119,7 @@ class _Reader:
         if isinstance(node, Branch):
             return node
         if isinstance(node, Row) or (isinstance(node, Leaf) and node.value is not None):
-            self._fail(node.mark, "this is no mapping: begin with keys such as cargo:, sources: and rules:")
+            self._fail(node.mark, "this is not a mapping: begin with keys such as cargo:, sources: and rules:")
         self.broken = self.broken or len(self.faults) > known
         return None
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from relay.config.fault import Fault
-from relay.config.tree import Branch, Entry, Leaf, Mark, Node, Row, find
+from relay.config.fault import Fault, Warn
+from relay.config.tree import Branch, Entry, Leaf, Mark, Node, Row, bare, find
 
 _RULES = "rules"
+_SOURCES = "sources"
 
 
 def gather(files: Sequence[Branch], at: Mark) -> tuple[Branch, list[Fault]]:
@@ -29,6 +30,54 @@ def override(below: Branch, above: Branch) -> Branch:
         known = entries.get(name)
         entries[name] = entry if known is None else Entry(entry.key, _over(name, known.node, entry.node))
     return Branch(below.mark, entries)
+
+
+def told(below: Branch, above: Branch) -> list[Warn]:
+    """What `override` takes away: one line for each source, rule and other value that `above` gives anew.
+
+    A value that is written the same in both is no override.
+    """
+    found: list[Warn] = []
+    for name, entry in above.entries.items():
+        known = below.entries.get(name)
+        if known is None:
+            continue
+        if name == _RULES and isinstance(known.node, Row) and isinstance(entry.node, Row):
+            older = {rule_name(rule): rule for rule in known.node.items if rule_name(rule) is not None}
+            pairs = [
+                (f"rules[{rule_name(rule)}]", rule.mark, older.get(rule_name(rule)), rule) for rule in entry.node.items
+            ]
+        elif name == _SOURCES and isinstance(known.node, Branch) and isinstance(entry.node, Branch):
+            pairs = [
+                (f"{name}.{key}", mine.key, known.node.entries[key].node, mine.node)
+                for key, mine in entry.node.entries.items()
+                if key in known.node.entries
+            ]
+        else:
+            found += _told_below(name, known.node, entry.node)
+            continue
+        found += [_overrides(key, mark, old.mark) for key, mark, old, new in pairs if old and _differs(old, new)]
+    return found
+
+
+def _told_below(key: str, below: Node, above: Node) -> list[Warn]:
+    if isinstance(below, Branch) and isinstance(above, Branch):
+        return [
+            warning
+            for name, entry in above.entries.items()
+            if name in below.entries
+            for warning in _told_below(f"{key}.{name}", below.entries[name].node, entry.node)
+        ]
+    return [_overrides(key, above.mark, below.mark)] if _differs(below, above) else []
+
+
+def _overrides(key: str, mark: Mark, older: Mark) -> Warn:
+    return Warn(mark, key, f"overrides the one at {older}, because its file is named by a later --config")
+
+
+def _differs(below: Node, above: Node) -> bool:
+    """Whether `above`, laid over `below`, changes it."""
+    return bool(bare(_deep(below, above)) != bare(below))
 
 
 def rule_name(node: Node) -> str | None:

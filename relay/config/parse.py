@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import yaml
 
-from relay.config.fault import Fault, spell
-from relay.config.tree import Branch, Entry, Leaf, Mark, Node, Path, Row
+from relay.config.fault import Fault, Warn, spell
+from relay.config.tree import Branch, Entry, Leaf, Mark, Node, Path, Row, leaves
 
 _DEPTH: Final = 64
 _ALIASED: Final = 100_000
@@ -36,6 +36,9 @@ _INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NO_NUMBER: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _QUOTE: Final = "a value that begins with {} is YAML's own syntax here: quote it"
+_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+"""As YAML counts lines."""
+_MEANT: Final = re.compile(r"[ \t]+#(?:[^\s#]|.*\{\{)")
 _UNQUOTED: Final = re.compile(r"""(?:^|[:,\[-])\s+(\{\{|\[::|\[[0-9a-fA-F]*:|\$\{)""")
 
 
@@ -59,7 +62,8 @@ def parse(text: str, file: str, order: int) -> tuple[Node | None, list[Fault]]:
     """One document as a tree, None when it is empty or broken, and every fault found on the way."""
     composer = _Composer(file, order)
     try:
-        return composer.document(yaml.parse(text, Loader=yaml.CSafeLoader)), composer.faults
+        node = composer.document(yaml.parse(text, Loader=yaml.CSafeLoader))
+        return node, [*composer.faults, *_cut(node, text)]
     except _Broken as broken:
         fault = broken.fault
     except yaml.MarkedYAMLError as error:
@@ -67,6 +71,20 @@ def parse(text: str, file: str, order: int) -> tuple[Node | None, list[Fault]]:
     except yaml.reader.ReaderError as error:
         fault = _unreadable(error, text, composer)
     return None, [*composer.faults, fault]
+
+
+def _cut(node: Node | None, text: str) -> Iterator[Warn]:
+    """Unquoted values that YAML ends at a `#` which was meant to be in them, as in `name: Ticket #{{ data.id }}`.
+
+    A comment for people has a blank after its mark, and no template in it.
+    """
+    rows = _BREAK.split(text)
+    unquoted = [(path, leaf) for path, leaf in (leaves(node) if node else ()) if leaf.plain and leaf.text]
+    for path, leaf in unquoted:
+        rest = rows[leaf.mark.line - 1][leaf.mark.column - 1 :] if leaf.mark.line <= len(rows) else ""
+        if rest.startswith(leaf.text) and _MEANT.match(rest, len(leaf.text)):
+            told = f"ends at its `#`, which begins a comment in YAML, so it is {leaf.text!r}: put the value in quotes"
+            yield Warn(leaf.mark, spell(path, node), told)
 
 
 class _Broken(Exception):

@@ -11,7 +11,7 @@ from relay.dispatch.policy import Policy
 from relay.dispatch.stamp import stamp_body
 from relay.errors import Denied, Permanent, Retryable, Unavailable, Unknown
 from relay.life import Signals, Stop
-from relay.model import Claim, Move, Recorded, State, Verdict
+from relay.model import Claim, Failure, Move, Recorded, State, Verdict
 from relay.ports import Chats, Work
 from relay.telemetry import Metrics, get_log, trace_id
 
@@ -293,10 +293,11 @@ def _report_step(claim: Claim, move: Move, metrics: Metrics, line: dict[str, obj
         log.info(step, chat_uuid=move.chat.uuid, **line)
     elif claim.state is State.MESSAGING:
         step = {State.DONE: "message.failed" if move.failure else "message.sent"}.get(move.to, "message.waiting")
-        (log.info if step == "message.sent" else log.warning)(step, chat_uuid=claim.chat_uuid, **line)
+        metrics.message(rule, step.removeprefix("message."))
+        (log.debug if step == "message.sent" else log.warning)(step, chat_uuid=claim.chat_uuid, **line)
     elif move.to is State.FAILED:
         metrics.chat(rule, "failed")
-        log.error("chat.failed", **line)
+        log.error("chat.failed", hint=_hint(move.failure), **line)
     elif move.to is State.PARKED:
         metrics.chat(rule, "parked")
         log.error("chat.parked", reason=move.park, **line)
@@ -306,6 +307,12 @@ def _report_step(claim: Claim, move: Move, metrics: Metrics, line: dict[str, obj
         log.warning("chat.waiting", due_in_ms=move.due_in, **line)
     elif claim.state is State.SENDING:
         log.warning("chat.unknown", what="it is looked for in Cargo's list", **line)
+
+
+def _hint(failure: Failure | None) -> str | None:
+    """What Cargo refused is refused again, unless it is rendered by a rule that was mended."""
+    refused = failure is not None and failure.status is not None and 400 <= failure.status < 500
+    return "mend the rule, restart, then `relay retry --render`; a plain retry sends the same body" if refused else None
 
 
 def _about(claim: Claim) -> dict[str, object]:

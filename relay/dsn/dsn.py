@@ -162,7 +162,7 @@ def _strengthen(tls: Tls, cert_file: str | None, key_file: str | None) -> Tls:
 def check_schema(name: str) -> None:
     """Raises DsnFault for what cannot be, or must not be, a schema's name."""
     if len(name.encode()) > 63 or '"' in name or not name.isprintable() or "," in name:
-        raise DsnFault("is no schema's name: use at most 63 letters, digits and underscores", key="schema")
+        raise DsnFault("is not a schema's name: use at most 63 letters, digits and underscores", key="schema")
     if name.lower().startswith("pg_") or name.lower() == "information_schema":
         raise DsnFault("is a schema of PostgreSQL's own: choose another name", key="schema")
 

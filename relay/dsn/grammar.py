@@ -58,7 +58,7 @@ def _strip_scheme(url: str) -> str:
         raise DsnFault(f"names a library ({scheme}): leave it out and write {EXAMPLE}")
     if scheme.lower() not in SCHEMES or "://" not in url:
         raise DsnFault(
-            f"is no URL that begins with postgresql:// and names a host: write sqlite:///relay.db or {EXAMPLE}"
+            f"is not a URL that begins with postgresql:// and names a host: write sqlite:///relay.db or {EXAMPLE}"
         )
     return rest
 
@@ -88,7 +88,9 @@ def _params(query: str) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         name = _decode(name)
         if not equals or "=" in value or not name:
-            raise DsnFault(f"has a parameter that is no name=value ({_shown(name)}): write it so, with = as %3D inside")
+            raise DsnFault(
+                f"has a parameter that is not name=value ({_shown(name)}): write it so, with = as %3D inside"
+            )
         if name in found:
             raise DsnFault(f"gives {_shown(name)} twice: keep one of them")
         found[name] = _decode(value)

@@ -38,5 +38,5 @@ def _setting(text: str) -> tuple[str, str]:
     name, equals, value = re.sub(r"\\(.)", r"\1", text).partition("=")
     name = name.replace("-", "_").lower()
     if not equals or not _NAME.fullmatch(name):
-        raise DsnFault("has `options` with a -c that is no name=value: write -c name=value there")
+        raise DsnFault("has `options` with a -c that is not name=value: write -c name=value there")
     return name, value

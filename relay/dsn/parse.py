@@ -142,7 +142,7 @@ def _number(text: str, name: str, least: int, most: int) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdigit() and len(text) < 11 and least <= int(text) <= most):
-        raise DsnFault(f"has a {name} that is no whole number from {least} to {most}: correct it")
+        raise DsnFault(f"has a {name} that is not a whole number from {least} to {most}: correct it")
     return int(text)
 
 

@@ -84,4 +84,4 @@ def check_name(name: str) -> None:
     # What is no name may be the rest of a password with a ? in it.
     shown = f"`{name}`" if low.replace("_", "").isalnum() and name.isascii() and len(name) <= 40 else "a name"
     hint = f"did you mean `{close[0]}`?" if close else "leave it out, or see ledger.url in the reference"
-    raise DsnFault(f"has {shown} in its query, which is no parameter of a PostgreSQL connection: {hint}")
+    raise DsnFault(f"has {shown} in its query, which is not a parameter of a PostgreSQL connection: {hint}")

@@ -20,7 +20,7 @@ from relay.hooks.permit import permit
 from relay.hooks.prove import prove
 from relay.hooks.quiet import QuietServer
 from relay.hooks.quota import Quotas
-from relay.hooks.refusals import UNKNOWN, Refusals
+from relay.hooks.refusals import PREFIX, UNKNOWN, Refusals
 from relay.hooks.strangers import Strangers
 from relay.hooks.unread import Unread
 from relay.limits import party_of
@@ -31,7 +31,6 @@ from relay.units import Rate
 
 log = get_log()
 
-_PREFIX: Final = "/hooks/"
 _RETRY_AFTER: Final = 5.0
 _RETRY_PAUSED: Final = 30.0
 _BUFFER: Final = 64 << 10
@@ -161,7 +160,7 @@ class Door:
     async def take(self, http: web.BaseRequest) -> web.Response:
         """`/hooks/{source}`, or what is no source."""
         path = http.path
-        name = path[len(_PREFIX) :] if path.startswith(_PREFIX) else ""
+        name = path[len(PREFIX) :] if path.startswith(PREFIX) else ""
         hook = self._hooks.get(name)
         connection = cast(Connection, http.protocol)
         if self._trusted:
@@ -181,7 +180,7 @@ class Door:
 
     def report(self, unread: Unread, party: str) -> None:
         """A request that the server could not read: it is answered already, and shown with the refused ones."""
-        name = unread.path[len(_PREFIX) :] if unread.path.startswith(_PREFIX) else ""
+        name = unread.path[len(PREFIX) :] if unread.path.startswith(PREFIX) else ""
         label = name if name in self._hooks else UNKNOWN
         self._refusals.count(label, "malformed")
         if label != UNKNOWN and not self._strangers.wait(label, party):
@@ -233,16 +232,9 @@ class Door:
         return await receive(http, connection, most) if whole is None else whole
 
     def _turn_away(self, http: web.BaseRequest, connection: Connection) -> web.Response:
-        """404 for whatever is no source; the path goes to the log only."""
-        error = Rejected(
-            "there is nothing here; events are posted to /hooks/{source}",
-            status=404,
-            reason="unknown_source",
-            hint=f"no webhook source answers at {http.path[:200]!r}: compare the address set at the sender",
-        )
+        """404 for whatever is no source; the path, and what it may have meant, go to the log and the ledger only."""
         self._strangers.refused(UNKNOWN, connection.party)
-        self._refusals.tell(error, UNKNOWN, self._remote(http))
-        return refusal(error, None)
+        return refusal(self._refusals.miss(http, self._hooks, self._clock(), self._remote(http)), None)
 
     async def _take(self, hook: Hook, request: Request, party: str) -> web.Response:
         """Greeted, or verified, parsed and committed."""

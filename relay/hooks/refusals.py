@@ -1,13 +1,16 @@
 """Refused requests: counted, logged with the likeliest cause, and kept; their bodies too, where asked for."""
 
 import asyncio
+import difflib
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
+
+from aiohttp import web
 
 from relay.errors import Rejected
 from relay.hooks.hook import Hook
-from relay.hooks.kept import keep
+from relay.hooks.kept import clean, keep
 from relay.hooks.unread import Unread
 from relay.limits import Bucket
 from relay.model import Ids, Kept, Rejection
@@ -21,6 +24,12 @@ UNKNOWN: Final = "_unknown"
 """The label of all sources that do not exist: a stranger must not make new ones."""
 
 _NO_BODY: Final = hashlib.sha256(b"").hexdigest()
+PREFIX: Final = "/hooks/"
+"""What the path of every source begins with."""
+
+_COMPARE: Final = "compare the address set at the sender"
+_HARMLESS: Final = ("user-agent", "content-type")
+_MOST_SHOWN: Final = 200
 _MOST_AT_ONCE: Final = 32
 _FAREWELL: Final = 2.0
 
@@ -33,6 +42,7 @@ class Refusals:
         self._ids = ids
         self._metrics = metrics
         self._patience = Bucket(20, 100)
+        self._guesses = Bucket(20, 1_000)
         self._writing: set[asyncio.Task[None]] = set()
 
     def count(self, source: str, reason: str) -> None:
@@ -79,6 +89,26 @@ class Refusals:
         else:
             await self._write(rejection)
 
+    def miss(self, http: web.BaseRequest, known: Iterable[str], at: int, remote: str | None) -> Rejected:
+        """Tell of a request for a source that does not exist, and keep it where it was meant for one; gives the error.
+
+        A misspelt address at a vendor's looks so, and so does every scan for holes: only what begins with `/hooks/` is
+        kept, as often as `_guesses` lets it, with two headers, because nobody knows which hold credentials.
+        """
+        path, meant = http.path, http.path.startswith(PREFIX)
+        patient = meant and self._guesses.take(at)
+        hint = f"no webhook source answers at {path[:200]!r}: {_guess(path, known) if patient else _COMPARE}"
+        told = "there is nothing here; events are posted to /hooks/{source}"
+        error = Rejected(told, status=404, reason="unknown_source", hint=clean(hint))
+        self.tell(error, UNKNOWN, remote)
+        if patient:
+            kept = {name: clean(http.headers[name])[:_MOST_SHOWN] for name in _HARMLESS if name in http.headers}
+            size, digest = http.content_length or 0, _NO_BODY
+            self.write(
+                Rejection(self._ids(), at, UNKNOWN, error.status, error.reason, error.hint, remote, kept, size, digest)
+            )
+        return error
+
     def _explain(self, hook: Hook, request: Request, error: Rejected) -> Rejected:
         """The same with the likeliest cause as its hint, unless too many came just now."""
         if error.status != 401 or not self._patience.take(request.received_at):
@@ -121,6 +151,12 @@ class Refusals:
             await self._keep(rejection)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the ledger, the answer has been given
             log.warning("rejection.lost", source=rejection.source, reason=rejection.reason, error=str(error))
+
+
+def _guess(path: str, known: Iterable[str]) -> str:
+    name = path.removeprefix(PREFIX)[:_MOST_SHOWN]
+    close = difflib.get_close_matches(name.lower(), known, 1, cutoff=0.7)
+    return f"did you mean {PREFIX}{close[0]}? Compare the address set at the sender" if close else _COMPARE
 
 
 def _kept(hook: Hook, request: Request, error: Rejected) -> Kept | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from relay.errors import Conflict
 from relay.intake.entry import make_dispatch, make_entry
-from relay.model import Dispatch, Event, Ids
+from relay.model import Dispatch, Event, Ids, State
 from relay.ports import Archive
 from relay.rules import RuleSet
 from relay.telemetry import get_log
@@ -29,14 +29,19 @@ async def replay(
     return added
 
 
-async def retry(archive: Archive, rules: RuleSet, dispatch_id: str) -> Dispatch:
-    """Start the next run of a dispatch with its kept body; one that never was rendered is rendered anew.
+async def retry(archive: Archive, rules: RuleSet, dispatch_id: str, *, render: bool = False) -> Dispatch:
+    """Start the next run of a dispatch with its kept body; with `render` with what its rule makes of the event today.
 
-    Raises `NotFound` (also when its rule is gone) and `Conflict` when it cannot be retried or still cannot be
-    rendered.
+    One that never was rendered is rendered anew in any case. Raises `NotFound` (also when its rule is gone) and
+    `Conflict` when it cannot be retried or cannot be rendered.
     """
     event, dispatch = await archive.dispatch(dispatch_id)
-    rendered = None if dispatch.body is not None else _render(rules, event, dispatch)
+    rendered = _render(rules, event, dispatch) if render or dispatch.body is None else None
+    if rendered is not None and dispatch.state is State.PARKED and rendered.trigger_type != dispatch.trigger_type:
+        raise Conflict(
+            f"dispatch {dispatch_id} may have a chat with a trigger of type {dispatch.trigger_type}, and would be "
+            f"looked for among those of type {rendered.trigger_type}; cancel it, then replay event {event.id}"
+        )
     started = await archive.retry(dispatch_id, rendered)
     log.info(
         "chat.retried",
@@ -45,6 +50,7 @@ async def retry(archive: Archive, rules: RuleSet, dispatch_id: str) -> Dispatch:
         rule=started.rule,
         run=started.run,
         state=started.state,
+        rendered=rendered is not None,
     )
     return started
 
@@ -52,5 +58,8 @@ async def retry(archive: Archive, rules: RuleSet, dispatch_id: str) -> Dispatch:
 def _render(rules: RuleSet, event: Event, dispatch: Dispatch) -> Dispatch:
     rendered = make_dispatch(dispatch.id, event, rules.render(dispatch.rule, event), run=dispatch.run)
     if rendered.failure is not None:
-        raise Conflict(f"dispatch {dispatch.id} still cannot be rendered: {rendered.failure.message}")
+        raise Conflict(
+            f"dispatch {dispatch.id} cannot be rendered: {rendered.failure.message}; mend the rule and restart, "
+            "then retry it"
+        )
     return rendered

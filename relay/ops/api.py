@@ -11,6 +11,7 @@ from relay.ops.ask import (
     RejectedAsk,
     ReplayAsk,
     ResultsAsk,
+    RetryAsk,
     TryAsk,
     read_body,
     read_cursor,
@@ -18,6 +19,7 @@ from relay.ops.ask import (
     read_query,
 )
 from relay.ops.operations import Operations
+from relay.ops.problem import BadRequest
 from relay.ops.stream import Stream
 from relay.ports import Archive
 
@@ -44,7 +46,8 @@ class Api:
         return wire.Replayed(dispatches=[wire.Added(id=made, rule=rule) for made, rule in added])
 
     async def retry(self, request: web.Request) -> wire.Started:
-        return show.started(await self._operations.retry(read_id(request)))
+        asked = await read_body(request, RetryAsk)
+        return show.started(await self._operations.retry(read_id(request), render=asked.render))
 
     async def cancel(self, request: web.Request) -> wire.Started:
         return show.started(await self._operations.cancel(read_id(request)))
@@ -57,6 +60,12 @@ class Api:
 
     async def attempt(self, request: web.Request) -> wire.Trial:
         asked = await read_body(request, TryAsk)
+        if asked.event is not None:
+            if asked.model_fields_set != {"event"}:
+                raise BadRequest("give the id of an event, or a delivery with source and body, not both")
+            return wire.Trial.model_validate(await self._operations.try_kept(asked.event))
+        if asked.source is None:
+            raise BadRequest("key source: name a source, with headers and body, or give the id of an event as event")
         headers = {name.lower(): value for name, value in asked.headers.items()}
         return wire.Trial.model_validate(await self._operations.try_event(asked.source, headers, asked.raw()))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, WithJsonSchema
 
 from relay.depth import OWN, TooDeep, load
 from relay.errors import NotFound
@@ -105,10 +105,27 @@ class ReplayAsk(Ask):
     ] = False
 
 
-class TryAsk(Ask):
-    """A delivery to try. A `body` that is no string is tried as its JSON text."""
+class RetryAsk(Ask):
+    """How to retry a dispatch."""
 
-    source: Words
+    render: Annotated[
+        bool, Field(strict=True, description="render it anew by today's rule; else what was kept is sent again")
+    ] = False
+
+
+_EITHER: Final[list[JsonValue]] = [
+    {"required": ["source"], "properties": {"source": {"type": "string"}}, "not": {"required": ["event"]}},
+    {"required": ["event"], "properties": {"event": {"type": "string"}}, "maxProperties": 1},
+]
+
+
+class TryAsk(Ask):
+    """A delivery to try, or the id of an event that was kept. A `body` that is no string is tried as its JSON text."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": _EITHER})
+
+    source: Words | None = None
+    event: Annotated[Words | None, Field(description="the id of an event, in place of all the others")] = None
     headers: dict[str, str] = {}
     body: Any = None
 
@@ -139,7 +156,7 @@ async def read_body(request: web.Request, model: type[Model]) -> Model:
     except ValueError:
         raise BadRequest("the body is not JSON; send an object, as {}") from None
     if not isinstance(document, dict):
-        raise BadRequest("the body is no JSON object; send one, as {}")
+        raise BadRequest("the body is not a JSON object; send one, as {}")
     return _validate(model, document, "key")
 
 
@@ -156,7 +173,7 @@ def read_cursor(text: str | None) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal()) or int(text) > _LAST_CURSOR:
-        raise BadRequest(f"Last-Event-ID or after: {text[:40]!r} is no cursor; send the last `id:` of this stream")
+        raise BadRequest(f"Last-Event-ID or after: {text[:40]!r} is not a cursor; send the last `id:` of this stream")
     return int(text)
 
 
@@ -191,5 +208,5 @@ def _moment(name: str, text: str | None, now: int) -> int | None:
         return max(0, now - duration(text) if _AGO.fullmatch(text) else parse_iso(text.upper()))
     except (ValueError, OverflowError):
         raise BadRequest(
-            f"query parameter {name}: {text[:40]!r} is no moment; write 2026-11-23T09:00:00Z (a + as %2B) or 1h"
+            f"query parameter {name}: {text[:40]!r} is not a time: write 2026-11-23T09:00:00Z (a + as %2B) or 1h"
         ) from None

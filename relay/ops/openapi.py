@@ -80,7 +80,7 @@ def _operation(route: Route, definitions: dict[str, Any]) -> dict[str, Any]:
     if route.body:
         schema = definitions[route.body.__name__]
         told["requestBody"] = {
-            "required": bool(schema.get("required")),
+            "required": "required" in schema or "oneOf" in schema,
             "content": {"application/json": {"schema": schema}},
         }
     return told

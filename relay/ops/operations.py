@@ -17,8 +17,8 @@ class Operations(Protocol):
         """
         ...
 
-    async def retry(self, dispatch_id: str) -> Dispatch:
-        """Start the next run of a dispatch. Raises `NotFound`, `Conflict`."""
+    async def retry(self, dispatch_id: str, *, render: bool) -> Dispatch:
+        """Start the next run of a dispatch, with `render` by today's rule. Raises `NotFound`, `Conflict`."""
         ...
 
     async def cancel(self, dispatch_id: str) -> Dispatch:
@@ -27,6 +27,10 @@ class Operations(Protocol):
 
     async def try_event(self, source: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
         """What the rules would make of a delivery, ready for JSON (`relay.ops.wire.Trial`). Raises `NotFound`."""
+        ...
+
+    async def try_kept(self, event_id: str) -> Mapping[str, Any]:
+        """What today's rules would make of an event that was kept, likewise. Raises `NotFound`."""
         ...
 
     def sources(self) -> Sequence[Mapping[str, Any]]:

@@ -74,6 +74,7 @@ ROUTES: Final = (
         Api.retry,
         "Start the next run of a dispatch that ended without a chat, or is parked",
         wire.Started,
+        body=ask.RetryAsk,
         problems=(404, 409, 503),
     ),
     Route(
@@ -99,7 +100,7 @@ ROUTES: Final = (
         "/api/try",
         "tryEvent",
         Api.attempt,
-        "What the rules would make of a delivery; nothing is kept or sent",
+        "What the rules would make of a delivery, or of a kept event; nothing is kept or sent",
         wire.Trial,
         body=ask.TryAsk,
         problems=(404, 503),

@@ -7,7 +7,7 @@ from typing import Final
 
 from relay.errors import Unavailable
 from relay.life import Signals, Stop
-from relay.model import UNROUTABLE, Due, Settled
+from relay.model import UNROUTABLE, Due, ResultType, Settled
 from relay.outbox.wire import encode
 from relay.ports import Outbox, Publishing, Results
 from relay.retry import backoff
@@ -160,7 +160,8 @@ class Publisher:
         if not due.destination:
             took = self._clock() - parse_iso(result.data["receivedAt"])
             self._metrics.published(result.source, max(0, took) / 1_000)
-        log.info("result.published", destination=due.destination or None, **_about(due))
+        write = log.debug if result.type is ResultType.SENT else log.info  # three lines an event: accepted, made, told
+        write("result.published", **_told(due))
 
     def _fail(self, due: Due, error: Publishing) -> Settled:
         if due.destination and due.age >= _PATIENCE:
@@ -201,6 +202,13 @@ class Publisher:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+
+def _told(due: Due) -> dict[str, str | None]:
+    """What is new with it: the id of a result begins with that of its dispatch, whose trace the lines before name."""
+    result = due.result
+    told = {"result_id": result.id, "event_id": result.event_id, "source": result.source, "type": result.type.value}
+    return {**told, "destination": due.destination} if due.destination else {**told}
 
 
 def _about(due: Due) -> dict[str, str | None]:

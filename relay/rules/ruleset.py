@@ -1,7 +1,8 @@
 """Checks and compiles rules; matches events with them."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from relay.depth import BODY, value_exceeds
 from relay.errors import NotFound, Permanent
@@ -13,6 +14,9 @@ from relay.rules.scope import Scope, scope_of
 from relay.rules.shape import check_constants, check_shape
 from relay.rules.spec import Explanation, Fault, Reason, Rendered, RuleSpec
 from relay.rules.template import Condition, Template
+
+_MOST_SHOWN: Final = 80
+"""Characters of a value in an explanation."""
 
 OnWhenError = Callable[[Event, str, str], None]
 """Told the event, the rule and why its `when` could not be evaluated."""
@@ -137,8 +141,7 @@ class _Rule:
                 return Reason.MATCHED, "it matched"
         except Permanent as error:
             return Reason.ERROR, f"when cannot be evaluated, so it is false: {error}"
-        gaps = self._condition.gaps(scope)
-        return Reason.WHEN, "when is false" + (f"; missing: {', '.join(gaps)}" if gaps else "")
+        return Reason.WHEN, _explain(self._condition, scope)
 
     def render(self, scope: Scope) -> Rendered:
         spec = self.spec
@@ -151,6 +154,21 @@ class _Rule:
                 spec.name, None, trigger_type=self._trigger_type, on_unknown=spec.on_unknown, failure=failure
             )
         return Rendered(spec.name, body.text, message, body.trigger_type, body.name, body.agent_uuid, spec.on_unknown)
+
+
+def _explain(condition: Condition, scope: Scope) -> str:
+    """Why it is false: the values that it looked at, and what was not there."""
+    try:
+        gaps, values = condition.gaps(scope), condition.values(scope)
+    except Exception:  # noqa: BLE001 - it is evaluated piece by piece, which may fail where the whole did not
+        return "when is false"
+    seen = [f"{path} is {_short(value)}" for path, value in values.items()]
+    return "; ".join(["when is false", *seen, *([f"missing: {', '.join(gaps)}"] if gaps else [])])
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _constant_type(chat: Mapping[str, Any]) -> str:

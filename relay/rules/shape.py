@@ -110,7 +110,7 @@ def _check_meta(meta: Any, is_open: Open) -> Iterator[Finding]:
 
 def _check_uuid(value: Any, path: Path, is_open: Open) -> Iterator[Finding]:
     if not is_open(value) and not (isinstance(value, str) and _UUID.fullmatch(value)):
-        what = f"it is {word(value)}" if not isinstance(value, str) else "the text is no uuid"
+        what = f"it is {word(value)}" if not isinstance(value, str) else "it is not a uuid"
         yield path, f"{what}; a uuid looks like 3c90c3cc-0d44-4b50-8888-8dd25736052a"
 
 

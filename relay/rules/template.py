@@ -12,7 +12,7 @@ from relay.errors import Permanent
 from relay.rules import plain
 from relay.rules.budget import Rendering
 from relay.rules.encode import encode
-from relay.rules.missing import Absent
+from relay.rules.missing import Absent, join
 from relay.rules.parser import Parser
 from relay.rules.sandbox import LENIENT, STRICT, Sandbox
 from relay.rules.scope import Scope
@@ -176,6 +176,23 @@ class Condition:
         """The paths it names that are missing in `scope`; slow, for explaining."""
         found = [Expression(LENIENT, path)(scope) for path in _paths(parse_condition(self.text))]
         return list(dict.fromkeys(value.path for value in found if isinstance(value, Absent)))
+
+    def values(self, scope: Scope) -> dict[str, Any]:
+        """The paths it names that are there, and what stands there; slow, for explaining."""
+        named = {text: path for path in _paths(parse_condition(self.text)) if (text := _spell(path)) is not None}
+        found = {text: Expression(LENIENT, path)(scope) for text, path in named.items()}
+        return {text: value for text, value in found.items() if not isinstance(value, Absent)}
+
+
+def _spell(path: nodes.Expr) -> str | None:
+    """A path as it is written; None for one that does not begin with a name."""
+    if isinstance(path, nodes.Name):
+        return str(path.name)
+    if not isinstance(path, nodes.Getattr | nodes.Getitem):
+        return None
+    holder = _spell(path.node)
+    key = path.attr if isinstance(path, nodes.Getattr) else path.arg.as_const()
+    return None if holder is None else join(holder, key)
 
 
 def _paths(tree: nodes.Node) -> Iterator[nodes.Expr]:

@@ -48,7 +48,10 @@ class Counts:
 
 
 class SandboxApi:
-    """The handlers of Cargo's paths. `pending` and `generating` are how long (ms) an assistant's message is so."""
+    """The handlers of Cargo's paths. `pending` and `generating` are how long (ms) an assistant's message is so.
+
+    With `agents` (uuids in lower case) every other agent is refused.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class SandboxApi:
         ids: Callable[[], str],
         pending: int,
         generating: int,
+        agents: frozenset[str] = frozenset(),
     ) -> None:
         self.store = store
         self.dice = dice
@@ -68,6 +72,7 @@ class SandboxApi:
         self._ids = ids
         self._pending = pending
         self._generating = generating
+        self._agents = agents
 
     def now(self) -> int:
         """Milliseconds since the epoch."""
@@ -93,6 +98,8 @@ class SandboxApi:
             return await self._strike(fault, request)
         body = load(raw)
         asked = NEW_CHAT.validate_python(body)
+        if self._agents and asked.agent_uuid is not None and asked.agent_uuid.lower() not in self._agents:
+            return refuse(404, "Agent not found", "agentNotFound")
         chat = self._make(asked, body["trigger"], stamped=fault != "no_stamp")
         if fault is None or fault == "no_stamp":
             return answer(f'{{"chat": {show_chat(chat, self.now())}}}')

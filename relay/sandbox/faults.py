@@ -31,7 +31,7 @@ OK: Final = "ok"
 
 def _known(name: str) -> str:
     if name != OK and name not in NAMES:
-        raise ValueError(f"{name!r} is no fault: write one of {', '.join((OK, *NAMES))}")
+        raise ValueError(f"{name!r} is not a fault: write one of {', '.join((OK, *NAMES))}")
     return name
 
 

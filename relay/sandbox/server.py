@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -40,11 +40,13 @@ def make_app(
     page: int = 50,
     pending: float = 0.2,
     generating: float = 0.5,
+    agents: Collection[str] = (),
 ) -> web.Application:
     """A Cargo of its own. With a `token`, every path under `/v1` asks for it.
 
     `clock` gives seconds since the epoch. At most `keep` chats are remembered, the oldest go first; a list page has
     `page` rows by default. An assistant's message is `pending`, then `generating`, for so many seconds.
+    With `agents`, chats of every other agent are refused as Cargo refuses them, 404.
     """
     api = SandboxApi(
         ChatStore(keep, page),
@@ -53,6 +55,7 @@ def make_app(
         ids=ids,
         pending=int(pending * 1_000),
         generating=int(generating * 1_000),
+        agents=frozenset(map(str.lower, agents)),
     )
     app = web.Application(middlewares=[_guard(api, token, clock)], client_max_size=_MAX_BODY)
     app.add_routes([*api.routes(), *Controls(api).routes()])

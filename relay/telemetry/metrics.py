@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 T = TypeVar("T")
 
@@ -27,6 +27,7 @@ class Metrics:
     """Every metric of a relay; names and labels are DESIGN's."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each counter, which nobody asks for
         self.registry = registry = CollectorRegistry()
         events = Counter("relay_events", "Events that came in.", ["source", "outcome"], registry=registry)
         self._events = _Series(events.labels)
@@ -48,6 +49,10 @@ class Metrics:
         )
         chats = Counter("relay_chats", "Dispatches that ended or parked.", ["rule", "outcome"], registry=registry)
         self._chats = _Series(chats.labels)
+        messages = Counter(
+            "relay_messages", "First messages that were said, or not.", ["rule", "outcome"], registry=registry
+        )
+        self._messages = _Series(messages.labels)
         calls = Histogram(
             "relay_cargo_request_seconds", "Calls to Cargo.", ["outcome"], buckets=_SECONDS, registry=registry
         )
@@ -111,9 +116,15 @@ class Metrics:
 
     def chat(self, rule: str, outcome: str) -> None:
         """Count the outcome of a dispatch; past 200 rules the label is `_other`, so that series stay bounded."""
+        self._chats[self._label(rule), outcome].inc()
+
+    def message(self, rule: str, outcome: str) -> None:
+        """Count the outcome of a first message: `sent`, `failed`, or `waiting` for its next try."""
+        self._messages[self._label(rule), outcome].inc()
+
+    def _label(self, rule: str) -> str:
         if rule not in self._rules:
             if len(self._rules) >= _MOST_RULES:
-                rule = "_other"
-            else:
-                self._rules.add(rule)
-        self._chats[rule, outcome].inc()
+                return "_other"
+            self._rules.add(rule)
+        return rule

@@ -15,6 +15,7 @@ COMMANDS = [
     "init",
     "check",
     "sources",
+    "recipes",
     "verify",
     "try",
     "send",

@@ -41,7 +41,8 @@ def config(relay, tmp_path):
 
 
 @pytest.mark.parametrize("vendor", names())
-def test_what_init_writes_is_accepted(relay, vendor):
+def test_what_init_writes_is_accepted(relay, vendor, monkeypatch):
+    monkeypatch.setenv("CARGO_BASE_URL", "http://127.0.0.1:8090/v1")
     written = relay("init", vendor)
     assert written.exit_code == 0
     assert "relay check --config config/relay.yaml" in written.stdout

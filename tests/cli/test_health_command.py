@@ -57,4 +57,4 @@ def test_an_address_that_is_none(relay):
     for bad in ("nonsense", "http://x:99999", "http://[x"):
         result = relay("health", "--url", bad)
         assert result.exit_code == 1
-        assert "is no address" in result.stderr
+        assert "is not an address" in result.stderr

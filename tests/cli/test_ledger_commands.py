@@ -69,7 +69,7 @@ def test_filters_reach_the_ledger(relay, memory):
 def test_a_filter_that_is_wrong_is_said(relay):
     result = relay("events", "--since", "yesterday")
     assert result.exit_code == 1
-    assert result.stderr.startswith("relay: query parameter since: 'yesterday' is no moment; write")
+    assert result.stderr.startswith("relay: query parameter since: 'yesterday' is not a time: write")
 
 
 def test_refused_requests_are_listed(relay, memory):
@@ -249,9 +249,9 @@ def test_tail_for_people_is_one_line_each(relay, memory):
     lost = made | {"error": {"code": "failed", "message": "no\n11-24 forged\x1b[2J"}}
     memory.tell(*(replace(make_result(1), data=data) for data in (made, lost, {"source": "bus", "eventId": "0190-2"})))
     assert relay("tail", "--no-follow").stdout.splitlines() == [
-        "11-23 02:13:20Z  chat.created  helpdesk  urgent  0190-1  3c90c3cc",
-        "11-23 02:13:20Z  chat.created  helpdesk  urgent  0190-1  failed: no\\n11-24 forged\\x1b[2J",
-        "11-23 02:13:20Z  chat.created  bus    0190-2  ",
+        "11-23 02:13:20Z  chat.created    helpdesk  urgent  0190-1  3c90c3cc",
+        "11-23 02:13:20Z  chat.created    helpdesk  urgent  0190-1  failed: no\\n11-24 forged\\x1b[2J",
+        "11-23 02:13:20Z  chat.created    bus               0190-2",
     ]
 
 
@@ -301,7 +301,7 @@ def test_no_relay_there_is_exit_code_3(relay, command):
 def test_an_address_that_is_none_is_a_fault(relay, bad):
     result = relay("events", "--url", bad)
     assert result.exit_code == 1
-    assert "is no address; write it as http://127.0.0.1:8081" in result.stderr
+    assert "is not an address; write it as http://127.0.0.1:8081" in result.stderr
 
 
 def test_a_ledger_that_is_away_is_exit_code_3(relay, memory):

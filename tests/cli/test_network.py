@@ -160,7 +160,7 @@ def test_a_port_that_is_taken_in_one_family_only_is_one_line_with_its_key(serve,
 @pytest.mark.parametrize(
     ("hooks", "told"),
     [
-        ("203.0.113.1:8080", "203.0.113.1:8080 is no address of this machine: write :8080 for all, localhost for"),
+        ("203.0.113.1:8080", "203.0.113.1:8080 is not an address of this machine: write :8080 for all, localhost for"),
         ("nowhere.invalid:8080", "the name nowhere.invalid leads to no address ("),
     ],
 )

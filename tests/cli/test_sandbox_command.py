@@ -72,7 +72,7 @@ def test_flags_are_the_faults_in_force(start):
     ("flags", "code", "said"),
     [
         (["--lost", "0.7", "--hang", "0.7"], 1, "add up to 1.4: keep them within 1"),
-        (["--script", "nonsense"], 1, "'nonsense' is no fault: write one of ok, throttled"),
+        (["--script", "nonsense"], 1, "'nonsense' is not a fault: write one of ok, throttled"),
         (["--rate", "0"], 1, "greater than 0"),
         (["--lost", "2"], 2, "--lost"),
         (["--denied", "500"], 2, "--denied"),

@@ -92,16 +92,62 @@ def test_only_this_sources_secret_must_be_set(relay, hooks, monkeypatch):
     assert "CARGO_API_TOKEN" not in result.stderr
 
 
+ADVICE = {
+    400: "",
+    404: "the relay there has no webhook source helpdesk",
+    429: "raise limit of helpdesk",
+    503: "`relay health`",
+}
+
+
 @pytest.mark.parametrize(("status", "code"), [(400, 1), (404, 1), (429, 1), (503, 3)])
-def test_a_refusal_is_an_exit_code(relay, hooks, gate, status, code):
+def test_a_refusal_is_an_exit_code_and_says_what_to_do(relay, hooks, gate, status, code):
     gate.refuse = status
     result = relay("send", "helpdesk", "-", stdin="{}")
-    assert (result.exit_code, result.stderr) == (code, f"relay: the relay answered {status}: come back later\n")
+    assert result.exit_code == code
+    assert result.stderr.startswith(f"relay: the relay answered {status}: come back later")
+    assert ADVICE[status] in result.stderr
     assert relay("send", "helpdesk", "-", "--json", stdin="{}").exit_code == code
 
 
+def test_a_secret_that_is_another_says_where_to_look(relay, hooks, monkeypatch):
+    monkeypatch.setenv("ZENDESK_SECRET", "another one, of thirty characters")
+    told = relay("send", "helpdesk", "-", stdin="{}").stderr
+    assert "the secret of helpdesk here is not the one that the relay runs with" in told
+    assert "`relay events --rejected` says why" in told
+
+
+@pytest.mark.parametrize(("args", "warned"), [((), True), (("-H", "X-GitHub-Event: issues"), False)])
+def test_a_vendor_that_says_the_type_in_a_header_wants_it(relay, tmp_path, args, warned):
+    path = tmp_path / "code.yaml"
+    path.write_text("cargo: {token: t}\nsources: {code: {type: webhook, scheme: github, secret: a-long-secret-text}}\n")
+    told = relay("send", "code", "-", "-c", path, "--url", "http://127.0.0.1:1", *args, stdin="{}").stderr
+    assert ("add -H 'X-GitHub-Event: ...'" in told) is warned
+
+
+def test_an_answer_in_xml_is_told_in_words(relay, tmp_path):
+    async def acknowledge(_):
+        return web.Response(text="<Ack>true</Ack>", content_type="text/xml")
+
+    def make():
+        app = web.Application()
+        app.router.add_post("/hooks/crm", acknowledge)
+        return app
+
+    path = tmp_path / "crm.yaml"
+    path.write_text(
+        "cargo: {token: t}\nsources:\n  crm: {type: webhook, scheme: salesforce-outbound-message, "
+        "secret: a-long-token-text}\n"
+    )
+    with serving(make) as url:
+        told = relay("send", "crm", "-", "-c", path, "--url", url, stdin="<a/>").stdout.splitlines()
+    assert told[0].startswith("200: taken, and answered as Salesforce")
+    assert told[1:] == ["<Ack>true</Ack>"]
+
+
 def test_a_source_that_is_not_there_or_no_webhook(relay, hooks):
-    assert "there is no source nobody in the configuration; there are: " in relay("send", "nobody", "-").stderr
+    assert "no source nobody in the configuration: there are bus, helpdesk" in relay("send", "nobody", "-").stderr
+    assert "no source helpdsk in the configuration: did you mean helpdesk?" in relay("send", "helpdsk", "-").stderr
     result = relay("send", "bus", "-", stdin="{}")
     assert result.exit_code == 1
     assert "source bus is a queue; publish to crm.events" in result.stderr

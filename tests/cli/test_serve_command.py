@@ -50,6 +50,29 @@ def test_it_starts_answers_and_drains(start, relay, tmp_path):
     assert process.wait(timeout=20) == 0
 
 
+def test_a_hangup_is_told_and_ends_nothing(start, relay):
+    process, line = start("--grace", "5s")
+    process.send_signal(signal.SIGHUP)
+    told = next(line for line in map(json.loads, process.stderr) if line["event"] == "signal.ignored")
+    assert told["signal"] == "SIGHUP"
+    assert relay("health", "--url", line["health"]).exit_code == 0
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 0
+
+
+def test_what_goes_well_is_told_once_a_step():
+    """With a broker `result.published` is the third; it has no more than its id, its event, its source and its type."""
+    command = [sys.executable, "-m", "relay", "demo", "--once", "--log-level", "info", "--log-format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("{")]
+    won = {json.loads(line)["event_id"] for line in lines if '"chat.created"' in line}
+    assert len(won) == 3
+    for event_id in won:
+        mine = [line for line in lines if event_id in line and '"event.duplicate"' not in line]
+        assert [json.loads(line)["event"] for line in mine] == ["event.accepted", "chat.created"]
+        assert sum(map(len, mine)) < 800
+
+
 def test_a_port_in_use_is_one_plain_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -198,7 +198,7 @@ def test_a_plain_secret_and_a_key_in_pem_are_well(told):
         ("https://h#a", "holds a query or a fragment"),
         (
             "h.example",
-            "is no URL that begins with http:// or https:// and names a host: write https://hooks.example.com",
+            "is not a URL that begins with http:// or https:// and names a host: write https://hooks.example.com",
         ),
         ("https://bücher.example", "has letters beyond ASCII"),
         ("https://h:0", "has port 0"),

@@ -185,7 +185,7 @@ def test_only_bugs_take_the_first_rule_of_the_github_recipe():
     body = sample.read_bytes()
     plain = body.replace(b'"name": "bug"', b'"name": "question"')
     _, verdict = wanted(dry_run(settings, source, {"x-github-event": "issues"}, plain))
-    assert verdict["rule"] == "new-issue"
+    assert verdict["rule"] == "code-new-issue"
     assert verdict["body"]["name"] == "Issue in example/project: Webhook retries are not logged"
 
 

@@ -141,7 +141,28 @@ async def test_what_is_no_source_is_404_under_one_label(path):
         assert (answer.status, document["type"]) == (404, "/problems/unknown_source")
         assert answer.content_type == "application/problem+json"
         assert listener.counted("_unknown", "unknown_source") == 1
-        assert listener.rejected == []
+        assert len(listener.rejected) == path.startswith("/hooks/"), "what scans for holes is not kept"
+
+
+async def test_a_misspelt_address_is_kept_with_what_it_may_have_meant():
+    """The vendor's page shows a 404 only, and nobody else knows that events are on their way."""
+    headers = {"User-Agent": "Zendesk Webhook", "X-Unknown-Token": "Sesam"}
+    async with (
+        listen() as listener,
+        listener.session.post(f"{listener.url}/hooks/helpdsk", data=b"{}", headers=headers) as answer,
+    ):
+        assert "helpdesk" not in await answer.text(), "strangers are not told which sources there are"
+    (kept,) = listener.rejected
+    assert (kept.source, kept.status, kept.reason) == ("_unknown", 404, "unknown_source")
+    assert kept.hint.startswith("no webhook source answers at '/hooks/helpdsk': did you mean /hooks/helpdesk?")
+    assert kept.headers == {"user-agent": "Zendesk Webhook", "content-type": "application/octet-stream"}
+
+
+async def test_a_flood_of_misspelt_addresses_is_kept_in_part():
+    async with listen() as listener:
+        for number in range(40):
+            await listener.post(f"nobody-{number}")
+    assert 0 < len(listener.rejected) <= 21
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+from relay.app.dry import try_events
 from relay.errors import Conflict, NotFound, Unavailable
 from relay.model import (
     AttemptView,
@@ -22,9 +23,11 @@ from relay.model import (
     ResultView,
     State,
 )
+from relay.rules import RuleSpec, compile_rules
 from relay.secret import Secret
 from relay.units import iso
 
+CHAT = {"trigger": {"type": "draft"}}
 NOW = 1_795_400_000_000
 
 
@@ -150,12 +153,14 @@ class Desk:
         self.learned = {"helpdesk": Secret("hush-learned")}
         self.judged = [make_judged(1)]
         self.dry = []
+        self.rendered = []
 
     async def replay(self, event_id, *, again):
         await self.memory.event(event_id)
         return [("d-new", "urgent")] if again else []
 
-    async def retry(self, dispatch_id):
+    async def retry(self, dispatch_id, *, render):
+        self.rendered.append(render)
         detail = await self.memory.event(dispatch_id)
         view = next((dispatch for dispatch in detail.dispatches if dispatch.id == dispatch_id), None)
         if view is None:
@@ -174,6 +179,10 @@ class Desk:
         self.tried.append((source, headers, body))
         verdict = {"rule": "urgent", "matched": False, "why": "when is false", "body": None}
         return {"events": [{"event": {"type": "x"}, "rules": [verdict]}]}
+
+    async def try_kept(self, event_id):
+        event = (await self.memory.event(event_id)).event
+        return try_events([event], compile_rules([RuleSpec("urgent", when="data.subject == 'Bye'", chat=CHAT)], {}))
 
     def sources(self):
         return [

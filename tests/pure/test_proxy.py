@@ -112,7 +112,7 @@ def test_a_variable_may_leave_out_the_scheme(text):
     [
         ("socks5://u:hunter2@proxy:1080", "is a socks5:// proxy, and Relay speaks to HTTP proxies only"),
         ("SOCKS5H://hunter2", "is a socks5h:// proxy"),
-        ("ftp://hunter2", "is no URL that begins with http:// or https://"),
+        ("ftp://hunter2", "is not a URL that begins with http:// or https://"),
         ("http://", "names a host"),
         ("http://:3128", "names a host"),
         ("http://proxy:99999", "has a host or a port that cannot be read"),

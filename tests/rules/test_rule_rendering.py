@@ -238,7 +238,7 @@ def test_what_calls_itself_for_ever_fails_only_its_dispatch():
         (
             {"trigger": {"type": "connector", "connectorUuid": "{{ data }}"}},
             "x",
-            "chat.trigger.connectorUuid: the text is no uuid",
+            "chat.trigger.connectorUuid: it is not a uuid",
         ),
         ({"trigger": {"type": "draft", "meta": "{{ data }}"}}, [], "chat.trigger.meta: it is a list"),
         (

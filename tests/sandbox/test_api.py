@@ -304,3 +304,14 @@ async def test_it_answers_on_every_family_that_the_machine_has(host):
         for url in (running.url, *([running.url.replace("127.0.0.1", "[::1]")] if ipv6() else [])):
             async with session.get(f"{url}/v1/ai/chats/list") as answer:
                 assert answer.status == 200
+
+
+async def test_only_the_agents_that_there_are_get_chats(aiohttp_client):
+    there, other = "0b5bd1a3-24d5-4c6c-9f5a-7d2a8d6a1f00", "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+    client = await aiohttp_client(make_app(agents=[there.upper()]))
+    statuses = {}
+    for agent in (there, other):
+        body = {"agentUuid": agent, "trigger": {"type": "draft"}}
+        async with client.post("/v1/ai/chats", json=body, headers={"Authorization": "Bearer x"}) as answer:
+            statuses[agent] = (answer.status, (await answer.json()).get("reason"))
+    assert statuses == {there: (200, None), other: (404, "agentNotFound")}
