@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
+from queue import Queue
 from urllib.parse import urlsplit
 
 import pytest
@@ -46,9 +48,21 @@ def starved(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    yield process, (json.loads(line) for line in process.stderr if line.startswith("{"))
+    lines = Queue()
+    reading = threading.Thread(target=read, args=(process.stderr, lines))
+    reading.start()  # at once: a pipe that nobody reads holds up who writes to it
+    yield process, iter(lines.get, None)
     process.kill()
-    process.communicate()
+    process.wait()
+    reading.join()
+    process.stderr.close()
+
+
+def read(stream, lines):
+    for line in stream:
+        if line.startswith("{"):
+            lines.put(json.loads(line))
+    lines.put(None)
 
 
 def get(url):
