@@ -15,8 +15,8 @@ from relay.rules.missing import word
 Spend = Callable[[int], None]
 Rank = tuple[int, Any]
 
-_ITEM: Final = 4
-"""What an item counts for that is compared by hand."""
+_ITEM: Final = 64
+"""What an item counts for that is compared by hand; measured."""
 _CHARACTERS: Final = 16
 """So many characters are compared in the time of one unit of work."""
 
