@@ -188,6 +188,7 @@ def test_migrate_of_a_file_that_is_no_ledger(relay, config, monkeypatch, tmp_pat
     monkeypatch.setenv("CARGO_API_TOKEN", "x")
     monkeypatch.setenv("ZENDESK_SECRET", "y")
     (tmp_path / "relay.db").write_text("not a database" * 1_000)
+    (tmp_path / "relay.db").chmod(0o600)  # else it is warned of, too
     result = relay("migrate")
     assert result.exit_code == 2
     assert result.stderr.startswith("relay: ")

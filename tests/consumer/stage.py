@@ -156,13 +156,12 @@ async def settled(url, queue, ready=0):
 
 
 async def get(url, queue, within=20):
-    async with looking(url) as channel, asyncio.timeout(within):
+    """A message, once there is one. A quorum queue that is just made may end the connection of who looks too early."""
+    async with asyncio.timeout(within):
         while True:
-            with suppress(aio_pika.exceptions.ChannelClosed, aio_pika.exceptions.QueueEmpty):
-                found = await channel.get_queue(queue)
-                message = await found.get()
-                await message.ack()
-                return message
-            if channel.is_closed:
-                await channel.reopen()
+            async with looking(url) as channel:
+                with suppress(aio_pika.exceptions.AMQPError, aio_pika.exceptions.QueueEmpty):
+                    message = await (await channel.get_queue(queue)).get()
+                    await message.ack()
+                    return message
             await asyncio.sleep(0.05)
