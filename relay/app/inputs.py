@@ -80,6 +80,7 @@ def make_input(name: str, source: AmqpSource, constants: Mapping[str, Any]) -> I
         declare=source.declare,
         reply=source.reply,
         event=_make_templates(source.event),
+        override=source.override,
         vars=constants,
     )
 

@@ -7,7 +7,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """`tag` is the delivery tag on its channel; the rest are AMQP's properties, `headers` with the names as sent.
+    """`tag` is the delivery tag on its channel, `session` names that channel among all there ever were; `redelivered`
+    is the broker's flag, `again` says that it was tried before on this side. The rest are AMQP's properties, `headers`
+    with the names as sent.
 
     `timestamp` is milliseconds since the epoch.
     """
@@ -16,6 +18,8 @@ class Delivery:
     body: bytes
     routing_key: str = ""
     redelivered: bool = False
+    again: bool = False
+    session: str = ""
     content_type: str | None = None
     content_encoding: str | None = None
     message_id: str | None = None

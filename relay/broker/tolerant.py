@@ -8,7 +8,7 @@ into tables and arrays, of which a header of 128 KiB holds 20,000 in one another
 import struct
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from pamqp import decode
 from pamqp.commands import Basic
@@ -23,6 +23,13 @@ UNREADABLE: Final = "relay-unreadable"
 _Decode = Callable[[bytes], tuple[int, FieldValue]]
 
 _strict = ContentHeader.unmarshal
+_table, _array = decode.field_table, decode.field_array
+_SIZED: Final = {b"T": 8, b"D": 5}
+"""Types whose values may be out of any range, and how many bytes they have."""
+_STRICT: Final = {kind: decode.TABLE_MAPPING[kind] for kind in _SIZED}
+_DROPPED: Final = object()
+"""Stands for a value that cannot be read."""
+_FAULTS: Final = (ValueError, TypeError, KeyError, IndexError, OverflowError, ArithmeticError, OSError, struct.error)
 
 
 class _Nesting(threading.local):
@@ -35,19 +42,56 @@ _nesting: Final = _Nesting()
 
 
 def tolerate() -> None:
-    """From now on texts that are not UTF-8 are escaped, and properties that are broken reported in a header.
+    """From now on texts that are not UTF-8 are escaped, a value that cannot be read is left out alone, and properties
+    of which the rest cannot be found are reported in a header.
 
     For the whole process, as pamqp has one table of decoders; doing it again changes nothing.
     """
     decode.METHODS["shortstr"] = _decode_text
-    decode.TABLE_MAPPING[b"A"] = _counted(decode.field_array)
-    decode.TABLE_MAPPING[b"F"] = _counted(decode.field_table)
+    decode.TABLE_MAPPING[b"A"] = _counted(_without_dropped(_array))
+    decode.TABLE_MAPPING[b"F"] = _counted(_without_dropped(_table))
+    decode.METHODS["table"] = _headers
+    for kind, length in _SIZED.items():
+        decode.TABLE_MAPPING[kind] = _dropping(_STRICT[kind], length, _DROPPED)
+    decode.METHODS["timestamp"] = _dropping(_STRICT[b"T"], _SIZED[b"T"], None)
     ContentHeader.unmarshal = _unmarshal  # type: ignore[method-assign, assignment] # pamqp takes no other decoder
 
 
 def _decode_text(value: bytes) -> tuple[int, FieldValue]:
     length = value[0]
     return length + 1, value[1 : length + 1].decode("utf-8", "backslashreplace")
+
+
+def _dropping(read: _Decode, length: int, instead: Any) -> _Decode:
+    """What reads a value of this many bytes, and gives another one where it is out of range."""
+
+    def read_or_drop(value: bytes) -> tuple[int, FieldValue]:
+        try:
+            return read(value)
+        except _FAULTS:
+            if len(value) < length:
+                raise
+            return length, instead
+
+    return read_or_drop
+
+
+def _without_dropped(read: _Decode) -> _Decode:
+    """What reads a table or an array without the values in it that cannot be read."""
+
+    def read_kept(value: bytes) -> tuple[int, FieldValue]:
+        length, found = read(value)
+        if isinstance(found, dict):
+            return length, {key: one for key, one in found.items() if one is not _DROPPED}
+        if isinstance(found, list):
+            return length, [one for one in found if one is not _DROPPED]
+        return length, found
+
+    return read_kept
+
+
+def _headers(value: bytes) -> tuple[int, FieldValue]:
+    return _without_dropped(_table)(value)
 
 
 def _counted(read: _Decode) -> _Decode:
@@ -66,6 +110,6 @@ def _counted(read: _Decode) -> _Decode:
 def _unmarshal(header: ContentHeader, data: bytes) -> None:
     try:
         _strict(header, data)
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, OSError, struct.error) as error:
+    except _FAULTS as error:
         header.class_id, header.weight, header.body_size = struct.unpack(">HHQ", data[:12])
         header.properties = Basic.Properties(headers={UNREADABLE: f"{type(error).__name__}: {error}"[:200]})

@@ -60,7 +60,10 @@ _MORE: Final = {
 RABBITMQ: Final = First(
     "crm-bus",
     ("type: amqp", "queue: crm.events", 'event: {id: "{{ data.id }}"}'),
-    ("Publish JSON with a message_id, or CloudEvents, to the queue crm.events.",),
+    (
+        "Publish JSON with a message_id, or CloudEvents, to the queue crm.events.",
+        "event.id is only for messages without an id of their own; with override: true it would win over message_id.",
+    ),
 )
 
 

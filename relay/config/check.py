@@ -17,6 +17,7 @@ from relay.config.rule import Rule
 from relay.config.source import AmqpSource, WebhookSource
 from relay.config.tree import Branch, Leaf, Path, find
 from relay.rules.check import Known, inspect_template
+from relay.units import show
 
 _LISTENERS: Final = ("hooks", "health", "ops")
 _GLOB: Final = frozenset("*?[")
@@ -144,6 +145,14 @@ def _check_events(draft: Draft) -> None:
             _check_template(draft, ("sources", name, "event", key), text)
         if source.event.id is None and (only := _identified(draft, name, source)):
             draft.fault(("sources", name), f"has no event.id: {only} can be told from its repeat", warn=True)
+        elif source.event.id is None and (within := _known_for(draft, name, source)):
+            draft.fault(
+                ("sources", name),
+                "has no event.id: its bodies are yours, and of two events with equal bodies within "
+                f"{show(within)} the second is lost as a duplicate; give each body an id that changes, and name it, "
+                'as event: {id: "{{ data.event_id }}"}',
+                warn=True,
+            )
 
 
 def _identified(draft: Draft, name: str, source: AmqpSource | WebhookSource) -> str | None:
@@ -157,6 +166,20 @@ def _identified(draft: Draft, name: str, source: AmqpSource | WebhookSource) -> 
     if source.scheme == "hmac" and source.cloudevents is not True:
         return "with scheme hmac only what is signed alike, byte for byte,"
     return f"with scheme {source.scheme} only a CloudEvent"
+
+
+def _known_for(draft: Draft, name: str, source: AmqpSource | WebhookSource) -> int | None:
+    """For how many milliseconds an equal body is a repeat, where the operator writes the bodies; else None."""
+    if (
+        isinstance(source, AmqpSource)
+        or draft.opaque("sources", name, "scheme")
+        or source.scheme not in schemes.names()
+    ):
+        return None
+    entry = schemes.vendor(source.scheme)
+    taken = source.options().get("versions") or entry.accepts or (source.scheme,)
+    mine = [schemes.vendor(one) for one in taken if one in schemes.names()]
+    return next((one.delivery.within for one in mine if one.own_body), None)
 
 
 def _check_template(draft: Draft, path: Path, text: str) -> None:

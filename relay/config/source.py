@@ -199,7 +199,9 @@ class AmqpSource(Block):
     reply: Replies = default(False)
     """Results go to the message's `reply_to` as well: true for exclusive queues, else the queues' names and globs."""
     event: EventTemplates = Field(default_factory=EventTemplates)
-    """Templates for the event's id, type, subject and time."""
+    """Templates for the event's id, type, subject and time, where the message itself does not say them."""
+    override: Flag = default(False)
+    """Whether `event` wins over what the message itself says."""
 
 
 Source = Annotated[WebhookSource | AmqpSource, Field(discriminator="type")]

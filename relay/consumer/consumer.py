@@ -164,7 +164,7 @@ class Consumer:
             now = asyncio.get_running_loop().time()
             if now - copy.since > _KNOWN and not await self._settler.is_named(copy.delivery):
                 self._owed.drop()
-            elif await self._settler.settle(replace(copy.delivery, redelivered=True)):
+            elif await self._settler.settle(replace(copy.delivery, again=True)):
                 self._owed.settle(now)
             else:
                 return False

@@ -8,15 +8,15 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from relay import moment
 from relay.broker import UNREADABLE, Delivery
 from relay.consumer.body import inflate, is_json, media_type
 from relay.consumer.source import Input
 from relay.errors import Permanent
 from relay.model import Event
 from relay.rules import scope_of
-from relay.schemes import moment
 from relay.schemes.cloudevents import STRUCTURED, CloudEvent, decode_binary, decode_structured
-from relay.schemes.document import Unreadable, parse
+from relay.schemes.document import Unreadable, mend, mend_text, parse_as_sent
 from relay.telemetry import child_of, get_log
 
 log = get_log()
@@ -27,6 +27,7 @@ bridges from HTTP keep its `ce-`."""
 _SECRET: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"})
 _EXCLUSIVE: Final = ("amq.gen-*", "amq.rabbitmq.reply-to*")
 """Queues that the broker has named for one connection, and RabbitMQ's direct reply-to: nobody else reads them."""
+_PROPERTIES: Final = ("external_id", "type", "subject", "origin", "correlation_id", "reply_to", "content_type")
 _MOST_HEADERS: Final = 64
 _MOST_TEXT: Final = 8 << 10
 
@@ -37,12 +38,14 @@ def decode(delivery: Delivery, source: Input, *, id: str, now: int) -> Event:  #
     raw = inflate(delivery.body, delivery.content_encoding, source.most)
     media, charset = media_type(delivery.content_type)
     cloud = _cloud(headers, media, raw, charset)
+    sent = None if cloud else _json(media, raw, charset)
+    data = mend(sent)
     event = Event(
         id=id,
         source=source.name,
         external_id=(cloud and cloud.id) or delivery.message_id or None,
         type=(cloud and cloud.type) or delivery.type or delivery.routing_key or None,
-        data=cloud.data if cloud else _json(media, raw, charset),
+        data=cloud.data if cloud else data,
         raw=raw,
         digest=hashlib.sha256(raw).digest(),
         received_at=now,
@@ -55,10 +58,15 @@ def decode(delivery: Delivery, source: Input, *, id: str, now: int) -> Event:  #
         correlation_id=delivery.correlation_id or None,
         reply_to=_reply_to(delivery, source),
         redelivered=delivery.redelivered,
-        verbatim=cloud is None and charset in {None, "utf-8"} and not raw.startswith(BOM_UTF8),
+        session=delivery.session or None,
+        delivery=delivery.tag if delivery.session else None,
+        verbatim=cloud is None and data is sent and charset in {None, "utf-8"} and not raw.startswith(BOM_UTF8),
     )
-    _require_storable(event)
-    return _apply(source, event) if source.event else event
+    event = _storable(event)
+    # The routing key stands in for a type, and is none that the message says.
+    said: dict[str, Any] = {"external_id": event.external_id, "type": (cloud and cloud.type) or delivery.type}
+    said |= {"subject": event.subject, "time": event.time}
+    return _apply(source, event, said) if source.event else event
 
 
 def keep(delivery: Delivery, source: Input, *, id: str, now: int, error: str) -> Event:  # noqa: A002 - as above
@@ -72,10 +80,10 @@ def keep(delivery: Delivery, source: Input, *, id: str, now: int, error: str) ->
         raw=delivery.body,
         digest=hashlib.sha256(delivery.body).digest(),
         received_at=now,
-        content_type=(delivery.content_type or "").replace("\0", ""),
+        content_type=mend_text(delivery.content_type or ""),
         headers=_keep({} if UNREADABLE in delivery.headers else _texts(delivery)),
         traceparent=child_of(None),
-        unreadable=error.replace("\0", ""),
+        unreadable=mend_text(error),
     )
 
 
@@ -97,7 +105,7 @@ def _cloud(headers: Mapping[str, str], media: str, raw: bytes, charset: str | No
     """The CloudEvent that the message is, structured or binary; None when it is none."""
     try:
         if media == STRUCTURED:
-            return decode_structured(_json(media, raw, charset))
+            return decode_structured(mend(_json(media, raw, charset)))
         attributes = _attributes(headers)
         if "specversion" not in attributes:
             return None
@@ -121,7 +129,7 @@ def _attributes(headers: Mapping[str, str]) -> dict[str, str]:
 def _json(media: str, raw: bytes, charset: str | None) -> Any:
     if not is_json(media):
         raise Unreadable("content_type", f"content type {media!r} is not read here: send JSON or a CloudEvent")
-    return parse(raw, charset or "utf-8")
+    return parse_as_sent(raw, charset or "utf-8")
 
 
 def _texts(delivery: Delivery) -> dict[str, str]:
@@ -131,10 +139,12 @@ def _texts(delivery: Delivery) -> dict[str, str]:
     return {name.lower(): _text(value) for name, value in delivery.headers.items()}
 
 
-def _require_storable(event: Event) -> None:
-    texts = (event.external_id, event.type, event.subject, event.origin, event.correlation_id, event.reply_to)
-    if any(text and "\0" in text for text in (*texts, event.content_type)):
-        raise Unreadable("characters", "a property of the message has the character NUL, which no database holds")
+def _storable(event: Event) -> Event:
+    """The event with U+FFFD for each character of its properties that no database holds."""
+    texts = {name: getattr(event, name) for name in _PROPERTIES}
+    mended = {name: mend_text(text) for name, text in texts.items() if text}
+    changed: dict[str, Any] = {name: text for name, text in mended.items() if text != texts[name]}
+    return replace(event, **changed) if changed else event
 
 
 def _text(value: Any) -> str:
@@ -154,27 +164,30 @@ def _keep(headers: Mapping[str, str]) -> dict[str, str]:
         if len(kept) == _MOST_HEADERS or size > _MOST_TEXT:
             break
         if name not in _SECRET:
-            kept[name.replace("\0", "")] = value.replace("\0", "")
+            kept[mend_text(name)] = mend_text(value)
     return kept
 
 
-def _apply(source: Input, event: Event) -> Event:
-    """The event with what the operator's templates say; one that finds nothing leaves what the message says."""
+def _apply(source: Input, event: Event, said: Mapping[str, Any]) -> Event:
+    """The event with what the operator's templates say where the message itself says nothing; with `override` they win,
+    and one that finds nothing leaves what the message says."""
     scope = scope_of(event, source.vars)
     try:
         told = {key: template.find(scope) for key, template in source.event.items()}
     except Permanent as error:
         raise Unreadable("template", f"a template under `event` of source {source.name} failed: {error}") from None
-    return replace(
-        event,
-        external_id=_label(told.get("id")) or event.external_id,
-        type=_label(told.get("type")) or event.type,
-        subject=_label(told.get("subject")) or event.subject,
-        time=moment.find(told.get("time")) or event.time,
-    )
+    found: dict[str, Any] = {
+        "external_id": _label(told.get("id")),
+        "type": _label(told.get("type")),
+        "subject": _label(told.get("subject")),
+        "time": moment.find(told.get("time")),
+    }
+    own = {} if source.override else said
+    wanted: dict[str, Any] = {name: value for name, value in found.items() if value and not own.get(name)}
+    return replace(event, **wanted)
 
 
 def _label(value: Any) -> str | None:
     if value is None or isinstance(value, str):
-        return value
+        return value and mend_text(value)
     return json.dumps(value, default=str)

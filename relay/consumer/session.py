@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
+from uuid import uuid4
 
 import aiormq.abc
 from aio_pika.abc import AbstractChannel
@@ -39,6 +40,7 @@ class Session:
         self._protocol = protocol
         self._handle = handle
         self._timeout = timeout
+        self._name = uuid4().hex
         self._acks = Acks()
         self._kick = asyncio.Event()
         self._tag: str | None = None
@@ -63,7 +65,7 @@ class Session:
 
     async def take(self, queue: str) -> bool:
         """Handle one message; whether there was one. Raises BrokerFault."""
-        delivery = _read(await ask(self._protocol.basic_get(queue), self._timeout))
+        delivery = _read(await ask(self._protocol.basic_get(queue), self._timeout), self._name)
         if delivery.tag:
             await asyncio.wait([self._start(delivery)])
         return bool(delivery.tag)
@@ -129,7 +131,7 @@ class Session:
         return [self._held[tag] for tag in sorted(self._held)]
 
     async def _receive(self, message: aiormq.abc.DeliveredMessage) -> None:
-        delivery = _read(message)
+        delivery = _read(message, self._name)
         if self._holding:
             self._held[delivery.tag] = delivery
         elif not self.over.is_set():
@@ -160,7 +162,7 @@ class Session:
             self._kick.set()
         else:
             # What it failed at may have been done all the same, as for a message that comes again.
-            self._held[delivery.tag] = replace(delivery, redelivered=True)
+            self._held[delivery.tag] = replace(delivery, again=True)
 
     async def _answer(self) -> None:
         while True:
@@ -200,7 +202,7 @@ class Session:
             log.debug("session.lost", error=str(fault))
 
 
-def _read(message: aiormq.abc.DeliveredMessage) -> Delivery:
+def _read(message: aiormq.abc.DeliveredMessage, session: str) -> Delivery:
     properties = message.header.properties
     stamp = properties.timestamp
     return Delivery(
@@ -208,6 +210,7 @@ def _read(message: aiormq.abc.DeliveredMessage) -> Delivery:
         body=message.body,
         routing_key=message.routing_key or "",
         redelivered=bool(message.redelivered),
+        session=session,
         content_type=properties.content_type,
         content_encoding=properties.content_encoding,
         message_id=properties.message_id,

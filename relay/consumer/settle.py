@@ -92,7 +92,7 @@ class Settler:
         died over it. The first time nothing is written.
         """
         try:
-            if not delivery.redelivered:
+            if not (delivery.redelivered or delivery.again):
                 await self._accept(delivery)
             else:
                 await self._accept_again(delivery)

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from relay import moment
 from relay.errors import Permanent, Rejected
 from relay.hooks.hook import Hook
 from relay.hooks.kept import clean, keep
 from relay.model import Event, Ids, frozen
 from relay.rules import scope_of
-from relay.schemes import NOTHING, Cloud, Evidence, Identity, Request, Scheme, moment
+from relay.schemes import NOTHING, Cloud, Evidence, Identity, Request, Scheme
 from relay.schemes.cloudevents import CloudEvent, decode_binary, decode_structured, http_attributes
-from relay.schemes.document import Unreadable
+from relay.schemes.document import Unreadable, encode
 from relay.schemes.inflate import inflate
 from relay.schemes.phrase import text_of
 from relay.schemes.reading import Form, Reading
@@ -32,6 +33,7 @@ class _Found:
     traceparent: str | None = None
     verbatim: bool = False
     content_type: str | None = None
+    unreadable: str | None = None
 
 
 def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids, evidence: Evidence = NOTHING) -> list[Event]:
@@ -39,14 +41,18 @@ def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids, evidence: 
     verification gave.
 
     What is signed but cannot be read becomes one event with `unreadable` set and the bytes as they came. Raises
-    `Rejected`: 400 for what cannot be read where the scheme proves nothing and for a bad item of a batch, 413 when
+    So does an item of a batch, and the others are taken. Raises
+    `Rejected`: 400 for what cannot be read where the scheme proves nothing, 413 when
     it inflates to more than `request.most` bytes, 415 for a content type that is not read here.
     """
     content_type = clean(request.headers.first("content-type") or "")
     try:
         found = _find(scheme, request, content_type)
+        alone = len(found) == 1 or not scheme.proves
         return [
-            _told(hook, scheme, evidence, one, _event(hook, scheme, request, one, content_type, ids()), at)
+            _told_alone(
+                hook, scheme, evidence, one, _event(hook, scheme, request, one, content_type, ids()), at, alone=alone
+            )
             for at, one in enumerate(found)
         ]
     except Unreadable as error:
@@ -58,11 +64,25 @@ def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids, evidence: 
         return [replace(event, external_id=evidence.id or event.external_id, repeat=scheme.repeat(evidence, 0))]
 
 
+def _told_alone(
+    hook: Hook, scheme: Scheme, evidence: Evidence, found: _Found, event: Event, at: int, *, alone: bool
+) -> Event:
+    """The event as `_told`; one of several that cannot be told is unreadable by itself."""
+    if found.unreadable is None:
+        try:
+            return _told(hook, scheme, evidence, found, event, at)
+        except Unreadable as error:
+            if alone:
+                raise
+            found = replace(found, unreadable=f"item {at} of the batch (counted from 0): {error}")
+    return replace(event, data=None, unreadable=found.unreadable, repeat=scheme.repeat(evidence, at), verbatim=False)
+
+
 def _told(hook: Hook, scheme: Scheme, evidence: Evidence, found: _Found, event: Event, at: int) -> Event:
     """The event with the id that its proof signs and what the operator's templates say. One whose id nothing signs can
     be told by what was signed as well: sent again under another id it is the same."""
     if evidence.id is not None:
-        event = replace(event, external_id=clean(evidence.id))
+        event = replace(event, external_id=clean(evidence.id), remember=None)
     # A header in front of where the id stands could be put there, or be taken away, by whoever sends it again.
     signed = evidence.id is not None or all(evidence.covers[: found.identity.place + 1])
     if hook.event:
@@ -94,7 +114,9 @@ def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:
     reading = scheme.read(request)
     form = _cloud_form(scheme, reading)
     if form is Form.CLOUDS:
-        return _batch(_require_batch(reading.data), lambda item: _structured(scheme, item, _dump(item)))
+        return _batch(
+            scheme, _require_batch(reading.data), lambda item, raw: _structured(scheme, item, raw), reading.sent
+        )
     if form is Form.CLOUD:
         return [_structured(scheme, reading.data, reading.raw)]
     data, cut = scheme.clean(reading.data)
@@ -103,9 +125,14 @@ def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:
     except ValueError as error:
         raise Unreadable("batch", f"the body is not what {scheme.vendor.name} sends: {error}") from None
     if len(items) != 1 or items[0] is not data:
-        return _batch(_require_batch(items), lambda item: _item(scheme, request, item))
+        return _batch(
+            scheme,
+            _require_batch(items),
+            lambda item, raw: _item(scheme, request, item, raw),
+            _as_sent(scheme, reading),
+        )
     if cut:
-        return [_whole(scheme, request, data)]
+        return [_whole(scheme, request, data, _dump(data))]
     return [_Found(scheme.identify(request, data), data, reading.raw, verbatim=reading.verbatim)]
 
 
@@ -122,15 +149,23 @@ def _cloud_form(scheme: Scheme, reading: Reading) -> Form | None:
     return Form.CLOUDS if items is reading.data else Form.CLOUD
 
 
-def _item(scheme: Scheme, request: Request, item: Any) -> _Found:
+def _as_sent(scheme: Scheme, reading: Reading) -> list[Any] | None:
+    """The items of a batch as they came, where they had to be mended."""
+    if reading.sent is None or reading.sent is reading.data:
+        return None
+    return scheme.items(scheme.clean(reading.sent)[0])
+
+
+def _item(scheme: Scheme, request: Request, item: Any, raw: bytes) -> _Found:
     if not isinstance(item, dict):
         raise Unreadable("batch_item", "it is not a JSON object")
-    return _whole(scheme, request, item)
+    return _whole(scheme, request, item, raw)
 
 
-def _whole(scheme: Scheme, request: Request, item: Any) -> _Found:
+def _whole(scheme: Scheme, request: Request, item: Any, raw: bytes) -> _Found:
     """One event of a batch, or one without what was cut out: what is kept of it is itself."""
-    return _Found(scheme.identify(request, item), item, _dump(item), verbatim=True, content_type=_JSON)
+    verbatim = raw == _dump(item)
+    return _Found(scheme.identify(request, item), item, raw, verbatim=verbatim, content_type=_JSON)
 
 
 def _binary(scheme: Scheme, request: Request, content_type: str) -> _Found:
@@ -154,19 +189,33 @@ def _require_batch(items: Any) -> list[Any]:
     return items
 
 
-def _batch(items: list[Any], read: Callable[[Any], _Found]) -> list[_Found]:
+def _batch(
+    scheme: Scheme, items: list[Any], read: Callable[[Any, bytes], _Found], sent: list[Any] | None = None
+) -> list[_Found]:
+    """Each item of a batch; `sent` are the items before they were mended. One that cannot be read is kept alone."""
     found = []
     for at, item in enumerate(items):
+        raw = _dump(item if sent is None else sent[at])
         try:
-            found.append(read(item))
+            found.append(read(item, raw))
         except Unreadable as error:
-            raise Rejected(
-                f"item {at} of the batch (counted from 0) is wrong: {error}; nothing of the batch was taken",
-                status=400,
-                reason="batch_item",
-                hint="the sender's item is malformed",
-            ) from None
+            why = f"item {at} of the batch (counted from 0) is wrong: {error}"
+            if not scheme.proves:
+                raise Rejected(
+                    f"{why}; nothing of the batch was taken",
+                    status=400,
+                    reason="batch_item",
+                    hint="the sender's item is malformed",
+                ) from None
+            found.append(_bad_item(scheme, raw, why))
     return found
+
+
+def _bad_item(scheme: Scheme, raw: bytes, why: str) -> _Found:
+    """An item that cannot be read, known by its hash; nothing of one that may hold a credential."""
+    identity = Identity(f"sha256:{hashlib.sha256(raw).hexdigest()}", hashed=True)
+    kept, told = (b"", f"{why}; it is not kept, since it may hold a credential") if scheme.cuts else (raw, why)
+    return _Found(identity, None, kept, content_type=_JSON, unreadable=told)
 
 
 def _structured(scheme: Scheme, envelope: Any, raw: bytes) -> _Found:
@@ -210,6 +259,7 @@ def _event(hook: Hook, scheme: Scheme, request: Request, found: _Found, content_
         keep(request.headers, scheme.secret_headers),
         child_of(request.headers.first("traceparent") or found.traceparent),
         verbatim=found.verbatim,
+        remember=scheme.vendor.delivery.within if identity.hashed else None,
     )
 
 
@@ -220,9 +270,11 @@ def _apply(hook: Hook, event: Event) -> Event:
         told = {key: template.find(scope) for key, template in hook.event.items()}
     except Permanent as error:
         raise Unreadable("template", f"a template under `event` of source {hook.name} failed: {error}") from None
+    name = clean(text_of(told.get("id")))
     return replace(
         event,
-        external_id=clean(text_of(told.get("id"))) or event.external_id,
+        external_id=name or event.external_id,
+        remember=None if name else event.remember,
         type=clean(text_of(told.get("type"))) or event.type,
         subject=clean(text_of(told.get("subject"))) or event.subject,
         time=moment.find(told.get("time")) or event.time,
@@ -230,4 +282,4 @@ def _apply(hook: Hook, event: Event) -> Event:
 
 
 def _dump(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return encode(json.dumps(value, ensure_ascii=False, separators=(",", ":")))

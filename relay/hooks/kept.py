@@ -46,11 +46,11 @@ def _bounded(headers: Headers, secret: frozenset[str]) -> dict[str, str]:
 
 
 def clean(text: Text) -> Text:
-    """The text without NUL, and with a mark for each byte that is no UTF-8."""
+    """The text with U+FFFD for NUL and for each byte that is no UTF-8."""
     if text is None or (text.isascii() and "\0" not in text):
         return text
     whole = text.encode("utf-8", "surrogateescape") if _escaped(text) else text.encode("utf-8", "replace")
-    return whole.decode("utf-8", "replace").replace("\0", "")
+    return whole.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 def _escaped(text: str) -> bool:

@@ -3,7 +3,9 @@
 What came in and what is told is wide and insert-mostly: `events`, `dispatches`, `results`, `attempts`. What is under
 way is narrow, and its rows are deleted when it is over, so that the cost of a claim does not grow with history:
 `work` has one row per live dispatch, `outbox` one per result and destination not confirmed yet. `seen` remembers
-identities on its own, so that it outlives pruned events.
+identities on its own, so that it outlives pruned events. `acceptances` has a row for each message without an id that
+was accepted in the last hour, by the delivery that brought it: what the broker then delivers again is known by it,
+once.
 
 - A dispatch is live while it has a row in `work`; its `dispatches.state` is null then, and written once at its end (or
   while it is parked, which deletes the row of work; a retry by hand puts a new one in, with a `fence` above any before:
@@ -79,6 +81,19 @@ seen: Final = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Index("seen_expires", "expires_at"),
+    **_NARROW,
+)
+
+acceptances: Final = Table(
+    "acceptances",
+    metadata,
+    Column("key", LargeBinary, primary_key=True, comment="SHA-256 of the source and the delivery"),
+    Column("content", LargeBinary, nullable=False, comment="SHA-256 of the source and the content"),
+    Column("session", Text, nullable=False, comment="the channel on which it came last"),
+    Column("event_id", Id, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("acceptances_content", "content", "event_id"),
+    Index("acceptances_expires", "expires_at"),
     **_NARROW,
 )
 

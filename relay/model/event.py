@@ -18,10 +18,13 @@ class Event:
     or AMQP `app_id`, `external_id` the sender's id. `digest` is the SHA-256 of the raw bytes. Times are
     milliseconds since the epoch, UTC. `headers` have lower-case names and no secrets. `data` is the parsed body
     (for CloudEvents its `data`); None and `unreadable` set (why) when the body could not be parsed.
-    `redelivered` is the broker's flag: the message may have been delivered before. `verbatim` says that `data` is just
-    what `raw` parses to as UTF-8 JSON, so that it need not be kept twice. `repeat` is a second identity (a SHA-256),
-    of what the sender signed: where it does not sign the id, the same under another id is the same event; with `twins`
-    it is another one under another type.
+    `redelivered` is the broker's flag: the message may have been delivered before, on another channel. `session` and
+    `delivery` name the channel on which it came and its tag there: the same ones again are the same message.
+    `verbatim` says that `data` is just what `raw` parses to as UTF-8 JSON, so that it need not be kept twice. `repeat`
+    is a second identity (a SHA-256), of what the sender signed: where it does not sign the id, the same under another
+    id is the same event; with `twins` it is another one under another type. `remember` is for how many milliseconds it
+    is known when that is less than the ledger does by itself: where its id is a hash of the body, another event may
+    have the same body later.
     """
 
     id: str
@@ -41,10 +44,13 @@ class Event:
     correlation_id: str | None = None
     reply_to: str | None = None
     redelivered: bool = False
+    session: str | None = None
+    delivery: int | None = None
     unreadable: str | None = None
     verbatim: bool = False
     repeat: bytes | None = None
     twins: bool = False
+    remember: int | None = None
 
     def about(self) -> About:
         return About(

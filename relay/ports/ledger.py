@@ -37,7 +37,9 @@ class Inbox(Protocol):
 
         An event whose identity (source, origin, external_id) is remembered makes nothing new and is answered as
         a duplicate once the first is committed; so is a later entry of the same delivery. An event without an
-        external id is a duplicate only if `redelivered` and the same source had the same digest in the last hour.
+        external id is a duplicate only of one that was accepted in the last hour: of the same delivery (`session`,
+        `delivery`), or where it is `redelivered` of the same source and digest from another session. Each acceptance
+        makes one redelivery a duplicate.
         An event with a `repeat` that the same source had before is a duplicate of that one, whatever its id; its id is
         then not remembered. With `twins` it is one only of an event of its own type.
         Raises `Refused` when the database cannot hold this delivery; others in the same commit are not touched.

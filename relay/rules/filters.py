@@ -4,8 +4,10 @@
 | --- | --- |
 | `tojson` | compact JSON text, nothing escaped for HTML |
 | `from_json` | the value that a JSON text holds |
-| `iso` | an ISO 8601 text in UTC of seconds (or, from 100,000,000,000 up, milliseconds) since the epoch |
-| `timestamp` | whole seconds since the epoch of an ISO 8601 text |
+| `iso` | an ISO 8601 text in UTC of a time: seconds (or, from 100,000,000,000 up, milliseconds) since the epoch, or any
+| | text that `timestamp` takes |
+| `timestamp` | whole seconds since the epoch of a time as senders write it: ISO 8601, also with `UTC` behind it, the
+| | dates of HTTP and e-mail, a number as `iso` takes it |
 | `split(sep)` | the parts of a text, trimmed; without `sep` its words |
 | `regex_search(pattern)` | the first match, or its first group if there is one; missing when nothing matches |
 | `regex_replace(pattern, by)` | the text with every match replaced |
@@ -14,6 +16,7 @@ All of them know values as JSON has them (`relay.rules.adapt`).
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -22,6 +25,7 @@ from jinja2.exceptions import FilterArgumentError
 from jinja2.filters import FILTERS as STOCK_FILTERS
 from jinja2.filters import make_attrgetter
 
+from relay import moment
 from relay.depth import BODY, TooDeep, text_exceeds
 from relay.rules import ordering
 from relay.rules import pattern as pattern_
@@ -29,9 +33,10 @@ from relay.rules.adapt import adapt
 from relay.rules.budget import Rendering, metered
 from relay.rules.encode import encode
 from relay.rules.operators import put
-from relay.units import iso, parse_iso
+from relay.units import iso
 
 _MILLISECONDS_FROM: Final = 100_000_000_000
+_NUMBER: Final = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
 _UNWANTED: Final = frozenset({"attr", "random", "xmlattr", "pprint", "safe", "e", "escape", "forceescape", "urlize"})
 
 
@@ -53,12 +58,14 @@ def _refuse(constant: str) -> None:
 
 
 def _iso(value: Any) -> str:
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        return iso(moment.parse(value))
     number = float(value)
     return iso(int(number if abs(number) >= _MILLISECONDS_FROM else number * 1_000))
 
 
 def _timestamp(value: str) -> int:
-    return parse_iso(value) // 1_000
+    return moment.parse(value) // 1_000
 
 
 def _split(value: str, sep: str | None = None) -> list[str]:

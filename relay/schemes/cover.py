@@ -16,7 +16,7 @@ _WEAK: Final = frozenset({"crc32"})
 def covers(form: Signature | Jwt, event: Fields) -> tuple[bool, ...]:
     """For each phrase of the event's id, and last for the hash of the body, whether all of it is signed."""
     signed = _signed(form)
-    return (*(all(_is_in(name, signed) for name in _names(text)) for text in event.id), BODY in signed)
+    return (*(all(_is_in(name, signed) for name in _names(one.at)) for one in event.id), BODY in signed)
 
 
 def _signed(form: Signature | Jwt) -> frozenset[str]:

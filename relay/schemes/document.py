@@ -1,6 +1,7 @@
 """JSON, read strictly: what comes out can be kept in a database, written again and matched without surprises."""
 
 import json
+import re
 from json.scanner import py_make_scanner  # type: ignore[attr-defined] # its stub leaves it out
 from typing import Any, Final, NoReturn
 
@@ -8,10 +9,12 @@ from relay import effort
 from relay.depth import BODY, text_exceeds, value_exceeds, without_strings
 
 _SPACE: Final = " \t\n\r"
-_CHARSETS: Final = frozenset(
+CHARSETS: Final = frozenset(
     {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252", "utf-16", "utf-16le", "utf-16be"}
 )
-
+"""Those that are read, in lower case."""
+_UTF_8: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+_BAD: Final = re.compile("[\0\ud800-\udfff]")
 
 _FEW: Final = 3_000
 """Values that are read on the event loop: objects take half a microsecond each, half of it in our own hook."""
@@ -31,12 +34,17 @@ class Unreadable(ValueError):
 
 
 def parse(body: bytes, charset: str = "utf-8") -> Any:
-    """The value of a JSON text (RFC 8259), a byte order mark in front being allowed.
+    """The value of a JSON text (RFC 8259), a byte order mark in front being allowed; `mend`ed.
 
     Raises `Unreadable`: `empty`, `charset`, `json`, `number` (NaN, Infinity, beyond a float, over 4,300 digits),
-    `duplicate_key`, `depth` (over 200), `characters` (NUL or half a surrogate pair, which no database holds), `values`
-    (too many of them). Raises `Heavy` (see `relay.effort`).
+    `duplicate_key`, `depth` (over 200), `values` (too many of them). Raises `Heavy` (see `relay.effort`).
     """
+    return mend(parse_as_sent(body, charset))
+
+
+def parse_as_sent(body: bytes, charset: str = "utf-8") -> Any:
+    """The same, its characters as they came: NUL, halves of surrogate pairs, and for each byte that is no UTF-8 the
+    half that stands for it (`surrogateescape`). Raises as `parse`."""
     effort.require((len(body), effort.SIZE))
     text = decode(body, charset)
     if not text.strip():
@@ -45,27 +53,85 @@ def parse(body: bytes, charset: str = "utf-8") -> Any:
     if text_exceeds(text, BODY):
         raise too_deep()
     try:
-        data = _decode(text)
+        return _decode(text)
     except json.JSONDecodeError as error:
         raise Unreadable("json", f"the body is not JSON: {error}") from None
     except Unreadable:
         raise
     except ValueError as error:
         raise Unreadable("number", f"the body has a number that is too long: {error}") from None
-    if "\\" in text and "\\u" in text:  # one character is looked for far more quickly than two
-        _require_storable(data)
-    return data
 
 
 def decode(body: bytes, charset: str) -> str:
-    """The text of a body, a byte order mark in front left out. Raises `Unreadable`: `charset`."""
+    """The text of a body, a byte order mark in front left out; of UTF-8, what is none as `parse_as_sent` says. Raises
+    `Unreadable`: `charset`."""
     name = charset.strip().lower()
-    if name not in _CHARSETS:
+    if name not in CHARSETS:
         raise Unreadable("charset", f"the charset {charset[:40]!r} is not known; send UTF-8")
     try:
-        return body.decode(name).removeprefix("\ufeff")
+        return body.decode(name, "surrogateescape" if name in _UTF_8 else "strict").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise Unreadable("charset", f"the body is not {name}: {error.reason} at byte {error.start}") from None
+
+
+def encode(text: str) -> bytes:
+    """The bytes of a text that `decode` gave, as they came."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def mend_text(text: str) -> str:
+    """The text with U+FFFD for each character that no database holds: NUL and halves of surrogate pairs."""
+    return _BAD.sub("\ufffd", text)
+
+
+def mend(data: Any) -> Any:
+    """The tree with all its texts mended: the very same one where there is nothing to mend. Keys stay apart."""
+    if not _is_bad(data):
+        return data
+    made: list[Any] = [None]
+    pending: list[tuple[Any, Any, Any]] = [(made, 0, data)]
+    while pending:
+        into, at, value = pending.pop()
+        if isinstance(value, str):
+            into[at] = mend_text(value)
+        elif isinstance(value, dict):
+            inner = into[at] = _mend_keys(value)
+            pending.extend((inner, key, one) for key, one in zip(inner, value.values(), strict=True))
+        elif isinstance(value, list):
+            items = into[at] = [None] * len(value)
+            pending.extend((items, place, one) for place, one in enumerate(value))
+        else:
+            into[at] = value
+    return made[0]
+
+
+def _mend_keys(value: dict[str, Any]) -> dict[str, Any]:
+    """The keys mended, in order; one that would then be there twice gets another mark."""
+    made: dict[str, Any] = {}
+    for key in value:
+        mended = mend_text(key)
+        while mended in made or (mended != key and mended in value):
+            mended += "\ufffd"
+        made[mended] = None
+    return made
+
+
+def _is_bad(data: Any) -> bool:
+    pending = [data]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            if ("\0" in value) if value.isascii() else _BAD.search(value):
+                return True
+        elif isinstance(value, dict):
+            pending.extend(value)
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+    return False
 
 
 def require_few(text: str) -> None:
@@ -128,26 +194,6 @@ def require_shallow(data: Any) -> None:
     """Raises `Unreadable` (`depth`) for a tree that nests too deep to be kept and walked."""
     if value_exceeds(data, BODY):
         raise too_deep()
-
-
-def _require_storable(data: Any) -> None:
-    pending = [data]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, str):
-            _require_text(value)
-        elif isinstance(value, dict):
-            pending.extend(value)
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
-
-
-def _require_text(value: str) -> None:
-    if "\0" in value:
-        raise Unreadable("characters", "a string has the character NUL (\\u0000), which no database holds")
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise Unreadable("characters", "a string has half a surrogate pair (\\ud800 to \\udfff), which is no character")
 
 
 def too_deep() -> Unreadable:

@@ -54,9 +54,10 @@ class Signature(_Form):
     `header` or `at` (a phrase) holds `prefix` and the signature, several of them where there is a `separator`; with
     `numbered` the header ends in -1, -2, ... `only` are phrases and what they must be (`*`: there) for this proof to
     be the one that counts, `equal` pairs of phrases that must be the same. `each` judges every item of that list.
-    `secrets` limits it to secrets that begin so. `ports` also tries the URL with and without its default port. `id` is
-    the event's id where just this proof signs it. `shape` are phrases and the regular expressions that each must match
-    in full, what is missing being empty: parts of `content` that could hold what separates it from the next part.
+    `secrets` limits it to secrets that begin so. `ports` also tries the URL without its port, or with the default one.
+    `id` is the event's id where just this proof signs it. `shape` are phrases and the regular expressions that each
+    must match in full, what is missing being empty: parts of `content` that could hold what separates it from the next
+    part.
     """
 
     by: Literal["signature"] = "signature"
@@ -127,6 +128,27 @@ class Nothing(_Form):
 Proof = Annotated[Signature | Token | Login | Jwt | Nothing, Field(discriminator="by")]
 
 
+class Name(_Form):
+    """An id: the phrase `at`, which counts where each phrase of `when` is what it must be in the event itself (as in
+    `Handshake`): what only the vendor's own envelope has, where an operator may send a body of their own. `hash` says
+    that it is one of the body, so that two equal bodies have one id."""
+
+    at: str
+    when: dict[str, str] = {}
+    hash: bool = False
+
+
+Names = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(
+        lambda value: tuple(
+            {"at": one} if isinstance(one, str) else one
+            for one in (value if isinstance(value, list | tuple) else [value])
+        )
+    ),
+]
+
+
 class Fields(_Form):
     """Where an event stands in a body, and its fields in an event (phrases; of several the first that is there).
 
@@ -138,7 +160,7 @@ class Fields(_Form):
 
     each: Several = ()
     carry: tuple[str, ...] = ()
-    id: Several = ()
+    id: Names = ()
     type: Several = ()
     subject: Several = ()
     time: Several = ()
@@ -159,9 +181,9 @@ class Answer(_Form):
 class Handshake(_Form):
     """A request that proves that somebody is at home, and is no event.
 
-    `when` are phrases and what they must be (`*`: there). `proof` says whether it is signed as events are. `equal`
-    are pairs of phrases that must be the same, else 403. `learn` is the phrase of a secret to keep, `confirm` that of
-    a URL to fetch, on a host that matches `host`.
+    `when` are phrases and what they must be (`*`: there, `!`: not there, `a|b*`: a, or what begins with b). `proof`
+    says whether it is signed as events are. `equal` are pairs of phrases that must be the same, else 403. `learn` is
+    the phrase of a secret to keep, `confirm` that of a URL to fetch, on a host that matches `host`.
     """
 
     name: str
@@ -183,10 +205,14 @@ class Option(_Form):
 
 
 class Delivery(_Form):
-    """What the vendor does: how long it waits for an answer, how it tries again, what comes at once."""
+    """What the vendor does: how long it waits for an answer, how it tries again, what comes at once.
+
+    `within` is for how long it tries again: as long the hash of a body stands in for an id.
+    """
 
     deadline: Milliseconds | None = None
     retries: str | None = None
+    within: Milliseconds = 86_400_000
     batch: str | None = None
 
 
@@ -205,7 +231,8 @@ class Vendor(_Form):
     which nothing signs, gives it another reading; `any` goes by the content type. `cloudevents`: its events may be
     CloudEvents. `replay` says what a body that is sent again under another id is: a duplicate (`refuse`), another event
     under another type (`type`), another event (`allow`); it matters where the id is not signed. `twins` are the types
-    (a regex) whose events may have the same body where it is `type`.
+    (a regex) whose events may have the same body where it is `type`. `own_body`: the operator writes its bodies, so
+    that two events may have the same one.
     """
 
     name: str
@@ -227,6 +254,7 @@ class Vendor(_Form):
     cloudevents: bool = False
     replay: Replay = "refuse"
     twins: str = ".*"
+    own_body: bool = False
     equal: dict[str, str] = {}
     cut: tuple[str, ...] = ()
     hide: tuple[str, ...] = ()

@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from relay.schemes import moment, phrase
+from relay import moment
+from relay.schemes import phrase
 from relay.schemes.entry import Fields
 from relay.schemes.request import Request
 from relay.schemes.spec import Identity
@@ -23,46 +24,66 @@ class Places:
         self._options = options
         self._hashed = hashed
         self._without = [path.split(".")[1:] for path in form.without]
-        self._id = [phrase.place(text) for text in form.id]
+        self._id = [
+            (phrase.place(name.at), [(phrase.place(text), wanted) for text, wanted in name.when.items()], name.hash)
+            for name in form.id
+        ]
         self._type = _first(form.type)
         self._subject = _first(form.subject)
         self._time = _first(form.time)
 
     def items(self, data: Any) -> list[Any]:
-        """The events in a body; the body itself where it is no batch. Raises ValueError saying what is wrong."""
-        lists = [found for path in self._each for found in self._lists(data, path, {})]
+        """The events in a body; the body itself where it is no batch. What stands in a list of lists and has none of
+        them is an event of its own, so that nothing of a batch is lost. Raises ValueError saying what is wrong."""
+        lists = [*self._plain_lists(data), *self._inner_lists(data)]
         if not lists:
             return [data]
         return [around | item if isinstance(item, dict) else item for around, items in lists for item in items]
 
-    def _lists(self, data: Any, path: list[str], around: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[Any]]]:
-        """Every list at a path, with what is carried into its items."""
-        if isinstance(data, dict):
-            around = around | {key: data[key] for key in self._carry if key in data}
-        if "*" in path:
-            at = path.index("*")
-            outer = phrase.dig(data, path[:at])
-            for inner in outer if isinstance(outer, list) else ():
-                yield from self._lists(inner, path[at + 1 :], around)
-            return
-        found = phrase.dig(data, path) if path else data
-        if isinstance(found, list):
-            yield around, found
-        elif found is not None and path:
-            raise ValueError(f"{'.'.join(['data', *path])} is not a list of events")
+    def _plain_lists(self, data: Any) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+        """The list at each path without `*`, with what is carried into its items."""
+        for path in self._each:
+            if "*" in path:
+                continue
+            found = phrase.dig(data, path) if path else data
+            if isinstance(found, list):
+                yield self._carried(data, {}), found
+            elif found is not None and path:
+                raise ValueError(f"{'.'.join(['data', *path])} is not a list of events")
+
+    def _inner_lists(self, data: Any) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+        """The lists at each path with one `*`, in the order of what they stand in."""
+        tails: dict[tuple[str, ...], list[list[str]]] = {}
+        for path in self._each:
+            if "*" in path:
+                at = path.index("*")
+                tails.setdefault(tuple(path[:at]), []).append(path[at + 1 :])
+        for outer, inner_paths in tails.items():
+            around = self._carried(data, {})
+            entries = phrase.dig(data, list(outer))
+            for entry in entries if isinstance(entries, list) else ():
+                found = [items for path in inner_paths if isinstance(items := phrase.dig(entry, path), list)]
+                if found:
+                    yield from ((self._carried(entry, around), items) for items in found)
+                else:
+                    yield around, [entry]
+
+    def _carried(self, data: Any, around: dict[str, Any]) -> dict[str, Any]:
+        return around | {key: data[key] for key in self._carry if key in data} if isinstance(data, dict) else around
 
     def identify(self, request: Request, item: Any) -> Identity:
         """What the sender says of one event; never raises."""
         scope = phrase.Scope(request, options=self._options, item=item, whole=False)
-        name, place = self._name(scope, item)
-        return Identity(name, self._type(scope), self._subject(scope), moment.find(self._time(scope)), place)
+        name, place, hashed = self._name(scope, item)
+        return Identity(name, self._type(scope), self._subject(scope), moment.find(self._time(scope)), place, hashed)
 
-    def _name(self, scope: phrase.Scope, item: Any) -> tuple[str | None, int]:
-        """The event's id, and where it was found."""
-        for place, find in enumerate(self._id):
-            if name := find(scope):
-                return name, place
-        return self._hash(item) if self._hashed else None, len(self._id)
+    def _name(self, scope: phrase.Scope, item: Any) -> tuple[str | None, int, bool]:
+        """The event's id, where it was found, and whether it is a hash of the body."""
+        for place, (find, when, hashed) in enumerate(self._id):
+            if (name := find(scope)) and all(phrase.fits(one(scope), wanted) for one, wanted in when):
+                return name, place, hashed
+        made = self._hash(item) if self._hashed else None
+        return made, len(self._id), made is not None
 
     def _hash(self, item: Any) -> str | None:
         if item is None:
@@ -72,7 +93,7 @@ class Places:
             for path in self._without:
                 remove(item, path)
         canonical = json.dumps(item, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+        return f"sha256:{hashlib.sha256(canonical.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def remove(data: Any, path: list[str]) -> bool:

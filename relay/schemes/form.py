@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from multipart import MultipartError, MultipartParser
 
 from relay import effort
-from relay.schemes.document import Unreadable, decode, parse
+from relay.schemes.document import Unreadable, decode, encode, parse
 
 _MOST: Final = 2_000
 _DEEPEST: Final = 20
@@ -22,19 +22,16 @@ _NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 
 
 def pairs(raw: bytes, charset: str = "utf-8") -> list[tuple[str, str]]:
-    """The fields of an urlencoded body, decoded, in order, blank ones too.
+    """The fields of an urlencoded body, decoded, in order, blank ones too; characters as `document.parse_as_sent` says.
 
     Raises `Unreadable`: `form`, `charset`; and `Heavy` (see `relay.effort`).
     """
     effort.require((len(raw), effort.SIZE), (raw.count(b"&"), _FEW), (raw.count(b"%"), _FEW_ESCAPES))
     text = decode(raw, charset)
     try:
-        found = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST)
-    except UnicodeDecodeError:
-        raise Unreadable("charset", "a field of the form is not UTF-8 under its percent signs") from None
+        found = parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=_MOST)
     except ValueError:
         raise Unreadable("form", f"the form has more than {_MOST} fields") from None
-    _require_storable(found)
     return found
 
 
@@ -61,7 +58,6 @@ def parts(raw: bytes, boundary: str, charset: str = "utf-8") -> dict[str, Any]:
         found = [(part.name, _part(part)) for part in parser]
     except (MultipartError, UnicodeError, LookupError) as error:
         raise Unreadable("multipart", f"the body is not multipart/form-data: {error}") from None
-    _require_storable([(name, text) for name, value in found for text in _texts(value)])
     return _tree(found)
 
 
@@ -69,7 +65,7 @@ def unfold(data: Any, names: Iterable[str]) -> Any:
     """The form with the JSON inside some of its fields parsed, where they are there. Raises `Unreadable`."""
     if not isinstance(data, dict):
         return data
-    inside = {name: parse(data[name].encode()) for name in names if isinstance(data.get(name), str)}
+    inside = {name: parse(encode(data[name])) for name in names if isinstance(data.get(name), str)}
     return data | inside
 
 
@@ -77,10 +73,6 @@ def _part(part: Any) -> Any:
     if part.filename is None:
         return part.value
     return {"filename": part.filename, "contentType": part.content_type, "size": part.size}
-
-
-def _texts(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else [text for text in value.values() if isinstance(text, str)]
 
 
 def _tree(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -122,8 +114,3 @@ def _add(tree: dict[str, Any], key: str, value: Any) -> None:
         known = tree[key] if isinstance(tree[key], list) else [tree[key]]
         known.extend(value if isinstance(value, list) else [value])  # a new list each time would take the square
         tree[key] = known
-
-
-def _require_storable(found: Iterable[tuple[str, str]]) -> None:
-    if any("\0" in name or "\0" in value for name, value in found):
-        raise Unreadable("characters", "a field has the character NUL, which no database holds")

@@ -5,10 +5,13 @@ from typing import Final
 
 from relay import effort
 from relay.errors import Rejected
-from relay.schemes.document import Unreadable
+from relay.schemes.document import CHARSETS, Unreadable
 
-_WINDOWS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
-"""zlib's window bits; `deflate` means zlib's format (RFC 9110), and many send the bare one."""
+_WINDOWS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (47, -15)}
+"""zlib's window bits; `deflate` means zlib's format (RFC 9110), and some send the bare one, or gzip's."""
+
+_NONE: Final = CHARSETS | {"", "identity", "none", "binary", "7bit", "8bit"}
+"""No compression: many libraries (kombu, MassTransit, ABAP) put the charset or a transfer encoding there."""
 
 
 _MEMBERS: Final = 100
@@ -23,8 +26,8 @@ def inflate(body: bytes, encoding: str | None, most: int) -> bytes:
     """
     if not encoding:
         return body
-    name = encoding.strip().lower()
-    if name in {"identity", ""}:
+    name = ", ".join(one for part in encoding.split(",") if (one := part.strip().lower()) not in _NONE)
+    if not name:
         return body
     if name not in _WINDOWS:
         raise Rejected(

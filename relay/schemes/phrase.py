@@ -111,11 +111,17 @@ def place(text: str) -> Text:
 
 
 def holds(find: Callable[[Scope], str | None], wanted: str, request: Request, options: Mapping[str, str]) -> bool:
-    """Whether a place has the wanted value; `*` is any, `!` none, `a|b` one of them."""
-    found = find(Scope(request, options=options))
+    """Whether a place has the wanted value; `*` is any, `!` none, `a|b*` is a, or what begins with b."""
+    return fits(find(Scope(request, options=options)), wanted)
+
+
+def fits(found: str | None, wanted: str) -> bool:
+    """The same of a value that was found."""
     if wanted in {"*", "!"}:
         return (found is not None) is (wanted == "*")
-    return found is not None and found in wanted.split("|")
+    if found is None:
+        return False
+    return any(found.startswith(one[:-1]) if one.endswith("*") else found == one for one in wanted.split("|"))
 
 
 def named_headers(text: str) -> frozenset[str]:
@@ -344,7 +350,9 @@ def _run_together(pairs: list[tuple[str, str]]) -> bytes:
     found: dict[str, set[str]] = {}
     for name, value in pairs:
         found.setdefault(name, set()).add(value)
-    return "".join(name + value for name in sorted(found) for value in sorted(found[name])).encode()
+    return "".join(name + value for name in sorted(found) for value in sorted(found[name])).encode(
+        "utf-8", "surrogateescape"
+    )
 
 
 def _path(scope: Scope) -> bytes | None:

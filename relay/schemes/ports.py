@@ -1,4 +1,5 @@
-"""A URL with and without the port that its scheme has by default: Twilio signs the one or the other."""
+"""A URL with and without its port: Twilio signs the one or the other, and leaves out any port, not the default
+alone."""
 
 from dataclasses import replace
 from typing import Final
@@ -19,10 +20,9 @@ def twins(request: Request) -> list[Request]:
     host = parts.netloc.rpartition("@")[2]
     if default is None or not host:
         return []
-    if host.endswith(f":{default}"):
-        return [_under(request, parts.netloc.removesuffix(f":{default}"), parts.netloc)]
-    if ":" in host.rpartition("]")[2]:
-        return []
+    _, colon, port = host.rpartition("]")[2].rpartition(":")
+    if colon:
+        return [_under(request, parts.netloc.removesuffix(f":{port}"), parts.netloc)]
     return [_under(request, f"{parts.netloc}:{default}", parts.netloc)]
 
 

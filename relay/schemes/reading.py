@@ -12,7 +12,7 @@ from relay.errors import Rejected
 from relay.model import frozen
 from relay.schemes import form, xml
 from relay.schemes.cloudevents import BATCHED, STRUCTURED, is_json
-from relay.schemes.document import Unreadable, decode, parse, require_few
+from relay.schemes.document import Unreadable, decode, mend, parse_as_sent, require_few
 from relay.schemes.entry import Body
 from relay.schemes.inflate import inflate
 
@@ -74,12 +74,14 @@ _PINNED: Final = {
 
 @frozen
 class Reading:
-    """A body: the tree, the inflated bytes, and whether the tree is just what the bytes parse to as UTF-8 JSON."""
+    """A body: the tree, the inflated bytes, and whether the tree is just what the bytes parse to as UTF-8 JSON. `sent`
+    is the tree before it was mended, the same one where there was nothing to mend."""
 
     data: Any
     raw: bytes
     form: Form
     verbatim: bool = False
+    sent: Any = None
 
 
 @lru_cache(maxsize=256)
@@ -141,18 +143,23 @@ def read(
     match kind.form:
         case Form.JSON:
             verbatim = kind.charset.lower() == "utf-8" and not raw.startswith(BOM_UTF8)
-            return Reading(parse(raw, kind.charset), raw, kind.form, verbatim)
+            return _mended(parse_as_sent(raw, kind.charset), raw, kind.form, verbatim=verbatim)
         case Form.FIELDS:
-            return Reading(form.fields(raw, kind.charset), raw, kind.form)
+            return _mended(form.fields(raw, kind.charset), raw, kind.form)
         case Form.PARTS:
-            return Reading(form.parts(raw, kind.boundary, kind.charset), raw, kind.form)
+            return _mended(form.parts(raw, kind.boundary, kind.charset), raw, kind.form)
         case Form.XML:
             return Reading(xml.parse(raw, kind.charset, lists), raw, kind.form)
         case Form.LINES:
-            return Reading(_lines(raw, kind.charset), raw, kind.form)
+            return _mended(_lines(raw, kind.charset), raw, kind.form)
         case Form.FOREIGN:
             raise _foreign(content_type)
-    return Reading(parse(raw, kind.charset), raw, kind.form)
+    return _mended(parse_as_sent(raw, kind.charset), raw, kind.form)
+
+
+def _mended(sent: Any, raw: bytes, form: Form, *, verbatim: bool = False) -> Reading:
+    data = mend(sent)
+    return Reading(data, raw, form, verbatim and data is sent, sent)
 
 
 def _lines(raw: bytes, charset: str) -> list[Any]:
@@ -161,7 +168,7 @@ def _lines(raw: bytes, charset: str) -> list[Any]:
     lines = [line for line in raw.splitlines() if line.strip()]
     if len(lines) > _MOST_LINES:
         raise Unreadable("batch", f"the body has {len(lines)} lines; send at most {_MOST_LINES} at once")
-    return [parse(line, charset) for line in lines]
+    return [parse_as_sent(line, charset) for line in lines]
 
 
 def _form(bare: str) -> Form:

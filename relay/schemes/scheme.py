@@ -22,6 +22,10 @@ from relay.schemes.signature import Signed
 from relay.schemes.spec import Evidence, Identity, Proof
 from relay.schemes.suspect import refuse
 
+_PROBE: Final = Greeting("probe", Reply())
+"""HEAD asks whether somebody is at home (Intercom before it saves an address, monitors at any time); it says
+nothing."""
+
 _LARGEST_GREETING: Final = 16 << 10
 """Bytes: a stranger's body is not parsed to see whether it greets when it is larger than any greeting."""
 
@@ -74,7 +78,7 @@ class Scheme:
         self.lists = vendor.lists | lists
         self.cloud = self._cloud() if cloudevents else Cloud.NO
         self.bodies: tuple[Body, ...] = ("json",) if self.cloud is Cloud.BODY else vendor.bodies
-        self.methods = {"POST"} | {greeter.form.method for greeter in self._greeters}
+        self.methods = {"POST", "HEAD"} | {greeter.form.method for greeter in self._greeters}
         hidden = frozenset(name.lower() for name in vendor.hide)
         self.secret_headers = hidden.union(*(proof.secret_headers for proof in self._proofs))
 
@@ -166,6 +170,8 @@ class Scheme:
             if proved:
                 raise
             return None
+        if found is None and request.method == "HEAD" and not proved:
+            return _PROBE
         return None if found is None else found.greet(request)
 
     def read(self, request: Request) -> Reading:
@@ -175,7 +181,7 @@ class Scheme:
             return reading
         data = form.unfold(reading.data, self.vendor.unfold)
         whole = self.vendor.unwrap
-        return replace(reading, data=data[whole] if whole and whole in data else data)
+        return replace(reading, data=data[whole] if whole and whole in data else data, sent=None)
 
     def items(self, data: Any) -> list[Any]:
         """The events in a body. Raises ValueError when the vendor's list is none."""

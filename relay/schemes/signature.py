@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from relay.schemes import keys, moment, phrase
+from relay import moment
+from relay.schemes import keys, phrase
 from relay.schemes.entry import Signature
 from relay.schemes.keys import Digest, Key
 from relay.schemes.ports import twins
@@ -177,7 +178,7 @@ class Signed:
         parts = [part.strip() for part in octets(text).split(self._separator)] if self._separator else [octets(text)]
         if form.timestamp and form.timestamp.first:
             del parts[0]
-        ours = [part[len(prefix) :] for part in parts if part.startswith(prefix)]
+        ours = [part[len(prefix) :].strip() for part in parts if part.startswith(prefix)]
         if not ours:
             what = f"does not begin with {form.prefix}" if form.prefix else "is missing"
             wanted = f"{form.header or form.at} must hold {form.prefix}<{describe(form)}>"
@@ -207,7 +208,7 @@ class Signed:
         ]
         if time.first:
             return parts[0]
-        found = [part.removeprefix(time.prefix or "") for part in parts if part.startswith(time.prefix or "")]
+        found = [part.removeprefix(time.prefix or "").strip() for part in parts if part.startswith(time.prefix or "")]
         return found[0] if len(found) == 1 else _no_time(f"{time.prefix} in {self.form.header}")
 
     def _judge(self, timestamp: str, now: int) -> None:

@@ -55,7 +55,7 @@ class Identity:
     """What a sender says of its event. `external_id` is the same when the sender sends the event again.
 
     `time` is milliseconds since the epoch. `place` tells where the id was found: the position among the entry's
-    phrases, or one behind them for the hash of the body.
+    phrases, or one behind them for the hash of the body. `hashed` says that the id is a hash of the body.
     """
 
     external_id: str | None = None
@@ -63,6 +63,7 @@ class Identity:
     subject: str | None = None
     time: int | None = None
     place: int = field(default=0, compare=False)
+    hashed: bool = field(default=False, compare=False)
 
 
 @frozen

@@ -8,7 +8,7 @@ import xmltodict
 
 from relay import effort
 from relay.depth import BODY
-from relay.schemes.document import Unreadable, decode, require_shallow, too_deep
+from relay.schemes.document import Unreadable, decode, mend_text, require_shallow, too_deep
 
 _MOST: Final = 20_000
 """Elements; this many take 60 ms."""
@@ -16,6 +16,8 @@ _MOST_TAGS: Final = 3 * _MOST
 _MOST_ATTRIBUTES: Final = 2 * _MOST
 _ATTRIBUTE: Final = re.compile(r"=\s*[\"']")
 """Marks of tags and of attributes, which CDATA may have as well."""
+_REFERENCE: Final = re.compile(r"&#(?:0+|[xX]0+|x[dD][89a-fA-F][0-9a-fA-F]{2}|5(?:529[6-9]|5[3-9]\d\d|[67]\d{3}));")
+"""References to NUL and to halves of surrogate pairs, which are no characters of XML."""
 _FEW_TAGS: Final = 800
 _FEW_ATTRIBUTES: Final = 1_500
 """As many as are read on the event loop: they take 2 and 1 us each."""
@@ -30,7 +32,7 @@ def parse(raw: bytes, charset: str, lists: frozenset[str]) -> dict[str, Any]:
     entities are refused. Raises `Heavy` (see `relay.effort`).
     """
     effort.require((len(raw), effort.SIZE))
-    text = decode(raw, charset)
+    text = _REFERENCE.sub("\ufffd", mend_text(decode(raw, charset)))
     if not text.strip():
         raise Unreadable("empty", "the body is empty; it must be XML")
     if "<!DOCTYPE" in text:

@@ -1,6 +1,7 @@
 """What a stranger puts into a message's properties is decoded, or told; it never ends the connection."""
 
 import struct
+from datetime import UTC, datetime
 
 import pytest
 from pamqp.commands import Basic
@@ -41,3 +42,26 @@ def test_tables_that_nest_too_deeply_are_told(nest):
     for depth in (202, 5_000):
         assert "headers nest more than 200 deep" in decode(nest(depth))[UNREADABLE]
     assert decode(nest(200)) == told, "the count begins anew"
+
+
+def stamped(number):
+    return b"\x04bornT" + struct.pack(">q", number) + b"\x01nI" + struct.pack(">i", 5)
+
+
+@pytest.mark.parametrize("number", [1_785_228_565_123_456, -86_400, -1, 2**62])
+def test_a_time_out_of_range_is_left_out_alone(number):
+    found = decode(stamped(number))
+    assert found["n"] == 5
+    assert UNREADABLE not in found
+    inner = b"\x01tF" + struct.pack(">I", len(stamped(number))) + stamped(number)
+    assert decode(inner)["t"]["n"] == 5
+
+
+def test_a_time_of_the_message_out_of_range_is_left_out_alone():
+    tolerate()
+    frame = ContentHeader(
+        properties=Basic.Properties(message_id="m", timestamp=datetime.fromtimestamp(0, UTC))
+    ).marshal()
+    header = ContentHeader()
+    header.unmarshal(frame[:-8] + b"\xff" * 8)
+    assert (header.properties.message_id, header.properties.timestamp) == ("m", None)

@@ -330,7 +330,17 @@ def test_a_webhook_whose_scheme_says_no_id_is_warned_of_unless_the_source_says_w
     assert not any("event.id" in found for found in told(sources=source % ID))
 
 
-@pytest.mark.parametrize("scheme", sorted(names() - BY_HAND.keys() - {"dropbox"}))
+OWN_BODY = {name for name in names() if vendor(name).own_body}
+
+
+@pytest.mark.parametrize("scheme", sorted(OWN_BODY))
+def test_where_the_operator_writes_the_body_equal_bodies_are_warned_of(told, scheme):
+    source = f"{{a: {{type: webhook, scheme: {scheme}, secret: s3cret-of-some-length%s}}}}"
+    assert any("the second is lost as a duplicate" in line for line in told(sources=source % ""))
+    assert not any("event.id" in line for line in told(sources=source % ', event: {id: "{{ data.event_id }}"}'))
+
+
+@pytest.mark.parametrize("scheme", sorted(names() - BY_HAND.keys() - OWN_BODY - {"dropbox", "gong"}))
 def test_a_webhook_whose_scheme_says_the_id_is_not_warned_of(told, scheme):
     """Dropbox gives no id, and two of its notifications may be alike."""
     source = {"type": "webhook", "scheme": scheme, "secret": example(scheme).secret}

@@ -51,7 +51,7 @@ def _id(entry: Vendor) -> str:
     if entry.picks:
         return "that of the version"
     last = "hash" if entry.event.hash and entry.category != "generic" else "none"
-    told = f"{_places(entry.event.id)}, else *{last}*" if entry.event.id else f"*{last}*"
+    told = f"{_places([one.at for one in entry.event.id])}, else *{last}*" if entry.event.id else f"*{last}*"
     return f"{told} {_guard(entry)}".rstrip()
 
 

@@ -165,13 +165,22 @@ async def test_a_flood_of_misspelt_addresses_is_kept_in_part():
     assert 0 < len(listener.rejected) <= 21
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH"])
 async def test_other_methods_are_405_and_told_the_right_one(method):
     async with listen() as listener:
         async with listener.session.request(method, f"{listener.url}/hooks/open") as answer:
             assert answer.status == 405
-            assert answer.headers["Allow"] == "POST"
+            assert answer.headers["Allow"] == "HEAD, POST"
         assert listener.counted("open", "method") == 1
+
+
+@pytest.mark.parametrize(("path", "status"), [("open", 200), ("shop", 200), ("nobody", 404)])
+async def test_a_head_only_asks_whether_somebody_is_at_home(path, status):
+    """Intercom asks so before it saves an address, with neither body nor signature."""
+    async with listen() as listener:
+        async with listener.session.head(f"{listener.url}/hooks/{path}") as answer:
+            assert answer.status == status
+        assert listener.intake.events == []
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "application/octet-stream", "nonsense"])

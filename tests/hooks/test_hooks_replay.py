@@ -67,7 +67,7 @@ async def relay(tmp_path, hooks):
 def unsigned_headers(name):
     """Every header that an entry looks at for id or type, and CloudEvents' own."""
     entries = [vendor(one) for one in (vendor(name).picks or (name,))]
-    texts = [text for entry in entries for text in (*entry.event.id, *entry.event.type)]
+    texts = [text for entry in entries for text in (*(one.at for one in entry.event.id), *entry.event.type)]
     found = {part.split('"')[1] for text in texts for part in text.split("{{") if part.strip().startswith("headers[")}
     return sorted(found | {"webhook-id", "svix-id", "idempotency-key", "x-request-id"})
 

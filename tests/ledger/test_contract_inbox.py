@@ -70,18 +70,54 @@ async def test_the_very_same_event_after_a_lost_answer_is_a_duplicate(ledger, cl
     assert receipt.dispatches == ((entry.dispatches[0].id, "urgent"),)
 
 
-async def test_without_an_id_only_a_redelivery_of_the_same_content_within_an_hour_is_a_duplicate(ledger, clock):
-    first = make_entry(None)
-    await ledger.accept([first])
-    [same] = await ledger.accept([make_entry(None)])
-    assert same.status is EventStatus.ACCEPTED
-    [redelivered] = await ledger.accept([make_entry(None, redelivered=True)])
-    assert (redelivered.status, redelivered.id) == (EventStatus.DUPLICATE, same.id)
-    [other] = await ledger.accept([make_entry(None, body={"n": 9}, redelivered=True)])
-    assert other.status is EventStatus.ACCEPTED
+def message(session, tag, **rest):
+    """A message without an id, as it came on a channel."""
+    return make_entry(None, session=session, delivery=tag, **rest)
+
+
+async def statuses(ledger, *entries):
+    return [(await ledger.accept([entry]))[0].status.value for entry in entries]
+
+
+async def test_without_an_id_equal_messages_are_as_many_events(ledger):
+    assert (
+        await statuses(ledger, make_entry(None), make_entry(None), message("s", 1), message("s", 2)) == ["accepted"] * 4
+    )
+
+
+async def test_what_another_consumer_gave_back_was_never_accepted_here_and_is_new(ledger):
+    before = [message("s", tag, redelivered=True) for tag in (1, 2, 3)]
+    assert await statuses(ledger, *before) == ["accepted"] * 3
+
+
+async def test_what_was_accepted_and_not_acknowledged_is_a_duplicate_each_time_that_it_comes_again(ledger, clock):
+    first = [message("s", tag) for tag in (1, 2, 3)]
+    assert await statuses(ledger, *first) == ["accepted"] * 3
+    receipts = [(await ledger.accept([message("t", tag, redelivered=True)]))[0] for tag in (1, 2, 3)]
+    assert {receipt.status for receipt in receipts} == {EventStatus.DUPLICATE}
+    assert {receipt.id for receipt in receipts} == {entry.event.id for entry in first}
+    assert await statuses(ledger, message("t", 4, redelivered=True)) == ["accepted"], "each acceptance counts once"
+    again = [message("u", tag, redelivered=True) for tag in (1, 2, 3, 4)]
+    assert await statuses(ledger, *again) == ["duplicate"] * 4, "the process may die again before it acknowledges"
+    other = message("v", 1, redelivered=True, body={"n": 9})
+    assert await statuses(ledger, other, message("v", 2, redelivered=True, source="shop")) == ["accepted"] * 2
     clock.now += 3_600_000
-    [late] = await ledger.accept([make_entry(None, redelivered=True)])
-    assert late.status is EventStatus.ACCEPTED
+    assert await statuses(ledger, message("w", 1, redelivered=True)) == ["accepted"]
+
+
+async def test_the_same_delivery_after_a_lost_commit_is_a_duplicate_and_no_other_of_its_channel(ledger):
+    assert await statuses(ledger, message("s", 1), message("s", 1), message("s", 2)) == [
+        "accepted",
+        "duplicate",
+        "accepted",
+    ]
+
+
+async def test_equal_messages_in_one_commit_are_counted_too(ledger):
+    await asyncio.gather(*(ledger.accept([message("s", tag)]) for tag in range(10)))
+    receipts = await asyncio.gather(*(ledger.accept([message("t", tag, redelivered=True)]) for tag in range(12)))
+    told = [one.status for [one] in receipts]
+    assert (told.count(EventStatus.DUPLICATE), told.count(EventStatus.ACCEPTED)) == (10, 2)
 
 
 async def test_a_dispatch_that_failed_to_render_has_ended_and_is_told_at_once(ledger):

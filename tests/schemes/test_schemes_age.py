@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from relay import moment
 from relay.errors import Rejected
-from relay.schemes import Headers, Request, SchemeSpec, build, moment
+from relay.schemes import Headers, Request, SchemeSpec, build
 from relay.schemes.build import options
 from relay.secret import Secret
 from relay.units import duration

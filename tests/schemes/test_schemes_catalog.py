@@ -41,7 +41,13 @@ def placed(name):
                 yield from [form.certificate.url] if form.certificate else []
             case Jwt():
                 yield from form.claims.values()
-    yield from (*entry.event.id, *entry.event.type, *entry.event.subject, *entry.event.time)
+    yield from (
+        *(one.at for one in entry.event.id),
+        *(text for one in entry.event.id for text in one.when),
+        *entry.event.type,
+        *entry.event.subject,
+        *entry.event.time,
+    )
     yield from (*entry.equal, *entry.equal.values())
     answers = [handshake.answer for handshake in entry.handshakes] + ([entry.answer] if entry.answer else [])
     for answer in answers:

@@ -21,6 +21,7 @@ PROOFS = [
 ]
 HONEST = {
     "attio": "a body says which record changed, not how and not when",
+    "gong": "two rules that fire on one call send the same",
     "dropbox": "a body says whose files changed, and nothing else",
 }
 """Those whose honest events repeat a body, so that what is signed tells nothing."""

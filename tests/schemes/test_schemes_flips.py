@@ -61,7 +61,7 @@ def what_is_covered(name, body):
             return sorted(set(parse_qsl(body.decode(), keep_blank_values=True, errors="strict")))
         if name == "segment":
             return json.JSONDecoder().raw_decode(body.decode(errors="replace"), 1)
-        data = json.loads(body)
+        data = json.loads(body.decode(errors="surrogateescape"))
     except ValueError:
         return None
     items = data.get("notificationItems") if isinstance(data, dict) else None

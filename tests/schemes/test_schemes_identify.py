@@ -30,7 +30,32 @@ def test_zendesk_names_an_event_in_the_body_and_an_invocation_in_a_header():
     expected = Identity("01H", "zen:event-type:ticket.created", "zen:ticket:35436", 1_656_307_882_000)
     assert identify("zendesk", header, data) == expected
     assert identify("zendesk", header, {"ticket": 1}) == Identity("inv")
-    assert identify("zendesk", header, {"id": 35436}).external_id == "35436"
+    for record in ({"id": 35436}, {"id": "35436", "type": "ticket"}, {"id": "35436", "type": None}):
+        assert identify("zendesk", header, record).external_id == "inv", "a trigger's body is the operator's"
+
+
+BODIES = {
+    "twilio": ({"id": "customer-17", "step": "greeted"}, {"I-Twilio-Idempotency-Token": "t-1"}, "t-1"),
+    "gong": ({"callData": {"metaData": {"id": "45"}}}, {}, None),
+    "customerio": ({"event_id": "42", "name": "Ann"}, {}, "sha256:"),
+    "salesforce-callout": ({"id": "0065e", "type": "opportunity.won"}, {}, "sha256:"),
+    "hubspot-v3": ({"eventId": "7"}, {}, "sha256:"),
+}
+
+
+@pytest.mark.parametrize("scheme", BODIES)
+def test_an_id_in_a_body_that_an_operator_may_write_is_none_without_the_vendors_envelope(scheme):
+    data, headers, wanted = BODIES[scheme]
+    found = identify(scheme, headers, data).external_id
+    assert found is wanted is None or found.startswith(wanted)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "hashed"), [("freshdesk", True), ("helpscout", True), ("zoom", True), ("zendesk", True), ("gong", False)]
+)
+def test_an_id_that_is_a_hash_of_the_body_is_told_as_such(scheme, hashed):
+    headers = {"X-HelpScout-Event": "convo.created"}
+    assert identify(scheme, headers, {"event_type": "ticket.urgent"}).hashed is hashed
 
 
 def test_standard_webhooks_names_an_event_in_a_header_and_its_type_in_the_body():

@@ -128,7 +128,7 @@ def test_the_first_item_is_its_own_bytes(body, value):
         (b"", "application/x-www-form-urlencoded", b""),
         (b"", "application/json", b""),
         (b"{}", "application/json", None),
-        (b"a=%FF", "application/x-www-form-urlencoded", None),
+        (b"a=%FF", "application/x-www-form-urlencoded", b"a\xff"),
     ],
 )
 def test_the_parameters_of_a_form_are_sorted_and_run_together(body, content_type, value):

@@ -74,14 +74,15 @@ def test_a_value_is_set_in_a_tree(data, path, then):
         ("https://user:pw@us:443/a", "https://user:pw@us/a"),
         ("https://[::1]/a", "https://[::1]:443/a"),
         ("https://[::1]:443/a", "https://[::1]/a"),
-        ("https://us:8443/a", None),
-        ("http://us:443/a", None),
-        ("https://us:80/a", None),
+        ("https://us:8443/a", "https://us/a"),
+        ("http://us:443/a", "http://us/a"),
+        ("https://us:80/a", "https://us/a"),
+        ("https://user:pw@[::1]:8443/a?b=c:1", "https://user:pw@[::1]/a?b=c:1"),
         ("ftp://us/a", None),
         ("/a", None),
         ("", None),
     ],
 )
-def test_a_url_has_one_twin_with_or_without_the_usual_port(url, other):
+def test_a_url_has_one_twin_with_or_without_its_port(url, other):
     """https://www.twilio.com/docs/usage/webhooks/webhooks-security: the port may be signed or left out."""
     assert [twin.url for twin in twins(request(url))] == ([other] if other else [])

@@ -14,14 +14,11 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from relay.depth import OWN, TooDeep, value_exceeds
 from relay.ledger.engine.sql import Columns, Found, Upsert, insert_many, padded, run, upsert
 from relay.ledger.engine.vault import vault_of
-from relay.ledger.queries import outbox
+from relay.ledger.queries import outbox, redelivery
 from relay.ledger.queries.rows import dispatch_columns, encode, event_columns, work_columns
 from relay.ledger.schema import dispatches, events, seen, work
 from relay.ledger.terms import Terms
 from relay.model import Dispatch, Entry, Event, EventStatus, Receipt, frozen
-
-REDELIVERY: Final = 3_600_000
-"""Milliseconds for which a content without an id is known."""
 
 Delivery = Sequence["Prepared"]
 Pairs = Sequence[tuple[bytes, "Prepared"]]
@@ -53,15 +50,15 @@ class Prepared:
 
     `key` is its identity, `second` another one (`Event.repeat`): with either known, it is. Without an id the second
     stands in for the first. Where it may have `twins`, it is known by the second and its type, and the second is
-    remembered for others. `first` says that it is new without a look at what is remembered: it has neither, and no
-    broker says that it may have come before.
+    remembered for others. `nameless` says that it has neither: only a broker may say that it came before (see
+    `redelivery`).
     """
 
     entry: Entry
     event: Event
     key: bytes
     second: bytes | None
-    first: bool
+    nameless: bool
     headers: str
     data: str | None
 
@@ -71,8 +68,8 @@ def prepare(entry: Entry) -> Prepared:
     event = entry.event
     headers = to_json(dict(event.headers)).decode()
     if event.repeat is None:
-        first = event.external_id is None and not event.redelivered
-        return Prepared(entry, event, identity(event), None, first, headers, _data(event))
+        nameless = event.external_id is None
+        return Prepared(entry, event, identity(event), None, nameless, headers, _data(event))
     second = _signed(event.source, event.repeat, "")
     if event.twins:
         key = _signed(event.source, event.repeat, event.type or "")
@@ -126,7 +123,7 @@ def accept(conn: Connection, now: int, deliveries: Sequence[Delivery], *, terms:
 
 def known(conn: Connection, now: int, *, delivery: Delivery) -> list[Receipt] | None:
     """The receipts of a delivery of which nothing is new, else None."""
-    if any(one.first for one in delivery):
+    if any(one.nameless for one in delivery):
         return None
     found = _look_up(conn, [key for one in delivery for key in _keys(one)])
     live = {key: row for key, row in found.items() if row["expires_at"] > now}
@@ -142,16 +139,16 @@ def _remember(conn: Connection, now: int, batch: Delivery, terms: Terms) -> list
     Whoever inserts first wins, also among replicas: the insert waits for one that is under way, then the row tells.
     Keys go in order, so that two replicas never wait for each other.
     """
-    _overwrite(conn, now, sorted((one for one in batch if one.first), key=_by_key))
-    asked = [one for one in batch if not one.first]
+    again = redelivery.find(conn, now, [(one.key, one.event) for one in batch if one.nameless])
+    asked = [one for one in batch if not one.nameless]
     pairs = sorted([(key, one) for one in asked for key in _keys(one)], key=_by_first)
     if _put_new(conn, now, pairs, terms) == len(pairs):
-        return [None] * len(batch)
+        return [again.get(one.event.id) for one in batch]
     found = _look_up(conn, [key for key, _ in pairs])
     mine = {(one.event.id, _expiry(one, now, terms)) for one in asked}
     put = {key: row for key, row in found.items() if (row["event_id"], row["expires_at"]) in mine}
     known = {key: row for key, row in found.items() if key not in put}
-    firsts = [None if one.first else _judge(one, known) for one in batch]
+    firsts = [again.get(one.event.id) if one.nameless else _judge(one, known) for one in batch]
     _settle(conn, put, known)
     return firsts
 
@@ -194,15 +191,10 @@ def _settle(conn: Connection, put: Mapping[bytes, Found], known: Mapping[bytes, 
             conn.execute(update(seen).where(seen.c.key == key).values(told))
 
 
-def _overwrite(conn: Connection, now: int, batch: Delivery) -> None:
-    pairs = [(one.key, one) for one in batch]
-    insert_many(conn, _put(conn.dialect.name, expired=False), _seen_columns(pairs, [now + REDELIVERY] * len(batch)))
-
-
 def _put_new(conn: Connection, now: int, pairs: Pairs, terms: Terms) -> int:
     """How many were put in, -1 where that is not told."""
     columns = _seen_columns(pairs, [_expiry(one, now, terms) for _, one in pairs])
-    return insert_many(conn, _put(conn.dialect.name, expired=True), {**columns, "now": [now] * len(pairs)})
+    return insert_many(conn, _put(conn.dialect.name), {**columns, "now": [now] * len(pairs)})
 
 
 def _seen_columns(pairs: Pairs, expiries: Sequence[int]) -> Columns:
@@ -215,17 +207,17 @@ def _seen_columns(pairs: Pairs, expiries: Sequence[int]) -> Columns:
 
 
 def _expiry(one: Prepared, now: int, terms: Terms) -> int:
-    """A content without any identity is known for an hour alone."""
-    nameless = one.event.external_id is None and one.event.repeat is None
-    return now + (REDELIVERY if nameless else terms.remember)
+    """One known by a hash of its body is known for as long as it says."""
+    own = one.event.remember
+    return now + (terms.remember if own is None else min(own, terms.remember))
 
 
 @cache
-def _put(dialect: str, *, expired: bool) -> Upsert:
-    """The insert of an identity over any that is there, or only over one that has expired."""
+def _put(dialect: str) -> Upsert:
+    """The insert of an identity over one that has expired."""
     put = upsert(dialect, seen)
     ours = {name: put.excluded[name] for name in ("event_id", "digest", "expires_at")}
-    where = seen.c.expires_at <= bindparam("now") if expired else None
+    where = seen.c.expires_at <= bindparam("now")
     return put.on_conflict_do_update(index_elements=[seen.c.key], set_=ours, where=where)
 
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from itertools import accumulate, takewhile
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Select, case, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, case, delete, exists, func, or_, select
 
 from relay.ledger.engine.sql import constant, is_alone
 from relay.ledger.queries import refused, suspects
-from relay.ledger.schema import attempts, dispatches, events, leases, outbox, results, seen, slots, work
+from relay.ledger.schema import acceptances, attempts, dispatches, events, leases, outbox, results, seen, slots, work
 from relay.ledger.terms import Terms
 from relay.model import EventStatus, State
 
@@ -122,7 +122,11 @@ def _size(conn: Connection) -> ColumnElement[int]:
 
 
 def _delete_seen(conn: Connection, now: int) -> int:
-    keys = list(conn.execute(select(seen.c.key).where(seen.c.expires_at <= now).limit(MOST)).scalars())
+    return _delete_expired(conn, now, seen) + _delete_expired(conn, now, acceptances)
+
+
+def _delete_expired(conn: Connection, now: int, table: Table) -> int:
+    keys = list(conn.execute(select(table.c.key).where(table.c.expires_at <= now).limit(MOST)).scalars())
     if keys:
-        conn.execute(delete(seen).where(seen.c.key.in_(keys)))
+        conn.execute(delete(table).where(table.c.key.in_(keys)))
     return len(keys)

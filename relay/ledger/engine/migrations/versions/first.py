@@ -61,6 +61,17 @@ def _what_was() -> None:
     )
     op.create_index("seen_expires", "seen", ["expires_at"])
     op.create_table(
+        "acceptances",
+        sa.Column("key", sa.LargeBinary(), primary_key=True, comment="SHA-256 of the source and the delivery"),
+        sa.Column("content", sa.LargeBinary(), nullable=False, comment="SHA-256 of the source and the content"),
+        sa.Column("session", sa.Text(), nullable=False, comment="the channel on which it came last"),
+        sa.Column("event_id", ID, nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("acceptances_content", "acceptances", ["content", "event_id"])
+    op.create_index("acceptances_expires", "acceptances", ["expires_at"])
+    op.create_table(
         "dispatches",
         sa.Column("id", ID, primary_key=True),
         sa.Column("event_id", ID, nullable=False),
