@@ -37,8 +37,8 @@ class SqlLedger(SqlArchive):
         self._due: Lane[int, list[Due]] = Lane(partial(outbox.due, fresh=fresh))
         self._reject: Lane[Rejection, None] = Lane(refused.reject, bound=Bound(_WAITING, _SPACE, refused.weigh))
         self._sequence: Lane[None, bool] = Lane(outbox.sequence)
-        # The order within a shared transaction. Moves and settled deliveries come first, so that claims and leases of
-        # the same turn see what they free; cursors come last, so that they cover the results of this turn.
+        # The order within a shared transaction. Moves and settled deliveries come first, because they make room below
+        # the high-water mark for what comes in. Deliveries come before claims, which take what they have made.
         lanes = (self._record, self._settle, self._accept, self._claim, self._due, self._reject, self._sequence)
         self._committer = Committer(store, lanes)
 

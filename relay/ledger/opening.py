@@ -133,7 +133,7 @@ async def _connect(dsn: Dsn, vault: Vault = OPEN) -> postgres.PostgresStore:
         await postgres.reach(engine, dsn)
     except BaseException:
         await engine.dispose()
-        for _ in range(_TURNS):
+        for _ in range(_TURNS):  # `dispose` closes sockets by callbacks of the loop, which must still run
             await asyncio.sleep(0)
         raise
     return postgres.PostgresStore(engine)
@@ -143,6 +143,7 @@ async def _open_file(path: str, terms: Terms, vault: Vault) -> Store:
     store = sqlite.SqliteStore(path, vault=vault)
     try:
         await store.write(steps.upgrade)
+        # The lock on the file proves that no other relay runs, so every lease belongs to a process that has ended.
         await store.write(partial(work.void, terms=terms))
     except Unavailable as error:
         await store.aclose()
@@ -166,46 +167,47 @@ async def _open_server(dsn: Dsn, vault: Vault, *, migrate: bool) -> postgres.Pos
 
 
 def _upgrade(conn: Connection, now: int, *, dsn: Dsn) -> list[str]:
-    """Under the migrations' lock, so that what is found missing is not being made by another replica just now."""
+    """Migrate the schema, which is created if it is missing. Returns the steps that were applied. Raises Unusable."""
+    # The lock comes before the checks: otherwise another replica may be creating what they report as missing.
     steps.lock(conn)
-    found = _look(conn, now, dsn)
-    _accept(dsn, found.misfit())
-    if found.schema is not None:
-        _accept(dsn, None if found.creates else found.lack_of_rows(dsn.schema))
+    role_rights = _look(conn, now, dsn)
+    _accept(dsn, role_rights.misfit())
+    if role_rights.schema is not None:
+        _accept(dsn, None if role_rights.creates else role_rights.lack_of_rows(dsn.schema))
         if not steps.pending(conn):
-            return []
-    _accept(dsn, found.lack_of_making(dsn.schema))
-    if found.schema is None and dsn.schema is not None:
+            return []  # before the check of the privilege to create tables, which is not needed then
+    _accept(dsn, role_rights.lack_of_making(dsn.schema))
+    if role_rights.schema is None and dsn.schema is not None:
         steps.found(conn, dsn.schema)
     try:
         return steps.upgrade(conn, now)
     except DBAPIError as error:
         if not is_forbidden(error):
             raise
-        told = "let the owner of its tables run what `relay migrate --sql` prints"
-        raise Unusable(f"ledger {dsn}: {describe(error)}: {told}") from None
+        todo = "let the owner of its tables run what `relay migrate --sql` prints"
+        raise Unusable(f"ledger {dsn}: {describe(error)}: {todo}") from None
 
 
 def _pending(conn: Connection, now: int, *, dsn: Dsn) -> list[str]:
-    found = _look(conn, now, dsn)
-    _accept(dsn, found.misfit())
-    _accept(dsn, found.lack_of_rows(dsn.schema) if found.schema is not None else None)
+    role_rights = _look(conn, now, dsn)
+    _accept(dsn, role_rights.misfit())
+    _accept(dsn, role_rights.lack_of_rows(dsn.schema) if role_rights.schema is not None else None)
     return steps.pending(conn)
 
 
 def _check(conn: Connection, now: int, *, dsn: Dsn) -> None:
-    """Raises Unusable unless the ledger can be served as it is."""
-    found = _look(conn, now, dsn)
-    _accept(dsn, found.misfit())
-    _accept(dsn, found.lack_of_rows(dsn.schema))
+    """Raises Unusable unless the ledger can serve as it is."""
+    role_rights = _look(conn, now, dsn)
+    _accept(dsn, role_rights.misfit())
+    _accept(dsn, role_rights.lack_of_rows(dsn.schema))
     _require_all_steps(conn, now)
 
 
 def _require_all_steps(conn: Connection, _now: int) -> None:
-    if left := steps.pending(conn):
+    if pending := steps.pending(conn):
         raise Unusable(
-            f"the ledger's schema lacks {len(left)} step(s) ({', '.join(left)}): run `relay migrate`, or serve with "
-            "--migrate"
+            f"the ledger's schema lacks {len(pending)} step(s) ({', '.join(pending)}): run `relay migrate`, or serve "
+            "with --migrate"
         )
 
 
