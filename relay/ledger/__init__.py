@@ -1,7 +1,7 @@
-"""SQL adapter of the ledger: SQLAlchemy Core, one code for SQLite and PostgreSQL.
+"""The SQL adapter of the ledger: one implementation in SQLAlchemy Core for SQLite and PostgreSQL.
 
-Every operation is a plain function of a connection, the time and a batch (`inbox`, `work`, `record`, `outbox`);
-`commit` groups them into transactions; `sqlite` and `postgres` run those.
+Every operation is a plain function of a connection, the time and a batch (`inbox`, `work`, `record`, `outbox`).
+`commit` groups operations into transactions; `sqlite` and `postgres` run the transactions.
 """
 
 from relay.ledger.engine.faults import Unusable

@@ -1,4 +1,4 @@
-"""The port Archive on a store: what people ask and do."""
+"""Implements the port Archive: queries and actions of people."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Database(Protocol):
-    """What the archive needs of the ledger it is a part of."""
+    """What SqlArchive needs of the class that inherits from it."""
 
     terms: Terms
 
@@ -31,7 +31,7 @@ class Database(Protocol):
 
 
 class SqlArchive:
-    """Archive; see the port for what each method promises."""
+    """The port Archive, which documents each method."""
 
     async def events(self: Database, query: EventQuery) -> EventPage:
         return await self.browse(partial(browse.page, query=query))
@@ -92,7 +92,10 @@ class SqlArchive:
 
 
 def _answer(conn: Connection, now: int) -> None:
-    """Also that it takes writes: a server that became a standby, or a role that lost its rights, still answers."""
+    """Check that the database answers and takes writes. Raises Unavailable.
+
+    An answer alone is not enough: a server that became a standby, or that revoked a privilege, still answers.
+    """
     if is_alone(conn):
         conn.execute(select(1))
     elif fault := rights.trouble(conn, now):

@@ -1,4 +1,4 @@
-"""The ledger: every operation a plain function of a connection, grouped into commits."""
+"""The ledger: gives each operation its lane, its transaction or its snapshot."""
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
@@ -14,16 +14,15 @@ from relay.model import Claim, Doubt, Due, Entry, Move, Receipt, Recorded, Rejec
 T = TypeVar("T")
 
 _PATIENCE: Final = 0.02
-"""Seconds for which a confirmed delivery may wait to be struck off; a crash meanwhile publishes it once more."""
-
-
+"""Seconds for which a confirmed delivery may wait to be deleted. A crash in that time publishes it once more."""
 _WAITING: Final = 2_000
+"""Deliveries that may wait for a commit. Beyond it, intake refuses at once."""
 _SPACE: Final = 64 << 20
-"""Deliveries, and bytes of them, that may wait for a commit; past that intake says no at once."""
+"""Bytes of deliveries that may wait for a commit."""
 
 
 class SqlLedger(SqlArchive):
-    """Inbox, Work and Outbox on a store, Archive by inheritance; see the ports for what each method promises."""
+    """The ports Inbox, Work and Outbox, and Archive by inheritance. The ports document each method."""
 
     def __init__(self, store: Store, terms: Terms) -> None:
         self.terms = terms
@@ -38,24 +37,26 @@ class SqlLedger(SqlArchive):
         self._due: Lane[int, list[Due]] = Lane(partial(outbox.due, fresh=fresh))
         self._reject: Lane[Rejection, None] = Lane(refused.reject, bound=Bound(_WAITING, _SPACE, refused.weigh))
         self._sequence: Lane[None, bool] = Lane(outbox.sequence)
-        first_what_frees = (self._record, self._settle, self._accept, self._claim, self._due, self._reject)
-        self._committer = Committer(store, (*first_what_frees, self._sequence))
+        # The order within a shared transaction. Moves and settled deliveries come first, because they make room below
+        # the high-water mark for what comes in. Deliveries come before claims, which take what they have made.
+        lanes = (self._record, self._settle, self._accept, self._claim, self._due, self._reject, self._sequence)
+        self._committer = Committer(store, lanes)
 
     async def write(self, operation: Work[T], *, slow: bool = False) -> T:
-        """One operation in a transaction of its own. Raises as the ports say."""
+        """Run one operation in a transaction of its own. Raises as the ports document."""
         return await self._committer.alone(operation, slow=slow)
 
     async def read(self, operation: Work[T], *, slow: bool = False) -> T:
-        """One operation on a snapshot, beside the writers."""
+        """Run one operation on a snapshot. It does not block writers."""
         return await self._store.read(operation, slow=slow)
 
     async def browse(self, operation: Work[T]) -> T:
-        """The same for a person: beside the readers of the service too, and for a few seconds at most."""
+        """Run a person's query on a snapshot, for a few seconds at most. It does not block the service's readers."""
         return await self._store.browse(operation)
 
     async def aclose(self) -> None:
-        """Commit what was asked for, then close."""
-        await self._committer.aclose()
+        """Commit the operations that wait, then close the store."""
+        await self._committer.aclose()  # before the store, which the last commits need
         await self._store.aclose()
 
     async def accept(self, delivery: Sequence[Entry]) -> list[Receipt]:
@@ -125,10 +126,11 @@ class SqlLedger(SqlArchive):
 
     async def follow(self, after: int, limit: int) -> list[tuple[int, Result]]:
         while True:
+            # Cursors are given before the read, so that it finds every result that is committed by now.
             more = await self._committer.submit(self._sequence, None)
-            told = await self.browse(partial(outbox.follow, after=after, limit=limit))
-            if told or not more:
-                return told
+            page = await self.browse(partial(outbox.follow, after=after, limit=limit))
+            if page or not more:
+                return page
 
     async def latest(self) -> int:
         while await self._committer.submit(self._sequence, None):
@@ -136,9 +138,10 @@ class SqlLedger(SqlArchive):
         return await self.browse(outbox.latest)
 
     async def sequence(self) -> bool:
-        """Give cursors to the results that have none yet, a bounded number of them; True when more are left.
+        """Give cursors to a bounded number of the results that have none yet. Returns True when more are left.
 
-        Done all the while, it leaves little to whoever follows first. Nothing where results have theirs at once.
+        Called regularly, it leaves little work to the first call of `follow`. Does nothing on SQLite, where a result
+        gets its cursor when it is inserted.
         """
         return not self._store.shares and await self._committer.submit(self._sequence, None)
 

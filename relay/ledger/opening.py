@@ -1,4 +1,4 @@
-"""From a URL to a ledger that is ready."""
+"""Opens, migrates and rekeys the ledger that a URL names."""
 
 import asyncio
 from functools import partial
@@ -24,27 +24,28 @@ T = TypeVar("T")
 
 _SQLITE: Final = "sqlite:///"
 _TURNS: Final = 3
-"""Of the loop, in which the sockets of what could not be reached are closed: they may be its last."""
+"""Iterations of the event loop that close the sockets of failed connections. The loop may end after them."""
 
 
 async def open_ledger(
     url: str, terms: Terms, *, migrate: bool = False, vault: Vault = OPEN, **access: Any
 ) -> SqlLedger:
-    """Open `sqlite:///relay.db` (migrates by itself) or `postgresql://user@host:5432/relay`.
+    """Open `sqlite:///relay.db`, which is migrated in any case, or `postgresql://user@host:5432/relay`.
 
-    `access` is for the second: `password`, `ca_file`, `cert_file`, `key_file`, `schema`, all optional.
-    Raises Unusable with what to do when a person must act (a file that is no database, in use, read-only; a refused
-    login, a right that is missing; pending steps on PostgreSQL without `migrate`), Unavailable while a server is away.
+    `access` is for PostgreSQL: `password`, `ca_file`, `cert_file`, `key_file`, `schema`, all optional.
+    Raises Unusable, with what to do, when a person must act (the file is no database, in use or read-only; the login is
+    refused; a privilege is missing; steps are pending on PostgreSQL without `migrate`). Raises Unavailable while a
+    server cannot be reached.
     """
     if is_file(url):
         return SqlLedger(await _open_file(_path(url), terms, vault), terms)
     store = await _open_server(postgres.locate(url, **access), vault, migrate=migrate)
-    store.timeout = terms.timeout / 1_000  # to migrate, and to see whether it can be used, it had longer
+    store.timeout = terms.timeout / 1_000  # only now: migrations and checks may take longer
     return SqlLedger(store, terms)
 
 
 async def migrate_ledger(url: str, **access: Any) -> list[str]:
-    """Bring the schema up to date; gives the steps that were applied. Raises as `open_ledger`."""
+    """Migrate the schema. Returns the steps that were applied. Raises as `open_ledger`."""
     if is_file(url):
         return await _finish(sqlite.SqliteStore(_path(url)), steps.upgrade)
     dsn = postgres.locate(url, **access)
@@ -52,9 +53,9 @@ async def migrate_ledger(url: str, **access: Any) -> list[str]:
 
 
 async def rekey_ledger(url: str, vault: Vault, progress: Progress, **access: Any) -> Rekeyed:
-    """Bring all that is kept under the vault's present key. Raises as `open_ledger`.
+    """Encrypt all stored values with the vault's present key. Raises as `open_ledger`.
 
-    A file is compacted afterwards, because SQLite leaves what it has overwritten on the disk.
+    A SQLite file is compacted afterwards, because SQLite leaves overwritten values on the disk.
     """
     if not is_file(url):
         return await _rekey_server(postgres.locate(url, **access), vault, progress)
@@ -86,10 +87,10 @@ async def pending_steps(url: str, **access: Any) -> list[str]:
 
 
 async def script_ledger(url: str, **access: Any) -> str:
-    """The SQL that a database's owner runs instead of `migrate_ledger`, and the rights that serving needs.
+    """The SQL that a database's owner runs instead of `migrate_ledger`, with the GRANTs that serving needs.
 
-    From where the schema is now, or from nothing when the server cannot be asked. Raises Unusable for SQLite, and for
-    a database that can be no ledger.
+    It starts from the schema's present step, or from an empty schema when the server cannot be reached. Raises Unusable
+    for SQLite and for a database that cannot hold a ledger.
     """
     if is_file(url):
         raise Unusable("ledger.url names a SQLite file, which Relay makes and migrates itself: there is no SQL to run")
@@ -102,7 +103,7 @@ async def script_ledger(url: str, **access: Any) -> str:
 
 
 def is_file(url: str) -> bool:
-    """Whether the URL names an embedded ledger. Raises Unusable when it names neither kind."""
+    """Whether the URL names a SQLite file and not PostgreSQL. Raises Unusable when it names neither."""
     scheme = url.partition(":")[0]
     if scheme in {"postgresql", "postgres"}:
         return False
@@ -119,7 +120,7 @@ def _path(url: str) -> str:
 
 
 async def _finish(store: Store, step: Work[T]) -> T:
-    """One transaction on a store that is closed afterwards."""
+    """Run one transaction, then close the store."""
     try:
         return await store.write(step)
     finally:
@@ -132,7 +133,7 @@ async def _connect(dsn: Dsn, vault: Vault = OPEN) -> postgres.PostgresStore:
         await postgres.reach(engine, dsn)
     except BaseException:
         await engine.dispose()
-        for _ in range(_TURNS):
+        for _ in range(_TURNS):  # `dispose` closes sockets by callbacks of the loop, which must still run
             await asyncio.sleep(0)
         raise
     return postgres.PostgresStore(engine)
@@ -142,6 +143,7 @@ async def _open_file(path: str, terms: Terms, vault: Vault) -> Store:
     store = sqlite.SqliteStore(path, vault=vault)
     try:
         await store.write(steps.upgrade)
+        # The lock on the file proves that no other relay runs, so every lease belongs to a process that has ended.
         await store.write(partial(work.void, terms=terms))
     except Unavailable as error:
         await store.aclose()
@@ -165,51 +167,52 @@ async def _open_server(dsn: Dsn, vault: Vault, *, migrate: bool) -> postgres.Pos
 
 
 def _upgrade(conn: Connection, now: int, *, dsn: Dsn) -> list[str]:
-    """Under the migrations' lock, so that what is found missing is not being made by another replica just now."""
+    """Migrate the schema, which is created if it is missing. Returns the steps that were applied. Raises Unusable."""
+    # The lock comes before the checks: otherwise another replica may be creating what they report as missing.
     steps.lock(conn)
-    found = _look(conn, now, dsn)
-    _accept(dsn, found.misfit())
-    if found.schema is not None:
-        _accept(dsn, None if found.creates else found.lack_of_rows(dsn.schema))
+    role_rights = _look(conn, now, dsn)
+    _accept(dsn, role_rights.misfit())
+    if role_rights.schema is not None:
+        _accept(dsn, None if role_rights.creates else role_rights.lack_of_rows(dsn.schema))
         if not steps.pending(conn):
-            return []
-    _accept(dsn, found.lack_of_making(dsn.schema))
-    if found.schema is None and dsn.schema is not None:
+            return []  # before the check of the privilege to create tables, which is not needed then
+    _accept(dsn, role_rights.lack_of_making(dsn.schema))
+    if role_rights.schema is None and dsn.schema is not None:
         steps.found(conn, dsn.schema)
     try:
         return steps.upgrade(conn, now)
     except DBAPIError as error:
         if not is_forbidden(error):
             raise
-        told = "let the owner of its tables run what `relay migrate --sql` prints"
-        raise Unusable(f"ledger {dsn}: {describe(error)}: {told}") from None
+        todo = "let the owner of its tables run what `relay migrate --sql` prints"
+        raise Unusable(f"ledger {dsn}: {describe(error)}: {todo}") from None
 
 
 def _pending(conn: Connection, now: int, *, dsn: Dsn) -> list[str]:
-    found = _look(conn, now, dsn)
-    _accept(dsn, found.misfit())
-    _accept(dsn, found.lack_of_rows(dsn.schema) if found.schema is not None else None)
+    role_rights = _look(conn, now, dsn)
+    _accept(dsn, role_rights.misfit())
+    _accept(dsn, role_rights.lack_of_rows(dsn.schema) if role_rights.schema is not None else None)
     return steps.pending(conn)
 
 
 def _check(conn: Connection, now: int, *, dsn: Dsn) -> None:
-    """Raises Unusable unless the ledger can be served as it is."""
-    found = _look(conn, now, dsn)
-    _accept(dsn, found.misfit())
-    _accept(dsn, found.lack_of_rows(dsn.schema))
+    """Raises Unusable unless the ledger can serve as it is."""
+    role_rights = _look(conn, now, dsn)
+    _accept(dsn, role_rights.misfit())
+    _accept(dsn, role_rights.lack_of_rows(dsn.schema))
     _require_all_steps(conn, now)
 
 
 def _require_all_steps(conn: Connection, _now: int) -> None:
-    if left := steps.pending(conn):
+    if pending := steps.pending(conn):
         raise Unusable(
-            f"the ledger's schema lacks {len(left)} step(s) ({', '.join(left)}): run `relay migrate`, or serve with "
-            "--migrate"
+            f"the ledger's schema lacks {len(pending)} step(s) ({', '.join(pending)}): run `relay migrate`, or serve "
+            "with --migrate"
         )
 
 
 def _look(conn: Connection, now: int, dsn: Dsn) -> rights.Rights:
-    return rights.look(conn, now, wanted=dsn.schema)
+    return rights.look(conn, now, requested=dsn.schema)
 
 
 def _accept(dsn: Dsn, fault: str | None) -> None:

@@ -1,28 +1,28 @@
 """The tables of the ledger, the same on SQLite and PostgreSQL.
 
-What came in and what is told is wide and insert-mostly: `events`, `dispatches`, `results`, `attempts`. What is under
-way is narrow, and its rows are deleted when it is over, so that the cost of a claim does not grow with history:
-`work` has one row per live dispatch, `outbox` one per result and destination not confirmed yet. `seen` remembers
-identities on its own, so that it outlives pruned events. `acceptances` has a row for each message without an id that
-was accepted in the last hour, by the delivery that brought it: what the broker then delivers again is known by it,
-once.
+`events`, `dispatches`, `results` and `attempts` are wide and mostly inserted into. `work` and `outbox` are narrow and
+hold only what is in progress: `work` has one row per live dispatch, `outbox` one per result and destination that is not
+confirmed yet. Their rows are deleted at the end, so that the cost of a claim does not grow with history. `seen` stores
+identities separately, so that they outlive pruned events. `acceptances` has one row per accepted message without an id, for
+an hour: it makes one redelivery of that message a duplicate.
 
-- A dispatch is live while it has a row in `work`; its `dispatches.state` is null then, and written once at its end (or
-  while it is parked, which deletes the row of work; a retry by hand puts a new one in, with a `fence` above any before:
-  the time in milliseconds serves).
-- In `work`, exactly the times that matter now are set: `due_at` while the row can be claimed (`ready`, `waiting`,
-  `messaging`), `lease_until` while somebody works on it (`sending`, `messaging`), `look_at` in `checking`. A `held`
-  row has none. `number` counts the rows of `attempts` of its kind, `attempts` the calls that count towards the chat.
+- A dispatch is live while it has a row in `work`. `dispatches.state` is null then, and is written once, when the
+  dispatch ends or is parked, which deletes the row of `work`. A retry by hand inserts a new row, whose `fence` must be
+  above that of any former row: it is the time in milliseconds.
+- In `work`, exactly the times that apply to the state are set: `due_at` while the row can be claimed (`ready`,
+  `waiting`, `messaging`), `lease_until` while a replica works on it (`sending`, `messaging`), `look_at` in `checking`,
+  none in `held`. `number` counts the rows of `attempts` of the same kind, `attempts` the calls that count towards the
+  chat.
 - `counters` has four rows: `position` (the last cursor given to a result), `pace` (the next free start under
-  `cargo.rate`, in microseconds), `paused` (milliseconds of global pauses that are over), `paused_since` (start of the
-  pause that is on, else 0).
-- Only `kept` and `learned` hold credentials: what a refused request would prove itself by, for as long as it can be
-  verified again, and the secrets that handshakes brought. Nothing reads them but what verifies.
-- Places for rules to come (`once`, `debounce`, `order`, `limit`, `budget`) are tables of their own.
+  `cargo.rate`, in microseconds), `paused` (milliseconds of global pauses that have ended), `paused_since` (start of the
+  present pause, else 0).
+- Only `kept` and `learned` hold credentials: those of refused requests, for as long as the requests can be verified
+  again, and the secrets that handshakes brought. Only verification reads them.
+- Future rules (`once`, `debounce`, `order`, `limit`, `budget`) get tables of their own.
 
-Times are integers, milliseconds UTC by the database's clock, unless an outsider gave them (`events.time`,
-`events.received_at`, `results.time`, `rejections.at`, `kept.expires_at`). JSON is kept as text. There are no foreign
-keys: rows go in together and are pruned together, and checks would cost every insert.
+Times are integers, milliseconds UTC by the database's clock. Exceptions, which come from outside it, are `events.time`,
+`events.received_at`, `results.time`, `rejections.at` and `kept.expires_at`. JSON is stored as text. There are no
+foreign keys: related rows are inserted together and pruned together, and checks would slow down every insert.
 """
 
 from typing import Any, Final
@@ -34,7 +34,7 @@ from sqlalchemy.types import TypeEngine
 metadata: Final = MetaData()
 
 Id: Final[TypeEngine[str]] = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
-"""Compared byte by byte, as Python sorts: locks are taken in this order."""
+"""Compared byte by byte, as Python sorts, because locks are taken in this order on both sides."""
 
 _NARROW: Final[dict[str, Any]] = {"sqlite_with_rowid": False}
 

@@ -1,4 +1,4 @@
-"""What the operator and the deployment decide about a ledger."""
+"""The settings of a ledger."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,15 +6,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Durations in milliseconds.
+    """The settings that the operator and the deployment give. Durations are in milliseconds.
 
-    `owner` names this replica. `lease` is how long a claim is held, `settle` how long after the end of a call Cargo
-    may still do what it was asked for. `publish` says that there is a broker; without one the commit of a result
-    completes its delivery. `high_water` is the number of live dispatches past which intake stops, `remember` how long
-    an external id is known, `retain` how long finished events stay, `retain_of` the same for sources with a time of
-    their own; events that no rule wanted stay for `retain_unmatched` (if that is shorter), at most `max_unmatched` of
-    them. `spacing` is the time between two starts under `cargo.rate`. `timeout` is how
-    long PostgreSQL may take for what somebody waits for.
+    - `owner` names this replica.
+    - `lease` is how long a claim is held.
+    - `settle` is how long after the end of a call Cargo may still carry it out.
+    - `publish` says that there is a broker; without one the commit of a result completes its delivery.
+    - `high_water` is the number of live dispatches above which intake stops.
+    - `remember` is how long an external id is remembered.
+    - `retain` is how long finished events are kept, `retain_of` the same for sources that have their own duration.
+    - `retain_unmatched` is how long events that matched no rule are kept (if that is shorter), `max_unmatched` how many
+      of them.
+    - `spacing` is the time between two starts under `cargo.rate`; None without a rate.
+    - `timeout` is how long PostgreSQL may take for an operation with a waiting caller.
     """
 
     owner: str

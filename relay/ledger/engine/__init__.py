@@ -1,1 +1,1 @@
-"""How the ledger runs: commits, drivers, migrations, encryption. Open `commit` first, then `sqlite` or `postgres`."""
+"""Runs the ledger: commits, drivers, migrations, encryption. Read `commit` first, then `sqlite` or `postgres`."""

@@ -1,13 +1,15 @@
-"""Group commit: what was asked for while one transaction was being committed shares the next.
+"""Group commit: operations that arrive while one transaction commits share the next transaction.
 
-Nobody who waits for an answer is delayed for company: a turn begins at once, or, behind another, as soon as those whom
-that one answered have run. Only what nobody waits for (a lane with `patience`) looks for company first: it goes with
-the next turn of others, at the latest when its patience is over.
+A batch is called a turn. An operation with a waiting caller is never delayed to fill a turn: its turn starts at once,
+or, while another turn runs, as soon as the callers which that turn answered have run. Only operations without a waiting
+caller (in a lane with `patience`) are held back: they join the next turn that others start, and start one themselves
+when their patience ends.
 
-A batch with an input that the database cannot hold is halved until only that input is refused. A caller that stops
-waiting takes nothing back. A lane with a bound gives each item the store's time-out from when it came, the turns of
-others included: then its caller is told Unavailable, and what was not begun is not committed. What was may be, and the
-caller finds out by bringing it again.
+When the database cannot store an input, the batch is split in halves until only that input is refused. A caller that is
+cancelled does not withdraw its operation. In a lane with a bound each item must be committed within the store's
+time-out, counted from its arrival and including earlier turns. After that its caller gets Unavailable. An item whose
+turn has not started by then is not committed; an item whose turn has started may be, and the caller finds out by
+submitting it again.
 """
 
 import asyncio
@@ -27,37 +29,41 @@ Answer = TypeVar("Answer")
 T = TypeVar("T")
 
 Work = Callable[[Connection, int], T]
-"""A piece of a transaction: a plain function of a connection and of the database's time in milliseconds."""
+"""One step of a transaction: a plain function of a connection and the database's time in milliseconds."""
 
 Waiting = tuple[Any, "asyncio.Future[Any]"]
+"""An item and the future that gets its answer."""
 
 _RETRY_AFTER: Final = 5.0
+"""Seconds."""
 
 
 class Store(Protocol):
-    """A database that runs transactions. `shares` says that it writes one at a time, so that lanes should share it.
+    """A database that runs transactions.
 
-    `timeout` is how long, in seconds, it may take to answer; None where nothing but this machine's disk can hold it up.
+    `shares` is true when the database runs one writing transaction at a time, so that all lanes should share it.
+    `timeout` is the number of seconds within which the database must answer; None for a file on the local disk.
     """
 
     shares: bool
     timeout: float | None
 
     async def write(self, work: Work[T], *, slow: bool = False) -> T:
-        """Run and commit. Raises Unavailable when the database is away; other errors as they are, rolled back.
+        """Run `work` and commit. Raises Unavailable when the database cannot be reached.
 
-        `slow` is for what may take longer than `timeout`, or than a busy event loop can be kept waiting.
+        Any other error is raised unchanged, after a rollback. Set `slow` for work that may take longer than `timeout`,
+        or long enough to block the event loop.
         """
         ...
 
     async def read(self, work: Work[T], *, slow: bool = False) -> T:
-        """Run on a snapshot beside the writers, for the service itself. Raises as `write`."""
+        """Run `work` on a snapshot, for the service itself. It does not block writers. Raises as `write`."""
         ...
 
     async def browse(self, work: Work[T]) -> T:
-        """Run on a snapshot for people, beside the writers and the service's own readers, for some seconds at most.
+        """Run `work` on a snapshot, for a person. It blocks neither writers nor the service's own readers.
 
-        Raises as `write`, and Unavailable with what to narrow when it takes longer.
+        Raises as `write`. Raises Unavailable, with advice to narrow the query, after `BROWSE_FOR` seconds.
         """
         ...
 
@@ -66,7 +72,11 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How much a lane holds: items that wait, and bytes, as `weigh` counts them, that wait or are under way."""
+    """The capacity of a lane.
+
+    `items` limits the items that wait. `space` limits the bytes, as `weigh` counts them, that wait or are being
+    committed.
+    """
 
     items: int
     space: int
@@ -75,10 +85,11 @@ class Bound:
 
 @dataclass(slots=True, eq=False)
 class Lane(Generic[Item, Answer]):
-    """Operations of one kind: `work` takes a batch of at most `most` items and gives an answer for each.
+    """A queue of operations of one kind. `work` takes at most `most` items and returns one answer for each.
 
-    `patience` is how long, in seconds, an item may wait for a turn that others need. A lane without a `bound` is for
-    what must not be lost and cannot be more than what is in flight elsewhere.
+    `patience` is the number of seconds that an item may wait for a turn which other lanes start; 0 starts a turn at
+    once. A lane without a `bound` is for items that must not be refused and whose number is limited elsewhere. `size`
+    is the number of bytes in use of the bound. `ends` holds the deadlines of a lane with a bound, oldest first.
     """
 
     work: Callable[[Connection, int, Sequence[Item]], Sequence[Answer]]
@@ -90,7 +101,7 @@ class Lane(Generic[Item, Answer]):
     ends: "deque[tuple[float, asyncio.Future[Any]]]" = field(default_factory=deque)
 
     def put(self, item: Item, future: "asyncio.Future[Answer]") -> None:
-        """Raises Overloaded when the lane is full; one item goes in whatever its size, if there is no other."""
+        """Add an item. Raises Overloaded when the lane is full; an empty lane takes an item of any size."""
         if self.bound is not None:
             weight = self.bound.weigh(item)
             if len(self.waiting) >= self.bound.items or (self.size and self.size + weight > self.bound.space):
@@ -99,36 +110,45 @@ class Lane(Generic[Item, Answer]):
         self.waiting.append((item, future))
 
     def take(self) -> "list[Waiting]":
-        """The next batch; empty when nothing waits, or only what was given up."""
+        """Remove and return the next batch. It is empty when nothing waits, or only items whose deadline has passed."""
         if self.bound is None:
             return [self.waiting.popleft() for _ in range(min(self.most, len(self.waiting)))]
-        taken: list[Waiting] = []
-        while self.waiting and len(taken) < self.most:
-            one = self.waiting.popleft()
-            if one[1].done() and not one[1].cancelled():
-                self.free([one])
+        batch: list[Waiting] = []
+        while self.waiting and len(batch) < self.most:
+            item, future = self.waiting.popleft()
+            # A future that is done before its turn has passed its deadline: the caller was refused, so the item must
+            # not be committed. A cancelled future is no refusal: its item is committed all the same.
+            if future.done() and not future.cancelled():
+                self.free([(item, future)])
             else:
-                taken.append(one)
-        return taken
+                batch.append((item, future))
+        return batch
 
     def expire(self, now: float, late: Unavailable) -> float | None:
-        """Tell those whose time is over; when the next one's is, None when there is none."""
+        """Fail the futures whose deadline has passed with `late`.
+
+        Returns the next deadline, None when no item is open. `now` and deadlines are seconds of the loop's clock.
+        """
         while self.ends and (self.ends[0][1].done() or self.ends[0][0] <= now):
             _fail(self.ends.popleft()[1], late)
         return self.ends[0][0] if self.ends else None
 
     def free(self, done: "Sequence[Waiting]") -> None:
-        """These are over: there is room again."""
+        """Release the space of items that are committed, refused or dropped."""
         if self.bound is not None:
             self.size -= sum(self.bound.weigh(item) for item, _ in done)
 
 
 Group = Sequence[Lane[Any, Any]]
 Share = tuple[Lane[Any, Any], list[Waiting]]
+"""The part of a turn that comes from one lane."""
 
 
 class Committer:
-    """Drives lanes: all in one transaction per turn on a store that shares, else each lane in its own."""
+    """Commits what waits in lanes.
+
+    On a store that shares, each turn is one transaction for all lanes; else each lane has its own transactions.
+    """
 
     def __init__(self, store: Store, lanes: Sequence[Lane[Any, Any]]) -> None:
         groups = [list(lanes)] if store.shares else [[lane] for lane in lanes]
@@ -141,7 +161,10 @@ class Committer:
         self._closed = False
 
     def submit(self, lane: Lane[Item, Answer], item: Item) -> "asyncio.Future[Answer]":
-        """What the lane answers for the item, once that is committed. Raises Overloaded when the lane is full."""
+        """Queue an item. The future gets the lane's answer after the commit.
+
+        Raises Overloaded when the lane is full, Unavailable when the committer is closed.
+        """
         self._check()
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         lane.put(item, future)
@@ -151,32 +174,35 @@ class Committer:
         return future
 
     def _limit(self, lane: Lane[Any, Any], future: "asyncio.Future[Any]", timeout: float) -> None:
-        """One timer for a lane, set to the oldest that is not answered: one for each item would cost more than it."""
+        """Give an item a deadline.
+
+        A lane has one timer, set to its oldest open item: a timer for each item would cost more than the item itself.
+        """
         loop = asyncio.get_running_loop()
         lane.ends.append((loop.time() + timeout, future))
 
-        def look() -> None:
-            again = lane.expire(loop.time(), Unavailable(f"the ledger did not commit within {timeout:g} s"))
-            if again is None:
+        def expire() -> None:
+            next_deadline = lane.expire(loop.time(), Unavailable(f"the ledger did not commit within {timeout:g} s"))
+            if next_deadline is None:
                 self._ends.discard(id(lane))
             else:
-                loop.call_at(again, look)
+                loop.call_at(next_deadline, expire)
 
         if id(lane) not in self._ends:
             self._ends.add(id(lane))
-            loop.call_at(lane.ends[0][0], look)
+            loop.call_at(lane.ends[0][0], expire)
 
     async def alone(self, work: Work[T], *, slow: bool = False) -> T:
-        """One operation in a transaction of its own, carried through also when the caller stops waiting."""
+        """Run one operation in a transaction of its own. It is completed even when the caller is cancelled."""
         self._check()
         task = asyncio.create_task(self._write(work, slow=slow))
-        self._singles.add(task)
+        self._singles.add(task)  # the loop holds tasks weakly, and `aclose` waits for those in this set
         task.add_done_callback(self._singles.discard)
         return await asyncio.shield(task)
 
     async def aclose(self) -> None:
-        """Commit what waits, take no more."""
-        self._closed = True
+        """Commit everything that waits and accept nothing more."""
+        self._closed = True  # before the last turns: items submitted during them would keep them going
         for group in self._groups.values():
             self._start(group)
         await asyncio.gather(*self._drains.values(), *self._singles, return_exceptions=True)
@@ -190,19 +216,19 @@ class Committer:
             return await self._store.write(work, slow=slow)
         except RelayError:
             raise
-        except Exception as error:  # noqa: BLE001 - raised again as what it means to the caller
+        except Exception as error:  # noqa: BLE001 - raised again, translated for the caller
             raise refusal(error) from None
 
     def _stir(self, group: Group) -> None:
-        """See to it that what waits is committed: at once if somebody needs it, else in a while."""
+        """Schedule a turn for what waits: at once when a caller waits for it, else when the patience ends."""
         if id(group) in self._drains:
-            return
-        waiting = [lane.patience for lane in group if lane.waiting]
-        if waiting and not min(waiting):
+            return  # the drain that runs looks at the lanes again before it ends
+        patiences = [lane.patience for lane in group if lane.waiting]
+        if patiences and not min(patiences):
             self._start(group)
-        elif waiting and id(group) not in self._timers:
-            later = asyncio.get_running_loop().call_later(min(waiting), self._start, group)
-            self._timers[id(group)] = later
+        elif patiences and id(group) not in self._timers:
+            timer = asyncio.get_running_loop().call_later(min(patiences), self._start, group)
+            self._timers[id(group)] = timer
 
     def _start(self, group: Group) -> None:
         if timer := self._timers.pop(id(group), None):
@@ -211,21 +237,23 @@ class Committer:
             self._drains[id(group)] = asyncio.create_task(self._drain(group))
 
     async def _drain(self, group: Group) -> None:
-        """Turn after turn while somebody needs one; what came in meanwhile and can wait gets its time again.
+        """Commit turn after turn while a caller waits.
 
-        Those who were answered run first: what they bring shares the next commit.
+        Items that arrive meanwhile in a lane with patience start their patience anew when the drain ends.
         """
         try:
             while any(lane.waiting for lane in group):
-                turn = [(lane, taken) for lane in group if (taken := lane.take())]
+                turn = [(lane, batch) for lane in group if (batch := lane.take())]
                 if turn:
                     await self._commit(turn)
-                for lane, taken in turn:
-                    lane.free(taken)
+                for lane, batch in turn:
+                    lane.free(batch)
+                # The callers just answered run before the next turn starts, so that what they submit shares it.
                 await asyncio.sleep(0)
                 if not self._closed and all(lane.patience for lane in group if lane.waiting):
                     break
         finally:
+            # The drain is removed before `_stir`, which starts nothing while one is registered.
             del self._drains[id(group)]
             self._stir(group)
 
@@ -234,8 +262,8 @@ class Committer:
             answers = await self._store.write(partial(_perform, turn))
         except Unavailable as error:
             for _, future in _futures(turn):
-                _fail(future, Unavailable(str(error)))
-        except Exception as error:  # noqa: BLE001 - it goes to the one caller whose item raised it
+                _fail(future, Unavailable(str(error)))  # one exception each: a shared one would gather tracebacks
+        except Exception as error:  # noqa: BLE001 - it goes to the caller whose item raised it
             await self._isolate(turn, error)
         else:
             for answer, future in zip(answers, (future for _, future in _futures(turn)), strict=True):
@@ -243,6 +271,7 @@ class Committer:
                     future.set_result(answer)
 
     async def _isolate(self, turn: Sequence[Share], error: Exception) -> None:
+        """Commit the parts of a turn that failed, down to the one item that fails alone."""
         parts = _split(turn)
         if not parts:
             _fail(turn[0][1][0][1], refusal(error))
@@ -255,11 +284,11 @@ def _perform(turn: Sequence[Share], conn: Connection, now: int) -> list[Any]:
 
 
 def _futures(turn: Sequence[Share]) -> list[Waiting]:
-    return [each for _, waiting in turn for each in waiting]
+    return [pair for _, waiting in turn for pair in waiting]
 
 
 def _split(turn: Sequence[Share]) -> list[Sequence[Share]]:
-    """Lanes apart first, then halves of one lane; nothing when there is one item."""
+    """Split a turn by lane, a single lane in halves. Returns nothing for a single item."""
     if len(turn) > 1:
         return [[share] for share in turn]
     lane, waiting = turn[0]

@@ -1,10 +1,11 @@
-"""Connections to PostgreSQL: the host that takes writes, straight to a server or through a pooler.
+"""Connects to PostgreSQL: finds the host that takes writes, directly or through a pooler.
 
-A pooler by transaction (PgBouncer, and those of managed PostgreSQL) gives every transaction another server connection.
-There nothing may outlive a transaction: no setting, no prepared statement, no advisory lock. It is told from a server
-surely, and not by what it lets pass: at the start of a connection a server gives the id of its process, and a pooler
-makes one up. So a connection is straight when `pg_backend_pid()` is the id that we were given, and our settings hold.
-That look is the one round trip that a straight connection costs, once; behind a pooler the settings go with the BEGIN.
+A pooler in transaction mode (PgBouncer, and those of managed PostgreSQL) may give every transaction another server
+connection. Behind one, nothing may outlive a transaction: no setting, no prepared statement, no advisory lock. Which of
+both it is does not depend on what a pooler lets pass: at the start of a connection a server sends the id of its
+process, and a pooler sends an invented one. So a connection is direct ("straight" in this module) when
+`pg_backend_pid()` equals the id that was sent and Relay's settings are in force. This check costs a direct connection
+one round trip, once. Behind a pooler the settings are sent with each BEGIN.
 """
 
 import getpass
@@ -22,7 +23,9 @@ from relay.ledger.engine import tls
 from relay.ledger.engine.faults import Unusable
 
 CONNECT_FOR: Final = 5.0
+"""Seconds to connect to one host, unless the connection string sets its own."""
 _ANSWER_FOR: Final = 30.0
+"""Seconds for a statement, by the client's clock."""
 _OURS: Final = {
     "synchronous_commit": "on",
     "lock_timeout": "10s",
@@ -32,15 +35,18 @@ _OURS: Final = {
 }
 _STRAIGHT: Final = {"timezone": "UTC", **_OURS}
 _SINCE: Final = {"idle_session_timeout": 14, "transaction_timeout": 17}
-"""Time-outs that a role or a server may have, and since which version; a start with one that is not known fails."""
+"""Time-outs that a role or a server may have set, with the major version that added them.
+
+A connection that asks for a setting which the server does not have is refused.
+"""
 _TAKES_WRITES: Final = "SELECT 1 WHERE NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
 
 
-class StraightConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
-    """A straight connection."""
+class StraightConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """A connection to a server without a pooler in between."""
 
     def keep_alive(self, keepalive: Keepalive) -> None:
-        """Have the system ask whether the other side is still there; libpq does so unless it is told otherwise."""
+        """Turn on TCP keepalive, as libpq does by default."""
         with socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno())) as shared:
             if shared.family == socket.AF_UNIX:
                 return
@@ -56,32 +62,33 @@ class StraightConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no
 
 
 class Pooled(StraightConnection):
-    """A connection through a pooler: nothing that it does is seen by another transaction.
+    """A connection through a pooler. It leaves nothing behind for another transaction.
 
-    Statements have no name, so that no two replicas can ask for the same one; each is sent again with its values,
-    which costs no round trip. Settings go with the BEGIN that they are for, and end with its transaction.
+    Statements have no name, so that two replicas never use the same one. Each statement is sent again with its values,
+    which costs no round trip. `settings` are sent with each BEGIN and end with its transaction.
     """
 
     settings: Mapping[str, str] = {}
 
-    async def prepare(self, query: str, *, name: str | None = None, **rest: Any) -> Any:  # noqa: ARG002 - never named
-        return await super().prepare(query, name="", **rest)
+    async def prepare(self, query: str, *, name: str | None = None, **options: Any) -> Any:  # noqa: ARG002 - never named
+        return await super().prepare(query, name="", **options)
 
-    async def execute(self, query: str, *args: Any, **rest: Any) -> Any:
+    async def execute(self, query: str, *args: Any, **options: Any) -> Any:
         if not query.startswith("BEGIN"):
-            return await super().execute(query, *args, **rest)
+            return await super().execute(query, *args, **options)
         try:
-            return await super().execute(f"{query} {_set(self.settings, local=True)}", *args, **rest)
+            return await super().execute(f"{query} {_set(self.settings, local=True)}", *args, **options)
         except BaseException:
-            self.terminate()  # begun, perhaps, and not as it should be: nobody may go on with it
+            # The transaction may have begun without its settings: the connection must not be used again.
+            self.terminate()
             raise
 
 
 class Dialer:
-    """Makes connections to the hosts of a connection string. `pooled` is what it has learned of them."""
+    """Makes connections to the hosts of a connection string. `pooled` is true once a pooler was found there."""
 
     def __init__(self, dsn: Dsn) -> None:
-        """Raises Unusable for files of TLS that cannot be used."""
+        """Raises Unusable for TLS files that cannot be used."""
         self.dsn = dsn
         self.pooled = False
         self._ssl = tls.secure(dsn)
@@ -89,9 +96,9 @@ class Dialer:
             _check_user()
 
     async def __call__(self) -> StraightConnection:
-        """A connection, to a host that takes writes where there are several.
+        """Connect to the first host that answers and, if `dsn.writable`, takes writes.
 
-        Raises what the driver raises, Unavailable when none of several hosts takes writes.
+        Raises the driver's error, Unavailable when none of several hosts can be used.
         """
         hosts = list(self.dsn.hosts)
         if self.dsn.shuffle:
@@ -111,6 +118,7 @@ class Dialer:
         raise Unavailable(f"no host of the ledger's takes writes now ({'; '.join(refusals)})")
 
     async def _reach(self, host: Host) -> StraightConnection | None:
+        """A connection to this host; None when it takes no writes but must."""
         conn = await self._connect(host)
         try:
             conn.keep_alive(self.dsn.keepalive)
@@ -136,12 +144,15 @@ class Dialer:
                 if await _is_straight(conn):
                     return conn
             self.pooled = True
-        # What every pooler keeps apart by itself; all else it may refuse, or leave to whoever comes next.
+        # The startup packet holds only application_name, which every pooler keeps per client. A pooler may refuse any
+        # other parameter, or leave it in force for the next client of the server connection.
         pooled: Pooled = await self._open(host, Pooled, {"application_name": self.dsn.name}, statement_cache_size=0)
         pooled.settings = {**self.dsn.settings, **_OURS, **_without(pooled, ("transaction_timeout",))}
         return pooled
 
-    async def _open(self, host: Host, kind: type[StraightConnection], settings: Mapping[str, str], **rest: Any) -> Any:
+    async def _open(
+        self, host: Host, kind: type[StraightConnection], settings: Mapping[str, str], **options: Any
+    ) -> Any:
         dsn = self.dsn
         return await asyncpg.connect(
             host=host.name,
@@ -157,12 +168,12 @@ class Dialer:
             command_timeout=_ANSWER_FOR,
             server_settings={**settings, **({"options": dsn.options} if dsn.options else {})},
             connection_class=kind,
-            **rest,
+            **options,
         )
 
 
 def _check_user() -> None:
-    """Without a user the driver takes PGUSER's, or the name of this process's. Raises Unusable for neither."""
+    """Check that the driver finds a user: in PGUSER, or as this process's user. Raises Unusable without either."""
     try:
         os.environ.get("PGUSER") or getpass.getuser()
     except (KeyError, OSError):
@@ -170,32 +181,33 @@ def _check_user() -> None:
 
 
 async def _is_straight(conn: StraightConnection) -> bool:
-    """Whether it leads to a server; ends it if not.
+    """Whether the connection leads to a server. A connection to a pooler is terminated.
 
-    By the simple protocol, in one statement: through a pooler two messages may come to two servers.
+    Settings and check are one statement of the simple query protocol: a pooler may send two messages to two servers.
     """
     try:
-        sets = _set(_without(conn, tuple(_SINCE)), local=False) or "SELECT 1"
-        straight = await conn.execute(
-            f"{sets} WHERE pg_backend_pid() = {int(conn.get_server_pid())}"
+        select = _set(_without(conn, tuple(_SINCE)), local=False) or "SELECT 1"
+        status = await conn.execute(
+            f"{select} WHERE pg_backend_pid() = {int(conn.get_server_pid())}"
             f" AND current_setting('lock_timeout') = '{_OURS['lock_timeout']}'"
             f" AND current_setting('synchronous_commit') = '{_OURS['synchronous_commit']}'"
         )
     except BaseException:
         conn.terminate()
         raise
-    if straight != "SELECT 1":
+    straight = bool(status == "SELECT 1")  # the command tag: one row, so the conditions hold
+    if not straight:
         conn.terminate()
-    return bool(straight == "SELECT 1")
+    return straight
 
 
 def _without(conn: StraightConnection, names: tuple[str, ...]) -> dict[str, str]:
-    """Those of the time-outs that this server knows, switched off."""
+    """Settings that switch off those of the named time-outs which this server has."""
     return {name: "0" for name in names if conn.get_server_version().major >= _SINCE[name]}
 
 
 def _set(settings: Mapping[str, str], *, local: bool) -> str:
-    """A SELECT that puts settings in force, for this transaction or for the session; empty for none."""
+    """A SELECT that applies settings, for this transaction (`local`) or for the session. Empty without settings."""
     calls = [
         f"set_config({_literal(name)}, {_literal(value)}, {str(local).lower()})" for name, value in settings.items()
     ]

@@ -1,6 +1,6 @@
-"""What an error of the database means for the caller: away, worth another try at once, or a bad input.
+"""Classifies errors of the database by what the caller does next: wait, try again at once, or correct the input.
 
-Its text never carries values: drivers quote them, and they are a customer's.
+Messages never contain values: drivers quote them in their errors, and they are a customer's data.
 """
 
 from typing import Final
@@ -12,14 +12,14 @@ from relay.trust import distrust, unwelcome
 
 
 class Unusable(RelayError):
-    """The ledger cannot be opened as it is: a person must act first."""
+    """The ledger cannot be opened until a person has acted."""
 
 
 BROWSE_FOR: Final = 5.0
-"""Seconds that a look of a person's may take; whoever writes or sends never waits for one."""
+"""Seconds that a person's query may take. Writers and senders never wait for one."""
 _BINDING: Final = (ValueError, TypeError, OverflowError)
 _BAD_INPUT: Final = frozenset({"22", "23", "54"})
-"""PostgreSQL's classes of errors: data exception, integrity violation, program limit exceeded."""
+"""PostgreSQL's error classes: data exception, integrity violation, program limit exceeded."""
 _AGAIN: Final = frozenset({"40001", "40P01"})
 """Serialization failure, deadlock."""
 _READ_ONLY: Final = "25006"
@@ -30,14 +30,14 @@ _BAD_NAMES: Final = frozenset({"IntegrityError", "DataError"})
 
 
 def is_again(error: BaseException) -> bool:
-    """The database gave up this transaction for another one's sake: run it again."""
+    """Whether the database aborted this transaction in favour of another: run it again."""
     return sqlstate(error) in _AGAIN
 
 
 def is_away(error: BaseException) -> bool:
-    """The database cannot be reached or written now, whatever the input is.
+    """Whether the database cannot be reached or written now, whatever the input is.
 
-    Errors that nobody foresaw count as such too: an input is refused only for what is surely its own fault.
+    True for errors that are not known here, too: an input is refused only when the error is surely its own fault.
     """
     if isinstance(error, (OSError, TimeoutError)):
         return True
@@ -45,17 +45,17 @@ def is_away(error: BaseException) -> bool:
 
 
 def is_read_only(error: BaseException) -> bool:
-    """The server answers, and takes no writes: it became a standby, or was told so."""
+    """Whether the server answers but takes no writes: it became a standby, or is set to read-only."""
     return sqlstate(error) == _READ_ONLY
 
 
 def is_forbidden(error: BaseException) -> bool:
-    """The role may not do what it was asked for."""
+    """Whether the role lacks the privilege for the statement."""
     return sqlstate(error) == _FORBIDDEN
 
 
 def away(error: BaseException) -> Unavailable:
-    """What the callers get for it."""
+    """The Unavailable that callers get for an error for which `is_away` holds."""
     if is_read_only(error):
         return Unavailable(f"the ledger's database takes no writes ({describe(error)}): {READ_ONLY}")
     if is_forbidden(error):
@@ -64,14 +64,14 @@ def away(error: BaseException) -> Unavailable:
 
 
 def too_long() -> Unavailable:
-    """What a person gets whose look takes more time than it may."""
+    """The error for a person's query that takes longer than `BROWSE_FOR`."""
     return Unavailable(
         f"this takes longer than {BROWSE_FOR:g} s: narrow it by source, type, since and until, or take a smaller limit"
     )
 
 
 def refusal(error: Exception) -> Exception:
-    """What the caller of the one bad input gets; an error that is no database's is passed on as it is."""
+    """The error for the caller of a bad input. An error that is not the database's is returned unchanged."""
     if isinstance(error, (SQLAlchemyError, *_BINDING)):
         origin = driver_error(error)
         return Refused(f"the ledger cannot hold this input ({type(origin).__name__}): correct what it holds")
@@ -79,14 +79,14 @@ def refusal(error: Exception) -> Exception:
 
 
 def describe(error: BaseException) -> str:
-    """The driver's words, first line only, and its class."""
+    """The first line of the driver's message and the error's class; for TLS errors, what to do about them."""
     origin = driver_error(error)
-    if told := distrust(origin, ca_file="ledger.ca_file", url="ledger.url"):
-        return told
-    if told := unwelcome(origin, cert_file="ledger.cert_file") or unwelcome(
+    if advice := distrust(origin, ca_file="ledger.ca_file", url="ledger.url"):
+        return advice
+    if advice := unwelcome(origin, cert_file="ledger.cert_file") or unwelcome(
         origin.__cause__, cert_file="ledger.cert_file"
     ):
-        return told
+        return advice
     lines = str(origin).strip().splitlines()
     return f"{lines[0] if lines else 'no reason given'} ({type(origin).__name__})"
 
@@ -102,7 +102,7 @@ def _is_bad_input(error: SQLAlchemyError) -> bool:
 
 
 def driver_error(error: BaseException) -> BaseException:
-    """The driver's own error under the wrappings of SQLAlchemy and its asyncpg dialect."""
+    """The driver's own error, without the wrappers of SQLAlchemy and its asyncpg dialect."""
     inner = error.orig if isinstance(error, StatementError) else None
     if inner is None:
         return error
@@ -110,5 +110,6 @@ def driver_error(error: BaseException) -> BaseException:
 
 
 def sqlstate(error: BaseException) -> str | None:
+    """PostgreSQL's five-character error code; None when the server sent none."""
     state = getattr(driver_error(error), "sqlstate", None)
     return state if isinstance(state, str) else None

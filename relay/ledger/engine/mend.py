@@ -1,4 +1,4 @@
-"""Refusals of a PostgreSQL, or of what stands before it, that waiting does not end: what a person must mend."""
+"""Connection refusals of PostgreSQL, or of a pooler or proxy in front of it, that only a person can end."""
 
 import re
 import ssl
@@ -19,14 +19,14 @@ _STATES: Final = {
     "3D000": _NAME,
     "3F000": "correct ledger.schema",
     "42501": _GRANT,
-    "42704": _OPTIONS,  # a setting that this server does not know
-    "22023": _OPTIONS,  # a value that it does not take
+    "42704": _OPTIONS,  # undefined_object: the server does not have this setting
+    "22023": _OPTIONS,  # invalid_parameter_value: the server does not take this value
     "42602": _OPTIONS,
     "55000": "the database takes no connections: ALTER DATABASE ... ALLOW_CONNECTIONS true;",
     "0A000": _URL,
 }
 _WORDS: Final = (
-    # PgBouncer before 1.19 tells everything as a violation of the protocol; managed servers as an internal error.
+    # PgBouncer before 1.19 reports every error as a protocol violation; managed servers report an internal error.
     (r"no such (database|user)|database .* (does not exist|not found)", _URL),
     (r"password authentication failed|SASL authentication failed|wrong password|auth(entication)? failed", _LOGIN),
     (r"no authentication method|unsupported authentication|gssapi|not allowed to connect|login rejected", _LOGIN),
@@ -44,25 +44,26 @@ _PASSING: Final = re.compile(
     re.IGNORECASE,
 )
 _CLASSES: Final = ("08P01", "XX000", "58000", "")
-"""Where the words must tell: PgBouncer, Neon and Supabase, RDS Proxy; and what the driver itself refuses."""
+"""Codes whose message must be read: PgBouncer, Neon and Supabase, RDS Proxy; "" for errors of the driver itself."""
 
 
 def mend(error: BaseException) -> str | None:
-    """What is wrong and what to do, when a connection was refused for good; None for what may pass."""
+    """What is wrong and what to do when a connection was refused for good; None when the cause may pass by itself."""
     driver = driver_error(error)
-    ours = unwelcome(driver, cert_file="") or unwelcome(driver.__cause__, cert_file="")
-    if ours or isinstance(error, ssl.SSLCertVerificationError):
+    client_cert_refused = unwelcome(driver, cert_file="") or unwelcome(driver.__cause__, cert_file="")
+    if client_cert_refused or isinstance(error, ssl.SSLCertVerificationError):
         return describe(error)
-    told, state = str(driver), sqlstate(error) or ""
-    if "rejected SSL upgrade" in told:  # the driver has no class of its own for it
+    message, state = str(driver), sqlstate(error) or ""
+    if "rejected SSL upgrade" in message:  # the driver has no class for this error
         return "the server takes no TLS: turn it on there, or leave ledger.ca_file and sslmode out"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
         return None
-    todo = _STATES.get(state) or (_by_words(told) if state in _CLASSES else None)
+    todo = _STATES.get(state) or (_by_words(message) if state in _CLASSES else None)
     return f"{describe(error)}: {todo}" if todo else None
 
 
-def _by_words(told: str) -> str | None:
-    if _PASSING.search(told) and not re.search(r"authentication failed", told):
+def _by_words(message: str) -> str | None:
+    # A pooler may quote the server's refused login in a message that else would pass: the refusal does not.
+    if _PASSING.search(message) and not re.search(r"authentication failed", message):
         return None
-    return next((todo for words, todo in _WORDS if re.search(words, told, re.IGNORECASE)), None)
+    return next((todo for words, todo in _WORDS if re.search(words, message, re.IGNORECASE)), None)

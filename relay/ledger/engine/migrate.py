@@ -1,4 +1,4 @@
-"""Bringing a ledger's schema up to date with alembic, from the steps inside the package."""
+"""Migrates a ledger's schema with alembic. The steps are part of the package."""
 
 from io import StringIO
 from pathlib import Path
@@ -15,15 +15,15 @@ from relay.ledger.engine.faults import Unusable
 from relay.ledger.engine.sql import is_alone
 
 _LOCK: Final = 0x52656C61
-"""The advisory lock under which one of many replicas migrates ("Rela")."""
+"""The key of the advisory lock that a replica holds while it migrates ("Rela" in ASCII)."""
 
 
 def upgrade(conn: Connection, _now: int = 0) -> list[str]:
-    """Apply what is pending within the transaction of the connection; the steps that were applied.
+    """Apply the pending steps in the transaction of the connection. Returns the steps that were applied.
 
-    On PostgreSQL under an advisory lock until the commit, so that replicas may all try.
+    Several replicas may call this at once: on PostgreSQL an advisory lock is held until the commit.
     """
-    lock(conn)
+    lock(conn)  # before `pending` reads: the replica that waited must see what the other one has committed
     steps = pending(conn)
     if steps:
         config = _config()
@@ -33,25 +33,27 @@ def upgrade(conn: Connection, _now: int = 0) -> list[str]:
 
 
 def lock(conn: Connection) -> None:
-    """On PostgreSQL one replica at a time, until the end of this transaction: behind a pooler nothing lasts longer."""
+    """Let one replica at a time go on, until the end of this transaction. Does nothing on SQLite.
+
+    The lock belongs to the transaction and not to the session, because a pooler gives each transaction another session.
+    """
     if not is_alone(conn):
         conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def found(conn: Connection, schema: str) -> None:
-    """Make a schema and go on in it."""
+    """Create the schema unless it exists."""
     conn.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
 
 
 def current(conn: Connection) -> str | None:
-    """The step at which the schema is, None for an empty one."""
+    """The last step that was applied; None for an empty schema."""
     return MigrationContext.configure(conn).get_current_revision()
 
 
 def script(at: str | None) -> str:
-    """The SQL of the steps after `at`, for PostgreSQL; empty when there are none."""
-    known = ScriptDirectory.from_config(_config())
-    if at == known.get_current_head():
+    """The SQL of the steps after `at`, for PostgreSQL. Empty when there are none."""
+    if at == ScriptDirectory.from_config(_config()).get_current_head():
         return ""
     config = _config()
     config.output_buffer = buffer = StringIO()
@@ -60,11 +62,10 @@ def script(at: str | None) -> str:
 
 
 def pending(conn: Connection, _now: int = 0) -> list[str]:
-    """The steps still to be applied, oldest first. Raises Unusable when the ledger is newer than this release."""
+    """The steps that are not applied yet, oldest first. Raises Unusable when the ledger is newer than this release."""
     script = ScriptDirectory.from_config(_config())
     heads = MigrationContext.configure(conn).get_current_heads()
-    known = {step.revision for step in script.walk_revisions()}
-    if unknown := set(heads) - known:
+    if unknown := set(heads) - {step.revision for step in script.walk_revisions()}:
         raise Unusable(
             f"the ledger's schema ({', '.join(sorted(unknown))}) is newer than this release: run the newer release"
         )

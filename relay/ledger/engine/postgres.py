@@ -1,12 +1,15 @@
-"""PostgreSQL: a small pool of connections, a transaction per batch, times by the server's clock.
+"""PostgreSQL: a small connection pool, one transaction per batch, times by the server's clock.
 
-Writers, readers of the service and people each have a share of the pool, so that none takes the others' connections.
+Writers, the service's readers and people each have a share of the pool, so that none uses up the others' connections.
 
-A server may hang instead of being away. Then the caller's wait ends with the time-out, and the connection is cut: a
-statement that is only cancelled would wait for the server to say so. Whether a COMMIT that was sent happened is not
-known then, and need not be: whatever is written is safe to write again. A sender that was told 503 sends the event
-again, and it is known or new; a move that was recorded no longer fits its fence, and its chat is found to be the one
-that is kept; a claim that nobody has ends with its lease, and a delivery that nobody settled is published once more.
+A server may hang. Then the caller's wait ends with the time-out, and the connection is cut, because cancelling a
+statement waits for the server's answer. It is then unknown whether a COMMIT that was sent took effect. This is safe,
+because every write can be repeated:
+
+- A sender that got 503 sends the event again, and the event is either a duplicate or new.
+- A move that was recorded no longer matches its fence, and its chat is recognised as the one already stored.
+- A claim that no replica knows of ends with its lease.
+- A delivery that was not settled is published once more.
 """
 
 import asyncio
@@ -34,18 +37,18 @@ _WRITERS: Final = 8
 _READERS: Final = 2
 _PEOPLE: Final = 2
 _KEPT: Final = 6
-"""Connections that stay open; the others are closed when they are not needed any more."""
+"""Connections that stay open. The pool closes the others when they are returned."""
 _LONG: Final = 30.0
-"""Seconds for what is slow: the server's own time-outs come first."""
+"""Seconds for slow work, longer than the server's own time-outs."""
 _LOOK: Final = f"SET LOCAL statement_timeout = {int(BROWSE_FOR * 1_000)}"
 _LATEST_LOOK: Final = BROWSE_FOR + 3.0
-"""Seconds for all statements of a look; the server ends a single one earlier."""
+"""Seconds for all statements of a person's query. The server ends a single statement after `BROWSE_FOR`."""
 _CANCELLED: Final = "57014"
 _NOW: Final = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
 
 
 def server_clock(conn: Connection) -> int:
-    """Milliseconds since the epoch by the server's clock, which moves on within a transaction."""
+    """Milliseconds since the epoch by the server's clock. It advances within a transaction, unlike `now()`."""
     return int(conn.execute(_NOW).scalar_one())
 
 
@@ -58,7 +61,7 @@ def locate(
     key_file: str | None = None,
     schema: str | None = None,
 ) -> Dsn:
-    """The server that the keys of `ledger` name together. Raises Unusable with the key that is wrong."""
+    """The server that the settings under `ledger` describe. Raises Unusable, which names the setting that is wrong."""
     try:
         return parse(url).extend(
             password=password, ca_file=ca_file, cert_file=cert_file, key_file=key_file, schema=schema
@@ -68,12 +71,12 @@ def locate(
 
 
 def connect(url: str, *, vault: Vault = OPEN, **access: Any) -> AsyncEngine:
-    """An engine for what `locate` finds; it connects when it is first used. Raises Unusable."""
+    """An engine for the server that `locate` returns. It connects at first use. Raises Unusable as `locate` does."""
     return make_engine(locate(url, **access), vault=vault)
 
 
 def make_engine(dsn: Dsn, *, vault: Vault = OPEN) -> AsyncEngine:
-    """An engine; it connects when it is first used. Raises Unusable for files that cannot be used."""
+    """An engine that connects at first use. Raises Unusable for TLS files that cannot be used."""
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=Dialer(dsn),
@@ -89,19 +92,25 @@ def make_engine(dsn: Dsn, *, vault: Vault = OPEN) -> AsyncEngine:
 
 
 def _pass_over_closed(connection: Any, _record: Any, _proxy: Any) -> None:
-    """What the server closed while nobody used it (an idle time-out, a restart) is no reason to refuse an event."""
+    """Replace a connection that the server closed while it was idle (a time-out, a restart).
+
+    Otherwise the next event would be refused for it.
+    """
     if connection.driver_connection.is_closed():
         raise DisconnectionError
 
 
 def _leave_read_only(context: Any) -> None:
-    """After a failover the connections that are open lead to what is a standby now: all are made anew."""
+    """Replace all connections after a failover: the open ones lead to a server that is a standby now."""
     if is_read_only(context.sqlalchemy_exception or context.original_exception):
         context.is_disconnect = True
 
 
 class PostgresStore:
-    """A store on a database that other replicas use, too."""
+    """A store on a database that several replicas share.
+
+    `timeout` is in seconds; None waits without limit.
+    """
 
     shares = False
 
@@ -137,7 +146,8 @@ class PostgresStore:
                     raise Unavailable(f"the ledger's database did not answer within {patience:g} s") from None
                 if is_again(error):
                     continue
-                if is_read_only(error) and not moved:  # another host, or the same name, may lead to the primary now
+                # Once only: a new connection, to another host or the same name, may lead to the primary now.
+                if is_read_only(error) and not moved:
                     moved = True
                     continue
                 if share is self._people and sqlstate(error) == _CANCELLED:
@@ -152,7 +162,9 @@ class PostgresStore:
 
     async def _transact(self, work: Work[T], share: asyncio.Semaphore, until: float | None) -> T:
         async with asyncio.timeout_at(until) as waiting, share, self._engine.connect() as conn:
-            waiting.reschedule(None)  # it has its connection, which is cut from now on
+            # From here on the connection is cut at the deadline. The time-out would cancel the task instead, and a
+            # cancelled statement waits for the server.
+            waiting.reschedule(None)
             cut = None if until is None else asyncio.get_running_loop().call_at(until, _driver(conn).terminate)
             try:
                 async with conn.begin():
@@ -163,20 +175,22 @@ class PostgresStore:
 
 
 def _driver(conn: AsyncConnection) -> Any:
-    assert conn.sync_connection is not None  # noqa: S101 - it is open
+    assert conn.sync_connection is not None  # noqa: S101 - the connection is open
     return conn.sync_connection.connection.driver_connection
 
 
 def _timed(work: Work[T]) -> Work[T]:
-    def look(conn: Connection, now: int) -> T:
+    """`work` with the statement time-out of a person's query."""
+
+    def timed_work(conn: Connection, now: int) -> T:
         conn.exec_driver_sql(_LOOK)
         return work(conn, now)
 
-    return look
+    return timed_work
 
 
 async def reach(engine: AsyncEngine, dsn: Dsn) -> None:
-    """Return when the server answers. Raises Unusable when it refuses us, Unavailable when it is away."""
+    """Wait until the server answers. Raises Unusable when it refuses the connection, Unavailable when it is away."""
     patience = 2 * len(dsn.hosts) * (dsn.timeout or CONNECT_FOR)
     try:
         async with asyncio.timeout(patience), engine.connect() as conn:

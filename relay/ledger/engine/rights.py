@@ -1,6 +1,6 @@
-"""What a PostgreSQL must be, and what a role must be allowed, looked at when a ledger is opened and from time to time.
+"""Checks the PostgreSQL database and the privileges of Relay's role, when a ledger is opened and from time to time.
 
-All of it is asked in one statement, and told with the SQL that mends it.
+One statement reads everything. Each fault is reported with the SQL that fixes it.
 """
 
 from collections.abc import Sequence
@@ -39,10 +39,12 @@ _LOOK: Final = text(
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """`schema` is where tables are found and made, None where there is none that the role may use.
+    """The state of a database and the privileges of a role in it.
 
-    `creates` says that it may make tables there, `founds` that it may make schemas; `closed` are the tables of the
-    ledger whose rows it may not read and write. `there` says that the schema which was asked for exists.
+    `schema` is the current schema, in which tables are found and created; None when the role may use none. `standby`
+    and `read_only` say that the server takes no writes. `creates` says that the role may create tables in `schema`,
+    `founds` that it may create schemas. `there` says that the requested schema exists. `closed` holds the ledger's
+    tables whose rows the role may not read and write.
     """
 
     role: str
@@ -57,7 +59,7 @@ class Rights:
     closed: Sequence[str]
 
     def misfit(self) -> str | None:
-        """Why this database can be no ledger, whatever the role may do."""
+        """Why this database cannot hold a ledger, whatever the role's privileges; None when it can."""
         if self.encoding != "UTF8":
             return (
                 f"the database {self.database} is in {self.encoding}, which cannot hold every text: make one in UTF8 "
@@ -73,10 +75,10 @@ class Rights:
             )
         return None
 
-    def lack_of_rows(self, wanted: str | None) -> str | None:
-        """What the role needs to read and write rows. `wanted` is the schema that was asked for."""
+    def lack_of_rows(self, requested: str | None) -> str | None:
+        """What the role lacks to read and write rows; None for nothing. `requested` is the configured schema."""
         if self.schema is None:
-            return self._lack_of_schema(wanted)
+            return self._lack_of_schema(requested)
         if self.closed:
             tables = "the tables" if len(self.closed) > 3 else ", ".join(self.closed)
             return (
@@ -85,10 +87,14 @@ class Rights:
             )
         return None
 
-    def lack_of_making(self, wanted: str | None) -> str | None:
-        """What the role needs to make tables; a schema that is missing is made, where it may do so."""
+    def lack_of_making(self, requested: str | None) -> str | None:
+        """What the role lacks to create tables; None for nothing.
+
+        A missing schema is no lack when the role may create schemas: the migration creates it.
+        """
         if self.schema is None:
-            return None if wanted is not None and not self.there and self.founds else self._lack_of_schema(wanted)
+            can_create_schema = requested is not None and not self.there and self.founds
+            return None if can_create_schema else self._lack_of_schema(requested)
         if not self.creates:
             return (
                 f"the role {self.role} may not make tables in the schema {self.schema}: GRANT USAGE, CREATE ON SCHEMA "
@@ -97,29 +103,29 @@ class Rights:
             )
         return None
 
-    def _lack_of_schema(self, wanted: str | None) -> str:
+    def _lack_of_schema(self, requested: str | None) -> str:
         role = quote(self.role)
-        if wanted is None or self.there:
-            name = wanted or "public"
+        if requested is None or self.there:
+            name = requested or "public"
             return (
                 f"the role {self.role} may not use the schema {name}: GRANT USAGE, CREATE ON SCHEMA {quote(name)} TO "
                 f"{role}; (run by the database's owner)"
             )
         return (
-            f"there is no schema {wanted}, and the role {self.role} may not make it: CREATE SCHEMA {quote(wanted)} "
-            f"AUTHORIZATION {role}; (run by the database's owner)"
+            f"there is no schema {requested}, and the role {self.role} may not make it: CREATE SCHEMA "
+            f"{quote(requested)} AUTHORIZATION {role}; (run by the database's owner)"
         )
 
 
-def look(conn: Connection, _now: int = 0, *, wanted: str | None = None) -> Rights:
-    """What the role of this connection may do; `wanted` is the schema that was asked for."""
-    row = dict(conn.execute(_LOOK, {"names": [wanted or "public"]}).mappings().one())
+def look(conn: Connection, _now: int = 0, *, requested: str | None = None) -> Rights:
+    """Read the privileges of this connection's role. `requested` is the configured schema, None for the default."""
+    row = dict(conn.execute(_LOOK, {"names": [requested or "public"]}).mappings().one())
     schemas = row.pop("schemas")
     return Rights(**{**row, "creates": bool(row["creates"])}, there=bool(schemas))
 
 
 def trouble(conn: Connection, _now: int = 0) -> str | None:
-    """Why a ledger that was open cannot be written now: a failover, a right that was taken away."""
+    """Why an open ledger cannot be written now (a failover, a privilege that was revoked); None when it can."""
     rights = look(conn)
     if rights.standby or rights.read_only:
         return f"the ledger's database takes no writes: {READ_ONLY}"
@@ -127,6 +133,6 @@ def trouble(conn: Connection, _now: int = 0) -> str | None:
 
 
 def grant_rows(schema: str, role: str) -> str:
-    """What lets a role serve: rows, and nothing else."""
-    where, who = quote(schema), quote(role)
-    return f"GRANT USAGE ON SCHEMA {where} TO {who}; GRANT {ROWS} ON ALL TABLES IN SCHEMA {where} TO {who};"
+    """The GRANTs that a role needs to serve: access to rows and nothing else."""
+    schema, role = quote(schema), quote(role)
+    return f"GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT {ROWS} ON ALL TABLES IN SCHEMA {schema} TO {role};"

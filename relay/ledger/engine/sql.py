@@ -1,4 +1,4 @@
-"""The few places where the two databases are spoken to differently, and the way in for many rows."""
+"""The differences between the two databases, and fast ways to execute statements, for one row or for many."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,9 +16,9 @@ from sqlalchemy.sql.dml import UpdateBase
 Upsert = postgresql.Insert | sqlite.Insert
 Row = dict[str, Any]
 Found = Mapping[Any, Any]
-"""A row as it was read, by the names of its columns."""
+"""A row that was read, by column name."""
 Columns = Mapping[str, Sequence[Any]]
-"""Rows, column by column: a list per column takes half the time of a mapping per row."""
+"""Rows as a list per column, which takes half the time of a mapping per row."""
 
 T = TypeVar("T")
 
@@ -26,39 +26,42 @@ _POSTGRES: Final = "postgresql"
 
 
 def is_alone(conn: Connection) -> bool:
-    """Whether this connection is the only one that writes (SQLite): what it sees is what is committed."""
+    """Whether this connection is the only writer (SQLite), so that what it reads is what is committed."""
     return conn.dialect.name != _POSTGRES
 
 
 def upsert(dialect: str, table: Table) -> Upsert:
-    """An INSERT that takes `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    """An INSERT that supports `on_conflict_do_nothing` and `on_conflict_do_update`."""
     return postgresql.insert(table) if dialect == _POSTGRES else sqlite.insert(table)
 
 
 def constant(value: str) -> BindParameter[str]:
-    """A value that stands in the statement itself: an index with a condition is found only so, and else all is read."""
+    """A value written into the statement's text.
+
+    The planner uses a partial index only when it sees the value of its condition; with a parameter it reads all rows.
+    """
     return literal(value, literal_execute=True)
 
 
 @cache
 def keep_first(table: Table, dialect: str) -> Upsert:
-    """An INSERT that leaves a row that is there already as it is."""
+    """An INSERT that leaves an existing row unchanged."""
     return upsert(dialect, table).on_conflict_do_nothing()
 
 
 def insert_many(conn: Connection, statement: UpdateBase, columns: Columns) -> int:
-    """Execute an INSERT for each row of the columns, which are named as the statement's parameters.
+    """Execute an INSERT for each row of `columns`, whose names are the statement's parameters.
 
-    Gives how many rows were written, -1 where the driver does not tell (asyncpg). The statement is compiled once and
-    its parameters go to the driver as they are, which takes a third of the time of `Connection.execute` with a list;
-    columns without a value are left out, because a null takes the drivers as long as a text. Keep the statement in
-    a constant: it is the key of the cache.
+    Returns the number of rows written, -1 where the driver does not report it (asyncpg). The statement is compiled once
+    and its parameters go to the driver unchanged, which takes a third of the time of `Connection.execute` with a list.
+    Columns without any value are left out, because a null costs the drivers as much as a text. Keep the statement in a
+    constant: it is the cache key.
     """
-    given = {name: column for name, column in columns.items() if column and not _is_null(column)}
-    if not given:
+    non_null = {name: column for name, column in columns.items() if column and not _is_null(column)}
+    if not non_null:
         return 0
-    text, places = _inserting(statement, tuple(given), conn.dialect)
-    return _send_many(conn, text, list(zip(*[given[place] for place in places], strict=True)))
+    text, names = _inserting(statement, tuple(non_null), conn.dialect)
+    return _send_many(conn, text, list(zip(*[non_null[name] for name in names], strict=True)))
 
 
 def _is_null(column: Sequence[Any]) -> bool:
@@ -66,35 +69,38 @@ def _is_null(column: Sequence[Any]) -> bool:
 
 
 def write_many(conn: Connection, statement: UpdateBase, rows: Sequence[Row]) -> None:
-    """Execute for each row; all have the same keys, the names of the statement's parameters. As `insert_many`."""
+    """Execute a statement for each row. All rows have the same keys: the names of the statement's parameters.
+
+    Compiles and caches as `insert_many`.
+    """
     if rows:
         text, values = _compiled(statement, tuple(rows[0]), conn.dialect)
         _send_many(conn, text, [values(row) for row in rows])
 
 
 def run(conn: Connection, statement: ClauseElement, values: Row | None = None) -> Sequence[Found]:
-    """Execute once, past what `Connection.execute` does anew each time, which is most of its cost.
+    """Execute a statement once, without the work that `Connection.execute` repeats for each call: most of its cost.
 
-    `values` are all of the statement's parameters by name; a list is for IN (...) and should be `padded`. Gives the
-    rows, if it has any; booleans in them are 0 and 1 on SQLite. Keep the statement in a constant, as for `write_many`.
+    `values` holds all of the statement's parameters by name. A list is for IN (...) and should be `padded`. Returns the
+    rows, or none; booleans in them are 0 and 1 on SQLite. Keep the statement in a constant: it is the cache key.
     """
-    given = values or {}
-    sizes = tuple((name, len(value)) for name, value in given.items() if isinstance(value, list))
-    text, flatten = _flat(statement, sizes, tuple(given), conn.dialect)
-    return send(conn, text, flatten(given))
+    parameters = values or {}
+    sizes = tuple((name, len(value)) for name, value in parameters.items() if isinstance(value, list))
+    text, flatten = _flat(statement, sizes, tuple(parameters), conn.dialect)
+    return send(conn, text, flatten(parameters))
 
 
 def scalar(conn: Connection, statement: ClauseElement, values: Row | None = None) -> Any:
-    """The one column of the one row, as `run`."""
+    """The value of a statement that returns one row of one column. Executes as `run`."""
     [row] = run(conn, statement, values)
     [value] = row.values()
     return value
 
 
 def send(conn: Connection, text: str, values: Sequence[Any] = ()) -> Sequence[Found]:
-    """A statement as its driver takes it, and the rows that it gives.
+    """Execute text in the driver's own parameter style and return its rows.
 
-    To SQLite it goes past SQLAlchemy, through which a small one takes eight times as long.
+    On SQLite this bypasses SQLAlchemy, with which a small statement takes eight times as long.
     """
     if not is_alone(conn):
         result = conn.exec_driver_sql(text, tuple(values))
@@ -103,27 +109,28 @@ def send(conn: Connection, text: str, values: Sequence[Any] = ()) -> Sequence[Fo
         cursor = driver(conn).execute(text, values)
         rows = cursor.fetchall()
     except sqlite3.Error as error:
-        raise _told(text, error) from error
+        raise _wrap(text, error) from error
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _send_many(conn: Connection, text: str, rows: list[tuple[Any, ...]]) -> int:
+    """Execute text for each row. Returns the number of rows written, -1 where the driver does not report it."""
     if not is_alone(conn):
         return conn.exec_driver_sql(text, rows).rowcount
     try:
         return driver(conn).executemany(text, rows).rowcount
     except sqlite3.Error as error:
-        raise _told(text, error) from error
+        raise _wrap(text, error) from error
 
 
 def driver(conn: Connection) -> sqlite3.Connection:
-    """SQLite's own connection under SQLAlchemy's."""
+    """The sqlite3 connection that SQLAlchemy's wraps."""
     return cast(sqlite3.Connection, conn.connection.dbapi_connection)
 
 
-def _told(text: str, error: sqlite3.Error) -> BaseException:
-    """The driver's error as SQLAlchemy's, which tells what went wrong without the values."""
+def _wrap(text: str, error: sqlite3.Error) -> BaseException:
+    """The driver's error as SQLAlchemy's, whose message hides the parameters."""
     return DBAPIError.instance(text, None, error, sqlite3.Error, hide_parameters=True)
 
 
@@ -131,20 +138,25 @@ def _told(text: str, error: sqlite3.Error) -> BaseException:
 def _flat(
     statement: ClauseElement, sizes: tuple[tuple[str, int], ...], names: tuple[str, ...], dialect: Dialect
 ) -> tuple[str, Callable[[Row], tuple[Any, ...]]]:
+    """The text of a statement whose lists have these sizes, and a function from its values to positional parameters."""
     compiled = statement.compile(dialect=dialect)
-    assert isinstance(compiled, SQLCompiler)  # noqa: S101 - what queries and changes compile to
+    assert isinstance(compiled, SQLCompiler)  # noqa: S101 - the compiler of queries and changes
     lists = dict(sizes)
     shape = {name: [""] * lists[name] if name in lists else None for name in names}
     state = compiled.construct_expanded_state(shape)
     fixed = {name: value for name, value in state.parameters.items() if name not in names}
-    places = state.positiontup or ()
-    parts = {part: (name, at) for name, each in state.parameter_expansion.items() for at, part in enumerate(each)}
+    positions = state.positiontup or ()
+    elements = {
+        element: (name, index)
+        for name, expanded in state.parameter_expansion.items()
+        for index, element in enumerate(expanded)
+    }
 
     def flatten(values: Row) -> tuple[Any, ...]:
-        found = fixed | values
-        for part, (name, at) in parts.items():
-            found[part] = values[name][at]
-        return tuple([found[place] for place in places])
+        parameters = fixed | values
+        for element, (name, index) in elements.items():
+            parameters[element] = values[name][index]
+        return tuple([parameters[position] for position in positions])
 
     return state.statement, flatten
 
@@ -153,10 +165,11 @@ def _flat(
 def _compiled(
     statement: UpdateBase, names: tuple[str, ...], dialect: Dialect
 ) -> tuple[str, Callable[[Row], tuple[Any, ...]]]:
+    """The text of a statement, and a function from a row to its positional parameters."""
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
-    places: list[str] = list(compiled.positiontup or ())
+    positions: list[str] = list(compiled.positiontup or ())
     fixed = {name: value for name, value in compiled.params.items() if name not in names}
-    pick = itemgetter(*places)
+    pick = itemgetter(*positions)
     if fixed:
         return str(compiled), lambda row: pick(fixed | row)
     return str(compiled), pick
@@ -164,17 +177,18 @@ def _compiled(
 
 @lru_cache(maxsize=256)
 def _inserting(statement: UpdateBase, names: tuple[str, ...], dialect: Dialect) -> tuple[str, list[str]]:
-    """The text of an INSERT of these columns, and the names of its parameters in their order."""
+    """The text of an INSERT of these columns, and the names of its parameters in order."""
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
     return str(compiled), list(compiled.positiontup or ())
 
 
 def padded(items: Iterable[T]) -> list[T]:
-    """The items, the last one repeated up to a power of two, for IN (...).
+    """The items for IN (...), with the last one repeated up to a power of two.
 
-    Each length is another statement to compile, prepare and keep; this way there are about ten of them.
+    Each length is a statement of its own to compile, prepare and cache; padding leaves about ten of them.
     """
-    known = list(items)
-    if not known:
-        return known
-    return known + known[-1:] * ((1 << (len(known) - 1).bit_length()) - len(known))
+    values = list(items)
+    if not values:
+        return values
+    size = 1 << (len(values) - 1).bit_length()
+    return values + values[-1:] * (size - len(values))

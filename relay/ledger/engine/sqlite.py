@@ -1,11 +1,11 @@
-"""SQLite: one file, one relay, one connection that writes.
+"""SQLite: one file, one relay, one writing connection.
 
-Statements of a turn run where the caller runs; only the commit, which waits for the disk, runs in the writer's
-thread. (Python's sqlite3 gives up the interpreter lock at each row; from a thread beside a busy event loop that
-measures 3,000 rows/s, this way 50,000.) What is slow, as pruning, runs in that thread whole.
+The statements of a turn run on the event loop; only the commit, which waits for the disk, runs in the writer's thread.
+(Python's sqlite3 releases the interpreter lock at each row. From a thread beside a busy event loop this measures 3,000
+rows/s, on the loop 50,000.) Slow work, such as pruning, runs in that thread as a whole.
 
-Reads run on connections and in threads of their own: one for the service, whose reads are short, and two for people,
-whose searches are not, and end after some seconds.
+Reads have connections and threads of their own: one for the service, whose reads are short, and two for people, whose
+searches are long and end after `BROWSE_FOR` seconds.
 """
 
 import asyncio
@@ -38,6 +38,7 @@ Clock = Callable[[], int]
 
 MEMORY: Final = ":memory:"
 _BUSY_FOR: Final = 5.0
+"""Seconds to wait for another process that holds the file locked."""
 _MODE: Final = 0o600
 _PRAGMAS: Final = (
     "journal_mode = WAL",
@@ -46,7 +47,7 @@ _PRAGMAS: Final = (
     "wal_autocheckpoint = 4000",
 )
 _LEAST: Final = (3, 35)
-"""RETURNING."""
+"""The first version with RETURNING."""
 _TRIAL: Final = """
     CREATE TABLE t (a TEXT PRIMARY KEY, b BIGINT, c BLOB) WITHOUT ROWID;
     CREATE UNIQUE INDEX i ON t (b) WHERE b IS NOT NULL;
@@ -55,11 +56,11 @@ _TRIAL: Final = """
     SELECT row_number() OVER (ORDER BY b), sum(b) OVER (ORDER BY b), instr(c, x'00'), (a, b) > ('', 0) FROM t;
 """
 _WRITER_CACHE: Final = 16 << 10
-"""KiB of pages; what is under way is recent, and the identities are too many for any cache: 64 MiB were no faster."""
+"""KiB of page cache. Live rows are recent, and identities are too many for any cache: 64 MiB measured no faster."""
 _READER_CACHE: Final = 8 << 10
 _PEOPLE: Final = 2
 _STEPS: Final = 1_000
-"""SQLite's instructions between two looks at the clock; a search takes some dozen for a row, and up to a ms each."""
+"""SQLite's instructions between two checks of the deadline. A search takes dozens per row, each up to a ms."""
 
 
 def wall_clock() -> int:
@@ -68,7 +69,7 @@ def wall_clock() -> int:
 
 
 class SqliteStore:
-    """A store on one file, or in memory. Raises Unusable when the file cannot be what it should be."""
+    """A store on one file, or in memory. Raises Unusable when the file cannot be used as a ledger."""
 
     shares = True
     timeout: float | None = None
@@ -112,13 +113,13 @@ class SqliteStore:
                 raise
         return answer
 
-    async def read(self, work: Work[T], *, slow: bool = False) -> T:  # noqa: ARG002 - nobody waits for its reader
+    async def read(self, work: Work[T], *, slow: bool = False) -> T:  # noqa: ARG002 - the reader has a thread of its own
         if self._reader is None:
             return await self.write(work)
         return await self._in_thread(self._reader_thread, self._read, self._reader, work)
 
     async def compact(self) -> None:
-        """Write the file anew without what was overwritten or deleted. Raises Unavailable, for one on a full disk."""
+        """Rewrite the file without overwritten and deleted data. Raises Unavailable, for one when the disk is full."""
         async with self._writing:
             try:
                 await self._in_thread(self._writer_thread, _compact, self._writer)
@@ -144,7 +145,10 @@ class SqliteStore:
             self._release()
 
     async def _begin(self) -> None:
-        """Begin, waiting for another process (a backup, a shell) that writes just now."""
+        """Begin a transaction. Waits while another process (a backup, a shell) writes.
+
+        The wait is here and not in SQLite's busy handler, which would block the event loop.
+        """
         until = time.monotonic() + _BUSY_FOR
         while True:
             try:
@@ -158,7 +162,7 @@ class SqliteStore:
                 return
 
     def _roll_back(self) -> None:
-        with contextlib.suppress(DBAPIError):  # what led here is what the caller is told
+        with contextlib.suppress(DBAPIError):  # the caller gets the error that led here
             self._writer.rollback()
 
     def _read(self, conn: Connection, work: Work[T]) -> T:
@@ -171,8 +175,11 @@ class SqliteStore:
             raise
 
     def _look(self, work: Work[T], until: float) -> T:
-        """A read that ends at `until`, also when it had to wait for a thread; each thread finds a connection free."""
-        if time.monotonic() > until:
+        """A read that ends at `until`, a time of the monotonic clock.
+
+        There are as many connections as threads, so each thread finds one free.
+        """
+        if time.monotonic() > until:  # the time was spent waiting for a thread
             raise too_long()
         conn = self._people.pop()
         raw = driver(conn)
@@ -199,7 +206,7 @@ class SqliteStore:
 
 
 def _connect_all(path: str, vault: Vault) -> tuple[Connection, list[Connection]]:
-    """The one that writes, and those that read, which a ledger in memory does not have."""
+    """The writing connection and the reading ones. A ledger in memory has no reading ones."""
     writer = _connect(path, "BEGIN IMMEDIATE", wait=0.0, cache=_WRITER_CACHE, vault=vault)
     readers: list[Connection] = []
     try:
@@ -218,11 +225,11 @@ def _disconnect(conn: Connection) -> None:
 
 
 def _check_library() -> None:
-    """Raises Unusable when this Python's SQLite cannot run the ledger's statements: too old, or built without them."""
+    """Raises Unusable when this Python's SQLite is too old for the ledger's statements, or was built without them."""
     if sqlite3.sqlite_version_info < _LEAST:
-        wanted = ".".join(map(str, _LEAST))
+        least = ".".join(map(str, _LEAST))
         raise Unusable(
-            f"the SQLite of this Python is {sqlite3.sqlite_version}, and the ledger needs {wanted} or newer: take a "
+            f"the SQLite of this Python is {sqlite3.sqlite_version}, and the ledger needs {least} or newer: take a "
             "newer Python or image, or PostgreSQL (ledger.url)"
         )
     with contextlib.closing(sqlite3.connect(MEMORY)) as trial:
@@ -244,7 +251,7 @@ def _connect(path: str, begin: str, *, wait: float, cache: int, vault: Vault) ->
             for pragma in (*_PRAGMAS, f"cache_size = -{cache}"):
                 raw.execute(f"PRAGMA {pragma}")
         except BaseException:
-            raw.close()  # nobody else has it yet
+            raw.close()  # SQLAlchemy does not have the connection yet, so it would not close it
             raise
         return raw
 
@@ -259,49 +266,59 @@ def _connect(path: str, begin: str, *, wait: float, cache: int, vault: Vault) ->
     try:
         return engine.connect()
     except BaseException:
-        engine.dispose()  # the file may be open, and fail at SQLAlchemy's first question
+        engine.dispose()  # the file may be open already, and fail at SQLAlchemy's first statement
         raise
 
 
 def _compact(conn: Connection) -> None:
-    """Outside of a transaction, where alone SQLite does it; the log of writes is cut, too."""
+    """Rebuild the file and truncate the write-ahead log.
+
+    Uses the driver's connection, because SQLite allows VACUUM only outside of a transaction.
+    """
     raw = cast(sqlite3.Connection, conn.connection.dbapi_connection)
     for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
         raw.execute(statement).fetchall()
 
 
 def _adapt() -> None:
-    """Tell the driver that None and bytes go in as they are: else it asks each value twice how it is to be stored."""
+    """Register None and bytes to be stored unchanged. Otherwise the driver looks for an adapter twice per value."""
     sqlite3.register_adapter(type(None), lambda none: none)
     sqlite3.register_adapter(bytes, bytes)
 
 
 def _lock(path: Path) -> int:
-    """Hold `<file>.lock` for life, so that a second relay is refused. Raises Unusable."""
+    """Lock `<file>.lock` until the store is closed, so that a second relay is refused. Returns its descriptor.
+
+    Raises Unusable when another relay holds the lock, or when the folder cannot be written.
+    """
     if path.is_dir():
         raise Unusable(f"ledger {path} is a folder: name a file in it")
     try:
-        held = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
     except OSError as error:
         raise Unusable(f"ledger {path}: {_folder_fault(path, error)}") from None
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        other = os.read(held, 32).decode("ascii", "replace").strip()
-        os.close(held)
+        other = os.read(descriptor, 32).decode("ascii", "replace").strip()
+        os.close(descriptor)
         raise Unusable(
             f"ledger {path} is in use by another relay (process {other or 'unknown'}): stop that one, or give this one "
             "another file"
         ) from None
-    with contextlib.suppress(OSError):  # a full disk: the lock holds, only the hint is missing
-        os.ftruncate(held, 0)
-        os.write(held, f"{os.getpid()}\n".encode())
-    return held
+    # Only the holder of the lock writes its process id. On a full disk the lock holds and just this hint is missing.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
 
 
 def _guard(path: Path) -> None:
-    """Make the file for its owner alone, as SQLite then makes those beside it. One that is there keeps its mode."""
-    with contextlib.suppress(OSError):  # what is wrong with the file is told when it is opened
+    """Create the file with access for its owner only; SQLite gives the files beside it the same mode.
+
+    An existing file keeps its mode; a warning is logged when every user can read it.
+    """
+    with contextlib.suppress(OSError):  # a fault of the file is reported when SQLite opens it
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
         readable = [file.name for file in _files(path) if file.stat().st_mode & stat.S_IROTH]
         if readable:
@@ -320,16 +337,16 @@ def _folder_fault(path: Path, error: OSError) -> str:
     return f"its folder {folder} cannot be written ({error.strerror}): give the relay's user write access to it"
 
 
-def unusable(path: str, said: str) -> Unusable:
-    """The driver's words with what to do about them."""
-    if "not a database" in said or "malformed" in said:
+def unusable(path: str, message: str) -> Unusable:
+    """The driver's message as Unusable, with what to do about it."""
+    if "not a database" in message or "malformed" in message:
         todo = "it is not a SQLite database: name another file, or move this one away"
-    elif "readonly" in said or "unable to open" in said:
+    elif "readonly" in message or "unable to open" in message:
         todo = "it cannot be written: give the relay's user write access to the file and its folder"
-    elif "full" in said or "disk I/O" in said:
+    elif "full" in message or "disk I/O" in message:
         todo = "the disk is full or failing: free space there"
-    elif "locked" in said:
+    elif "locked" in message:
         todo = "another program holds it locked: close that one"
     else:
         todo = "see whether the file and its disk are well"
-    return Unusable(f"ledger {path}: {todo} ({said})")
+    return Unusable(f"ledger {path}: {todo} ({message})")

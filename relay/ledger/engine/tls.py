@@ -1,4 +1,4 @@
-"""TLS to PostgreSQL as libpq's parameters have it, and what is wrong with the files that they name."""
+"""TLS to PostgreSQL with the meaning that libpq gives its parameters, and faults of the files that they name."""
 
 import ssl
 from pathlib import Path
@@ -13,10 +13,10 @@ _NAMES: Final = {"ca_file": "sslrootcert", "cert_file": "sslcert", "key_file": "
 
 
 def secure(dsn: Dsn) -> ssl.SSLContext | str | bool:
-    """What the driver takes as `ssl`. Raises Unusable for files that cannot be used.
+    """The driver's argument `ssl`. Raises Unusable for files that cannot be used.
 
-    As libpq does, it looks for `root.crt`, `postgresql.crt` and `postgresql.key` in `~/.postgresql` where none are
-    named. Without any authorities, verify-full trusts the system's, where libpq would give up.
+    Files that are not named are looked for as libpq does: `root.crt`, `postgresql.crt` and `postgresql.key` in
+    `~/.postgresql`. Without a file of authorities, verify-full trusts the system's, where libpq refuses to connect.
     """
     tls = dsn.tls
     if tls.mode in _WITHOUT_FILES:
@@ -67,7 +67,7 @@ def _present(context: ssl.SSLContext, tls: Tls) -> None:
 
 
 def inspect_revoked(path: str) -> FileFault | None:
-    """What is wrong with a file of revoked certificates."""
+    """The fault of a certificate revocation list; None when it can be used."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
     except OSError as error:
@@ -84,6 +84,6 @@ def _accept(fault: FileFault | None) -> None:
 def _find_default(name: str) -> str | None:
     try:
         path = Path.home() / ".postgresql" / name
-    except RuntimeError:  # nobody of that number in /etc/passwd, as in an image of scratch
+    except RuntimeError:  # the user id has no entry in /etc/passwd, as in an image built from scratch
         return None
     return str(path) if path.exists() else None

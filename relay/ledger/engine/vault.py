@@ -1,12 +1,12 @@
-"""Bodies and secrets at rest: AES-256-GCM under a key of the operator's; without a key everything is kept as it is.
+"""Encrypts bodies and secrets at rest with AES-256-GCM and the operator's key. Without a key they are stored plain.
 
-A sealed value says itself what it is, so that plain and sealed rows, of the present key and of former ones, stand side
-by side: `sealed1:`, eight hex digits of the key's SHA-256, `:`, then twelve random bytes (the nonce) and the ciphertext
-with its tag; in columns of text the latter two are base64. A plain value that begins like a sealed one is kept as
-`sealed1::` and itself: what a stranger sends is never taken for ours.
+A sealed value describes itself, so that plain rows and rows sealed by present and former keys can be mixed. Its format
+is `sealed1:`, eight hex digits of the key's SHA-256, `:`, twelve random bytes (the nonce), then the ciphertext with its
+tag. In text columns the nonce and the ciphertext are base64. A plain value that begins with `sealed1:` is stored with
+the prefix `sealed1::`, so that input from outside is never taken for a sealed value.
 
-The value's place (table, column, id of the row) is authenticated with it, so that one cannot be put in another's place.
-Random nonces are good for four billion values (2**32) under one key, NIST SP 800-38D, 8.3.
+A value's place (table, column, id of the row) is authenticated with it, so that it cannot be moved to another place.
+Random nonces are safe for four billion values (2**32) under one key (NIST SP 800-38D, 8.3).
 """
 
 import os
@@ -32,10 +32,14 @@ _PLAIN: Final = MARK + ":"
 _HEAD: Final = len(MARK) + 9
 """Characters before the nonce: the mark, the key's id, a colon."""
 _NONCE: Final = 12
+"""Bytes."""
 
 
 class Locked(Conflict):
-    """What is kept is encrypted with a key that is not here, or was changed since; `why` says so without the row."""
+    """A value is encrypted with a key that is not configured, or was changed after it was sealed.
+
+    `why` is the reason without the place of the value.
+    """
 
     def __init__(self, message: str, why: str) -> None:
         super().__init__(message)
@@ -44,15 +48,15 @@ class Locked(Conflict):
 
 @cache
 def _complain(key_id: str) -> None:
-    """Once per key: the rows may be many."""
+    """Log a missing key, once per key: many rows may need it."""
     what = "rows encrypted with it cannot be read: add it to encrypt.old"
     log.error("ledger.key_missing", key=key_id, what=what)
 
 
 class Vault:
-    """Seals with `key`, opens with that and with `old` ones; without `key` seals nothing.
+    """Seals values with `key` and opens values sealed with `key` or one of `old`. Without `key` it seals nothing.
 
-    `head` is what a sealed value begins with. Raises ValueError for what is no key.
+    `head` is the prefix of the values that it seals. Raises ValueError for a malformed key.
     """
 
     def __init__(self, key: Secret | None = None, old: Sequence[Secret] = ()) -> None:
@@ -65,24 +69,24 @@ class Vault:
         self.head = f"{MARK}{self.key_id}:" if self.key_id else _PLAIN
 
     def __bool__(self) -> bool:
-        """Whether anything is, or may have been, sealed by it."""
+        """Whether it has any key, so that values are, or may have been, sealed."""
         return bool(self._keys)
 
     def seal(self, raw: bytes, place: str, row: str) -> bytes:
-        """What is kept of the bytes of a column, as `events.raw`, of the row with this id."""
+        """The bytes to store. `place` is the table and column (`events.raw`), `row` the id of the row."""
         if self._cipher is None:
             return _PLAIN.encode() + raw if raw.startswith(_MARK) else raw
         return self.head.encode() + self._seal(self._cipher, raw, place, row)
 
     def seal_text(self, text: str, place: str, row: str) -> str:
-        """The same for a column of text."""
+        """The text to store, as `seal`."""
         if self._cipher is None:
             return _PLAIN + text if text.startswith(MARK) else text
         sealed = self._seal(self._cipher, text.encode("utf-8", "surrogatepass"), place, row)
         return self.head + b64encode(sealed).decode()
 
     def open(self, kept: bytes, place: str, row: str) -> bytes:
-        """The bytes themselves. Raises Locked."""
+        """The plain bytes of a stored value. Raises Locked."""
         if not kept.startswith(_MARK):
             return kept
         key_id = kept[len(_MARK) : _HEAD - 1].decode("ascii", "replace")
@@ -91,7 +95,7 @@ class Vault:
         return self._open(key_id, kept[_HEAD:], place, row)
 
     def open_text(self, kept: str, place: str, row: str) -> str:
-        """The text itself. Raises Locked."""
+        """The plain text of a stored value. Raises Locked."""
         if not kept.startswith(MARK):
             return kept
         if kept.startswith(_PLAIN):
@@ -100,10 +104,7 @@ class Vault:
         return self._open(kept[len(MARK) : _HEAD - 1], sealed, place, row).decode("utf-8", "surrogatepass")
 
     def renew(self, kept: Any, place: str, row: str) -> Any:
-        """What is to be kept in place of a value of bytes or text; the value itself when it is as it should be.
-
-        Raises Locked.
-        """
+        """A stored value of bytes or text, sealed again with the present key if it is not current. Raises Locked."""
         if kept is None or self.is_current(kept):
             return kept
         if isinstance(kept, str):
@@ -111,7 +112,7 @@ class Vault:
         return self.seal(self.open(bytes(kept), place, row), place, row)
 
     def is_current(self, kept: str | bytes) -> bool:
-        """Whether it is sealed by the present key; without one, whether it is plain."""
+        """Whether a stored value is sealed with the present key; without a key, whether it is plain."""
         head = kept[:_HEAD]
         start = head.decode("latin-1") if isinstance(head, bytes) else head
         if self._cipher is None:
@@ -144,16 +145,16 @@ OPEN: Final = Vault()
 
 
 def id_of(key: bytes) -> str:
-    """What tells one key from another, and is no secret: eight hex digits."""
+    """The public id of a key: eight hex digits of its SHA-256."""
     return sha256(key).hexdigest()[:8]
 
 
 def vault_of(conn: Connection) -> Vault:
-    """The vault with which the store of a connection was opened."""
+    """The vault of the store that a connection belongs to."""
     vault: Vault = conn.get_execution_options().get("vault", OPEN)
     return vault
 
 
 def is_plain(column: ColumnElement[bytes]) -> ColumnElement[bool]:
-    """Whether a column of bytes can be searched: a short text would be found in what is sealed by chance."""
+    """Whether a column of bytes holds a plain value. A search needs this: a short text may occur in ciphertext."""
     return func.substr(column, 1, len(_MARK)) != literal(_MARK)

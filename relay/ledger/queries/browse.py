@@ -1,4 +1,4 @@
-"""What people ask the ledger: pages of events, all about one, the gauges. Reads only."""
+"""Queries of people: pages of events, the details of one event, the gauges. Reads only."""
 
 import json
 from collections import defaultdict
@@ -37,7 +37,7 @@ from relay.model import (
 _EVENTS: Final = select(
     *(events.c[name] for name in ("id", "source", "external_id", "type", "subject", "status", "received_at"))
 )
-"""What a list shows of an event: without its body, which may be a MiB."""
+"""The columns of an event in a list: not its body, which may be a MiB."""
 _DISPATCHES: Final = (
     select(
         dispatches,
@@ -53,11 +53,9 @@ _UNSEARCHED: Final = "bodies that are encrypted (`encrypt`) are not searched by 
 _LISTED: Final = _DISPATCHES.with_only_columns(
     *(column for column in _DISPATCHES.selected_columns if column.key not in {"body", "message"})
 )
-"""The same without what was rendered for Cargo."""
-
-
+"""`_DISPATCHES` without the texts that were rendered for Cargo."""
 _TROUBLED: Final = dispatches.c.state != constant(State.DONE.value)
-"""The index of what did not go well is found only by its own words."""
+"""The condition of the partial index `dispatches_trouble`, which a query must repeat to use the index."""
 _PARKED: Final = (
     select(dispatches.c.park, func.count())
     .where(dispatches.c.state == constant(State.PARKED.value), _TROUBLED)
@@ -67,13 +65,13 @@ _PARKED: Final = (
 
 def page(conn: Connection, _now: int, *, query: EventQuery) -> EventPage:
     """A page of events, newest first."""
-    wanted = _EVENTS.where(*_conditions(conn, query)).order_by(events.c.id.desc()).limit(query.limit + 1)
-    rows = conn.execute(wanted).mappings().all()
-    shown = rows[: query.limit]
-    made = _views(conn, _LISTED, [row["id"] for row in shown])
-    found = tuple(_event_view(row, tuple(made[row["id"]])) for row in shown)
+    newest = _EVENTS.where(*_conditions(conn, query)).order_by(events.c.id.desc())
+    rows = conn.execute(newest.limit(query.limit + 1)).mappings().all()  # one more tells whether there is a next page
+    page_rows = rows[: query.limit]
+    dispatch_views = _views(conn, _LISTED, [row["id"] for row in page_rows])
+    event_views = tuple(_event_view(row, tuple(dispatch_views[row["id"]])) for row in page_rows)
     notice = _UNSEARCHED if query.text and vault_of(conn) else None
-    return EventPage(found, found[-1].id if len(rows) > query.limit else None, notice)
+    return EventPage(event_views, event_views[-1].id if len(rows) > query.limit else None, notice)
 
 
 def _conditions(conn: Connection, query: EventQuery) -> list[ColumnElement[bool]]:
@@ -103,22 +101,25 @@ def _in_state(state: State) -> Select[Any]:
 
 
 def _has_text(conn: Connection, text: str) -> ColumnElement[bool]:
-    """The text, letter by letter, in an id, the type, the subject, or byte by byte in a body that is not encrypted."""
+    """Whether an event contains the text: as one of its ids, in its type, subject or external id, or in a plain body.
+
+    Letters are compared exactly; a body is searched by bytes, and not at all when it is encrypted.
+    """
     needle = literal(text.encode())
     alone = is_alone(conn)
     inside = func.instr(events.c.raw, needle) if alone else func.position(needle.op("IN")(events.c.raw))
     find = func.instr if alone else func.strpos
-    named = select(dispatches.c.event_id).where(or_(dispatches.c.id == text, dispatches.c.chat_uuid == text))
+    by_dispatch = select(dispatches.c.event_id).where(or_(dispatches.c.id == text, dispatches.c.chat_uuid == text))
     columns = (events.c.type, events.c.subject, events.c.external_id)
     return or_(
         events.c.id == text,
-        events.c.id.in_(named),
+        events.c.id.in_(by_dispatch),
         and_(is_plain(events.c.raw), inside > 0),
         *(find(column, text) > 0 for column in columns),
     )
 
 
-def _event_view(row: RowMapping, made: tuple[DispatchView, ...]) -> EventView:
+def _event_view(row: RowMapping, dispatch_views: tuple[DispatchView, ...]) -> EventView:
     return EventView(
         id=row["id"],
         source=row["source"],
@@ -127,17 +128,17 @@ def _event_view(row: RowMapping, made: tuple[DispatchView, ...]) -> EventView:
         subject=row["subject"],
         status=EventStatus(row["status"]),
         received_at=row["received_at"],
-        dispatches=made,
+        dispatches=dispatch_views,
     )
 
 
-def _views(conn: Connection, wanted: Select[Any], event_ids: Sequence[str]) -> defaultdict[str, list[DispatchView]]:
-    """The dispatches of events as they stand, by event id."""
-    made: defaultdict[str, list[DispatchView]] = defaultdict(list)
+def _views(conn: Connection, columns: Select[Any], event_ids: Sequence[str]) -> defaultdict[str, list[DispatchView]]:
+    """The present dispatches of events, by event id. `columns` is `_DISPATCHES` or `_LISTED`."""
+    by_event: defaultdict[str, list[DispatchView]] = defaultdict(list)
     vault = vault_of(conn)
-    for row in conn.execute(wanted.where(dispatches.c.event_id.in_(event_ids))).mappings():
-        made[row["event_id"]].append(_dispatch_view(legible(row, vault)))
-    return made
+    for row in conn.execute(columns.where(dispatches.c.event_id.in_(event_ids))).mappings():
+        by_event[row["event_id"]].append(_dispatch_view(legible(row, vault)))
+    return by_event
 
 
 def _dispatch_view(row: Found) -> DispatchView:
@@ -167,7 +168,7 @@ def _dispatch_view(row: Found) -> DispatchView:
 
 
 def load(conn: Connection, _now: int, *, event_id: str) -> Event:
-    """The event as it came in. Raises NotFound, Locked."""
+    """The event as it was received. Raises NotFound, Locked."""
     return event_of(_event_row(conn, event_id), vault_of(conn))
 
 
@@ -179,22 +180,22 @@ def _event_row(conn: Connection, event_id: str) -> RowMapping:
 
 
 def detail(conn: Connection, _now: int, *, any_id: str) -> EventDetail:
-    """All about an event, found by its id or by that of one of its dispatches. Raises NotFound."""
-    owner = conn.execute(select(dispatches.c.event_id).where(dispatches.c.id == any_id)).scalar()
-    row = _event_row(conn, owner or any_id)
-    made = tuple(_views(conn, _DISPATCHES, [row["id"]])[row["id"]])
+    """Everything about an event. `any_id` is its id or the id of one of its dispatches. Raises NotFound."""
+    event_id = conn.execute(select(dispatches.c.event_id).where(dispatches.c.id == any_id)).scalar()
+    row = _event_row(conn, event_id or any_id)
+    dispatch_views = tuple(_views(conn, _DISPATCHES, [row["id"]])[row["id"]])
     return EventDetail(
         event=shown_event(row, vault_of(conn)),
         status=EventStatus(row["status"]),
-        dispatches=made,
-        attempts=_attempts(conn, [each.id for each in made]),
+        dispatches=dispatch_views,
+        attempts=_attempts(conn, [view.id for view in dispatch_views]),
         results=_results(conn, row["id"]),
     )
 
 
 def _attempts(conn: Connection, dispatch_ids: Sequence[str]) -> tuple[AttemptView, ...]:
-    mine = select(attempts).where(attempts.c.dispatch_id.in_(dispatch_ids))
-    in_order = mine.order_by(attempts.c.started_at, attempts.c.dispatch_id, attempts.c.run, attempts.c.number)
+    of_dispatches = select(attempts).where(attempts.c.dispatch_id.in_(dispatch_ids))
+    in_order = of_dispatches.order_by(attempts.c.started_at, attempts.c.dispatch_id, attempts.c.run, attempts.c.number)
     return tuple(
         AttemptView(
             dispatch_id=row["dispatch_id"],
@@ -212,8 +213,8 @@ def _attempts(conn: Connection, dispatch_ids: Sequence[str]) -> tuple[AttemptVie
 
 
 def _results(conn: Connection, event_id: str) -> tuple[ResultView, ...]:
-    mine = select(results).where(results.c.event_id == event_id).order_by(results.c.created_at, results.c.id)
-    rows, vault = conn.execute(mine).mappings().all(), vault_of(conn)
+    in_order = select(results).where(results.c.event_id == event_id).order_by(results.c.created_at, results.c.id)
+    rows, vault = conn.execute(in_order).mappings().all(), vault_of(conn)
     pending: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
     due = select(outbox).where(outbox.c.result_id.in_([row["id"] for row in rows]))
     for row in conn.execute(due).mappings():
@@ -225,7 +226,7 @@ def _results(conn: Connection, event_id: str) -> tuple[ResultView, ...]:
 
 
 def dispatch(conn: Connection, _now: int, *, dispatch_id: str) -> tuple[Event, Dispatch]:
-    """A dispatch as it stands and its event. Raises NotFound, Locked."""
+    """A dispatch in its present state, and its event. Raises NotFound, Locked."""
     row = conn.execute(_DISPATCHES.where(dispatches.c.id == dispatch_id)).mappings().first()
     if row is None:
         raise NotFound(f"there is no dispatch {dispatch_id} in the ledger (it may have been pruned)")
@@ -235,9 +236,9 @@ def dispatch(conn: Connection, _now: int, *, dispatch_id: str) -> tuple[Event, D
 
 def dispatch_from(row: Found, state: State) -> Dispatch:
     """A dispatch from an unsealed row of `dispatches`."""
-    same = ("id", "event_id", "source", "rule", "body", "message", "trigger_type", "name", "agent_uuid", "run")
+    names = ("id", "event_id", "source", "rule", "body", "message", "trigger_type", "name", "agent_uuid", "run")
     return Dispatch(
-        **{name: row[name] for name in same}, on_unknown=row["on_unknown"], failure=failure_of(row), state=state
+        **{name: row[name] for name in names}, on_unknown=row["on_unknown"], failure=failure_of(row), state=state
     )
 
 
@@ -247,24 +248,24 @@ def paused(conn: Connection, _now: int) -> frozenset[str]:
 
 
 def last_events(conn: Connection, _now: int, *, sources: Sequence[str]) -> dict[str, int]:
-    """When the newest event of each source came in; those without one are left out."""
-    found = {}
+    """When the newest event of each source was received, in milliseconds. Sources without an event are left out."""
+    times = {}
     for source in sources:
         newest = select(events.c.received_at).where(events.c.source == source).order_by(events.c.id.desc()).limit(1)
         if (received_at := conn.execute(newest).scalar()) is not None:
-            found[source] = int(received_at)
-    return found
+            times[source] = int(received_at)
+    return times
 
 
 def gauges(conn: Connection, now: int, *, terms: Terms) -> Gauges:
-    """Ledger-wide numbers. While sending is paused, or its rate is used up, nothing counts as due."""
+    """Numbers of the whole ledger. While sending is paused, or its rate is used up, nothing counts as due."""
     due, first = conn.execute(select(func.count(), func.min(work.c.due_at)).where(work.c.due_at <= now)).one()
     pauses = counters.current(conn, now)
     limited = terms.spacing is not None and counters.read(conn, "pace") // 1_000 > now
-    still = bool(pauses) or limited
+    stopped = bool(pauses) or limited
     return Gauges(
-        due=0 if still else due,
-        oldest_due=0 if still or first is None else max(0, now - first),
+        due=0 if stopped else due,
+        oldest_due=0 if stopped or first is None else max(0, now - first),
         unfinished=_count(conn, select(func.count()).select_from(work)),
         checking=_count(conn, select(func.count()).where(work.c.look_at.is_not(None))),
         unpublished=_count(conn, select(func.count()).select_from(outbox)),
@@ -274,5 +275,5 @@ def gauges(conn: Connection, now: int, *, terms: Terms) -> Gauges:
     )
 
 
-def _count(conn: Connection, counting: Select[Any]) -> int:
-    return int(conn.execute(counting).scalar_one())
+def _count(conn: Connection, query: Select[Any]) -> int:
+    return int(conn.execute(query).scalar_one())

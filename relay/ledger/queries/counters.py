@@ -1,4 +1,4 @@
-"""The four numbers of the whole ledger: the clock of global pauses, the pace of calls, the cursor of results."""
+"""The four counters of the ledger: pauses that ended, the present pause, the pace of calls, the cursor of results."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,7 +10,7 @@ from relay.ledger.schema import counters, pauses
 from relay.ledger.terms import Terms
 
 AHEAD: Final = 1_000
-"""Milliseconds that a claim may lie before its start."""
+"""Milliseconds by which a claim may precede the start of its call."""
 
 _READ: Final = select(counters.c.value).where(counters.c.name == bindparam("counter"))
 _ALL: Final = select(counters.c.name, counters.c.value)
@@ -23,7 +23,7 @@ def read(conn: Connection, name: str) -> int:
 
 
 def lock(conn: Connection, name: str) -> int:
-    """The counter's value, nobody else's to change until this transaction ends."""
+    """Read a counter and lock it until this transaction ends."""
     return int(scalar(conn, _LOCK, {"counter": name}))
 
 
@@ -32,10 +32,10 @@ def write(conn: Connection, name: str, value: int) -> None:
 
 
 def paused_total(conn: Connection, now: int) -> int:
-    """Milliseconds of global pauses up to now, the one that is on included."""
-    known = snapshot(conn)
-    since = known["paused_since"]
-    return known["paused"] + (now - since if since else 0)
+    """Milliseconds of global pauses up to now, including the present one."""
+    values = snapshot(conn)
+    since = values["paused_since"]
+    return values["paused"] + (now - since if since else 0)
 
 
 def snapshot(conn: Connection) -> dict[str, int]:
@@ -44,7 +44,11 @@ def snapshot(conn: Connection) -> dict[str, int]:
 
 
 def pause(conn: Connection, now: int, *, reason: str) -> bool:
-    """Pause for a reason; False when it was on. The clock runs from the first reason to the end of the last."""
+    """Pause for a reason. Returns False when it was paused for that reason already.
+
+    Pauses for several reasons count as one, from the start of the first to the end of the last.
+    """
+    # Every pause and resume takes this lock first, so that two of them cannot both see the first or the last reason.
     since = lock(conn, "paused_since")
     if reason in current(conn, now):
         return False
@@ -55,7 +59,7 @@ def pause(conn: Connection, now: int, *, reason: str) -> bool:
 
 
 def resume(conn: Connection, now: int, *, reason: str) -> bool:
-    """End the pause for a reason; False when there was none."""
+    """End the pause for a reason. Returns False when there was none."""
     since = lock(conn, "paused_since")
     if not conn.execute(delete(pauses).where(pauses.c.reason == reason)).rowcount:
         return False
@@ -66,12 +70,12 @@ def resume(conn: Connection, now: int, *, reason: str) -> bool:
 
 
 def current(conn: Connection, _now: int) -> Mapping[str, int]:
-    """The reasons of the pauses that are on, with their starts."""
+    """The present pauses: reason to start, in milliseconds."""
     return {row.reason: row.started_at for row in conn.execute(select(pauses.c.reason, pauses.c.started_at))}
 
 
 def pace(conn: Connection, now: int, *, calls: int, terms: Terms) -> int:
-    """Take the next starts for `calls` calls; milliseconds until the first of them."""
+    """Reserve the next starts for `calls` calls. Returns the milliseconds until the first start."""
     if terms.spacing is None or not calls:
         return 0
     first = next_start(conn, now, terms.spacing)
@@ -80,9 +84,10 @@ def pace(conn: Connection, now: int, *, calls: int, terms: Terms) -> int:
 
 
 def next_start(conn: Connection, now: int, spacing: float) -> int:
-    """The next free start, in microseconds, locked. Unused starts have lapsed.
+    """The next free start, in microseconds since the epoch. Locks the counter.
 
-    One that lies further ahead than a clock that ran on could have put it counts as lapsed, too.
+    Starts in the past that nobody used are lost. A start further ahead than calls can reserve comes from a clock that
+    was set back since, and is ignored.
     """
     first = lock(conn, "pace")
     furthest = now * 1_000 + int(max(AHEAD, spacing) * 1_000 * 1_000)
@@ -90,11 +95,12 @@ def next_start(conn: Connection, now: int, spacing: float) -> int:
 
 
 def take_starts(conn: Connection, first: int, calls: int, spacing: float) -> None:
+    """Reserve `calls` starts from `first` on, which `next_start` returned in this transaction."""
     write(conn, "pace", first + round(calls * spacing * 1_000))
 
 
 def start_in(first: int, turn: int, now: int, spacing: float) -> int:
-    """Milliseconds until the start of the call number `turn` (from 0)."""
+    """Milliseconds until the start of call number `turn`, counted from 0."""
     return _wait(first + round(turn * spacing * 1_000), now)
 
 
@@ -105,4 +111,5 @@ def startable(first: int, now: int, spacing: float) -> int:
 
 
 def _wait(start: int, now: int) -> int:
+    """Milliseconds from `now` (milliseconds) to `start` (microseconds), rounded up."""
     return max(0, -(-(start - now * 1_000) // 1_000))

@@ -1,4 +1,4 @@
-"""Run by alembic for each command by `relay.ledger.engine.migrate`, which hands in the connection, or wants the SQL."""
+"""Alembic runs this file for each command of `relay.ledger.engine.migrate`, with its connection or to print SQL."""
 
 from alembic import context
 
