@@ -1,4 +1,4 @@
-"""A message as it came, free of the client library."""
+"""A received message, independent of the client library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """`tag` is the delivery tag on its channel; the rest are AMQP's properties, `headers` with the names as sent.
+    """`tag` is the delivery tag on its channel. The other fields are AMQP properties; `headers` keeps names as sent.
 
     `timestamp` is milliseconds since the epoch.
     """
