@@ -95,7 +95,7 @@ def _warn(link: Link, entity: Entity, fault: Forbidden) -> None:
     command = entity.command(link.address.vhost)
     if command not in link.unsure:
         link.unsure.add(command)
-        log.warning("broker.unsure", what=str(entity), error=str(fault), do=f"if it is not there yet: {command}")
+        log.warning("broker.unsure", what=str(entity), error=str(fault), do=f"if it does not exist yet: {command}")
 
 
 @contextmanager
@@ -105,8 +105,8 @@ def _explains_checking(link: Link, entity: Entity) -> Iterator[None]:
         yield
     except Forbidden as fault:
         command = entity.command(link.address.vhost)
-        hint = f"let somebody run `{command}` unless it is there, and grant what `relay topology` says"
-        raise Hidden(f"this user may not even look whether {entity} is there ({fault}): {hint}") from None
+        hint = f"let somebody run `{command}` unless it exists, and grant the permissions that `relay topology` prints"
+        raise Hidden(f"this user may not check whether {entity} exists ({fault}): {hint}") from None
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def _explains_declaring(link: Link, entity: Entity) -> Iterator[None]:
         yield
     except Forbidden as fault:
         command = entity.command(link.address.vhost)
-        problem = f"{entity} is missing, and this user may not make it ({fault}): let somebody run `{command}`"
+        problem = f"{entity} is missing, and this user may not create it ({fault}): let somebody run `{command}`"
         raise Forbidden(
-            f"{problem} (`relay topology` prints all that Relay needs, also as a definitions file)"
+            f"{problem} (`relay topology` prints everything that Relay needs, also as a definitions file)"
         ) from None

@@ -111,7 +111,11 @@ class Gate:
                 self._request(UNAUTHORIZED, str(error))
                 return Refusal.GLOBAL
             except (Retryable, Unknown, Permanent) as probe_error:
-                log.warning("cargo.unclear", error=str(probe_error), what="refused credentials could not be confirmed")
+                log.warning(
+                    "cargo.unclear",
+                    error=str(probe_error),
+                    what="a probe could not confirm that the credentials are refused",
+                )
                 return Refusal.UNCLEAR
             return Refusal.OWN
 
@@ -223,6 +227,6 @@ def _hold(strikes: int) -> int:
 
 
 _WHAT = {
-    UNAUTHORIZED: "Cargo refuses our token: check cargo.token; sending goes on by itself once it is accepted",
-    CIRCUIT: "Cargo does not answer as it should; it is probed, and sending goes on by itself",
+    UNAUTHORIZED: "Cargo refuses the token: check cargo.token; sending resumes by itself once Cargo accepts it",
+    CIRCUIT: "too many calls to Cargo failed in a row; Relay probes Cargo, and sending resumes by itself",
 }

@@ -72,7 +72,9 @@ class Reconciler:
     async def turn(self) -> None:
         """Move dispatches whose lease expired to `checking`, then search for those that are due."""
         if swept := await self._work.sweep():
-            log.warning("lease.ended", count=swept, what="a replica died or hung; what it was sending is looked for")
+            log.warning(
+                "lease.ended", count=swept, what="a replica died or hung; Relay searches for what it was sending"
+            )
             self._signals.work.set()
         # The lease is taken only when something is due, so that an idle ledger costs no lease writes.
         if self._gate.paused or not await self._work.doubts(1) or not await self._take_turn():
@@ -132,7 +134,7 @@ class Reconciler:
         lookalikes = _find_lookalikes(doubt, seen)
         if (lookalikes or not _carries_stamp(claim)) and not _is_decided(claim):
             return [self._undecidable(doubt, lookalikes)]
-        absent = Failure("absent", "the outcome of the last attempt was not known; Cargo has no such chat")
+        absent = Failure("absent", "the outcome of the last attempt was unknown; Cargo has no such chat")
         move = outcome.wait_or_give_up(claim, absent, self._policy, now=self._clock(), verdict=None)
         return [(claim, move)]
 
@@ -146,7 +148,7 @@ class Reconciler:
 
     def _look_again(self, doubt: Doubt) -> tuple[Claim, Move]:
         if doubt.claim.waited >= self._policy.give_up_after:
-            failure = Failure("unknown", "it could not be told in time whether Cargo made the chat")
+            failure = Failure("unknown", "Relay could not find out in time whether Cargo created the chat")
             return doubt.claim, outcome.park(doubt.claim, ParkReason.UNKNOWN, failure, now=self._clock())
         due_in = self._policy.look_in(doubt.looks + 1, doubt.ended_ago)
         return doubt.claim, outcome.look_again(doubt.claim, due_in)
@@ -193,9 +195,9 @@ def _is_decided(claim: Claim) -> bool:
 
 def _doubtful(claim: Claim, lookalikes: Sequence[str]) -> str:
     if lookalikes:
-        return f"one of these chats may be the one: {', '.join(lookalikes[:5])}"
+        return f"one of these chats may belong to this dispatch: {', '.join(lookalikes[:5])}"
     kind = claim.dispatch.trigger_type
-    return f"a {kind} chat carries no stamp: look in Cargo whether there is one, then retry or cancel"
+    return f"a {kind} chat has no stamp: check in Cargo whether the chat exists, then retry or cancel"
 
 
 def _find_lookalikes(doubt: Doubt, seen: Scan) -> list[str]:

@@ -19,7 +19,7 @@ _STALLED: Final = 3
 class Scan:
     """The chats that a scan has read.
 
-    `made` maps each chat's uuid to its creation time by Cargo's clock (ms since the epoch), `stamped` each wanted
+    `made` maps each chat's uuid to its creation time by Cargo's clock (ms since the epoch), `stamped` each searched
     dispatch id to its chats, oldest first. `bare` holds the chats without a stamp.
     """
 
@@ -27,22 +27,22 @@ class Scan:
     stamped: dict[str, list[Chat]] = field(default_factory=dict)
     bare: list[Chat] = field(default_factory=list)
 
-    def add(self, chat: Chat, wanted: frozenset[str]) -> None:
+    def add(self, chat: Chat, dispatch_ids: frozenset[str]) -> None:
         if chat.uuid in self.made:
             return
         self.made[chat.uuid] = chat.created_at
         if chat.stamp is None:
             self.bare.append(chat)
-        elif chat.stamp[0] in wanted:
+        elif chat.stamp[0] in dispatch_ids:
             matches = self.stamped.setdefault(chat.stamp[0], [])
             matches.append(chat)
             matches.sort(key=lambda chat: (chat.created_at, chat.uuid))
 
     def extend(self, other: "Scan") -> None:
         """Add the chats of another scan for the same stamps."""
-        wanted = frozenset(other.stamped)
+        dispatch_ids = frozenset(other.stamped)
         for chat in (*other.bare, *(chat for matches in other.stamped.values() for chat in matches)):
-            self.add(chat, wanted)
+            self.add(chat, dispatch_ids)
 
 
 async def scan(
@@ -50,7 +50,7 @@ async def scan(
     trigger_type: str,
     since: int,
     until: int,
-    wanted: frozenset[str],
+    dispatch_ids: frozenset[str],
     *,
     pace: Callable[[], Awaitable[None]],
 ) -> Scan:
@@ -70,7 +70,7 @@ async def scan(
                 break
             count_before = len(seen.made)
             for chat in page.chats:
-                seen.add(chat, wanted)
+                seen.add(chat, dispatch_ids)
             stalled = stalled + 1 if len(seen.made) == count_before else 0
             if stalled == _STALLED:
                 raise Unknown("Cargo's list does not advance with its offset")

@@ -108,7 +108,7 @@ class Worker:
         returned = await self._work.give_back({claim.dispatch.id for claim in self._calls.values()})
         self._unsure = False
         if returned:
-            log.info("claims.returned", count=returned, what="claimed here and not begun: anybody may claim it now")
+            log.info("claims.returned", count=returned, what="claimed but not started: any replica may claim them now")
 
     def _start(self, claim: Claim, claimed_at: int) -> None:
         self._in_flight += 1
@@ -133,7 +133,12 @@ class Worker:
                 async with asyncio.timeout(self._stop.left()):
                     await self._give_back()
             except (Unavailable, TimeoutError) as error:
-                log.warning("ledger.unavailable", part="worker", error=str(error), what="leases of claims run out")
+                log.warning(
+                    "ledger.unavailable",
+                    part="worker",
+                    error=str(error),
+                    what="claims were not returned; their leases expire",
+                )
         if self._calls:
             await asyncio.wait(self._calls, timeout=max(0.0, self._stop.left() - _RECORDING))
         # Only calls that are still talking to Cargo are cut. A call past that point is recording its outcome, which is
@@ -174,7 +179,11 @@ class Worker:
                 if self._stop.asked:
                     return outcome.put_back(claim)
             if not self._fits(claim, claimed_at):
-                log.warning("lease.short", dispatch_id=claim.dispatch.id, what="woke too late to call; claimed anew")
+                log.warning(
+                    "lease.short",
+                    dispatch_id=claim.dispatch.id,
+                    what="too little of the lease was left to call Cargo; it is claimed again",
+                )
                 return outcome.put_back(claim)
             began = self._boottime()
             result = await (self._say(claim, claimed_at) if claim.state is State.MESSAGING else self._create(claim))
@@ -244,7 +253,7 @@ class Worker:
         if any(message.type == "user" for message in messages):
             return outcome.said(claim, self._clock(), verdict=Verdict.SENT)
         if claim.waited >= self._policy.give_up_after:
-            absent = Retryable("its outcome was not known, and Cargo has no such message in the chat")
+            absent = Retryable("its outcome was unknown, and the chat does not contain the message")
             return outcome.unsaid(claim, absent, self._clock(), verdict=None)
         return None
 
@@ -270,7 +279,11 @@ class Worker:
             except Unavailable as error:
                 log.warning("ledger.unavailable", part="record", error=str(error), **_about(claim))
                 if self._stop.asked and not self._stop.left():
-                    log.warning("chat.unrecorded", what="it is looked for when its lease ends", **_about(claim))
+                    log.warning(
+                        "chat.unrecorded",
+                        what="the outcome was not recorded; Relay searches for the chat when the lease expires",
+                        **_about(claim),
+                    )
                     return
                 await asyncio.sleep(min(_AWAY, self._stop.left()))
         if move.results:
@@ -285,7 +298,7 @@ def report(claim: Claim, move: Move, recorded: Recorded, metrics: Metrics) -> No
     if move.failure:
         line |= {"code": move.failure.code, "status": move.failure.status, "error": move.failure.message}
     if recorded is Recorded.LATE:
-        log.warning("chat.late", what="its lease had run out; only the attempt was kept", **line)
+        log.warning("chat.late", what="the lease had expired; only the attempt was recorded", **line)
     elif recorded is Recorded.DUPLICATED:
         metrics.chat(claim.dispatch.rule, "duplicated")
         log.error("chat.duplicated", chat_uuid=move.chat and move.chat.uuid, **line)
@@ -310,11 +323,11 @@ def _report_step(claim: Claim, move: Move, metrics: Metrics, line: dict[str, obj
         metrics.chat(rule, "parked")
         log.error("chat.parked", reason=move.park, **line)
     elif move.to is State.READY:
-        log.info("chat.returned", what="it was claimed and not begun: anybody may claim it now", **line)
+        log.info("chat.returned", what="claimed but not started: any replica may claim it now", **line)
     elif move.to is State.WAITING:
         log.warning("chat.waiting", due_in_ms=move.due_in, **line)
     elif claim.state is State.SENDING:
-        log.warning("chat.unknown", what="it is looked for in Cargo's list", **line)
+        log.warning("chat.unknown", what="the outcome is unknown; Relay searches for the chat in Cargo's list", **line)
 
 
 def _hint(failure: Failure | None) -> str | None:

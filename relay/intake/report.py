@@ -47,10 +47,12 @@ class Reports:
             else:
                 log.warning("event.unreadable", reason=event.unreadable, **line)
             if receipt.repeated:
-                what = "what was signed before came under another id: sent again by hand, or by whoever saw the request"
+                what = "signed content came again under another id: resent by hand, or by somebody who saw the request"
                 log.warning("event.repeated", what=what, **line)
             if receipt.conflict:
-                log.warning("event.conflict", what="the same id came with another body; the first one counts", **line)
+                log.warning(
+                    "event.conflict", what="the same id came with a different body; the first one counts", **line
+                )
             if debugging or entry.results:
                 self._tell_dispatches(entry, receipt, line)
         for (source, outcome), count in outcomes.items():

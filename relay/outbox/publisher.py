@@ -139,9 +139,9 @@ class Publisher:
         try:
             await self._outbox.settle(settled)
         except Unavailable as error:
-            log.warning("ledger.unavailable", part="publisher", error=str(error), what="it is published once more")
+            log.warning("ledger.unavailable", part="publisher", error=str(error), what="it will be published again")
         except Exception:
-            log.exception("result.unsettled", what="it is published once more", **_about(due))
+            log.exception("result.unsettled", what="it will be published again", **_about(due))
 
     async def _publish(self, due: Due) -> Settled:
         try:
