@@ -1,4 +1,4 @@
-"""A circuit breaker over distinct dispatches, the count of free places, a token bucket, and whose an address is."""
+"""A circuit breaker, leased places, a token bucket, and the party that an address counts against."""
 
 import ipaddress
 import math
@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 TROUBLED: Final = 10
-"""So many distinct dispatches in a row that met trouble at Cargo open the circuit."""
+"""How many distinct dispatches in a row must have trouble at Cargo to open the circuit."""
 
 
 class CircuitPhase(StrEnum):
@@ -17,10 +17,10 @@ class CircuitPhase(StrEnum):
 
 
 class Circuit:
-    """Opens when `threshold` distinct dispatches in a row met trouble; one bad dispatch cannot open it alone.
+    """Opens when `threshold` distinct dispatches in a row had trouble; one bad dispatch cannot open it alone.
 
-    Open, nothing is sent. `allow_trial` lets one dispatch through: its success closes the circuit, its trouble
-    opens it again.
+    While it is open, nothing is sent. `allow_trial` lets one dispatch through: its success closes the circuit, its
+    trouble opens it again.
     """
 
     def __init__(self, threshold: int = TROUBLED) -> None:
@@ -33,7 +33,7 @@ class Circuit:
         self.phase = CircuitPhase.CLOSED
 
     def trouble(self, dispatch_id: str) -> bool:
-        """Count trouble of this dispatch; True when the circuit has opened by it."""
+        """Count trouble of this dispatch. Returns whether that opened the circuit."""
         self._troubled.add(dispatch_id)
         if self.phase is CircuitPhase.OPEN or (
             self.phase is CircuitPhase.CLOSED and len(self._troubled) < self._threshold
@@ -43,7 +43,7 @@ class Circuit:
         return True
 
     def open(self) -> None:
-        """It has opened elsewhere: here, too, one dispatch goes first when it is over."""
+        """Open this circuit because another replica's opened: this replica, too, must send a trial first."""
         self.phase = CircuitPhase.OPEN
 
     def allow_trial(self) -> None:
@@ -52,10 +52,10 @@ class Circuit:
 
 
 class Places:
-    """Places below a mark that is shared with others: a block is leased, taken from, and leased anew.
+    """Places below a high-water mark shared by all replicas. A block of places is leased, used up, and leased again.
 
-    `block` is how many are asked for at a time, `lifetime` how long (ms) a block may be used. Places taken whose
-    work is not committed yet (`open`) belong to the block, so they are asked for again with the next one.
+    `block` is how many places are leased at a time, `lifetime` how long (ms) a block is valid. Places whose work is not
+    committed yet (`open`) are part of the block, so the next lease has to include them again.
     """
 
     def __init__(self, block: int, lifetime: int) -> None:
@@ -67,7 +67,7 @@ class Places:
         self._shut_until = 0
 
     def take(self, places: int, now: int) -> bool:
-        """Take places if the block has them and is fresh."""
+        """Take places if the block is still valid and has enough. Returns whether it did."""
         if places and (now >= self._until or self._free < places):
             return False
         self._free -= places
@@ -75,29 +75,29 @@ class Places:
         return True
 
     def give_back(self, places: int) -> None:
-        """Places taken for work that did not begin."""
+        """Return places whose work did not begin."""
         self._free += places
         self._open -= places
 
     def shut(self, until: int) -> None:
-        """There were too few: not worth asking again before then."""
+        """Remember until then (ms, same clock as `take`) that too few places are free."""
         self._shut_until = until
 
     def is_shut(self, now: int) -> bool:
-        """Whether there were too few just now."""
+        """Whether too few places were free just now."""
         return now < self._shut_until
 
     def wanted(self, places: int) -> int:
-        """How many to lease so that `places` more can be taken."""
+        """How many places to lease so that `places` more can be taken."""
         return self._open + max(places, self._block)
 
     def refill(self, granted: int, now: int) -> None:
-        """A new block was leased; it replaces the one before."""
+        """Replace the block by a newly leased one."""
         self._free = max(0, granted - self._open)
         self._until = now + self._lifetime
 
     def close(self, places: int) -> None:
-        """The work of these places is committed, or will never be."""
+        """End the work of these places: it is committed, or never will be."""
         self._open -= places
 
 
@@ -113,11 +113,11 @@ class Bucket:
         self._empty_until = -math.inf
 
     def take(self, now: float) -> bool:
-        """Whether there is a token at `now`; it is taken."""
-        at = self._next(now)
-        if at > now:
+        """Take a token if there is one at `now`. Returns whether there was."""
+        token_at = self._next(now)
+        if token_at > now:
             return False
-        self._empty_until = at
+        self._empty_until = token_at
         return True
 
     def wait(self, now: float) -> float:
@@ -134,9 +134,10 @@ class Bucket:
 
 @lru_cache(maxsize=1_024)
 def party_of(remote: str | None) -> str:
-    """Whose an address is, where shares are counted: an IPv4 address, or the /64 of an IPv6 one.
+    """The party whose share an address counts against: an IPv4 address, or the /64 network of an IPv6 address.
 
-    Within a /64 one customer of a provider has as many addresses as he likes. What is no address is its own party.
+    A provider's customer usually gets a whole /64, and can use any number of its addresses. Text that is no address
+    is a party of its own.
     """
     try:
         address = ipaddress.ip_address((remote or "").partition("%")[0])

@@ -1,25 +1,25 @@
-"""How long to wait before the next try."""
+"""Computes the wait before the next try."""
 
 from collections.abc import Callable
 from typing import Final
 
 MOST_RETRY_AFTER: Final = 3_600_000
-"""The longest `Retry-After` that is obeyed, in ms: an answer cannot put a dispatch off for longer."""
+"""The longest `Retry-After` that Relay honours, in ms. A longer one is cut to this."""
 
 
 def backoff(tries: int, *, first: int, cap: int, random: Callable[[], float]) -> int:
-    """Exponential back-off with full jitter, in ms: anywhere up to `first` doubled `tries` times, at most `cap`.
+    """Exponential back-off with full jitter, in ms: a random wait up to `first * 2**tries`, capped at `cap`.
 
-    `random` gives numbers from 0 up to 1 (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+    `random` returns numbers in [0, 1) (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
     """
     ceiling = min(cap, first << min(tries, 40))
     return round(ceiling * random())
 
 
 def delay(tries: int, retry_after: float | None, *, first: int, cap: int, random: Callable[[], float]) -> int:
-    """The wait in ms before the next try: what the other side asked for (seconds), else the back-off.
+    """The wait in ms before the next try: `retry_after` (seconds) if the server sent one, else the back-off.
 
-    A little of the back-off comes on top of `retry_after`, so that those told the same moment do not meet at it.
+    Up to `first` ms of jitter are added to `retry_after`, so that callers given the same time do not all retry at once.
     """
     jitter = backoff(tries, first=first, cap=cap, random=random)
     if retry_after is None:

@@ -1,4 +1,4 @@
-"""From a configuration to a running relay."""
+"""Builds and runs a relay from its configuration."""
 
 from relay.app.asyncapi import describe_messages
 from relay.app.dry import dry_run, make_rules, try_events

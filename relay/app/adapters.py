@@ -1,4 +1,4 @@
-"""The adapters as the configuration wants them: the ledger, Cargo, the broker."""
+"""Creates the adapters from the configuration: the ledger, Cargo, the broker."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ _RETRY = 2.0
 
 
 def make_policy(settings: Settings) -> Policy:
-    """The numbers for tries and waits."""
+    """The retry and timeout durations of dispatches."""
     retry, cargo = settings.retry, settings.cargo
     return Policy(
         timeout=cargo.timeout,
@@ -36,7 +36,7 @@ def make_policy(settings: Settings) -> Policy:
 
 
 def make_terms(settings: Settings, policy: Policy) -> Terms:
-    """What the ledger is to hold to. The owner names this process, and no later one on the same host."""
+    """The ledger's parameters. `owner` identifies this process; it differs for every start on the same host."""
     ledger, rate = settings.ledger, settings.cargo.rate
     return Terms(
         owner=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
@@ -55,13 +55,13 @@ def make_terms(settings: Settings, policy: Policy) -> Terms:
 
 
 def _retentions(settings: Settings) -> dict[str, int]:
-    """The sources whose events stay for a time of their own."""
+    """The retention in ms of each source that configures its own."""
     webhooks = ((name, source) for name, source in settings.sources.items() if isinstance(source, WebhookSource))
     return {name: source.retain for name, source in webhooks if source.retain is not None}
 
 
 def make_vault(settings: Settings) -> Vault:
-    """The keys of what is kept."""
+    """The encryption keys for stored data."""
     return Vault(settings.encrypt.key, settings.encrypt.old)
 
 
@@ -73,7 +73,10 @@ async def reach_ledger(
     away: Callable[[str], None],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> SqlLedger:
-    """Open the ledger, waiting for a server that is away. Raises `Unusable` when a person must act."""
+    """Open the ledger, retrying every 2 s while its server is away. Raises `Unusable` when a person must act.
+
+    `away` receives the error of each failed try.
+    """
     block = settings.ledger
     while True:
         try:
@@ -85,13 +88,13 @@ async def reach_ledger(
 
 
 def make_cargo(settings: Settings, proxy: Proxy | None, metrics: Metrics) -> Cargo:
-    """The client of Cargo; enter it to open its connections."""
+    """The client for Cargo; `async with` opens its connections."""
     block = settings.cargo
     return Cargo(
         block.base_url,
         block.token,
         timeout=block.timeout / 1_000,
-        connections=block.concurrency + 4,  # calls beside the claims: probes, scans
+        connections=block.concurrency + 4,  # more than the claims: probes and scans call too
         version=__version__,
         workspace_uuid=block.workspace_uuid,
         ca_file=block.ca_file,
@@ -103,7 +106,7 @@ def make_cargo(settings: Settings, proxy: Proxy | None, metrics: Metrics) -> Car
 
 
 def make_broker(settings: Settings, report: Report) -> Broker | None:
-    """The two connections to RabbitMQ, None without a broker."""
+    """The two connections to RabbitMQ; None if no broker is configured."""
     block = settings.broker
     if block is None:
         return None
@@ -112,7 +115,7 @@ def make_broker(settings: Settings, report: Report) -> Broker | None:
 
 
 def make_address(block: BrokerBlock) -> Address:
-    """Where RabbitMQ is, and how to log in there."""
+    """The address of RabbitMQ and the login."""
     return Address(
         Secret(block.url),
         block.password,

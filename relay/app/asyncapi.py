@@ -1,7 +1,8 @@
-"""AsyncAPI 3.0 of what is consumed and told on RabbitMQ (https://www.asyncapi.com/docs/reference/specification/v3.0.0).
+"""The AsyncAPI 3.0 document of the messages that Relay consumes and publishes on RabbitMQ.
 
-The bindings are those of AMQP 0-9-1 (https://github.com/asyncapi/bindings/tree/master/amqp). AMQP's own properties of a
-message have no place there and are in the descriptions.
+The specification is https://www.asyncapi.com/docs/reference/specification/v3.0.0. The bindings are those of AMQP 0-9-1
+(https://github.com/asyncapi/bindings/tree/master/amqp). They have no fields for a message's AMQP properties, so the
+descriptions document these.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,19 +21,19 @@ _EXAMPLE: Final = {
 _BINDING: Final = {"bindingVersion": "0.3.0"}
 _SCHEMAS: Final = "#/components/schemas/{model}"
 _UNKNOWN: Final = (
-    "A later release may add fields, types and routing keys: pass over what you do not know, and acknowledge it."
+    "A later release may add fields, types and routing keys: ignore what you do not know, and acknowledge the message."
 )
-_TOLD: Final = (
-    "Persistent and confirmed. `message_id` is the CloudEvents id: the same message may come twice, drop repeats by it."
-    " `correlation_id` is that of the message that came in, else the event's id; `type` is the CloudEvents type;"
-    f" `timestamp` is when it was told. {_UNKNOWN}"
+_PUBLISHED: Final = (
+    "Persistent and confirmed. `message_id` is the CloudEvents id: the same message may come twice, drop duplicates by"
+    " it. `correlation_id` is that of the message that came in, else the event's id; `type` is the CloudEvents type;"
+    f" `timestamp` is when the result was created. {_UNKNOWN}"
 )
-_TAKEN: Final = (
-    "`message_id` (with `app_id`) or the CloudEvents id says what a repeat is, `type` or the routing key what happened;"
-    " `correlation_id` is kept, and `reply_to` where the source's `reply` allows that queue. It is acknowledged once it"
-    " is committed."
+_CONSUMED: Final = (
+    "`message_id` (with `app_id`) or the CloudEvents id identifies duplicates; `type` or the routing key is the event's"
+    " type; `correlation_id` is kept, and `reply_to` if the source's `reply` allows that queue. The message is"
+    " acknowledged once it is committed."
 )
-_ANSWERED: Final = (
+_REPLY_TO: Final = (
     "AMQP's property `reply_to`: a queue that the source's `reply` allows, reached through the default exchange"
 )
 _KEYS: Final = {
@@ -45,7 +46,7 @@ _KEYS: Final = {
 
 
 def describe_messages(settings: Settings | None, version: str) -> dict[str, Any]:
-    """The document for these settings; without any, for the defaults and a queue as an example."""
+    """The document for these settings; without settings, for the defaults and an example queue."""
     draft = _Document(settings or Settings.model_validate(_EXAMPLE))
     return {
         "asyncapi": "3.0.0",
@@ -53,7 +54,7 @@ def describe_messages(settings: Settings | None, version: str) -> dict[str, Any]
         "info": {
             "title": "Relay",
             "version": version,
-            "description": f"What Relay takes from RabbitMQ, and what it tells there. {_UNKNOWN}"
+            "description": f"What Relay consumes from RabbitMQ, and what it publishes there. {_UNKNOWN}"
             + ("" if settings else " Without a configuration: the defaults, and the queue `events` as an example."),
             "license": {"name": "MIT"},
             "tags": [{"name": "cargo", "description": "Chats of Cargo AI"}],
@@ -66,18 +67,18 @@ def describe_messages(settings: Settings | None, version: str) -> dict[str, Any]
 class _Document:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._inputs = {name: each for name, each in settings.sources.items() if isinstance(each, AmqpSource)}
+        self._inputs = {name: source for name, source in settings.sources.items() if isinstance(source, AmqpSource)}
         broker = settings.broker
-        # A variable that is not set on this machine leaves nothing known of the server.
+        # If the URL is a variable that is not set on this machine, nothing is known of the server.
         self._address = make_address(broker) if broker is not None and "://" in broker.url else None
         self._vhost = self._address.vhost if self._address else "/"
 
     def parts(self) -> dict[str, Any]:
         channels, operations = self._results()
         if self._inputs:
-            for more in (self._dead(), self._queues()):
-                channels |= more[0]
-                operations |= more[1]
+            for more_channels, more_operations in (self._dead(), self._queues()):
+                channels |= more_channels
+                operations |= more_operations
         return {
             **self._server(),
             "channels": channels,
@@ -113,7 +114,7 @@ class _Document:
         results = self._settings.results
         parameters = {
             "source": _parameter("The source of the event", self._settings.sources),
-            "rule": _parameter("The rule that wanted it", (rule.name for rule in self._settings.rules)),
+            "rule": _parameter("The rule that matched the event", (rule.name for rule in self._settings.rules)),
         }
         channels, operations = {}, {}
         for message, key in _KEYS.items():
@@ -123,17 +124,19 @@ class _Document:
             )
             operations[f"send{message}"] = _send(name, [name], mandatory=True)
         if results.queue is not None:
-            told = f"Takes everything that is published to the exchange {results.exchange}."
-            channels["results"] = self._channel(results.queue, map(_lower, _KEYS), queue=results.queue, told=told)
+            description = f"Takes everything that is published to the exchange {results.exchange}."
+            channels["results"] = self._channel(
+                results.queue, map(_lower, _KEYS), queue=results.queue, description=description
+            )
         return channels, operations
 
     def _dead(self) -> tuple[dict[str, Any], dict[str, Any]]:
         parameters = {"source": _parameter("The source whose message it is", self._inputs)}
-        told = f"Takes everything that is published to the exchange {DEAD}."
+        description = f"Takes everything that is published to the exchange {DEAD}."
         letter = ["deadLetter"]
         channels = {
             "dead": self._channel("{source}", letter, exchange=DEAD, parameters=parameters),
-            "deadLetters": self._channel(DEAD, letter, queue=DEAD, told=told),
+            "deadLetters": self._channel(DEAD, letter, queue=DEAD, description=description),
         }
         return channels, {"sendDeadLetter": _send("dead", letter, mandatory=True)}
 
@@ -142,18 +145,18 @@ class _Document:
         replies = [_lower(model.__name__) for model in MESSAGES]
         for name, source in self._inputs.items():
             channel = f"source-{name}"
-            taken = ["event", "cloudEvent"]
-            channels[channel] = self._channel(source.queue, taken, queue=source.queue, told=_bound(source))
+            messages = ["event", "cloudEvent"]
+            channels[channel] = self._channel(source.queue, messages, queue=source.queue, description=_bound(source))
             operations[f"receive-{name}"] = {
                 "action": "receive",
                 "channel": _ref("channels", channel),
-                "messages": _refs(channel, taken),
+                "messages": _refs(channel, messages),
                 "bindings": {"amqp": {"ack": True, **_BINDING}},
             }
             if source.reply:
                 operations[f"receive-{name}"]["reply"] = {
                     "address": {
-                        "description": _ANSWERED,
+                        "description": _REPLY_TO,
                         "location": "$message.header#/reply_to",
                     },
                     "channel": _ref("channels", "replies"),
@@ -170,7 +173,7 @@ class _Document:
         exchange: str | None = None,
         queue: str | None = None,
         parameters: Mapping[str, Any] | None = None,
-        told: str = "",
+        description: str = "",
     ) -> dict[str, Any]:
         lasting = {"durable": True, "autoDelete": False, "vhost": self._vhost}
         binding: dict[str, Any] = {"is": "queue", "queue": {"name": queue, "exclusive": False, **lasting}}
@@ -181,7 +184,7 @@ class _Document:
             "address": address,
             "messages": {name: _ref("components", "messages", name) for name in messages},
             **({"parameters": dict(parameters)} if parameters else {}),
-            **({"description": told} if told else {}),
+            **({"description": description} if description else {}),
             "bindings": {"amqp": binding | _BINDING},
         }
 
@@ -200,7 +203,7 @@ def _result(model: Any) -> dict[str, Any]:
         "name": kind,
         "title": kind,
         "summary": (model.__doc__ or "").strip(),
-        "description": _TOLD,
+        "description": _PUBLISHED,
         "contentType": "application/cloudevents+json",
         "headers": {"type": "object", "properties": headers},
         "payload": {"$ref": _SCHEMAS.format(model=model.__name__)},
@@ -230,7 +233,7 @@ _INPUT_MESSAGES: Final[Mapping[str, Any]] = {
         "name": "event",
         "title": "Any JSON",
         "summary": "Plain JSON, or a CloudEvent whose attributes are headers `cloudEvents:`",
-        "description": _TAKEN,
+        "description": _CONSUMED,
         "contentType": "application/json",
         "payload": {"$ref": _SCHEMAS.format(model="AnyJson")},
     },
@@ -238,7 +241,7 @@ _INPUT_MESSAGES: Final[Mapping[str, Any]] = {
         "name": "cloudEvent",
         "title": "A CloudEvent",
         "summary": "A CloudEvent in structured JSON",
-        "description": _TAKEN,
+        "description": _CONSUMED,
         "contentType": "application/cloudevents+json",
         "payload": {"$ref": _SCHEMAS.format(model="CloudEvent")},
     },
@@ -276,9 +279,9 @@ def _bound(source: AmqpSource) -> str:
     return "" if bind is None else f"Bound to the exchange {bind.exchange} with {keys}."
 
 
-def _parameter(told: str, names: Iterable[str]) -> dict[str, Any]:
-    known = list(names)
-    return {"description": told, **({"enum": known} if known else {})}
+def _parameter(description: str, names: Iterable[str]) -> dict[str, Any]:
+    values = list(names)
+    return {"description": description, **({"enum": values} if values else {})}
 
 
 def _refs(channel: str, messages: Iterable[str]) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ def wall() -> int:
 
 
 def boottime() -> int:
-    """Milliseconds on a clock that goes on while the machine is suspended (Linux), else a monotonic one."""
+    """Milliseconds on a clock that keeps counting while the machine is suspended (Linux); elsewhere monotonic."""
     return time.clock_gettime_ns(_BOOTTIME) // 1_000_000
 
 

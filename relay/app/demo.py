@@ -1,4 +1,4 @@
-"""`relay demo`: the whole relay with a simulated Cargo and an embedded ledger; it sends itself signed events."""
+"""`relay demo`: runs a whole relay with a simulated Cargo and an embedded ledger, and sends it signed events."""
 
 import asyncio
 import sys
@@ -33,7 +33,7 @@ _DEALS: Final = "crm-deals.json"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One request that the demo sends: what it shows, to which source, which sample under which id."""
+    """One request that the demo sends: `sample` to `source` under `id`. `shows` describes what it demonstrates."""
 
     shows: str
     source: str
@@ -66,7 +66,7 @@ STEPS: Final = (
 
 
 async def run(*, once: bool, say: Say | None = None) -> int:
-    """Show every step; with `once` end when all results are in. Gives the exit code: 1 when a result is missing."""
+    """Run every step; with `once` stop when all results are in. Returns the exit code: 1 when a result is missing."""
     say = say or _print
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="relay-demo-"))
@@ -77,12 +77,12 @@ async def run(*, once: bool, say: Say | None = None) -> int:
         addresses = service.addresses
         serving = asyncio.create_task(service.serve(ending, grace=5.0))
         say(_greeting(addresses, cargo.url))
-        told = await _show(service, addresses, say)
+        complete = await _show(service, addresses, say)
         say(_farewell(addresses, cargo.url, once=once))
         if once:
             ending.set()
         await serving
-    return 0 if told or not once else 1
+    return 0 if complete or not once else 1
 
 
 def _load(cargo: str, folder: str, stack: AsyncExitStack) -> Loaded:
@@ -91,7 +91,7 @@ def _load(cargo: str, folder: str, stack: AsyncExitStack) -> Loaded:
 
 
 async def _show(service: Service, addresses: Addresses, say: Say) -> bool:
-    """Send every step and print what is told of it; whether all that was to be told was told in time."""
+    """Send every step and print its results. Returns whether all expected results came within 30 s."""
     expected = 0
     async with aiohttp.ClientSession(addresses.hooks) as session:
         for number, step in enumerate(STEPS, 1):
@@ -103,7 +103,7 @@ async def _show(service: Service, addresses: Addresses, say: Say) -> bool:
         async with asyncio.timeout(_PATIENCE):
             await _tell(service, expected, say)
             return True
-    say("   not everything was told in time: see the log above")
+    say("   some results did not come in time: see the log above")
     return False
 
 
@@ -130,25 +130,26 @@ def _outcome(answer: Any) -> str:
 
 
 def _receipt(event: Any) -> str:
-    rules = ", ".join(made["rule"] for made in event["dispatches"])
+    rules = ", ".join(dispatch["rule"] for dispatch in event["dispatches"])
     return f"{event['status']}{f' by rule {rules}' if rules else ''}, event {event['id']}"
 
 
 def _results_of(service: Service, answer: Any) -> int:
-    """How many results a fresh event makes: one per dispatch, one more for a message in a chat."""
+    """How many results the new events have: one per dispatch, and one more for each first message."""
     messages = {rule.name for rule in service.settings.rules if rule.message is not None}
     fresh = [event for event in answer.get("events", ()) if event["status"] == "accepted"]
-    return sum(1 + (made["rule"] in messages) for event in fresh for made in event["dispatches"])
+    return sum(1 + (dispatch["rule"] in messages) for event in fresh for dispatch in event["dispatches"])
 
 
 async def _tell(service: Service, expected: int, say: Say) -> None:
-    cursor = told = 0
-    while told < expected:
-        found = await service.ledger.follow(cursor, expected)
-        for cursor, result in found:  # noqa: B007 - the last one is where to go on
-            told += 1
+    """Print the results until there are `expected`."""
+    cursor = count = 0
+    while count < expected:
+        page = await service.ledger.follow(cursor, expected)
+        for cursor, result in page:  # noqa: B007 - the last cursor is where the next page starts
+            count += 1
             say(f"   {_line(result)}")
-        if not found:
+        if not page:
             await asyncio.sleep(0.05)
 
 
@@ -172,7 +173,7 @@ def _lines(title: str, addresses: Addresses, cargo: str) -> Iterator[str]:
 
 def _farewell(addresses: Addresses, cargo: str, *, once: bool) -> str:
     if once:
-        return "\nAll of it was told. `relay demo` without --once keeps running, for you to try things."
+        return "\nAll results are in. `relay demo` without --once keeps running, so that you can try things."
     return (
         "\nTry it (Ctrl-C ends it and forgets everything):\n"
         f"   curl {addresses.ops}/api/events\n"

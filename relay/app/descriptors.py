@@ -1,4 +1,4 @@
-"""File descriptors: as many as this process may have, and some that strangers cannot take."""
+"""Divides the file descriptors of the process, so that public connections cannot use up all of them."""
 
 import resource
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from typing import Final
 
 _WANTED: Final = 65_536
 _OWN: Final = 64
-"""For the ledger, the broker, listening sockets, files, vendors' certificates."""
+"""Descriptors reserved for the ledger, the broker, listening sockets, files and fetches of vendors' certificates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How many connections each listener may have. `backlog` is how many each of its sockets takes in at once.
+    """How many connections each listener may have. `backlog` is how many each of its sockets accepts at once.
 
-    Those are open before anybody can count them, so room is left for them as well.
+    Accepted connections use descriptors before Relay can count them, so the shares leave room for the backlog.
     """
 
     hooks: int
@@ -22,18 +22,20 @@ class Shares:
 
 
 def raise_limit() -> int:
-    """Raise the soft limit to the hard one, up to 65,536; gives what it is then."""
+    """Raise the soft limit to the hard limit, at most 65,536. Returns the resulting limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _WANTED if hard == resource.RLIM_INFINITY else min(hard, _WANTED)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
+    target = _WANTED if hard == resource.RLIM_INFINITY else min(hard, _WANTED)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+        return target
     return _WANTED if soft == resource.RLIM_INFINITY else soft
 
 
 def share(limit: int, *, wanted: int, calls: int) -> Shares:
-    """Divide `limit` descriptors. `wanted` are the hooks listener's connections, `calls` those to Cargo."""
+    """Divide `limit` descriptors. `wanted` is the configured number of connections to the hooks listener, `calls` the
+    number of connections to Cargo."""
     backlog = max(8, min(128, limit // 16))
     inside = max(8, min(64, limit // 16))
+    # `inside` counts twice, for the health and the ops listener.
     left = limit - _OWN - calls - 2 * inside - 2 * (backlog + 1)
     return Shares(hooks=max(8, min(wanted, left)), inside=inside, backlog=backlog)

@@ -1,4 +1,4 @@
-"""The dry run: what the rules would make of a delivery. Nothing is verified, kept or sent."""
+"""The dry run: shows what the rules would do with a delivery. It verifies, stores and sends nothing."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,9 +32,9 @@ def dry_run(
     ids: Ids = new_id,
     now: int | None = None,
 ) -> dict[str, Any]:
-    """Every event of the delivery and every rule's verdict, ready for JSON.
+    """The events of a delivery and the verdict of every rule, ready for JSON. `now` is milliseconds since the epoch.
 
-    Raises NotFound for a source that is not configured, Rejected and Unreadable for what cannot be read.
+    Raises NotFound when the source is not configured, and Rejected or Unreadable when the delivery cannot be read.
     """
     if source not in settings.sources:
         raise NotFound(f"there is no source {source!r}: {near(source, settings.sources)}")
@@ -43,7 +43,7 @@ def dry_run(
 
 
 def try_events(events: Sequence[Event], rules: RuleSet) -> dict[str, Any]:
-    """The same of events that were read already."""
+    """The same for events that were already read."""
     return {"events": [_try(event, rules) for event in events]}
 
 
@@ -53,27 +53,27 @@ def _read(
     source = settings.sources[name]
     if isinstance(source, WebhookSource):
         hook = make_hook(name, source, settings.vars)
-        most, made = settings.http.max_body, hook.scheme
-        request = Request("POST", f"/hooks/{name}", Headers.of(headers), body, now, most, made.lists, made.bodies)
-        return decode_request(hook, hook.scheme.of(request), request, ids=ids)
+        most, scheme = settings.http.max_body, hook.scheme
+        request = Request("POST", f"/hooks/{name}", Headers.of(headers), body, now, most, scheme.lists, scheme.bodies)
+        return decode_request(hook, scheme.of(request), request, ids=ids)
     return [decode_message(_delivery(headers, body), make_input(name, source, settings.vars), id=ids(), now=now)]
 
 
 def _delivery(headers: Mapping[str, str], body: bytes) -> Delivery:
-    """A message whose properties are given as headers: message-id, type, routing-key, content-type, ..."""
-    told = {name.lower(): value for name, value in headers.items()}
+    """A message built from headers: message-id, type, routing-key, content-type and the like become its properties."""
+    properties = {name.lower(): value for name, value in headers.items()}
     return Delivery(
         tag=0,
         body=body,
-        routing_key=told.pop("routing-key", ""),
-        content_type=told.pop("content-type", None),
-        content_encoding=told.pop("content-encoding", None),
-        message_id=told.pop("message-id", None),
-        correlation_id=told.pop("correlation-id", None),
-        reply_to=told.pop("reply-to", None),
-        type=told.pop("type", None),
-        app_id=told.pop("app-id", None),
-        headers=told,
+        routing_key=properties.pop("routing-key", ""),
+        content_type=properties.pop("content-type", None),
+        content_encoding=properties.pop("content-encoding", None),
+        message_id=properties.pop("message-id", None),
+        correlation_id=properties.pop("correlation-id", None),
+        reply_to=properties.pop("reply-to", None),
+        type=properties.pop("type", None),
+        app_id=properties.pop("app-id", None),
+        headers=properties,  # what is left
     )
 
 

@@ -1,4 +1,4 @@
-"""The ways in, as the configuration wants them: webhooks and queues."""
+"""Creates the inputs from the configuration: webhooks and queues."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -27,7 +27,7 @@ def make_consumers(
     metrics: Metrics,
     report: Callable[[str], Report],
 ) -> Iterator[tuple[str, Consumer]]:
-    """The queues by name."""
+    """The consumer of each queue source, as pairs (name, consumer)."""
     aside = Aside("messages")
     for name, source in settings.sources.items():
         if isinstance(source, AmqpSource):
@@ -48,7 +48,8 @@ def make_consumers(
 
 
 def make_hook(name: str, source: WebhookSource, constants: Mapping[str, Any], learnt: Secret | None = None) -> Hook:
-    """One webhook source; `constants` are the configuration's vars, `learnt` the secret of its handshake."""
+    """One webhook source. `constants` are the configuration's vars; `learnt` is the secret from its handshake, which is
+    used only if none is configured."""
     spec = source.spec()
     if learnt is not None and not spec.secrets:
         spec = replace(spec, secrets=(learnt,))
@@ -69,7 +70,7 @@ def _make_bounds(source: WebhookSource) -> Bounds:
 
 
 def make_input(name: str, source: AmqpSource, constants: Mapping[str, Any]) -> Input:
-    """One queue; `constants` are the configuration's vars."""
+    """One queue source; `constants` are the configuration's vars."""
     bind = source.bind
     return Input(
         name=name,

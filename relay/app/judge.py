@@ -1,4 +1,4 @@
-"""Judges of refused requests: the way of a webhook, from its verification to the commit, at a later time."""
+"""Judges refused requests again: repeats a webhook's steps, from verification to commit, at a later time."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,12 +11,12 @@ from relay.model import Event, Ids, Kept
 from relay.schemes import Headers, Request
 
 Judges = Callable[[str, bool], Judge]
-"""The judge of a source by name; one for a dry run verifies and reads, and takes nothing in."""
+"""Returns the judge for a source name. With True (a dry run) it verifies and reads, but accepts nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Court:
-    """Implements `Judges`. `most` is the largest body in bytes, after inflating."""
+    """Implements `Judges`. `most` is the largest body in bytes after decompression."""
 
     hooks: Mapping[str, Hook]
     intake: Intake
@@ -26,7 +26,7 @@ class Court:
     aside: Aside = field(default_factory=lambda: Aside("readmit"))
 
     def __call__(self, source: str, dry_run: bool) -> Judge:
-        """The judge of a webhook source. Raises `Conflict` for a queue, which refuses no requests."""
+        """The judge for a webhook source. Raises `Conflict` for a queue, because queues have no refused requests."""
         hook = self.hooks.get(source)
         if hook is None:
             raise Conflict(f"source {source} is a queue; what it cannot read goes to relay.dead")
@@ -38,17 +38,17 @@ class Court:
         return judge
 
     async def _read(self, hook: Hook, kept: Kept, at: int) -> list[Event]:
-        most, made, headers = hook.bounds.body or self.most, hook.scheme, Headers.of(kept.headers)
-        request = Request(kept.method, kept.url, headers, kept.body, at, most, made.lists, made.bodies)
+        most, configured, headers = hook.bounds.body or self.most, hook.scheme, Headers.of(kept.headers)
+        request = Request(kept.method, kept.url, headers, kept.body, at, most, configured.lists, configured.bodies)
         aside = self.aside
-        scheme = await aside.run(lambda: hook.scheme.of(request))
+        scheme = await aside.run(lambda: configured.of(request))
         evidence = await prove(scheme, request, self.fetch, aside)
         events = await aside.run(lambda: decode(hook, scheme, request, ids=self.ids, evidence=evidence))
         return [_name(event, at, place) for place, event in enumerate(events)]
 
 
 def _name(event: Event, at: int, place: int) -> Event:
-    """An event without an id gets one of its request, so that readmitting that twice makes nothing twice."""
+    """Give an event without an id one derived from its request, so that a second readmission is a duplicate."""
     if event.external_id is not None:
         return event
     return replace(event, external_id=f"refused:{at}:{place}:{event.digest.hex()}")

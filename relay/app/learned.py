@@ -1,4 +1,4 @@
-"""The webhook sources as they stand: built from the configuration, and from the secrets that handshakes bring."""
+"""The current webhook sources, built from the configuration and from the secrets of handshakes."""
 
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +15,7 @@ PERIOD: Final = 60_000
 
 
 class Hooks:
-    """The webhook sources by name, made anew where a handshake brings a secret or one is forgotten."""
+    """The webhook sources by name. A source is rebuilt when its handshake secret is learned or forgotten."""
 
     def __init__(self, settings: Settings) -> None:
         self._vars = settings.vars
@@ -23,33 +23,34 @@ class Hooks:
         self._applied: dict[str, Secret | None] = dict.fromkeys(self._sources)
         self.by_name: dict[str, Hook] = {name: self._make(name, None) for name in self._sources}
 
-    def take(self, known: Mapping[str, Secret]) -> None:
-        """What the ledger knows, also from other replicas."""
+    def take(self, secrets: Mapping[str, Secret]) -> None:
+        """Apply the handshake secrets from the ledger, which include those that other replicas learned."""
         for name, applied in self._applied.items():
-            if applied != known.get(name):
-                self.by_name[name] = self._make(name, known.get(name))
-                self._applied[name] = known.get(name)
+            if applied != secrets.get(name):
+                self.by_name[name] = self._make(name, secrets.get(name))
+                self._applied[name] = secrets.get(name)
 
     def learner(self, keep: Callable[[str, Secret], Awaitable[bool]], clock: Callable[[], int]) -> Learn:
-        """Keeps what a handshake brings, unless the source is configured with its secret or has one.
+        """A function that stores a handshake's secret, unless the source has one already.
 
-        The answer tells whether a guess was right, and a handshake is a commit: each source takes `ATTEMPTS` that
-        bring another secret than the known one in `PERIOD` ms by `clock`. Raises `Rejected` (429) beyond.
+        The response to a handshake shows whether a guessed secret is right, and each handshake costs a commit. So a
+        source accepts at most `ATTEMPTS` handshakes with a different secret in `PERIOD` ms by `clock`; beyond that the
+        function raises `Rejected` (429).
         """
         tried: defaultdict[str, deque[int]] = defaultdict(lambda: deque(maxlen=ATTEMPTS))
 
         async def learn(name: str, secret: Secret) -> bool:
-            known = self._sources[name].live or tuple(filter(None, [self._applied.get(name)]))
-            if secret in known:
+            current = self._sources[name].live or tuple(filter(None, [self._applied.get(name)]))
+            if secret in current:
                 return True
             times, now = tried[name], clock()
             if len(times) == ATTEMPTS and now - times[0] < PERIOD:
                 raise too_often(name)
             times.append(now)
-            return not known and await keep(name, secret)
+            return not current and await keep(name, secret)
 
         return learn
 
-    def _make(self, name: str, known: Secret | None) -> Hook:
+    def _make(self, name: str, learned: Secret | None) -> Hook:
         source = self._sources[name]
-        return make_hook(name, source, self._vars, known if vendor(source.scheme).learns else None)
+        return make_hook(name, source, self._vars, learned if vendor(source.scheme).learns else None)

@@ -1,4 +1,4 @@
-"""Opens the three listeners, each with what it bears."""
+"""Opens the three listeners, each with its limits."""
 
 import asyncio
 import errno
@@ -27,7 +27,7 @@ _MINUTE: Final = 60_000
 
 
 class Listening:
-    """What the listeners of one process share: its descriptors, its metrics."""
+    """What the listeners of one process share: its file descriptors and metrics."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -39,12 +39,12 @@ class Listening:
         asyncio.get_running_loop().set_exception_handler(self._on_trouble)
 
     def public(self) -> Crowd:
-        """Those who may connect to the hooks listener."""
+        """The connection limits of the hooks listener."""
         caps = Caps(connections=self._shares.hooks, in_flight=self._http.max_in_flight)
         return self._crowd("hooks", caps, self._http.trusted_proxies)
 
     def inside(self, name: str, app: web.Application) -> web.AppRunner:
-        """A runner for a listener that is not for the public."""
+        """A runner for an internal listener (health, ops)."""
         crowd = self._crowd(name, Caps(connections=self._shares.inside))
         return QuietRunner(app, crowd, access_log=None, handle_signals=False, shutdown_timeout=2.0)
 
@@ -56,9 +56,9 @@ class Listening:
         address: Listener,
         other: OtherLoop | None = None,
     ) -> str:
-        """Serve until the stack is closed, in the loop `other` if one is given; gives the URL.
+        """Serve until `stack` is closed, in the event loop `other` if given. Returns the URL.
 
-        Raises Blocked when the address cannot be had.
+        Raises Blocked when the address cannot be bound.
         """
         try:
             sockets = await asyncio.to_thread(address.open)
@@ -83,7 +83,7 @@ class Listening:
         return crowd
 
     def _on_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """asyncio tries a listener again each second after it had no descriptor; it would tell of each time."""
+        """Log a lack of descriptors at most once a minute: asyncio retries, and reports it, every second."""
         error = context.get("exception")
         if not isinstance(error, OSError) or error.errno not in _STARVED or "accept" not in context.get("message", ""):
             loop.default_exception_handler(context)
@@ -99,11 +99,11 @@ def _monotonic() -> float:
     return time.monotonic() * 1_000
 
 
-def _warn(shares: Shares, wanted: int, limit: int) -> None:
-    if shares.hooks < wanted:
+def _warn(shares: Shares, configured: int, limit: int) -> None:
+    if shares.hooks < configured:
         log.warning(
             "listener.limited",
-            what=f"http.max_connections is {wanted}, but this process may have only {limit} files and connections",
+            what=f"http.max_connections is {configured}, but this process may have only {limit} files and connections",
             connections=shares.hooks,
             hint="raise the limit (ulimit -n, LimitNOFILE= of systemd), or set http.max_connections lower",
         )

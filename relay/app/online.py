@@ -1,4 +1,4 @@
-"""`relay check --online`: what only the servers know. Each check is one function, all of them run at once."""
+"""`relay check --online`: checks that need the servers. Each check is a function; all run concurrently."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ _FILE: Final = "sqlite:///"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: the key that it is about, and what is wrong there with what to do. A fault stops the relay."""
+    """One problem: the configuration key, what is wrong and what to do. With a `fault` Relay cannot run."""
 
     key: str
     what: str
@@ -37,13 +37,13 @@ Check = Callable[[Settings], Awaitable[list[Finding]]]
 
 
 async def check_online(settings: Settings) -> list[Finding]:
-    """What all checks find, in the order of the checks."""
-    found = await asyncio.gather(*(check(settings) for check in CHECKS))
-    return [finding for findings in found for finding in findings]
+    """The findings of all checks, in the order of the checks."""
+    results = await asyncio.gather(*(check(settings) for check in CHECKS))
+    return [finding for findings in results for finding in findings]
 
 
 async def check_ledger(settings: Settings) -> list[Finding]:
-    """A file is only looked at, since a relay may be using it; a server is to take a small write."""
+    """Check the ledger. A server must accept a small write; a file is only inspected, as a relay may be using it."""
     block = settings.ledger
     try:
         if is_file(block.url):
@@ -74,7 +74,7 @@ def _check_folder(url: str) -> list[Finding]:
 
 
 async def check_broker(settings: Settings) -> list[Finding]:
-    """The login, and every queue that is consumed."""
+    """Check the login and every queue that Relay consumes."""
     if settings.broker is None:
         return []
     async with _connected(settings) as link:
@@ -86,13 +86,13 @@ async def check_broker(settings: Settings) -> list[Finding]:
 
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncIterator[Link | str]:
-    """A connection to the first node that takes it, or why none does."""
+    """A connection to the first node that accepts it, or the reason why none does."""
     block = settings.broker
-    assert block is not None  # noqa: S101 - asked for only then
-    told: asyncio.Queue[str] = asyncio.Queue()
+    assert block is not None  # noqa: S101 - the caller has checked it
+    reasons: asyncio.Queue[str] = asyncio.Queue()
 
     def report(state: PartState, reason: str) -> None:
-        told.put_nowait(reason if state is PartState.DOWN else "")
+        reasons.put_nowait(reason if state is PartState.DOWN else "")
 
     address = make_address(block)
     link = Link(address, "check", report=report)
@@ -100,7 +100,7 @@ async def _connected(settings: Settings) -> AsyncIterator[Link | str]:
     try:
         async with asyncio.timeout(_PATIENCE):
             for _ in (address.url, *address.others):
-                if not (reason := await told.get()):
+                if not (reason := await reasons.get()):
                     break
         yield reason or link
     finally:

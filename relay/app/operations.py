@@ -1,4 +1,4 @@
-"""What operators may do, on the real parts."""
+"""Implements the operators' actions on the parts of a running relay."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for what must answer also when the relay's own loop is stuck."""
+"""An event loop in its own thread, for listeners that must answer even when the relay's main loop is stuck."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -9,29 +9,29 @@ T = TypeVar("T")
 
 
 class OtherLoop:
-    """Runs coroutines in the other loop from its making until `aclose`; to be made inside of a loop."""
+    """Runs coroutines in the other loop until `aclose`. Create it in a running event loop."""
 
     def __init__(self, name: str) -> None:
         self._own = asyncio.get_running_loop()
         self._loop = asyncio.new_event_loop()
-        # A daemon: when the relay's loop is stuck for good, this thread must not keep the process.
+        # A daemon: if the main loop is stuck for good, this thread must not keep the process alive.
         self._thread = Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run it in the other loop; what it gives or raises."""
+        """Run a coroutine in the other loop. Returns or raises what it does."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
 
     def ask(self, call: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
-        """The same call, of a coroutine of the relay's own loop, to be awaited in the other one."""
+        """Wrap a call that must run in the main loop, so that the other loop can await it."""
 
-        async def awaited() -> T:
+        async def in_main_loop() -> T:
             return await call()
 
-        async def asked() -> T:
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(awaited(), self._own))
+        async def from_other_loop() -> T:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(in_main_loop(), self._own))
 
-        return asked
+        return from_other_loop
 
     async def aclose(self) -> None:
         """End the other loop and its thread."""

@@ -1,4 +1,4 @@
-"""Refused requests once more: each that is kept is judged by today's secrets, as of the moment at which it came."""
+"""Readmits refused requests: judges each stored one with the current secrets, as of the time at which it came."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -15,11 +15,11 @@ from relay.units import iso
 log = get_log()
 
 _PAGE: Final = 20
-"""Requests in memory at once, each with its body."""
+"""How many requests, each with its body, are in memory at once."""
 
 
 class Outcome(StrEnum):
-    """What became of a refused request: taken in, known already, or refused again."""
+    """What became of a refused request: accepted, a duplicate, or refused again."""
 
     READMITTED = "readmitted"
     DUPLICATE = "duplicate"
@@ -28,7 +28,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The outcome, with the ids of the events that it has become, or the reason and hint of the new refusal."""
+    """The outcome, with the ids of its events, or the reason and hint of the new refusal."""
 
     outcome: Outcome
     events: tuple[str, ...] = ()
@@ -37,62 +37,63 @@ class Judgement:
 
 
 Judge = Callable[[Kept, int], Awaitable[Judgement]]
-"""Verifies a request as of when it first came (milliseconds since the epoch) and takes in what it brings.
+"""Verifies a request as of the time at which it first came (milliseconds since the epoch) and accepts its events.
 
-Judging the same request twice must be harmless: a crash may come between what it took in and the mark for it. May
-raise `Rejected` and `Refused` for a refusal; any other error ends the readmission.
+Judging a request twice must be harmless, because the process may die after the events are committed and before the
+request is marked. Raises `Rejected` or `Refused` for a refusal; any other error ends the readmission.
 """
 
 
 def admitted(receipts: Sequence[Receipt]) -> Judgement:
-    """The verdict on a request that was taken in: a duplicate when all of it was known."""
-    known = bool(receipts) and all(one.status is EventStatus.DUPLICATE for one in receipts)
-    return Judgement(Outcome.DUPLICATE if known else Outcome.READMITTED, tuple(one.id for one in receipts))
+    """The verdict on an accepted request: a duplicate if all of its events are duplicates."""
+    is_repeat = bool(receipts) and all(receipt.status is EventStatus.DUPLICATE for receipt in receipts)
+    return Judgement(Outcome.DUPLICATE if is_repeat else Outcome.READMITTED, tuple(receipt.id for receipt in receipts))
 
 
 async def readmit(archive: Archive, source: str, judge: Judge, *, now: int, dry_run: bool) -> dict[str, Any]:
-    """Judge what is kept of a source, oldest first, and mark what was taken in; with `dry_run` mark nothing.
+    """Judge the stored requests of a source, oldest first, and mark the accepted ones; with `dry_run` mark none.
 
-    Requests that came after `now` are left for the next time, so that a flood of refusals cannot keep it going. Gives
-    what became of each, ready for JSON (`relay.ops.wire.Readmission`).
+    Requests that came after `now` (milliseconds since the epoch) are left for the next call, so that a flood of
+    refusals cannot keep this one running. Returns what became of each, ready for JSON (`relay.ops.wire.Readmission`).
     """
-    told = []
-    async for one, request in _refused(archive, source, now):
-        verdict = await _judge(judge, one, request)
+    rows = []
+    async for rejection, request in _refused(archive, source, now):
+        verdict = await _judge(judge, rejection, request)
         if verdict.outcome is not Outcome.REFUSED and not dry_run:
-            await archive.readmitted(one.id, verdict.events)
-            log.info("request.readmitted", source=source, rejection_id=one.id, event_ids=verdict.events)
-        told.append(_show(one, verdict))
-    count = Counter(row["verdict"] for row in told)
-    return {"readmitted": count[Outcome.READMITTED], "refused": count[Outcome.REFUSED], "requests": told}
+            # Marked after the commit: a crash in between only makes the next readmission find duplicates.
+            await archive.readmitted(rejection.id, verdict.events)
+            log.info("request.readmitted", source=source, rejection_id=rejection.id, event_ids=verdict.events)
+        rows.append(_show(rejection, verdict))
+    count = Counter(row["verdict"] for row in rows)
+    return {"readmitted": count[Outcome.READMITTED], "refused": count[Outcome.REFUSED], "requests": rows}
 
 
 async def _refused(archive: Archive, source: str, now: int) -> AsyncIterator[tuple[Rejection, Kept | None]]:
     after = None
     while page := await archive.refused(source, _PAGE, after):
-        for one in page:
-            if one.at <= now:
-                yield one, one.kept
+        for rejection in page:
+            if rejection.at <= now:
+                yield rejection, rejection.kept
         after = page[-1].id
         if page[-1].at > now:
             return
 
 
-async def _judge(judge: Judge, one: Rejection, request: Kept | None) -> Judgement:
-    if request is None:  # it is locked
-        return Judgement(Outcome.REFUSED, reason=one.reason, hint=one.hint)
+async def _judge(judge: Judge, rejection: Rejection, request: Kept | None) -> Judgement:
+    if request is None:  # it is encrypted with a key that this replica does not have
+        return Judgement(Outcome.REFUSED, reason=rejection.reason, hint=rejection.hint)
     try:
-        return await judge(request, one.at)
+        return await judge(request, rejection.at)
     except Rejected as error:
         return Judgement(Outcome.REFUSED, reason=error.reason, hint=error.hint)
     except Refused as error:
         return Judgement(Outcome.REFUSED, reason="refused", hint=str(error))
 
 
-def _show(one: Rejection, verdict: Judgement) -> dict[str, Any]:
+def _show(rejection: Rejection, verdict: Judgement) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "at": iso(one.at),
+        "id": rejection.id,
+        "at": iso(rejection.at),
         "verdict": verdict.outcome.value,
         "reason": verdict.reason,
         "hint": verdict.hint,

@@ -1,4 +1,4 @@
-"""Runs a relay until a signal ends it."""
+"""Runs a relay until a signal stops it."""
 
 import asyncio
 import gc
@@ -20,16 +20,16 @@ _INTERRUPTED = 130
 
 
 async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
-    """Serve until SIGTERM or SIGINT, then drain within `grace` seconds; a second signal ends at once.
+    """Serve until SIGTERM or SIGINT, then drain within `grace` seconds. A second signal exits at once.
 
-    Gives the exit code. Raises Misconfigured, Unusable and Blocked when it cannot start.
+    Returns the exit code. Raises Misconfigured, Unusable and Blocked when it cannot start.
     """
     for warning in loaded.warnings:
         log.warning("config.warning", what=warning)
     if loaded.proxy is not None:
         log.info("cargo.proxied", cargo=loaded.settings.cargo.base_url, proxy=str(loaded.proxy))
     ending = asyncio.Event()
-    on_signals(ending)
+    on_signals(ending)  # before the build, which may wait for the ledger and must be interruptible
     async with AsyncExitStack() as stack:
         service = await _build(loaded, stack, ending, migrate=migrate)
         if service is None:
@@ -51,7 +51,7 @@ async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
 
 
 async def _build(loaded: Loaded, stack: AsyncExitStack, ending: asyncio.Event, *, migrate: bool) -> Service | None:
-    """The relay; None when it was told to stop while it still waited for its ledger."""
+    """Build the relay. Returns None when a signal came while it was still waiting for the ledger."""
     building = asyncio.create_task(build(loaded, stack, migrate=migrate))
     stopping = asyncio.create_task(ending.wait())
     await asyncio.wait({building, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -64,14 +64,14 @@ async def _build(loaded: Loaded, stack: AsyncExitStack, ending: asyncio.Event, *
 
 
 _SWITCH: Final = 0.001
-"""Seconds after which a thread lets others run that want to: large bodies are read in threads, and the loop waits for
-its turn up to this long each time (5 ms by default)."""
+"""Seconds after which a thread must yield to others. Large bodies are read in threads, and the event loop waits up to
+this long for its turn (the default is 5 ms)."""
 
 
 def _freeze() -> None:
-    """Leave what the start has made out of all garbage collections: one that went through it halted all for 60 ms.
+    """Exclude the objects of the start from garbage collection: a collection with them stopped the process for 60 ms.
 
-    A request makes hundreds of objects and few cycles, so that looking for these more rarely costs little memory.
+    A request creates hundreds of objects but few cycles, so rarer collections cost little memory.
     """
     gc.collect()
     gc.freeze()
@@ -79,15 +79,16 @@ def _freeze() -> None:
 
 
 def on_signals(ending: asyncio.Event) -> None:
-    """SIGTERM and SIGINT set `ending`, which drains; a second one ends the process at once.
+    """Set `ending` on SIGTERM or SIGINT, which starts the drain. A second one exits the process at once.
 
-    SIGHUP, which would end it without a drain, is what a closed terminal and a careless reload send: it is told.
+    SIGHUP is only logged. A closed terminal or a mistaken reload sends it, and by default it would end the process
+    without a drain.
     """
 
     def end() -> None:
         if ending.is_set():
-            logging.shutdown()  # the last lines may wait for others
-            os._exit(_INTERRUPTED)  # the ledger is made for it
+            logging.shutdown()  # flush the log: `os._exit` does not
+            os._exit(_INTERRUPTED)  # safe: the ledger survives a crash at any point
         ending.set()
 
     def stay() -> None:

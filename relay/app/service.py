@@ -1,4 +1,4 @@
-"""The composition root: from the configuration to a relay that is whole, and its life."""
+"""The composition root: builds a complete relay from its configuration and runs it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -37,12 +37,12 @@ from relay.telemetry import Metrics, PartState, Phase, Status, get_log
 log = get_log()
 
 _CLOSING: Final = 5.0
-"""Seconds for closing a ledger that may be away."""
+"""The timeout for closing the ledger, whose server may be away, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a relay listens, as URLs."""
+    """The URLs of a relay's listeners."""
 
     hooks: str
     health: str
@@ -51,7 +51,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One relay, whole: its listeners are open, its parts are made and do not run yet."""
+    """A complete relay: its listeners are open, its parts are created but do not run yet."""
 
     settings: Settings
     addresses: Addresses
@@ -60,7 +60,7 @@ class Service:
     stages: Sequence[Stage]
 
     async def serve(self, ending: asyncio.Event, grace: float) -> None:
-        """Run the parts until `ending`, then drain within `grace` seconds: take nothing, finish, tell, tidy up."""
+        """Run the parts until `ending`, then drain within `grace` seconds: stop inputs, finish calls, publish."""
         self.status.phase = Phase.SERVING
         draining = asyncio.create_task(self._drain(ending, grace))
         try:
@@ -77,7 +77,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """What all parts of one relay share, before there is a ledger."""
+    """What all parts of a relay share and what exists before the ledger is open."""
 
     settings: Settings
     metrics: Metrics
@@ -103,20 +103,21 @@ class _Base:
         return report
 
     def report_ledger(self) -> Report:
-        """A file that cannot be used makes the relay unready; a server that is away does not."""
+        """A reporter for the ledger. An unusable file makes the relay unready; an unavailable server does not."""
         return self.report("ledger", vital=is_file(self.settings.ledger.url))
 
 
 async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Service:
-    """Make everything and open the listeners, health first, so that it tells of a ledger that is waited for.
+    """Create all parts and open the listeners.
 
-    What is opened is closed by `stack`. Raises Misconfigured, Unusable, Blocked.
+    `stack` closes what is opened, in reverse order. Raises Misconfigured, Unusable, Blocked.
     """
     base = _Base.of(loaded)
     settings, metrics, signals = base.settings, base.metrics, base.signals
     heart = asyncio.create_task(beat(base.status))
     stack.callback(heart.cancel)
     gauges = _Gauges()
+    # Health comes first: opening the ledger may wait for its server, and probes must see why.
     health = await _listen_health(base, stack, gauges)
     ledger = gauges.ledger = await _open_ledger(base, stack, migrate=migrate)
     cargo = await stack.enter_async_context(adapters.make_cargo(settings, loaded.proxy, metrics))
@@ -148,14 +149,17 @@ async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Serv
     broker = adapters.make_broker(settings, base.report("broker"))
     ways_in, ways_out = _use_broker(base, broker, ledger, intake, sources)
     upkeep = Upkeep(ledger, base.report_ledger())
+    # Before the listeners that accept work: a paused source must not accept anything, a learned secret must be there.
     await sources.refresh()
     ops = await _listen_ops(base, stack, ledger, intake, hooks, sources)
     public = await _listen_hooks(base, stack, ledger, intake, hooks, sources)
     tidying: dict[str, Run] = {"ledger": upkeep.watch, "pruner": upkeep.prune, "sources": sources.run}
     if not is_file(settings.ledger.url):
-        tidying["cursors"] = upkeep.sequence  # one that writes alone gives them at once
+        tidying["cursors"] = upkeep.sequence  # a file has one writer, which assigns cursors at once
     if broker is not None:
         tidying["broker"] = broker.run
+    # The order in which the parts stop: each stage still needs the later ones. Inputs first, then calls to Cargo, then
+    # the publishing of their results, and last what keeps the ledger and the connections.
     stages = (
         Stage(ways_in, share=0.5),
         Stage({"worker": worker.run, "reconciler": reconciler.run}, share=0.9),
@@ -166,7 +170,7 @@ async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Serv
 
 
 class _Gauges:
-    """The ledger-wide numbers, for a health listener that is there before the ledger is."""
+    """Reads the ledger's gauges for the health listener, which opens before the ledger."""
 
     ledger: SqlLedger | None = None
 
@@ -194,13 +198,13 @@ async def _close_ledger(ledger: SqlLedger) -> None:
         async with asyncio.timeout(_CLOSING):
             await ledger.aclose()
     except TimeoutError:
-        log.warning("ledger.unclosed", what=f"it did not answer for {_CLOSING:.0f} s: the process ends without it")
+        log.warning("ledger.unclosed", what=f"it did not close within {_CLOSING:.0f} s: the process ends anyway")
 
 
 def _use_broker(
     base: _Base, broker: Broker | None, ledger: SqlLedger, intake: Intake, sources: Sources
 ) -> tuple[dict[str, Run], dict[str, Run]]:
-    """The parts that take from queues and those that publish; none without a broker."""
+    """The parts that consume from queues, and those that publish; both empty without a broker."""
     if broker is None:
         return {}, {}
     results, dead = base.settings.results, DeadLetters(broker.publishing)
@@ -223,7 +227,7 @@ def _use_broker(
 
 
 async def _listen_health(base: _Base, stack: AsyncExitStack, gauges: _Gauges) -> str:
-    """In a loop of its own: what tells whether the relay's loop turns must not wait for it."""
+    """Open the health listener in its own event loop, so that it answers even when the main loop is stuck."""
     other = OtherLoop("health")
     stack.push_async_callback(other.aclose)
     app = make_health_app(base.status, base.metrics, other.ask(gauges.read))

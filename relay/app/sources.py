@@ -1,4 +1,4 @@
-"""The configured sources: which of them a person has paused, and what handshakes have taught them."""
+"""The configured sources, with their pauses and the secrets learned from handshakes."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +17,14 @@ log = get_log()
 _EVERY: Final = 2.0
 
 Switch = Callable[[bool], None]
-"""Pauses (True) what takes by itself, or lets it go on; called again and again with what is wanted."""
+"""Pauses (True) or resumes (False) a consumer. It is called at every refresh, with or without a change."""
 
 
 class Sources:
-    """Follows the ledger, so that a pause or a secret holds on every replica and over restarts.
+    """Follows the ledger, so that pauses and secrets apply on every replica and survive restarts.
 
-    What the ledger says is applied at every turn, changed or not: a turn that fails halfway is made up for by the next.
-    `taught` is given all secrets that handshakes brought, whenever they are read.
+    Every refresh applies the complete state, changed or not, so that the next one repairs a refresh that failed
+    halfway. `taught` receives all secrets from handshakes at each refresh.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Sources:
         self._refreshing = asyncio.Lock()
 
     def add_switch(self, name: str, switch: Switch) -> None:
-        """For a source that takes by itself (a queue): what pauses it and lets it go on."""
+        """Register the function that pauses and resumes a consuming source (a queue)."""
         self._switches[name] = switch
 
     def is_paused(self, name: str) -> bool:
@@ -57,18 +57,18 @@ class Sources:
         await self.refresh()
 
     def require(self, name: str) -> None:
-        """Raises NotFound for a source that is not configured."""
+        """Check that a source is configured. Raises NotFound."""
         if name not in self._sources:
             raise NotFound(f"there is no source {name!r}; there are: {', '.join(self._sources) or 'none'}")
 
     def secret(self, name: str) -> Secret | None:
-        """The secret that a handshake brought; None when none did."""
+        """The secret that was learned from a handshake, or None."""
         return self._learned.get(name)
 
     async def learn(self, name: str, secret: Secret) -> bool:
-        """Keep the secret that a handshake brought, from now on; False when another one is kept already.
+        """Store the secret of a handshake. Returns False when it is too short or another one is stored already.
 
-        A short one is never kept: with it, whoever guesses it could sign.
+        A short secret is never stored, because anybody who guesses it could sign requests.
         """
         if len(secret.reveal()) < SHORT or not await self._archive.learn(name, secret):
             return False
@@ -78,7 +78,10 @@ class Sources:
         return True
 
     async def forget(self, name: str) -> bool:
-        """Drop it, also that of a source that is not configured any more; False when there is none. Raises NotFound."""
+        """Delete a learned secret, also of a source that is no longer configured. Returns whether there was one.
+
+        Raises NotFound when there is neither a secret nor such a source.
+        """
         forgotten = await self._archive.forget(name)
         if not forgotten:
             self.require(name)
@@ -88,8 +91,9 @@ class Sources:
         return True
 
     async def refresh(self) -> None:
-        """Take over what the ledger says."""
-        async with self._refreshing:  # else an answer that was read earlier could arrive later, and undo a newer one
+        """Read the state from the ledger and apply it."""
+        # Locked: otherwise an older answer could arrive after a newer one and undo it.
+        async with self._refreshing:
             self._paused = await self._archive.paused_sources()
             for name, switch in self._switches.items():
                 switch(self.is_paused(name))
@@ -98,7 +102,7 @@ class Sources:
             self._last = await self._archive.last_events(tuple(self._sources))
 
     async def run(self, stop: Stop) -> None:
-        """Refresh until told to stop."""
+        """Refresh every 2 s until `stop`."""
         while not stop.asked:
             try:
                 await self.refresh()
@@ -107,7 +111,7 @@ class Sources:
             await stop.sleep(_EVERY)
 
     def describe(self) -> Sequence[Mapping[str, Any]]:
-        """The sources for the API."""
+        """The sources as the API shows them."""
         return [
             _describe(name, source, self._last.get(name))
             | {"paused": self.is_paused(name), "learned": name in self._learned}

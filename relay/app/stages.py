@@ -1,4 +1,4 @@
-"""The order in which the parts of a relay stop: what comes later still works for what stops first."""
+"""Stops the parts of a relay in stages: while a stage stops, the later ones still run for it."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,12 +12,12 @@ from relay.telemetry import Status, get_log
 log = get_log()
 
 _LEAST: Final = 0.5
-"""Seconds that every stage has at least: what ended in time is still to be written down."""
+"""The least time in seconds for each stage, so that finished work can still be recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Parts that stop together, by name. `share` is how much of what is left of the grace they may use, up to 1."""
+    """Parts, by name, that stop together. `share` is the fraction (0 to 1) of the remaining grace that they may use."""
 
     parts: Mapping[str, Run]
     share: float = 1.0
@@ -25,9 +25,9 @@ class Stage:
 
 
 async def run_stages(stages: Sequence[Stage], ending: asyncio.Event, grace: float, status: Status) -> None:
-    """Run all parts, each supervised, until `ending`; then stop one stage after the other within `grace` seconds.
+    """Run all parts under supervision until `ending`, then stop one stage after the other within `grace` seconds.
 
-    A part that does not return within its grace is cancelled. `Status` follows the phases outside of this.
+    A part that does not return within its share is cancelled. The caller sets the phases of `status`.
     """
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as group:
@@ -46,8 +46,13 @@ async def _stop(stage: Stage, tasks: Iterable["asyncio.Task[None]"], grace: floa
     stage.stop.begin(grace)
     if not (waiting := list(tasks)):
         return
+    # `_LEAST` longer than the parts were given: a part that uses all of its grace may still return by itself.
     _, late = await asyncio.wait(waiting, timeout=grace + _LEAST)
     for task in late:
-        log.warning("part.cut", part=task.get_name(), what="it did not stop within its share of the grace")
+        log.warning(
+            "part.cut",
+            part=task.get_name(),
+            what="it did not stop within its share of the grace period and was cancelled",
+        )
         task.cancel()
     await asyncio.gather(*late, return_exceptions=True)

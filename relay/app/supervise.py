@@ -1,4 +1,4 @@
-"""Keeps the parts of a relay running: one that fails is restarted with back-off, and shown."""
+"""Keeps the parts of a relay running: restarts a failed part with back-off and reports it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from relay.telemetry import PartState, Status, get_log
 log = get_log()
 
 Run = Callable[[Stop], Awaitable[None]]
-"""The life of a part: it returns only when it was told to stop."""
+"""Runs a part; returns only after `Stop` begins."""
 
 _FIRST: Final = 500
 _CAP: Final = 30_000
@@ -21,9 +21,9 @@ _HEALTHY: Final = 60.0
 
 
 async def supervise(name: str, run: Run, stop: Stop, status: Status) -> None:
-    """Run a part until it returns; after a fault start it again, ever later, until it has run well for a minute.
+    """Run a part until it returns. After an error restart it with back-off, which resets after a minute without error.
 
-    A part that fails while it stops is not started again.
+    A part that fails while it stops is not restarted.
     """
     loop = asyncio.get_running_loop()
     tries = 0
@@ -32,7 +32,7 @@ async def supervise(name: str, run: Run, stop: Stop, status: Status) -> None:
         status.set(name, PartState.UP)
         try:
             await _run(run, stop)
-        except Exception as error:  # noqa: BLE001 - whatever a part dies of, the others must live and it must return
+        except Exception as error:  # noqa: BLE001 - whatever error ends a part, the others must run on and it must restart
             tries = 0 if loop.time() - began > _HEALTHY else tries + 1
             wait = max(_FIRST, backoff(tries, first=_FIRST, cap=_CAP, random=random)) / 1_000
             status.set(name, PartState.DOWN, f"{type(error).__name__}: {error}")
@@ -47,14 +47,14 @@ async def supervise(name: str, run: Run, stop: Stop, status: Status) -> None:
 
 
 async def _run(run: Run, stop: Stop) -> None:
-    """Run a part. A cancellation that nobody asked for comes from a library, and is a fault like any other."""
+    """Run a part. A cancellation that nobody requested comes from a library and counts as an error."""
     try:
         await run(stop)
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        raise RuntimeError("a call was cancelled that nobody had cancelled") from None
+        raise RuntimeError("a library cancelled a call that Relay did not cancel") from None
 
 
 def _expected(error: Exception) -> bool:

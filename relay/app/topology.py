@@ -1,4 +1,4 @@
-"""What a configuration needs in RabbitMQ, for whoever makes it there in Relay's place."""
+"""Lists what a configuration needs in RabbitMQ, for a person who creates it in place of Relay."""
 
 import re
 import shlex
@@ -14,10 +14,10 @@ from relay.errors import Misconfigured
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """`entities` are what Relay declares when it is missing, in an order in which they can be made.
+    """`entities` are what Relay declares if it is missing, in an order in which they can be created.
 
-    `given` says what must be there already. `reads` and `writes` are the names of queues and exchanges on which its
-    `user` needs these rights; none needs `configure` once all is there.
+    `given` names what must exist already. `reads` and `writes` are the names of queues and exchanges on which `user`
+    needs these permissions. It needs no `configure` permission once everything exists.
     """
 
     vhost: str
@@ -28,7 +28,7 @@ class Topology:
     writes: tuple[str, ...]
 
     def commands(self) -> Iterator[str]:
-        """Lines for a shell, with comments: `rabbitmqadmin` of the management plugin, which came with it up to 4.2."""
+        """Shell commands with comments, for the `rabbitmqadmin` that the management plugin contained up to 4.2."""
         yield f"# What Relay needs in the virtual host {self.vhost}, for a user who may configure it. (Without the"
         yield "# management plugin's rabbitmqadmin: relay topology --definitions > relay.json, then rabbitmqctl"
         yield "# import_definitions relay.json, or upload it in the management plugin.)"
@@ -45,7 +45,7 @@ class Topology:
         yield "# " + shlex.join(["rabbitmqadmin", f"--vhost={self.vhost}", *policy, f"definition={limit}"])
 
     def definitions(self) -> dict[str, Any]:
-        """A file that RabbitMQ imports: `rabbitmqctl import_definitions`, or the management plugin."""
+        """A definitions file for `rabbitmqctl import_definitions` or the management plugin."""
         kinds = (("exchanges", Exchange), ("queues", Queue), ("bindings", Binding))
         return {
             name: [entity.definition(self.vhost) for entity in self.entities if isinstance(entity, kind)]
@@ -54,7 +54,7 @@ class Topology:
 
 
 def describe_topology(settings: Settings) -> Topology:
-    """What these settings need. Raises Misconfigured without a broker."""
+    """The topology that these settings need. Raises Misconfigured without a broker."""
     if settings.broker is None:
         raise Misconfigured(["broker: there is none in this configuration: without RabbitMQ nothing is needed there"])
     address = make_address(settings.broker)

@@ -1,4 +1,4 @@
-"""What keeps a relay well: the heartbeat, a look at the ledger, pruning."""
+"""Maintenance: the heartbeat, the check of the ledger, cursors, pruning."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,21 +20,21 @@ _LEASE: Final = 180_000
 
 
 async def beat(status: Status) -> None:
-    """Show, until cancelled, that the event loop turns."""
+    """Report a heartbeat every second until cancelled, to show that the event loop runs."""
     while True:
         status.beat()
         await asyncio.sleep(_BEAT)
 
 
 class Upkeep:
-    """Parts that only look and tidy. `report` is told how the ledger is."""
+    """The maintenance parts. `report` receives the state of the ledger."""
 
     def __init__(self, ledger: SqlLedger, report: Callable[[PartState, str], None]) -> None:
         self._ledger = ledger
         self._report = report
 
     async def watch(self, stop: Stop) -> None:
-        """Ask the ledger whether it is there and takes writes; tell when it goes, and when it is back."""
+        """Check every 5 s that the ledger is available and accepts writes. Log while it is away and when it is back."""
         away = False
         while not stop.asked:
             try:
@@ -50,7 +50,7 @@ class Upkeep:
             await stop.sleep(_LOOK)
 
     async def sequence(self, stop: Stop) -> None:
-        """Give results their cursors as they come, so that whoever follows first need not wait for all of them."""
+        """Assign cursors to results as they come, so that a first reader need not wait until all have one."""
         while not stop.asked:
             more = False
             try:
@@ -60,13 +60,13 @@ class Upkeep:
             await stop.sleep(_BREATH if more else _SEQUENCE)
 
     async def prune(self, stop: Stop) -> None:
-        """Delete what is past its time, one replica at a time, with a breath between turns for the writers."""
+        """Delete expired rows, one replica at a time, with a short pause between turns for other writers."""
         while not stop.asked:
             try:
                 while not stop.asked and await self._ledger.lease("pruner", _LEASE):
-                    if not (gone := await self._ledger.prune()):
+                    if not (pruned := await self._ledger.prune()):
                         break
-                    log.info("ledger.pruned", rows=gone)
+                    log.info("ledger.pruned", rows=pruned)
                     await stop.sleep(_BREATH)
             except Unavailable as error:
                 log.warning("ledger.unavailable", part="pruner", error=str(error))

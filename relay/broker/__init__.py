@@ -1,4 +1,4 @@
-"""RabbitMQ: two connections kept alive, the entities that Relay declares, results and dead letters out."""
+"""RabbitMQ: keeps two connections alive, declares entities, and publishes results and dead letters."""
 
 from relay.broker.address import Address
 from relay.broker.connect import Broker

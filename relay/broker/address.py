@@ -1,4 +1,4 @@
-"""Where RabbitMQ is, with its credentials kept out of sight."""
+"""The address of RabbitMQ. Descriptions of it never contain credentials."""
 
 import ssl
 from dataclasses import dataclass
@@ -16,15 +16,16 @@ _HEARTBEAT: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`url` is `amqp://` or `amqps://` and may carry a password; `password`, given apart, wins.
+    """`url` is `amqp://` or `amqps://` and may contain a password; a separate `password` takes precedence.
 
-    Of the URL's query `heartbeat` (seconds) and `connection_timeout` (milliseconds) count, as RabbitMQ has them
-    (https://www.rabbitmq.com/docs/uri-query-parameters); nothing else of it reaches the client library, which would
-    take more, `no_verify_ssl` among them. `others` are further nodes, with the user and the virtual host of `url`.
+    From the URL's query, Relay uses `heartbeat` (seconds) and `connection_timeout` (milliseconds), as RabbitMQ defines
+    them (https://www.rabbitmq.com/docs/uri-query-parameters). Nothing else of the query reaches the client library,
+    because that accepts more, for example `no_verify_ssl`. `others` are further nodes; they use the user and virtual
+    host of `url`.
 
-    `ca_file` is a PEM file that replaces the system's authorities. `cert_file` and `key_file` are what Relay shows of
-    itself; without a user in `url` the certificate is its login (SASL EXTERNAL), with one it is shown beside the
-    password. All three are read at each connect, so that a file that was replaced counts from the next one.
+    `ca_file` is a PEM file that replaces the system's certificate authorities. `cert_file` and `key_file` are Relay's
+    client certificate. If `url` has no user, the certificate is the login (SASL EXTERNAL); otherwise it is presented in
+    addition to the password. All three files are read at each connect, so that a replaced file takes effect then.
     """
 
     url: Secret
@@ -36,7 +37,7 @@ class Address:
 
     @property
     def user(self) -> str | None:
-        """Who logs in by name; None where a certificate does, or the URL does not say."""
+        """The user name of the login; None if `url` has no user."""
         return URL(self.url.reveal()).user
 
     @property
@@ -48,21 +49,21 @@ class Address:
     def vhost(self) -> str:
         """The virtual host by name.
 
-        A path of nothing is `/`, as with most clients: by the letter of https://www.rabbitmq.com/docs/uri-spec
-        `amqp://host/` would be the virtual host without a name.
+        An empty path means `/`, as with most clients. Strictly by https://www.rabbitmq.com/docs/uri-spec
+        `amqp://host/` would mean the virtual host with an empty name.
         """
         return unquote(urlsplit(self.url.reveal()).path[1:]) or "/"
 
     @property
     def timeout(self) -> float | None:
-        """How long connecting may take, in seconds; None when the URL does not say."""
-        given = URL(self.url.reveal()).query.get("connection_timeout")
-        return None if given is None else int(given) / 1_000
+        """The timeout for connecting, in seconds; None if the URL does not set it."""
+        milliseconds = URL(self.url.reveal()).query.get("connection_timeout")
+        return None if milliseconds is None else int(milliseconds) / 1_000
 
     def full(self, turn: int = 0) -> URL:
-        """The URL with its credentials, of the first node or of the one whose `turn` it is.
+        """The URL with credentials, for the client library only. Never put it into a message.
 
-        For the client library only, never for a message.
+        `turn` counts the connection attempts and selects the node, round robin.
         """
         first = URL(self.url.reveal())
         password = first.password if self.password is None else self.password.reveal()
@@ -74,7 +75,7 @@ class Address:
         return url.with_path("/" + quote(self.vhost, safe=""), encoded=True).with_query(query)
 
     def trust(self) -> ssl.SSLContext | None:
-        """What `amqps` trusts and shows; None for `amqp`. Raises Away when a file cannot be used."""
+        """The TLS context for `amqps`; None for `amqp`. Raises Away when a file cannot be used."""
         if URL(self.url.reveal()).scheme != "amqps":
             return None
         fault = self._inspect()
@@ -84,22 +85,22 @@ class Address:
             context = ssl.create_default_context(cafile=self.ca_file)
             if self.cert_file is not None:
                 present(context, self.cert_file, self.key_file or self.cert_file)
-        except OSError as error:  # replaced since it was looked at
+        except OSError as error:  # the file was replaced after it was inspected
             raise Away(f"broker.ca_file, cert_file or key_file cannot be read: {error.strerror or error}") from None
         return context
 
     def host(self) -> tuple[str, str]:
-        """The first node with its port, and the protocol: for a description of it."""
+        """The first node as `host:port`, and the protocol, for descriptions."""
         url = self.full()
         port = url.explicit_port or (5671 if url.scheme == "amqps" else 5672)
         return f"[{url.host}]:{port}" if ":" in (url.host or "") else f"{url.host}:{port}", url.scheme
 
     def path(self) -> str:
-        """The virtual host as a URL has it."""
+        """The virtual host as the path of a URL."""
         return "/" + quote(self.vhost, safe="")
 
     def name(self, turn: int = 0) -> str:
-        """The node for people: no credentials."""
+        """The node's URL without credentials, for messages. `turn` as in `full`."""
         url = URL(self._node(turn))
         port = "" if url.explicit_port is None else f":{url.explicit_port}"
         host = f"[{url.host}]" if ":" in (url.host or "") else url.host or ""

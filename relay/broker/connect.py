@@ -10,10 +10,10 @@ from relay.telemetry import PartState
 
 
 class Broker:
-    """RabbitMQ over one connection that publishes and one that consumes.
+    """RabbitMQ over one connection for publishing and one for consuming.
 
-    They are apart because RabbitMQ, short of memory or disk, stops reading from connections that publish: an
-    acknowledgement on such a connection would be stuck behind a result.
+    They are separate because RabbitMQ stops reading from publishing connections when it runs out of memory or disk.
+    On a shared connection, acknowledgements would be stuck behind results.
     """
 
     def __init__(self, address: Address, *, consumes: bool, report: Report, timeout: float = 10.0) -> None:
@@ -24,8 +24,8 @@ class Broker:
         self._states: dict[str, tuple[PartState, str]] = {}
 
     async def run(self, stop: Stop) -> None:
-        """Keep the connections alive until told to stop; then close them."""
-        # The library reports each lost connection and failed try on its own; ours say the same once.
+        """Keep the connections alive until `stop`, then close them."""
+        # The libraries log every lost connection and failed try; Relay already logs each of these once.
         logging.getLogger("aiormq").setLevel(logging.CRITICAL)
         logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
         self._report(PartState.STARTING, "")
@@ -37,11 +37,11 @@ class Broker:
                 task.cancel()
 
     def _reporter(self, name: str) -> Report:
-        """Reports a connection: while either has a fault, that counts and not that the other is up."""
+        """A reporter for one connection. While either connection has a fault, the fault is reported."""
 
         def report(state: PartState, reason: str) -> None:
             self._states[name] = (state, reason)
-            bad = [told for told in self._states.values() if told[0] is not PartState.UP]
-            self._report(*(bad[0] if bad else (state, reason)))
+            faults = [entry for entry in self._states.values() if entry[0] is not PartState.UP]
+            self._report(*(faults[0] if faults else (state, reason)))
 
         return report

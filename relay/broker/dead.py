@@ -1,4 +1,4 @@
-"""Dead letters: messages that cannot be read, kept with the reason for a person to look at."""
+"""Dead letters: unreadable messages, kept for a person to inspect, each with the reason."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _LONGEST: Final = 500
 
 
 class DeadLetters:
-    """Publishes to the exchange `relay.dead`, whose quorum queue of the same name takes everything."""
+    """Publishes to the exchange `relay.dead`. A quorum queue of the same name receives everything."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -26,18 +26,18 @@ class DeadLetters:
         self._turn = asyncio.Lock()
 
     async def ensure(self) -> None:
-        """Make sure that there is a place for them, before there is one. Raises BrokerFault."""
+        """Declare the exchange and queue, before the first dead letter needs them. Raises BrokerFault."""
         await self._lane.open()
 
     async def publish(self, letter: Delivery, *, source: str, reason: str, error: str) -> None:
-        """Returns once RabbitMQ has confirmed it. Raises BrokerFault.
+        """Publish a message with the sender's body and properties, and return once RabbitMQ has confirmed it.
 
-        Body and properties are the sender's; `relay-source`, `relay-reason` (a stable word) and `relay-error` (for
-        people) come on top. One at a time: senders repeat message ids, and the client library tells returned
-        messages apart by nothing else.
+        Adds the headers `relay-source`, `relay-reason` (a stable keyword) and `relay-error` (text for people, at most
+        500 characters). Raises BrokerFault.
         """
-        told = {"relay-source": source, "relay-reason": reason, "relay-error": error[:_LONGEST]}
-        message = _compose(letter, told)
+        reason_headers = {"relay-source": source, "relay-reason": reason, "relay-error": error[:_LONGEST]}
+        message = _compose(letter, reason_headers)
+        # One at a time: the client library matches returned messages by message id alone, and senders may repeat ids.
         async with self._turn:
             try:
                 exchange = await self._lane.open()
@@ -50,10 +50,10 @@ class DeadLetters:
         await ensure_outlet(self._link, DEAD, DEAD)
 
 
-def _compose(letter: Delivery, told: Mapping[str, str]) -> Message:
+def _compose(letter: Delivery, reason_headers: Mapping[str, str]) -> Message:
     return Message(
         letter.body,
-        headers=_plain(letter.headers) | dict(told),
+        headers=_plain(letter.headers) | dict(reason_headers),
         content_type=letter.content_type,
         content_encoding=letter.content_encoding,
         delivery_mode=DeliveryMode.PERSISTENT,
@@ -66,7 +66,7 @@ def _compose(letter: Delivery, told: Mapping[str, str]) -> Message:
 
 
 def _plain(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """What surely can be sent again; `CC` and `BCC` would route copies to other queues."""
+    """The headers in a form that can be sent, without `CC` and `BCC`, which would route copies to other queues."""
     return {
         name: value if isinstance(value, str | bool) else str(value)
         for name, value in headers.items()

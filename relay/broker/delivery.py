@@ -1,4 +1,4 @@
-"""A message as it came, free of the client library."""
+"""A received message, independent of the client library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

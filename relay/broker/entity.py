@@ -1,4 +1,4 @@
-"""What Relay needs in RabbitMQ, as values: what is declared, and the command with which a person makes it."""
+"""Exchanges, queues and bindings as values, each with the command or definition that creates it."""
 
 import json
 import shlex
@@ -8,8 +8,8 @@ from typing import Any, Final
 
 QUORUM: Final[Mapping[str, Any]] = {"x-queue-type": "quorum"}
 PATIENT: Final[Mapping[str, Any]] = {**QUORUM, "x-delivery-limit": 1_000_000}
-"""For queues that Relay consumes: each cut connection counts as a delivery of all that was under way on it, and past
-the limit RabbitMQ drops a message. (Without the argument RabbitMQ 4 takes 20; 3.x knows no "unlimited".)"""
+"""Arguments for queues that Relay consumes. A lost connection counts as a delivery of every unacknowledged message on
+it, and RabbitMQ drops a message past the limit. (The default is 20 in RabbitMQ 4; 3.x has no value for "unlimited".)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +22,18 @@ class Exchange:
         return f"exchange {self.name!r}"
 
     def command(self, vhost: str) -> str:
-        """The line of a shell that makes it, with the management plugin's `rabbitmqadmin`."""
+        """The shell command that creates it, with the management plugin's `rabbitmqadmin`."""
         return _declare(vhost, "exchange", name=self.name, type="topic", durable="true")
 
     def definition(self, vhost: str) -> dict[str, Any]:
-        """It as RabbitMQ's definitions file has it (https://www.rabbitmq.com/docs/definitions)."""
-        own = {"type": "topic", "durable": True, "auto_delete": False, "internal": False, "arguments": {}}
-        return {"name": self.name, "vhost": vhost, **own}
+        """Its entry in a RabbitMQ definitions file (https://www.rabbitmq.com/docs/definitions)."""
+        properties = {"type": "topic", "durable": True, "auto_delete": False, "internal": False, "arguments": {}}
+        return {"name": self.name, "vhost": vhost, **properties}
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A durable queue; `arguments` are pairs."""
+    """A durable queue; `arguments` are pairs (name, value)."""
 
     name: str
     arguments: tuple[tuple[str, Any], ...] = ()
@@ -42,19 +42,19 @@ class Queue:
         return f"queue {self.name!r}"
 
     def command(self, vhost: str) -> str:
-        """The line of a shell that makes it."""
+        """The shell command that creates it."""
         arguments = json.dumps(dict(self.arguments))
         return _declare(vhost, "queue", name=self.name, durable="true", arguments=arguments)
 
     def definition(self, vhost: str) -> dict[str, Any]:
-        """It as RabbitMQ's definitions file has it."""
-        own = {"durable": True, "auto_delete": False, "arguments": dict(self.arguments)}
-        return {"name": self.name, "vhost": vhost, **own}
+        """Its entry in a RabbitMQ definitions file."""
+        properties = {"durable": True, "auto_delete": False, "arguments": dict(self.arguments)}
+        return {"name": self.name, "vhost": vhost, **properties}
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A queue's, to an exchange."""
+    """The binding of a queue to an exchange; `key` is the routing key."""
 
     exchange: str
     queue: str
@@ -64,12 +64,12 @@ class Binding:
         return f"binding of queue {self.queue!r} to exchange {self.exchange!r} with {self.key!r}"
 
     def command(self, vhost: str) -> str:
-        """The line of a shell that makes it."""
-        what = {"source": self.exchange, "destination": self.queue, "routing_key": self.key}
-        return _declare(vhost, "binding", **what)
+        """The shell command that creates it."""
+        ends = {"source": self.exchange, "destination": self.queue, "routing_key": self.key}
+        return _declare(vhost, "binding", **ends)
 
     def definition(self, vhost: str) -> dict[str, Any]:
-        """It as RabbitMQ's definitions file has it."""
+        """Its entry in a RabbitMQ definitions file."""
         ends = {"source": self.exchange, "destination": self.queue, "destination_type": "queue"}
         return {**ends, "vhost": vhost, "routing_key": self.key, "arguments": {}}
 

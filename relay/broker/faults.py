@@ -1,4 +1,4 @@
-"""The client library's errors, translated into what the caller does next; no URL or password gets through."""
+"""Translates the client library's errors into types by what the caller does next. Removes URLs' credentials."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ _USERINFO: Final = re.compile(r"//[^/\s]*@")
 
 
 class BrokerFault(Retryable):
-    """RabbitMQ refused this."""
+    """RabbitMQ refused the operation."""
 
 
 class Missing(BrokerFault):
@@ -34,29 +34,30 @@ class Missing(BrokerFault):
 
 
 class Forbidden(BrokerFault):
-    """The user may not do this: a person must grant it, or do it."""
+    """The user lacks the permission: a person must grant it or do the operation."""
 
 
 class Hidden(Forbidden):
-    """The user may not even see whether it is there (RabbitMQ 4.3 asks for some right on it)."""
+    """The user may not check whether the entity exists (RabbitMQ 4.3 requires some permission on it)."""
 
 
 class Unroutable(BrokerFault):
-    """No queue is bound that would take this message."""
+    """No bound queue accepts the message."""
 
 
 class Away(BrokerFault):
-    """RabbitMQ cannot be reached, or does not answer, now. Whether a message got through is not known."""
+    """RabbitMQ is unreachable or does not answer. It is not known whether a message got through."""
 
 
 class HungUp(Away):
-    """RabbitMQ ended the connection without a word."""
+    """RabbitMQ closed the connection without giving a reason."""
 
 
 async def ask(call: Awaitable[T], seconds: float) -> T:
-    """Await a call of the client library for at most `seconds`. Raises BrokerFault and its kinds, nothing else.
+    """Await a call of the client library for at most `seconds`. Raises only BrokerFault and its subclasses.
 
-    A connection that ends cancels calls that wait for it; that is no cancellation of ours.
+    When a connection ends, the client library cancels the calls that wait for it. That becomes Away; a cancellation of
+    the calling task passes through.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -82,9 +83,9 @@ async def ask(call: Awaitable[T], seconds: float) -> T:
 
 
 def explain(error: BaseException) -> str:
-    """The error in words, without credentials."""
-    if told := _explain_tls(error if isinstance(error, ssl.SSLError) else error.__cause__):
-        return told
+    """The error as text for people, without credentials."""
+    if tls_reason := _explain_tls(error if isinstance(error, ssl.SSLError) else error.__cause__):
+        return tls_reason
     if isinstance(error, ProbableAuthenticationError):
         if "mechanism EXTERNAL" in str(error):
             return (
@@ -105,9 +106,9 @@ def _explain_tls(error: BaseException | None) -> str | None:
         return None
     if error.reason == "WRONG_VERSION_NUMBER":
         return "what answers there speaks no TLS: write the port for amqps into broker.url"
-    why = (error.reason or "no reason given").replace("_", " ").lower()
-    told = distrust(error, ca_file="broker.ca_file", url="broker.url") or unwelcome(error, cert_file="broker.cert_file")
-    return told or f"TLS failed ({why})"
+    reason = (error.reason or "no reason given").replace("_", " ").lower()
+    untrusted = distrust(error, ca_file="broker.ca_file", url="broker.url")
+    return untrusted or unwelcome(error, cert_file="broker.cert_file") or f"TLS failed ({reason})"
 
 
 def _explain_mechanisms(error: AuthenticationError) -> str:

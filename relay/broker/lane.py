@@ -1,4 +1,4 @@
-"""A channel with one role, opened again whenever it was closed."""
+"""A channel for one exchange, reopened after it was closed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,10 +10,10 @@ from relay.broker.link import Link
 
 
 class ExchangeLane:
-    """Publishes to one exchange on a channel of its own, so that what closes it disturbs nobody else.
+    """Publishes to one exchange on its own channel, so that an error that closes it affects no other publisher.
 
-    `prepare` makes sure that what it publishes to is there: before the first message, after the channel was closed,
-    and after `doubt()`.
+    `prepare` makes sure that the exchange and its queue exist. It runs before the first message, and again
+    after the channel was closed or `doubt()` was called.
     """
 
     def __init__(self, link: Link, exchange: str, *, returns: bool, prepare: Callable[[], Awaitable[None]]) -> None:
@@ -27,23 +27,24 @@ class ExchangeLane:
         self._opening: asyncio.Task[AbstractExchange] | None = None
 
     async def open(self) -> AbstractExchange:
-        """The exchange on an open channel. Raises BrokerFault, the same one for all that waited meanwhile."""
+        """The exchange on an open channel. Concurrent callers share one attempt. Raises BrokerFault."""
         exchange = self._usable()
         if exchange is not None and self._prepared:
             return exchange
         if self._opening is None:
             self._opening = asyncio.create_task(ask(self._open(), self._link.timeout))
             self._opening.add_done_callback(self._opened)
+        # Shielded: a caller that is cancelled must not cancel the attempt that the others wait for.
         return await asyncio.shield(self._opening)
 
     def doubt(self) -> None:
-        """Make sure again before the next message that all is there."""
+        """Run `prepare` again before the next message."""
         self._prepared = False
 
     def _opened(self, task: asyncio.Task[AbstractExchange]) -> None:
         self._opening = None
         if not task.cancelled():
-            task.exception()  # those who waited may be gone; nobody else wants it
+            task.exception()  # marks it as retrieved: if every caller was cancelled, asyncio would log it
 
     async def _open(self) -> AbstractExchange:
         exchange = self._usable()

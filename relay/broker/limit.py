@@ -1,4 +1,4 @@
-"""After how many deliveries RabbitMQ drops a message of a queue, as far as a client can see."""
+"""Finds a queue's delivery limit, after which RabbitMQ drops a message, as far as a client can see it."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from relay.broker.link import Link
 from relay.broker.topology import scratch
 
 LOW: Final = 1_000
-"""Fewer deliveries than this are used up by cut connections and restarts sooner or later."""
+"""A limit below this is used up by lost connections and restarts sooner or later."""
 _MOST: Final = 16
 _UNLIKE: Final = re.compile(
     r"inequivalent arg '([\w-]+)' for .* but current is (?:(?:the value )?'(.*?)'(?: of type '(\w+)')?|none)", re.DOTALL
@@ -21,9 +21,10 @@ _NAME: Final = "x-delivery-limit"
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`count` deliveries beyond the first; `argued`: by the queue's own argument, else by RabbitMQ's default.
+    """`count` is the number of deliveries beyond the first.
 
-    `spared`: the queue's arguments name a dead-letter exchange, which gets what is over the limit.
+    `argued`: the limit comes from the queue's own argument; otherwise it is RabbitMQ's default. `spared`: the queue's
+    arguments name a dead-letter exchange, which receives the messages over the limit.
     """
 
     count: int
@@ -32,11 +33,11 @@ class Limit:
 
     @property
     def loses(self) -> bool:
-        """Whether messages vanish sooner or later."""
+        """Whether messages are lost sooner or later."""
         return self.count < LOW and not self.spared
 
     def advise(self, queue: str, vhost: str = "/") -> str:
-        """What to do about a low one: a command. A policy cannot raise an argument, the lower of both counts."""
+        """The command that fixes a low limit. A policy cannot raise an argument, because the lower of both applies."""
         if self.argued:
             key, value = "dead-letter-exchange", f'"{queue}.dropped"'
             begin, end = (
@@ -52,30 +53,31 @@ class Limit:
 
 
 async def delivery_limit(link: Link, queue: str) -> Limit | None:
-    """The limit of an existing queue where it can be seen; None when there is none, or it cannot. Raises Away.
+    """The limit of an existing queue; None if it has none or it cannot be seen. Raises Away.
 
-    AMQP has no question for this; but RabbitMQ refuses to declare a queue again with other arguments, and names one
-    that differs and what it is: so they are learnt one by one. What a policy sets is not seen.
+    AMQP has no method to read a queue's arguments. But RabbitMQ refuses to redeclare a queue with different arguments,
+    and its error names one difference and the actual value. So repeated declarations learn them one by one. A limit
+    set by a policy is not visible.
     """
     arguments = dict(PATIENT)
     for _ in range(_MOST):
-        unlike = await _compare(link, queue, arguments)
-        if unlike is None:
+        difference = await _compare(link, queue, arguments)
+        if difference is None:
             return None
-        name, value, kind = unlike
+        name, value, kind = difference
         if name == _NAME:
             return _limit(value, link.server(), spared="x-dead-letter-exchange" in arguments)
         if not name:
             return Limit(int(PATIENT[_NAME]), argued=True, spared=False)
-        learnt = _read(value, kind)
-        if learnt is None:
+        actual = _read(value, kind)
+        if actual is None:
             return None
-        arguments[name] = learnt
+        arguments[name] = actual
     return None
 
 
 async def _compare(link: Link, queue: str, arguments: dict[str, Any]) -> tuple[str, str, str] | None:
-    """An argument that is not as given, what it is, and its type; empty texts when all are; None: no answer."""
+    """The name, actual value and type of one argument that differs; empty strings if none does; None if unknown."""
     try:
         async with scratch(link) as channel:
             await ask(channel.declare_queue(queue, durable=True, arguments=arguments), link.timeout)
@@ -97,7 +99,7 @@ def _read(value: str, kind: str) -> Any:
 
 def _limit(value: str, server: str, *, spared: bool) -> Limit | None:
     if value:
-        return Limit(int(value), argued=True, spared=spared) if value.isdigit() else None  # -1: none
-    # What a quorum queue without the argument has: https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling
+        return Limit(int(value), argued=True, spared=spared) if value.isdigit() else None  # -1 means no limit
+    # The default of a quorum queue: https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling
     major = server.partition(".")[0]
     return Limit(20, argued=False, spared=spared) if major.isdigit() and int(major) >= 4 else None

@@ -1,4 +1,4 @@
-"""One connection to RabbitMQ, made again whenever it is lost."""
+"""One connection to RabbitMQ, re-established whenever it is lost."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,11 +24,11 @@ _CAP: Final = 10_000
 
 
 class Link:
-    """Keeps one connection alive while `run()` runs; gives channels on it.
+    """Keeps one connection alive while `run()` runs, and opens channels on it.
 
-    There is nothing to restore after a loss: whoever has a channel opens a new one and sets up what it needs on it.
-    (aio-pika's robust connection replays declarations of its own accord, also of what somebody else has deleted or
-    changed since.) `timeout` bounds each call, in seconds.
+    `timeout` limits each call, in seconds. After a loss the link restores nothing: each user of a channel opens a new
+    one and sets up what it needs. (aio-pika's robust connection is not used, because it replays declarations by itself,
+    even of entities that somebody deleted or changed in the meantime.)
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Link:
         self.address = address
         self.timeout = timeout
         self.unsure: set[str] = set()
-        """The commands for what RabbitMQ does not let us look at, each told once."""
+        """The commands already logged for entities that this user may not check; each is logged once."""
         self._report = report
         self._sleep = sleep
         self._random = random
@@ -56,14 +56,14 @@ class Link:
         self._wanted: list[Callable[[], Awaitable[None]]] = []
 
     def want(self, ensure: Callable[[], Awaitable[None]]) -> None:
-        """Run `ensure` after each connect, before the connection is reported up: it makes sure of what must be there.
+        """Run `ensure` after each connect, before the connection is reported as up, to create required entities.
 
-        The BrokerFault that it raises is reported and logged, and it is run again while the connection holds.
+        If it raises BrokerFault, the fault is reported and logged, and `ensure` runs again while the connection lasts.
         """
         self._wanted.append(ensure)
 
     async def run(self) -> None:
-        """Connect, hold, connect again: until cancelled."""
+        """Connect, and reconnect whenever the connection is lost, until cancelled."""
         tolerate()
         tries = 0
         while True:
@@ -79,21 +79,21 @@ class Link:
                 await self._hold(connection)
 
     async def ready(self) -> None:
-        """Return once it is connected."""
+        """Wait until the link is connected."""
         await self._up.wait()
 
     @property
     def up(self) -> bool:
-        """Whether it is connected."""
+        """Whether the link is connected."""
         return self._up.is_set()
 
     def server(self) -> str:
-        """RabbitMQ's version as it says it, empty while not connected."""
+        """The version that RabbitMQ reports; empty while not connected."""
         transport = self._connection and self._connection.transport
         return str(transport.connection.server_properties.get("version", "")) if transport else ""
 
     async def channel(self, *, returns: bool = False) -> AbstractChannel:
-        """A new channel with publisher confirms; `returns` makes what is unroutable raise. Raises Away."""
+        """A new channel with publisher confirms. With `returns`, unroutable messages raise. Raises Away."""
         if self._connection is None:
             raise Away(self._reason or f"not connected to {self.address}")
         return await ask(self._open(self._connection, returns=returns), self.timeout)
@@ -112,10 +112,10 @@ class Link:
         try:
             await ask(connection.connect(), self.address.timeout or self.timeout)
         except BaseException as error:
-            # One that is not closed closes itself when it is forgotten, in whatever loop runs then.
+            # Left open, it would close itself at garbage collection, in whatever event loop runs then.
             await connection.close()
             if isinstance(error, HungUp) and trust is not None:
-                # In TLS 1.3 a client is refused after its handshake, and what says so may be lost with the connection.
+                # In TLS 1.3 a server rejects a client after the handshake; its alert may be lost with the connection.
                 hint = "so does a server that wants a client certificate, or not this one: check broker.cert_file"
                 raise Away(f"{error}: {hint}") from None
             raise
@@ -130,6 +130,7 @@ class Link:
         log.info("broker.connected", connection=self.name, address=self.address.name(self._turn))
         ensuring = asyncio.create_task(self._ensure())
         try:
+            # The connection may have been lost before the callback above was added; then nothing would set `lost`.
             if connection.connected.is_set():
                 await lost.wait()
         finally:
@@ -141,19 +142,19 @@ class Link:
         self._tell_away("the connection was lost")
 
     async def _ensure(self) -> None:
-        """Report it up once all is there that must be there."""
-        tries, told = 0, ""
+        """Report the connection as up once all required entities exist."""
+        tries, last_fault = 0, ""
         while True:
             try:
                 for ensure in self._wanted:
                     await ensure()
             except Away:
-                if not self.up:
+                if not self.up:  # the connection is lost: `run` starts this anew after it reconnects
                     return
             except BrokerFault as fault:
-                if str(fault) != told:
+                if str(fault) != last_fault:
                     log.error("broker.unprepared", connection=self.name, error=str(fault))  # noqa: TRY400 - foreseen
-                told = str(fault)
+                last_fault = str(fault)
                 self._report(PartState.DOWN, f"{self.address}: {fault}")
             else:
                 self._report(PartState.UP, "")

@@ -1,4 +1,4 @@
-"""Results out: the adapter of the port Results (DESIGN, "AMQP out")."""
+"""Publishes results: the adapter of the port `Results` (DESIGN, "AMQP out")."""
 
 from typing import Any
 
@@ -13,9 +13,10 @@ from relay.ports import Publishing
 
 
 class ResultPublisher:
-    """Publishes to the result exchange and to reply queues, each on a channel of its own, with confirms.
+    """Publishes to the result exchange and to reply queues, each on its own channel with publisher confirms.
 
-    `queue` is the quorum queue that is declared and bound with `#`; None declares none. What exists is used as it is.
+    `queue` is the quorum queue to declare and bind with `#`; None declares none. Existing entities are used as they
+    are.
     """
 
     def __init__(self, link: Link, *, exchange: str, queue: str | None) -> None:
@@ -26,14 +27,17 @@ class ResultPublisher:
         self._replies = ExchangeLane(link, "", returns=False, prepare=_nothing)
 
     async def ensure(self) -> None:
-        """Make sure that there is a place for results, before there is one: a consumer may come first.
+        """Declare the exchange and queue before the first result, so that consumers can start first.
 
         Raises BrokerFault.
         """
         await self._results.open()
 
     async def publish(self, due: Due, body: bytes) -> None:
-        """Returns once RabbitMQ has confirmed it. Raises Publishing; a message may have arrived all the same."""
+        """Publish a result and return once RabbitMQ has confirmed it.
+
+        Raises Publishing. Even then the message may have arrived.
+        """
         lane, key = self._route(due)
         try:
             exchange = await lane.open()
@@ -59,7 +63,7 @@ class ResultPublisher:
 
 
 async def _nothing() -> None:
-    """The default exchange is always there."""
+    """Prepare nothing: the default exchange always exists."""
 
 
 def _compose(result: Result, body: bytes) -> Message:

@@ -1,8 +1,8 @@
-"""Makes the client library survive what a stranger puts into a message's properties.
+"""Makes the client library tolerate malformed message properties from any sender.
 
-pamqp decodes properties in the connection's reader, where an error ends the connection; the message is then delivered
-again, and ends the next one. Texts that are not UTF-8 and timestamps in microseconds are enough. And it recurses
-into tables and arrays, of which a header of 128 KiB holds 20,000 in one another.
+pamqp decodes properties in the connection's reader, where an error closes the connection. RabbitMQ then delivers the
+message again, and it closes the next connection. Text that is not UTF-8 or a timestamp in microseconds is enough.
+pamqp also recurses into tables and arrays, and a header of 128 KiB can nest 20,000 of them.
 """
 
 import struct
@@ -18,7 +18,7 @@ from pamqp.header import ContentHeader
 from relay.depth import BODY
 
 UNREADABLE: Final = "relay-unreadable"
-"""A header that says why the properties of this message could not be decoded; no property is known then."""
+"""The header that gives the reason why the properties could not be decoded. The message then has no others."""
 
 _Decode = Callable[[bytes], tuple[int, FieldValue]]
 
@@ -33,7 +33,7 @@ _FAULTS: Final = (ValueError, TypeError, KeyError, IndexError, OverflowError, Ar
 
 
 class _Nesting(threading.local):
-    """How many tables and arrays are being decoded, one inside of the other, in this thread."""
+    """How deep the tables and arrays nest that this thread is decoding."""
 
     depth = 0
 
@@ -45,7 +45,7 @@ def tolerate() -> None:
     """From now on texts that are not UTF-8 are escaped, a value that cannot be read is left out alone, and properties
     of which the rest cannot be found are reported in a header.
 
-    For the whole process, as pamqp has one table of decoders; doing it again changes nothing.
+    This affects the whole process, because pamqp has one table of decoders. Calling it again changes nothing.
     """
     decode.METHODS["shortstr"] = _decode_text
     decode.TABLE_MAPPING[b"A"] = _counted(_without_dropped(_array))

@@ -1,4 +1,4 @@
-"""Exchanges, queues and bindings: looked up first and used as they are, declared where they are missing."""
+"""Declares exchanges, queues and bindings that are missing; existing ones are used as they are."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -16,7 +16,7 @@ log = get_log()
 
 @asynccontextmanager
 async def scratch(link: Link) -> AsyncIterator[AbstractChannel]:
-    """A channel for one question: RabbitMQ answers "no" by closing the channel that asked."""
+    """A channel for one operation, because RabbitMQ closes the channel when it refuses an operation."""
     channel = await link.channel()
     try:
         yield channel
@@ -26,28 +26,28 @@ async def scratch(link: Link) -> AsyncIterator[AbstractChannel]:
 
 
 async def ensure_exchange(link: Link, name: str) -> None:
-    """A durable topic exchange, unless there is one of that name. Raises BrokerFault."""
+    """Declare a durable topic exchange unless one of that name exists. Raises BrokerFault."""
     try:
         await find_exchange(link, name)
     except Missing:
-        with _told(link, Exchange(name)):
+        with _explains_declaring(link, Exchange(name)):
             async with scratch(link) as channel:
                 await ask(channel.declare_exchange(name, "topic", durable=True), link.timeout)
 
 
 async def ensure_queue(link: Link, name: str, arguments: Mapping[str, Any] | None) -> bool:
-    """A durable queue, unless there is one of that name; whether it was there already.
+    """Declare a durable queue unless one of that name exists. Returns whether it existed.
 
-    `arguments` None means that it must be there. Raises Missing then, and BrokerFault.
+    With `arguments` None it is not declared, and raises Missing if it does not exist. Raises BrokerFault.
     """
     try:
-        with _seen(link, Queue(name, tuple((arguments or {}).items()))):
+        with _explains_checking(link, Queue(name, tuple((arguments or {}).items()))):
             async with scratch(link) as channel:
                 await ask(channel.declare_queue(name, passive=True), link.timeout)
     except Missing:
         if arguments is None:
             raise
-        with _told(link, Queue(name, tuple(arguments.items()))):
+        with _explains_declaring(link, Queue(name, tuple(arguments.items()))):
             async with scratch(link) as channel:
                 await ask(channel.declare_queue(name, durable=True, arguments=dict(arguments)), link.timeout)
         return False
@@ -55,16 +55,16 @@ async def ensure_queue(link: Link, name: str, arguments: Mapping[str, Any] | Non
 
 
 async def find_exchange(link: Link, name: str) -> None:
-    """Return when there is an exchange of that name. Raises Missing, Hidden, BrokerFault."""
-    with _seen(link, Exchange(name)):
+    """Check that an exchange of that name exists. Raises Missing, Hidden, BrokerFault."""
+    with _explains_checking(link, Exchange(name)):
         async with scratch(link) as channel:
             await ask(channel.declare_exchange(name, passive=True), link.timeout)
 
 
 async def ensure_outlet(link: Link, exchange: str, queue: str | None) -> None:
-    """An exchange to publish to, and a quorum queue (None: no queue) that takes everything. Raises BrokerFault.
+    """Ensure an exchange and, unless `queue` is None, a quorum queue that receives everything. Raises BrokerFault.
 
-    A queue that our user may not see is no fault, as it needs no right on it: it is logged once.
+    A queue that our user may not check is only logged, once, because publishing needs no permission on it.
     """
     await ensure_exchange(link, exchange)
     if queue is None:
@@ -77,16 +77,16 @@ async def ensure_outlet(link: Link, exchange: str, queue: str | None) -> None:
 
 
 async def bind_queue(link: Link, queue: str, exchange: str, key: str) -> None:
-    """Bind a queue that is there to an exchange that is there. Raises Missing, BrokerFault.
+    """Bind an existing queue to an existing exchange. Raises Missing, BrokerFault.
 
-    A user who may not bind is no fault: whether it is bound already cannot be asked over AMQP. It is logged once with
-    the command for it; results that no queue takes come back anyway, and are told as unroutable.
+    A missing permission to bind is only logged, once, with the command to run: AMQP cannot tell whether the binding
+    exists. If it does not, RabbitMQ returns the results, and Relay reports them as unroutable.
     """
     binding = Binding(exchange, queue, key)
     try:
         async with scratch(link) as channel:
-            bound = await ask(channel.get_queue(queue, ensure=False), link.timeout)
-            await ask(bound.bind(exchange, key), link.timeout)
+            target = await ask(channel.get_queue(queue, ensure=False), link.timeout)
+            await ask(target.bind(exchange, key), link.timeout)
     except Forbidden as fault:
         _warn(link, binding, fault)
 
@@ -95,26 +95,28 @@ def _warn(link: Link, entity: Entity, fault: Forbidden) -> None:
     command = entity.command(link.address.vhost)
     if command not in link.unsure:
         link.unsure.add(command)
-        log.warning("broker.unsure", what=str(entity), error=str(fault), do=f"if it is not there yet: {command}")
+        log.warning("broker.unsure", what=str(entity), error=str(fault), do=f"if it does not exist yet: {command}")
 
 
 @contextmanager
-def _seen(link: Link, entity: Entity) -> Iterator[None]:
-    """Says of what RabbitMQ does not show how a person makes it and grants a right on it."""
+def _explains_checking(link: Link, entity: Entity) -> Iterator[None]:
+    """Turn Forbidden while checking an entity into Hidden, with the command that creates the entity."""
     try:
         yield
     except Forbidden as fault:
         command = entity.command(link.address.vhost)
-        hint = f"let somebody run `{command}` unless it is there, and grant what `relay topology` says"
-        raise Hidden(f"this user may not even look whether {entity} is there ({fault}): {hint}") from None
+        hint = f"let somebody run `{command}` unless it exists, and grant the permissions that `relay topology` prints"
+        raise Hidden(f"this user may not check whether {entity} exists ({fault}): {hint}") from None
 
 
 @contextmanager
-def _told(link: Link, entity: Entity) -> Iterator[None]:
-    """Says of what RabbitMQ refuses to make how a person makes it."""
+def _explains_declaring(link: Link, entity: Entity) -> Iterator[None]:
+    """Add to Forbidden while declaring an entity the command with which a person can create it."""
     try:
         yield
     except Forbidden as fault:
         command = entity.command(link.address.vhost)
-        told = f"{entity} is missing, and this user may not make it ({fault}): let somebody run `{command}`"
-        raise Forbidden(f"{told} (`relay topology` prints all that Relay needs, also as a definitions file)") from None
+        problem = f"{entity} is missing, and this user may not create it ({fault}): let somebody run `{command}`"
+        raise Forbidden(
+            f"{problem} (`relay topology` prints everything that Relay needs, also as a definitions file)"
+        ) from None

@@ -1,4 +1,4 @@
-"""The client of Cargo's API: the adapter of the port `Chats` on aiohttp."""
+"""The client for Cargo's API: implements the port `Chats` with aiohttp."""
 
 from relay.cargo.client import Cargo
 

@@ -1,4 +1,4 @@
-"""Cargo's calls (https://docs.getcargo.ai/api-reference). Each is made once; nothing is retried here."""
+"""Calls to Cargo's API (https://docs.getcargo.ai/api-reference). Nothing is retried here."""
 
 import json
 import time
@@ -19,17 +19,17 @@ _PAGE: Final = 100
 
 
 def _unobserved(_: str, __: float) -> None:
-    """Nobody counts."""
+    """Ignore the outcome."""
 
 
 class Cargo:
-    """The adapter of `relay.ports.Chats`; use it with `async with`, which owns its connections.
+    """Implements `relay.ports.Chats`. Use it with `async with`, which opens and closes the connections.
 
-    `base_url` ends in `/v1`. `timeout` is seconds for a whole call, `connections` the most that are open at once,
-    `version` is told in the User-Agent. `ca_file` is trusted besides the system's certificates; `cert_file` and
-    `key_file` are shown to a Cargo or proxy that asks for a client's certificate. `observe` is told
-    each call's outcome (`ok`, `retryable`, `denied`, `permanent`, `unknown`) and its seconds. `clock` gives seconds
-    since the epoch. Raises Misconfigured for what can never work, of the files only when entered.
+    `base_url` ends in `/v1`. `timeout` limits a whole call, in seconds; `connections` limits the open connections;
+    `version` is sent in the User-Agent. `ca_file` is trusted in addition to the system's certificates. `cert_file` and
+    `key_file` are presented to a server or proxy that requests a client certificate. `observe` receives the outcome of
+    each call (`ok`, `retryable`, `denied`, `permanent`, `unknown`) and its duration in seconds. `clock` returns seconds
+    since the epoch. Raises Misconfigured for settings that can never work; for the files only on `async with`.
     """
 
     def __init__(

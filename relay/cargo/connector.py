@@ -1,4 +1,4 @@
-"""Connections that tell what failed before a byte of the request was sent from what failed after."""
+"""A connector that separates failures before the request was sent from failures after."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 
 
 class Unsent(aiohttp.ClientError):
-    """No connection was had, so no byte of the request was sent."""
+    """No connection was established, so no byte of the request was sent."""
 
 
 class CargoConnector(aiohttp.TCPConnector):
-    """Raises `Unsent` for whatever goes wrong while connecting: waiting for a place, DNS, TCP, proxy, TLS.
+    """Raises `Unsent` for any failure while connecting: waiting for a free connection, DNS, TCP, proxy, TLS.
 
-    aiohttp asks its connector for a connection before it writes a request, so it is true by construction, for
-    failures that its exceptions alone do not tell apart too (a proxy that hangs up on CONNECT).
+    aiohttp gets a connection from its connector before it writes the request, so `Unsent` always means that nothing was
+    sent. This also covers failures that aiohttp's exceptions alone cannot distinguish, such as a proxy that closes the
+    connection on CONNECT.
     """
 
-    def __init__(self, proxy: Proxy | None, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, proxy: Proxy | None, **options: Any) -> None:
+        super().__init__(**options)
         self._proxy = proxy
 
     async def connect(

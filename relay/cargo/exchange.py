@@ -1,4 +1,4 @@
-"""One HTTP exchange with Cargo, made once, and what its failure means."""
+"""One HTTP exchange with Cargo, without retries; failures are translated to Relay's errors."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ _Read = TypeVar("_Read")
 
 
 class CargoHttp:
-    """Owns the connections; `observe` is told the outcome of each call and its seconds."""
+    """Owns the connections. `observe` receives the outcome of each call and its duration in seconds."""
 
     def __init__(
         self, settings: CargoSettings, observe: Callable[[str, float], None], clock: Callable[[], float]
@@ -58,7 +58,10 @@ class CargoHttp:
         body: bytes | None = None,
         query: Mapping[str, str] | None = None,
     ) -> _Read:
-        """What `read` makes of the answer's body, of at most `most` bytes. Raises as the port says."""
+        """Send a request and return `read(body)` of the answer. The body may have at most `most` bytes.
+
+        Raises the errors of the port `Chats`.
+        """
         began = time.monotonic()
         outcome = "unknown"
         try:
@@ -82,11 +85,10 @@ class CargoHttp:
     ) -> _Read:
         if self._session is None:
             raise RuntimeError("Cargo is called outside of its `async with`")
-        way = self._reading if body is None else self._writing
-        # An error is raised only after its except clause: aiohttp's own, which would be its context, holds our headers.
+        request_options = self._reading if body is None else self._writing
         try:
             async with self._session.request(
-                method, url, data=body, params=query, allow_redirects=False, **way
+                method, url, data=body, params=query, allow_redirects=False, **request_options
             ) as response:
                 if 200 <= response.status < 300:
                     return _understand(read, await _body(response, most), response.status)
@@ -97,10 +99,11 @@ class CargoHttp:
             error = Unknown(f"Cargo did not answer within {self._settings.timeout:g}s; it is not known what it did")
         except (aiohttp.ClientError, OSError) as problem:
             error = Unknown(f"The connection to Cargo broke: {describe(problem)}; it is not known what it did")
+        # Raised outside of the except clauses: aiohttp's error, which holds our headers, must not become its context.
         raise error
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> RelayError:
-        """What the status says stands, even if the words that should explain it do not come."""
+        """The error for an answer outside 2xx. The status decides, even if the body cannot be read."""
         proxy = self._settings.proxy
         if response.status == 407 and proxy is not None:
             return Retryable(f"{refuses(proxy, 407)}; nothing was passed on to Cargo", status=407)
@@ -113,7 +116,7 @@ class CargoHttp:
 
 
 async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """The body, inflated. Raises Unknown when it is larger than `most` bytes."""
+    """The decompressed body. Raises Unknown when it is larger than `most` bytes."""
     if response.content.is_eof() and response.content.total_bytes <= most:
         return response.content.read_nowait()
     body = bytearray()

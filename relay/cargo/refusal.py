@@ -1,4 +1,4 @@
-"""What an answer that is no success means, as an error that says what the caller does (DESIGN, "Dispatch states")."""
+"""Translates answers outside 2xx into errors by what the caller does next (DESIGN, "Dispatch states")."""
 
 import re
 from collections.abc import Mapping
@@ -16,25 +16,25 @@ _PASSING: Final = frozenset({425, 429})
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, *, secret: str, now: float) -> RelayError:
-    """The error for an answer outside 2xx. `now` is seconds since the epoch; `secret` is cut out of what Cargo says."""
-    said, reason = _words(body, secret)
-    told = f"Cargo answered {status}{said and f': {said}'}"
+    """The error for an answer outside 2xx. `now` is seconds since the epoch; `secret` is masked in Cargo's text."""
+    explanation, reason = _words(body, secret)
+    summary = f"Cargo answered {status}{explanation and f': {explanation}'}"
     if status in (401, 403):
-        return Denied(f"{told}; check cargo.token", status=status)
+        return Denied(f"{summary}; check cargo.token", status=status)
     if status in _PASSING:
-        return Retryable(told, status=status, retry_after=retry_after(headers, now))
+        return Retryable(summary, status=status, retry_after=retry_after(headers, now))
     if 300 <= status < 400:
-        return Unknown(f"{told}, a redirect, which is not followed; check cargo.base_url", status=status)
+        return Unknown(f"{summary}, a redirect, which is not followed; check cargo.base_url", status=status)
     if 400 <= status < 500 and status != 408:
-        return Permanent(told, status=status, code=reason)
-    return Unknown(told, status=status)
+        return Permanent(summary, status=status, code=reason)
+    return Unknown(summary, status=status)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """`Retry-After` in seconds, at most a day; None when it is absent or neither seconds nor a date.
+    """`Retry-After` in seconds, at most a day; None if it is absent or is neither seconds nor a date.
 
-    A date counts from the answer's own `Date`, so that the clocks' difference is left out, else from `now`
-    (RFC 9110, 10.2.3).
+    A date is compared with the answer's own `Date` header, so that the clocks need not agree; without that header it is
+    compared with `now` (RFC 9110, 10.2.3).
     """
     text = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(text):
@@ -56,7 +56,7 @@ def _moment(text: str) -> float | None:
 
 
 def _words(body: bytes, secret: str) -> tuple[str, str | None]:
-    """Cargo's `errorMessage`, with its `reason`, as one line for people; and the `reason` alone."""
+    """Cargo's `errorMessage` and `reason` as one line for people, and the `reason` alone."""
     try:
         data = load(body, ANSWER)
     except ValueError:
@@ -64,12 +64,12 @@ def _words(body: bytes, secret: str) -> tuple[str, str | None]:
     if not isinstance(data, dict):
         return "", None
     message, reason = (_clean(data.get(key), secret) for key in ("errorMessage", "reason"))
-    told = f"{message} ({reason})" if message and reason else message or reason
-    return told, reason or None
+    explanation = f"{message} ({reason})" if message and reason else message or reason
+    return explanation, reason or None
 
 
 def _clean(value: Any, secret: str) -> str:
-    """A stranger's text: bounded, on one line, storable, and without our token."""
+    """Text from outside, cut to 500 characters on one line, printable, and with our token masked."""
     if not isinstance(value, str):
         return ""
     text = value.replace(secret, "********") if secret else value

@@ -1,4 +1,4 @@
-"""What every call to Cargo needs, checked once."""
+"""The settings of every call to Cargo, checked once."""
 
 import ssl
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from relay.trust import FileFault, inspect_authorities, inspect_identity, presen
 
 @dataclass(frozen=True, slots=True)
 class CargoSettings:
-    """Plain facts of the connection; `timeout` is seconds, `base` ends in `/v1`."""
+    """The settings of the connection. `timeout` is in seconds, `base` ends in `/v1`."""
 
     base: URL
     token: Secret
@@ -27,7 +27,7 @@ class CargoSettings:
     key_file: str | None = None
 
     def headers(self) -> dict[str, str]:
-        """Sent with every call (cargo-api, "authentication", "optional headers")."""
+        """The headers of every call (cargo-api, "authentication", "optional headers")."""
         headers = {
             "Authorization": f"Bearer {self.token.reveal()}",
             "Accept": "application/json",
@@ -38,7 +38,7 @@ class CargoSettings:
         return headers
 
     def trust(self) -> ssl.SSLContext:
-        """The system's certificates and those of `ca_file`, and our own; for Cargo and for an https:// proxy.
+        """The TLS context for Cargo and for an https:// proxy: the system's certificates, `ca_file`, and our own.
 
         Raises Misconfigured.
         """
@@ -59,7 +59,7 @@ def _accept(fault: FileFault | None) -> None:
 
 
 def check_token(token: Secret) -> Secret:
-    """The token, if a header can hold it. Raises Misconfigured, which does not show it."""
+    """Return the token if it is valid in a header. Raises Misconfigured, whose message does not contain it."""
     text = token.reveal()
     if not text or not all("!" <= sign <= "~" for sign in text):
         raise Misconfigured(["cargo.token: is empty or has signs that no token has: copy it from Settings > API anew"])
@@ -67,7 +67,7 @@ def check_token(token: Secret) -> Secret:
 
 
 def check_base(text: str) -> URL:
-    """The address of Cargo's API, without a final slash. Raises Misconfigured, which does not show it."""
+    """The URL of Cargo's API, without a final slash. Raises Misconfigured, whose message does not contain it."""
     try:
         url = URL(text.rstrip("/"))
     except ValueError:

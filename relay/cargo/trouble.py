@@ -1,6 +1,6 @@
-"""What went wrong between Relay and Cargo, in words for people.
+"""Describes connection errors between Relay and Cargo as text for people.
 
-Only what is known to be quiet is repeated: aiohttp keeps headers and addresses in its errors.
+aiohttp's errors contain headers and URLs, so only text that is known to hold no secrets is repeated.
 """
 
 import errno
@@ -22,11 +22,11 @@ _WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (ConnectionError, _CLOSED),
 )
 _ENDS: Final = frozenset({errno.ECONNABORTED, errno.ECONNRESET, errno.EPIPE})
-"""How the kernel tells of an end before an answer: which of them depends on what it had still to hand over."""
+"""The errors for a connection that ended before an answer; which one occurs depends on the data still unsent."""
 
 
 def describe(error: Exception, proxy: Proxy | None = None) -> str:
-    """An error of aiohttp or of a socket; it goes on a sentence about the connection. `proxy` was on the way."""
+    """Describe an error of aiohttp or of a socket, to continue a sentence. `proxy` is the one that the call used."""
     if isinstance(error, aiohttp.ClientHttpProxyError) and proxy is not None:
         return refuses(proxy, error.status)
     inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
@@ -38,7 +38,7 @@ def describe(error: Exception, proxy: Proxy | None = None) -> str:
 
 
 def refuses(proxy: Proxy, status: int) -> str:
-    """What a proxy's own answer means."""
+    """Describe a proxy's own error answer."""
     if status != 407:
         return f"the proxy {proxy} does not let us through (it answered {status})"
     if proxy.login is None:
@@ -47,9 +47,12 @@ def refuses(proxy: Proxy, status: int) -> str:
 
 
 def _is_at(error: aiohttp.ClientConnectorError, proxy: Proxy) -> bool:
-    """Whether it was the connection to the proxy itself that could not be made, and not the one behind it."""
-    there = URL(proxy.url)
-    return isinstance(error, aiohttp.ClientProxyConnectionError) or (error.host, error.port) == (there.host, there.port)
+    """Whether the failed connection was the one to the proxy itself, not the one from it to Cargo."""
+    proxy_url = URL(proxy.url)
+    return isinstance(error, aiohttp.ClientProxyConnectionError) or (error.host, error.port) == (
+        proxy_url.host,
+        proxy_url.port,
+    )
 
 
 def _describe(error: Exception, inner: Exception, *, url: str) -> str:
@@ -59,11 +62,11 @@ def _describe(error: Exception, inner: Exception, *, url: str) -> str:
         return _CLOSED
     if isinstance(inner, OSError) and inner.strerror:
         return os.strerror(inner.errno) if inner.errno and inner.errno > 0 else inner.strerror
-    unmade = "no connection could be made" if isinstance(error, aiohttp.ClientConnectorError) else "it broke off"
-    return next((words for kind, words in _WORDS if isinstance(inner, kind)), unmade)
+    default = "no connection could be made" if isinstance(error, aiohttp.ClientConnectorError) else "it broke off"
+    return next((words for kind, words in _WORDS if isinstance(inner, kind)), default)
 
 
 def _describe_tls(error: ssl.SSLError, url: str) -> str:
     reason = (error.reason or "no reason given").replace("_", " ").lower()
-    refused = distrust(error, ca_file="cargo.ca_file", url=url)
-    return refused or unwelcome(error, cert_file="cargo.cert_file") or f"TLS could not be agreed on ({reason})"
+    untrusted = distrust(error, ca_file="cargo.ca_file", url=url)
+    return untrusted or unwelcome(error, cert_file="cargo.cert_file") or f"TLS could not be agreed on ({reason})"

@@ -1,8 +1,8 @@
-"""Cargo's answers, read so that only what Relay cannot do without is asked for.
+"""Parses Cargo's answers and requires only the fields that Relay cannot work without.
 
-A chat that exists but cannot be read would be taken for absent and made again, so an answer is refused for its uuid
-alone: any other field that is missing, or not of its kind, counts as null (cargo-api: new fields may appear,
-nullable ones may be absent).
+If Relay rejected an answer about an existing chat, it would treat the chat as absent and create it again. So only a
+missing or invalid uuid is an error. Any other field that is missing or has the wrong type counts as null (cargo-api:
+new fields may appear, nullable ones may be absent).
 """
 
 from typing import Annotated, Any, Final, TypeVar
@@ -27,11 +27,11 @@ from relay.model import Chat, Message, Page
 from relay.units import parse_iso
 
 _UUID: Final = r"^(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
-"""Of any version: a uuid that is not v4 is still the only handle of a chat that was made."""
+"""Any version: even a uuid that is not v4 is the only reference to a created chat."""
 
 
 class _Lenient:
-    """What is not of its kind counts as null. pydantic has this only below its annotations, without a call of ours."""
+    """Turns a value of the wrong type into null. pydantic offers this in its core schema, without a Python call."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return with_default_schema(handler(source), default=None, on_error="default")
@@ -39,13 +39,13 @@ class _Lenient:
 
 Uuid = Annotated[str, Field(pattern=_UUID), StringConstraints(to_lower=True)]
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
-"""What a ledger can hold: no NUL; half a surrogate pair is no text to pydantic."""
+"""Text that every ledger can store: no NUL. pydantic itself rejects lone surrogates."""
 Moment = Annotated[int, WrapValidator(lambda value, _: parse_iso(value) if isinstance(value, str) else None)]
 Lenient = _Lenient()
 
 
 class CargoModel(BaseModel):
-    """camelCase outside; unknown fields are ignored."""
+    """camelCase in JSON; unknown fields are ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True, strict=True)
 
@@ -75,7 +75,7 @@ class ChatRow(CargoModel):
     trigger: Annotated[Trigger | None, Lenient] = None
 
     def chat(self, now: int) -> Chat:
-        """The row in Relay's words; `now` (ms) stands in for a time that cannot be read."""
+        """Convert to Relay's `Chat`. `now` (ms since the epoch) replaces a missing or invalid `createdAt`."""
         trigger = self.trigger or Trigger()
         stamp = trigger.meta.relay if trigger.meta else None
         return Chat(
@@ -113,13 +113,13 @@ class Said(CargoModel):
 
 
 class Listed(CargoModel):
-    """The answer of `GET /ai/chats/list`, its rows still to be read."""
+    """The answer of `GET /ai/chats/list`, with unparsed rows."""
 
     chats: list[Any]
 
 
 class Lines(CargoModel):
-    """The answer of `GET /ai/messages/list`; one that cannot be read might be the user's, so all must be."""
+    """The answer of `GET /ai/messages/list`. Every message must be readable: any one could be the user's."""
 
     messages: list[Line]
 
@@ -129,7 +129,7 @@ _ROW: Final = TypeAdapter(ChatRow)
 
 
 def read_chat(raw: bytes, now: int) -> Chat:
-    """The chat that was made. Raises Unknown."""
+    """The created chat. `now` is milliseconds since the epoch. Raises Unknown."""
     return _read(Made, raw, "`chat` with a uuid").chat.chat(now)
 
 
@@ -139,10 +139,10 @@ def read_said(raw: bytes) -> str:
 
 
 def read_page(raw: bytes, now: int) -> Page:
-    """A page of chats, less the rows that are none. Raises Unknown."""
+    """A page of chats without the invalid rows. `now` is milliseconds since the epoch. Raises Unknown."""
     rows = _read(Listed, raw, "a list `chats`").chats
-    read = (_row(row) for row in rows)
-    return Page(tuple(row.chat(now) for row in read if row is not None), len(rows))
+    parsed = (_row(row) for row in rows)
+    return Page(tuple(row.chat(now) for row in parsed if row is not None), len(rows))
 
 
 def read_messages(raw: bytes) -> list[Message]:
@@ -157,19 +157,19 @@ def _row(row: Any) -> ChatRow | None:
         return None
 
 
-def _read(form: type[_Form], raw: bytes, wanted: str) -> _Form:
-    """The answer in its form; pydantic's own errors quote the answer, so they end here."""
+def _read(form: type[_Form], raw: bytes, expected: str) -> _Form:
+    """Parse an answer. pydantic's errors quote the answer, so they are replaced by Unknown, which does not."""
     try:
         return form.model_validate(_load(raw))
     except TooDeep:
         problem = "nests too deeply"
     except ValueError:
-        problem = "is empty" if not raw.strip() else "is HTML" if raw.lstrip()[:1] == b"<" else f"has no {wanted}"
+        problem = "is empty" if not raw.strip() else "is HTML" if raw.lstrip()[:1] == b"<" else f"has no {expected}"
     raise Unknown(f"Cargo's answer {problem}: it is not known whether the call was done")
 
 
 def _load(raw: bytes) -> Any:
-    """JSON. Raises ValueError. A lone surrogate in one stranger's name must not hide a whole list."""
+    """Parse JSON. Raises ValueError. The fallback accepts lone surrogates: one in a name must not hide a whole list."""
     try:
         return from_json(raw)
     except ValueError:

@@ -1,4 +1,7 @@
-"""Claim, call Cargo, record; look before any blind retry. Open `worker` first, then `reconcile`."""
+"""Claims dispatches, calls Cargo, records the outcome. An unknown outcome is reconciled before any retry.
+
+Start with `worker`, then read `reconcile`.
+"""
 
 from relay.dispatch.gate import Gate, Refusal
 from relay.dispatch.policy import Policy

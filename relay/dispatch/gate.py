@@ -1,12 +1,12 @@
-"""Global trouble is global: refused credentials and an open circuit pause all sending, on every replica.
+"""Pauses sending on every replica while Cargo refuses the credentials or the circuit breaker is open.
 
-Whatever paused, a probe (`GET /ai/chats/list?limit=1`) that Cargo answers ends the pause; after an open circuit
-one dispatch of each replica goes first. Where that fails, too, the next pause is twice as long, up to 5 minutes: Cargo
-may well list chats while it makes none. One replica probes, under a lease that lasts for its wait and one call: when it
-dies, another goes on about when the next probe would have been.
+A successful probe (`GET /ai/chats/list?limit=1`) ends any pause. After an open circuit each replica sends one trial
+dispatch first. If the trial fails, the next pause is twice as long, up to 5 minutes, because Cargo can list chats
+while it fails to create them. One replica probes at a time, under a lease that lasts for its wait plus one call. If
+that replica dies, another takes over at about the time of the next probe.
 
-Nothing here hangs on seeing a change. What this replica wants paused is kept until the ledger has it, and each turn
-compares what the ledger says with what the worker was told: a call that fails in between is made up for by the next.
+The gate compares states and does not depend on seeing each change. It keeps a pause request until the ledger has
+recorded it, and each turn reads the ledger's pauses anew. If a ledger call fails, the next turn repeats the work.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ CIRCUIT = "circuit"
 _POLL = 1.0
 _PROBER = "prober"
 _LONGEST_HOLD = 300_000
-"""Milliseconds for which an open circuit stays open at most, however often it has opened again."""
+"""The longest time an open circuit waits before its next probe, in ms."""
 _MEMORY = 60_000
-"""Milliseconds after a pause within which the next one counts as the same trouble, beside twice its length."""
+"""A circuit that opens again within this time (ms) plus twice the last hold counts as the same outage."""
 
 
 class Refusal(Enum):
-    """Whom a 401 or 403 concerns: all sending, that one dispatch, or nobody can tell now."""
+    """The scope of a 401 or 403: all sending, this dispatch only, or not known yet."""
 
     GLOBAL = "global"
     OWN = "own"
@@ -43,9 +43,9 @@ class Refusal(Enum):
 
 
 class Gate:
-    """Watches the outcomes of one replica's calls, and probes while a pause is on.
+    """Tracks the outcomes of one replica's calls and probes Cargo during a pause.
 
-    `boottime` gives milliseconds on a clock that counts suspension.
+    `boottime` returns milliseconds on a clock that keeps counting while the machine is suspended.
     """
 
     def __init__(
@@ -57,68 +57,74 @@ class Gate:
         self._signals = signals
         self._boottime = boottime
         self._circuit = Circuit()
-        self._asking = asyncio.Lock()
-        self._wanted: dict[str, str] = {}
-        """Reasons to pause that the ledger does not have yet, each with the error that it comes from."""
-        self._shown: tuple[str, ...] = ()
-        """The pauses that the ledger showed last."""
-        self._barred = False
-        """Whether sending was paused at the last turn: the worker is told when that ends."""
+        self._judging = asyncio.Lock()
+        self._unrecorded: dict[str, str] = {}
+        """Pause reasons that are not in the ledger yet, each with the error that caused it."""
+        self._recorded: tuple[str, ...] = ()
+        """The pause reasons read from the ledger at the last turn."""
+        self._was_paused = False
+        """Whether sending was paused at the last turn. The worker is woken when this ends."""
         self._leased = False
         self._tries = 0
         self._next_probe = 0
         self._strikes = 0
-        """How often the circuit has opened again after a pause without a success in between."""
+        """How often the circuit has opened again since the last successful trial."""
         self._hold_until = 0
         self._circuit_was_open = False
         self._closed_at: int | None = None
 
     @property
     def paused(self) -> tuple[str, ...]:
-        """The reasons for which sending is paused; empty when it is not."""
-        return (*self._shown, *(reason for reason in self._wanted if reason not in self._shown))
+        """Why sending is paused; empty when it is not paused."""
+        return (*self._recorded, *(reason for reason in self._unrecorded if reason not in self._recorded))
 
     def room(self, free: int, in_flight: int) -> int:
-        """How many of the free slots may be claimed for now."""
-        if self._shown or self._wanted:
+        """How many of the `free` call slots the worker may fill now."""
+        if self._recorded or self._unrecorded:
             return 0
         if self._circuit.phase is CircuitPhase.CLOSED:
             return free
         return 1 if self._circuit.phase is CircuitPhase.TRIAL and not in_flight else 0
 
     def succeed(self) -> None:
-        """Cargo did what it was asked, or said clearly that it will not: it works."""
+        """Record that Cargo works: it fulfilled a request or rejected it definitively."""
         if self._circuit.phase is not CircuitPhase.OPEN:
             if self._circuit.phase is CircuitPhase.TRIAL:
                 self._closed_at = None
             self._circuit.succeed()
 
     def trouble(self, dispatch_id: str, error: RelayError) -> None:
-        """Cargo could not be reached, or its answer means nothing."""
+        """Record that a call for this dispatch could not reach Cargo or got no definitive answer."""
         if self._circuit.trouble(dispatch_id):
-            self._want(CIRCUIT, str(error))
+            self._request(CIRCUIT, str(error))
 
     async def judge(self, error: Denied) -> Refusal:
-        """Whom a 401 or 403 concerns, found out by a probe. Where it is our token, all sending is paused from now."""
-        async with self._asking:
+        """Probe Cargo to find the scope of a 401 or 403. If Cargo rejects the token itself, pause all sending."""
+        # Many calls can fail at once when a token is revoked: the lock lets the first one probe, and the others see
+        # its result instead of probing again.
+        async with self._judging:
             if UNAUTHORIZED in self.paused:
                 return Refusal.GLOBAL
             try:
                 await self._chats.probe()
             except Denied:
-                self._want(UNAUTHORIZED, str(error))
+                self._request(UNAUTHORIZED, str(error))
                 return Refusal.GLOBAL
-            except (Retryable, Unknown, Permanent) as trouble:
-                log.warning("cargo.unclear", error=str(trouble), what="refused credentials could not be confirmed")
+            except (Retryable, Unknown, Permanent) as probe_error:
+                log.warning(
+                    "cargo.unclear",
+                    error=str(probe_error),
+                    what="a probe could not confirm that the credentials are refused",
+                )
                 return Refusal.UNCLEAR
             return Refusal.OWN
 
     async def run(self, stop: Stop) -> None:
-        """Follow the pauses of the ledger, and end them when Cargo answers, until told to stop."""
+        """Follow the ledger's pauses and end them once Cargo answers. Runs until `stop`."""
         stop.wakes(self._signals.pauses)
         try:
             while not stop.asked:
-                self._signals.pauses.clear()
+                self._signals.pauses.clear()  # before the turn, so that a pause requested during it is not missed
                 try:
                     wait = await self.turn()
                 except Unavailable as error:
@@ -129,52 +135,52 @@ class Gate:
             await self._release()
 
     async def turn(self) -> float:
-        """Bring the ledger's pauses and this replica's together, probe if it is time; seconds until the next turn."""
-        await self._pause()
-        self._shown = tuple(await self._work.pauses())
+        """Write this replica's pauses, read the ledger's, probe if due. Returns the seconds until the next turn."""
+        await self._pause()  # written first, so that the read below includes them
+        self._recorded = tuple(await self._work.pauses())
         self._follow_circuit()
         if not self.paused:
             self._open()
             await self._release()
             return _POLL
-        self._barred = True
+        self._was_paused = True
         return await self._probe()
 
     def _follow_circuit(self) -> None:
-        """Hold a circuit that opens again and again ever longer; it counts whichever replica opened it."""
+        """Double the hold each time the circuit opens again, no matter which replica opened it."""
         now, is_open = self._boottime(), CIRCUIT in self.paused
         if is_open:
             self._circuit.open()
         if is_open and not self._circuit_was_open:
             hold = _hold(self._strikes)
-            again = self._closed_at is not None and now - self._closed_at < 2 * hold + _MEMORY
-            self._strikes = self._strikes + 1 if again else 0
+            same_outage = self._closed_at is not None and now - self._closed_at < 2 * hold + _MEMORY
+            self._strikes = self._strikes + 1 if same_outage else 0
             self._hold_until = now + _hold(self._strikes)
         elif self._circuit_was_open and not is_open:
             self._closed_at = now
         self._circuit_was_open = is_open
 
-    def _want(self, reason: str, error: str) -> None:
-        self._wanted[reason] = error
+    def _request(self, reason: str, error: str) -> None:
+        self._unrecorded[reason] = error
         self._signals.pauses.set()
 
     async def _pause(self) -> None:
-        """Write down what this replica wants paused; it is wanted until that is done."""
-        for reason, error in list(self._wanted.items()):
+        """Write this replica's pause requests to the ledger. A request is kept until the ledger has it."""
+        for reason, error in list(self._unrecorded.items()):
             if await self._work.pause(reason):
                 log.error("cargo.paused", reason=reason, error=error, what=_WHAT[reason])
-            del self._wanted[reason]
-            self._shown = (*self._shown, reason)
+            del self._unrecorded[reason]
+            self._recorded = (*self._recorded, reason)
 
     def _open(self) -> None:
-        """Nothing is paused: an open circuit lets one dispatch through, and the worker looks for work."""
+        """End the pause on this replica: allow one trial dispatch and wake the worker."""
         self._circuit.allow_trial()
-        if self._barred:
-            self._barred = False
+        if self._was_paused:
+            self._was_paused = False
             self._signals.work.set()
 
     async def _probe(self) -> float:
-        """Ask Cargo, if this replica is the one that asks and it is time. Gives seconds until the next look."""
+        """Probe Cargo if this replica holds the lease and the probe is due. Returns the seconds until the next turn."""
         wait = max(self._next_probe, self._hold_until) - self._boottime()
         if self._leased and wait > 0:
             return min(_POLL, wait / 1_000)
@@ -188,18 +194,18 @@ class Gate:
             await self._chats.probe()
         except (Retryable, Unknown, Permanent) as error:
             return await self._put_off(error)
-        for reason in self._shown:
+        for reason in self._recorded:
             if await self._work.resume(reason):
                 log.info("cargo.resumed", reason=reason)
-        self._shown = ()
-        self._follow_circuit()
-        if not self._wanted:
+        self._recorded = ()
+        self._follow_circuit()  # after the pauses ended: this is when the circuit counts as closed
+        if not self._unrecorded:
             self._open()
         await self._release()
-        return 0.0 if self._wanted else _POLL
+        return 0.0 if self._unrecorded else _POLL
 
     async def _put_off(self, error: RelayError) -> float:
-        """Cargo does not answer yet: the next probe is later than this one was, and the lease lasts until then."""
+        """Schedule the next probe with back-off and extend the lease until then. Returns the seconds to wait."""
         log.info("cargo.probed", paused=self.paused, error=str(error))
         self._tries += 1
         wait = max(500, backoff(self._tries, first=1_000, cap=30_000, random=self._policy.random))
@@ -208,7 +214,7 @@ class Gate:
         return min(_POLL, wait / 1_000)
 
     async def _release(self) -> None:
-        """Let another replica probe at once. A lease that cannot be given back ends by itself."""
+        """Release the lease so that another replica can probe at once. If the release fails, the lease expires."""
         if self._leased:
             self._leased, self._tries, self._next_probe = False, 0, 0
             with suppress(Unavailable):
@@ -216,11 +222,11 @@ class Gate:
 
 
 def _hold(strikes: int) -> int:
-    """Milliseconds until an open circuit is probed: at once the first time, then from 2 s on twice as long each."""
+    """Milliseconds until an open circuit is probed: 0 the first time, then 2 s, doubling each time."""
     return min(_LONGEST_HOLD, 1_000 << min(strikes, 20)) if strikes else 0
 
 
 _WHAT = {
-    UNAUTHORIZED: "Cargo refuses our token: check cargo.token; sending goes on by itself once it is accepted",
-    CIRCUIT: "Cargo does not answer as it should; it is probed, and sending goes on by itself",
+    UNAUTHORIZED: "Cargo refuses the token: check cargo.token; sending resumes by itself once Cargo accepts it",
+    CIRCUIT: "too many calls to Cargo failed in a row; Relay probes Cargo, and sending resumes by itself",
 }

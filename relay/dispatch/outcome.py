@@ -1,4 +1,4 @@
-"""What follows from the outcome of one attempt: pure functions from a claim and an outcome to a Move."""
+"""Decides the next state after an attempt: pure functions from a claim and an outcome to a `Move`."""
 
 from dataclasses import replace
 
@@ -8,30 +8,30 @@ from relay.errors import Denied, Permanent, Retryable, Unknown
 from relay.model import Chat, Claim, Failure, Move, ParkReason, State, Verdict, tell
 
 Outcome = Chat | str | Retryable | Permanent | Unknown
-"""A chat was made, a message was said (its uuid), or why not."""
+"""The created chat, the uuid of the sent message, or the error."""
 
 
 def next_move(claim: Claim, outcome: Outcome, policy: Policy, *, took: int, now: int) -> Move:
-    """The move after an attempt. `took` is the call's ms, `now` milliseconds since the epoch."""
-    follow = _after_message if claim.state is State.MESSAGING else _after_create
-    return replace(follow(claim, outcome, policy, now), took=took)
+    """The move after an attempt. `took` is the duration of the call in ms, `now` is milliseconds since the epoch."""
+    after = _after_message if claim.state is State.MESSAGING else _after_create
+    return replace(after(claim, outcome, policy, now), took=took)
 
 
 def put_back(claim: Claim) -> Move:
-    """Nothing was sent: give the attempt back and let it be claimed again at once."""
+    """Return a claim that sent nothing: the attempt does not count and the dispatch is due at once."""
     to = State.MESSAGING if claim.state is State.MESSAGING else State.READY
     return _move(claim, to, verdict=Verdict.RETRYABLE, due_in=0, uncounted=True, doubt=claim.doubt)
 
 
 def hold_back(claim: Claim, error: Denied, due_in: int) -> Move:
-    """Our credentials were refused, which is no fault of this dispatch: give the attempt back."""
+    """Return a claim after Cargo refused the credentials. The attempt does not count; due again in `due_in` ms."""
     failure = Failure("denied", str(error), error.status)
     to = State.MESSAGING if claim.state is State.MESSAGING else State.WAITING
     return replace(put_back(claim), to=to, verdict=Verdict.DENIED, failure=failure, due_in=due_in)
 
 
 def cut(claim: Claim, why: str, policy: Policy) -> Move:
-    """The relay itself ended the call, so nobody is to blame: it is looked for, whatever the rule says otherwise."""
+    """The move after Relay itself ended the call. The chat is always searched for, whatever `on_unknown` says."""
     if claim.state is State.MESSAGING:
         return _doubt(claim, Unknown(why), policy)
     failure = Failure("unknown", why)
@@ -39,14 +39,14 @@ def cut(claim: Claim, why: str, policy: Policy) -> Move:
 
 
 def keep_back(claim: Claim, policy: Policy, now: int) -> Move:
-    """It is encrypted with a key that is not here: nothing was sent. A replica that has the key may take it next."""
+    """The move for a dispatch that this replica has no key to decrypt. Nothing was sent; a replica with the key may."""
     return next_move(claim, Retryable(claim.locked or ""), policy, took=0, now=now)
 
 
 def adopt(claim: Claim, chat: Chat, *, now: int, reconciled: bool = False) -> Move:
-    """The chat exists: tell it, then end or go on to the rule's first message."""
+    """The chat exists: publish that, then finish or continue with the rule's first message."""
     dispatch = claim.dispatch
-    told = tell.created(claim.about, dispatch, chat, attempts=claim.attempts, reconciled=reconciled, now=now)
+    result = tell.created(claim.about, dispatch, chat, attempts=claim.attempts, reconciled=reconciled, now=now)
     last = dispatch.message is None
     return _move(
         claim,
@@ -55,19 +55,19 @@ def adopt(claim: Claim, chat: Chat, *, now: int, reconciled: bool = False) -> Mo
         chat=chat,
         reconciled=reconciled,
         due_in=None if last else 0,
-        results=(told,),
+        results=(result,),
     )
 
 
 def look_again(claim: Claim, due_in: int) -> Move:
-    """Still not known: look once more in `due_in` ms."""
+    """The outcome is still unknown: search again in `due_in` ms."""
     return _move(claim, State.CHECKING, verdict=None, due_in=due_in, doubt=claim.doubt)
 
 
 def park(claim: Claim, reason: ParkReason, failure: Failure, *, now: int, verdict: Verdict | None = None) -> Move:
-    """It waits for a person, and that is told."""
-    told = tell.parked(claim.about, claim.dispatch, reason, failure, attempts=claim.attempts, now=now)
-    return _move(claim, State.PARKED, verdict=verdict, failure=failure, park=reason, results=(told,))
+    """Park the dispatch until a person decides, and publish that."""
+    result = tell.parked(claim.about, claim.dispatch, reason, failure, attempts=claim.attempts, now=now)
+    return _move(claim, State.PARKED, verdict=verdict, failure=failure, park=reason, results=(result,))
 
 
 def wait_or_give_up(
@@ -79,7 +79,7 @@ def wait_or_give_up(
     retry_after: float | None = None,
     verdict: Verdict | None,
 ) -> Move:
-    """It surely was not made: wait for the next try, or park it when its time is up."""
+    """The chat was not created: schedule the next try, or park the dispatch once `give_up_after` has passed."""
     if claim.waited >= policy.give_up_after:
         return park(claim, ParkReason.GAVE_UP, failure, now=now, verdict=verdict)
     due_in = policy.wait(claim.attempts, retry_after)
@@ -113,8 +113,8 @@ def _unknown(claim: Claim, error: Unknown, policy: Policy, now: int) -> Move:
 
 def _fail(claim: Claim, error: Permanent, now: int) -> Move:
     failure = Failure(error.code or "refused", str(error), error.status)
-    told = tell.failed(claim.about, claim.dispatch, failure, attempts=claim.attempts, now=now)
-    return _move(claim, State.FAILED, verdict=Verdict.PERMANENT, failure=failure, results=(told,))
+    result = tell.failed(claim.about, claim.dispatch, failure, attempts=claim.attempts, now=now)
+    return _move(claim, State.FAILED, verdict=Verdict.PERMANENT, failure=failure, results=(result,))
 
 
 def _after_message(claim: Claim, outcome: Outcome, policy: Policy, now: int) -> Move:
@@ -138,25 +138,25 @@ def _after_message(claim: Claim, outcome: Outcome, policy: Policy, now: int) -> 
 
 
 def said(claim: Claim, now: int, *, verdict: Verdict | None) -> Move:
-    """The first message is in the chat."""
-    told = tell.sent(claim.about, claim.dispatch, _chat_uuid(claim), attempts=claim.attempt, now=now)
-    return _move(claim, State.DONE, verdict=verdict, results=(told,))
+    """The first message is in the chat: publish that and finish."""
+    result = tell.sent(claim.about, claim.dispatch, _chat_uuid(claim), attempts=claim.attempt, now=now)
+    return _move(claim, State.DONE, verdict=verdict, results=(result,))
 
 
 def unsaid(claim: Claim, error: Retryable, now: int, *, verdict: Verdict | None) -> Move:
-    """The first message surely is not in the chat, or nobody can tell, and its time is up."""
+    """Give up on the first message: it is absent, or its outcome stays unknown, and `give_up_after` has passed."""
     return _unsaid(claim, Failure(ParkReason.GAVE_UP, str(error), error.status), now, verdict)
 
 
 def _doubt(claim: Claim, error: Unknown | Permanent, policy: Policy) -> Move:
-    """However long it took, the chat is looked at once more: its message may be there."""
+    """Keep the message in doubt and check the chat once more, even past `give_up_after`: it may contain the message."""
     failure = Failure("unknown", str(error), error.status)
     return _move(claim, State.MESSAGING, verdict=Verdict.UNKNOWN, failure=failure, due_in=policy.settle, doubt=True)
 
 
 def _unsaid(claim: Claim, failure: Failure, now: int, verdict: Verdict | None) -> Move:
-    told = tell.unsent(claim.about, claim.dispatch, _chat_uuid(claim), failure, attempts=claim.attempt, now=now)
-    return _move(claim, State.DONE, verdict=verdict, failure=failure, results=(told,))
+    result = tell.unsent(claim.about, claim.dispatch, _chat_uuid(claim), failure, attempts=claim.attempt, now=now)
+    return _move(claim, State.DONE, verdict=verdict, failure=failure, results=(result,))
 
 
 def _chat_uuid(claim: Claim) -> str:
@@ -165,7 +165,7 @@ def _chat_uuid(claim: Claim) -> str:
     return claim.chat_uuid
 
 
-def _move(claim: Claim, to: State, *, verdict: Verdict | None, **rest: object) -> Move:
+def _move(claim: Claim, to: State, *, verdict: Verdict | None, **fields: object) -> Move:
     dispatch = claim.dispatch
     return Move(
         dispatch_id=dispatch.id,
@@ -175,5 +175,5 @@ def _move(claim: Claim, to: State, *, verdict: Verdict | None, **rest: object) -
         fence=claim.fence,
         attempt=claim.attempt,
         verdict=verdict,
-        **rest,  # type: ignore[arg-type] # the other fields of Move, named by the callers above
+        **fields,  # type: ignore[arg-type] # the other fields of Move, named by the callers above
     )

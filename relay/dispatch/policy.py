@@ -1,4 +1,4 @@
-"""The operator's numbers for tries and waits."""
+"""The configured retry and timeout durations of dispatches."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from typing import Final
 from relay.retry import backoff, delay
 
 LOOKS: Final = (1_000, 5_000, 20_000)
-"""When an unknown outcome is looked for, in ms after the attempt ended: soon, since presence is proof at once."""
+"""When to search for an unknown outcome, in ms after the attempt. Early, because a chat that is found is proof."""
 
 LATER: Final = 30_000
-"""The wait between looks after that, in ms."""
+"""The wait between later searches, in ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Durations in ms. `timeout` is that of one call to Cargo; `random` gives numbers from 0 up to 1."""
+    """Durations in ms. `timeout` limits one call to Cargo; `random` returns numbers in [0, 1)."""
 
     timeout: int
     first: int
@@ -27,20 +27,24 @@ class Policy:
 
     @property
     def margin(self) -> int:
-        """What a lease must have left beyond the timeout when a call begins."""
+        """How much longer than `timeout` a lease must last when a call starts, in ms."""
         return max(250, min(5_000, self.timeout // 4))
 
     @property
     def lease(self) -> int:
-        """How long a claim is leased: a wait for its start, the call, the margin twice."""
+        """The duration of a claim's lease, in ms: the wait for its start, the call, and the margin twice."""
         return self.timeout + 1_000 + 2 * self.margin
 
     def wait(self, tries: int, retry_after: float | None = None) -> int:
-        """Milliseconds before the next try; `tries` counts from 1 (0: a run that began with a look made none yet)."""
+        """Milliseconds before the next try. `tries` counts from 1; it is 0 for a run that started with a search."""
         return delay(max(0, tries - 1), retry_after, first=self.first, cap=self.cap, random=self.random)
 
     def look_in(self, looks: int, ended_ago: int) -> int:
-        """Milliseconds until the next look for a chat, the moment when absence becomes proof not missed."""
+        """Milliseconds until the next search for a chat, so that one search falls on the end of `settle`.
+
+        `looks` counts the searches so far; `ended_ago` is the age of the attempt's end in ms. After `settle` a search
+        that finds nothing can prove that the chat does not exist.
+        """
         planned = (
             LOOKS[looks] - ended_ago
             if looks < len(LOOKS)

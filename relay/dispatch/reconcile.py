@@ -1,4 +1,4 @@
-"""After an outcome that is not known: look for the chat, adopt it, or prove that there is none."""
+"""Resolves unknown outcomes: finds the chat and adopts it, or proves that it does not exist."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,12 +24,14 @@ _TURN = 1.0
 
 
 class Reconciler:
-    """The one scanner of a ledger (leased). One scan serves every dispatch in `checking` of a trigger type.
+    """Scans Cargo's list for the dispatches in `checking`; one scan serves all of a trigger type.
 
-    The lease is held while there is something to look for, and renewed before each call: when its holder dies, another
-    goes on after about the time of one call. Two at once would do no harm, since moves are fenced, and save no calls.
+    A lease makes one replica at a time the scanner. The scanner holds the lease while it has something to search for
+    and renews it before each call, so that another replica takes over about one call's time after it dies. The lease
+    only saves calls: moves are fenced, so two scanners at once do no harm.
 
-    `clock` gives milliseconds since the epoch, `boottime` milliseconds on a clock that counts suspension.
+    `clock` returns milliseconds since the epoch, `boottime` milliseconds on a clock that keeps counting while the
+    machine is suspended.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Reconciler:
         self._stop = Stop()
 
     async def run(self, stop: Stop) -> None:
-        """Sweep ended leases and look for what is due, until told to stop; rests at least as long as a look took."""
+        """Take turns until `stop`. The pause after a turn is 1 s, or as long as the turn if that took longer."""
         self._stop = stop
         while not stop.asked:
             began = self._boottime()
@@ -68,10 +70,13 @@ class Reconciler:
             await stop.sleep(max(_TURN, (self._boottime() - began) / 1_000))
 
     async def turn(self) -> None:
-        """One round: ended leases become doubts, doubts that are due are looked for."""
+        """Move dispatches whose lease expired to `checking`, then search for those that are due."""
         if swept := await self._work.sweep():
-            log.warning("lease.ended", count=swept, what="a replica died or hung; what it was sending is looked for")
+            log.warning(
+                "lease.ended", count=swept, what="a replica died or hung; Relay searches for what it was sending"
+            )
             self._signals.work.set()
+        # The lease is taken only when something is due, so that an idle ledger costs no lease writes.
         if self._gate.paused or not await self._work.doubts(1) or not await self._take_turn():
             return
         try:
@@ -79,7 +84,7 @@ class Reconciler:
             for trigger_type, group in groupby(doubts, _trigger_type):
                 await self._look(trigger_type, list(group))
         finally:
-            with suppress(Unavailable):  # then it ends by itself
+            with suppress(Unavailable):  # the lease then expires
                 await self._work.release("scanner")
 
     async def _take_turn(self) -> bool:
@@ -99,19 +104,20 @@ class Reconciler:
     async def _judge(self, trigger_type: str, doubts: Sequence[Doubt]) -> list[tuple[Claim, Move]]:
         begun = max(doubt.at for doubt in doubts)
         since, until = min(doubt.first_attempt_at for doubt in doubts) - SKEW, begun + SKEW
-        wanted = frozenset(doubt.claim.dispatch.id for doubt in doubts)
-        seen = await scan(self._chats, trigger_type, since, until, wanted, pace=self._pace)
+        dispatch_ids = frozenset(doubt.claim.dispatch.id for doubt in doubts)
+        seen = await scan(self._chats, trigger_type, since, until, dispatch_ids, pace=self._pace)
         missing = [doubt for doubt in doubts if doubt.claim.dispatch.id not in seen.stamped]
         proof = False
         if any(doubt.ended_ago >= self._policy.settle for doubt in missing):
-            again = await scan(self._chats, trigger_type, since, until, wanted, pace=self._pace)
-            proof = is_complete(seen, again, begun)
-            seen.extend(again)
+            # Absence needs two scans that agree: one alone may have skipped a chat while the list changed.
+            second = await scan(self._chats, trigger_type, since, until, dispatch_ids, pace=self._pace)
+            proof = is_complete(seen, second, begun)
+            seen.extend(second)
         log.info("scan.ended", trigger_type=trigger_type, doubts=len(doubts), chats=len(seen.made), proof=proof)
         return [move for doubt in doubts for move in self._conclude_one(doubt, seen, proof=proof)]
 
     def _conclude_one(self, doubt: Doubt, seen: Scan, *, proof: bool) -> list[tuple[Claim, Move]]:
-        """What follows for one dispatch; that it cannot be told for one holds up no other."""
+        """The moves for one dispatch. An error with this dispatch is logged and does not affect the others."""
         try:
             return self._conclude(doubt, seen, proof=proof)
         except Exception as error:
@@ -120,20 +126,20 @@ class Reconciler:
 
     def _conclude(self, doubt: Doubt, seen: Scan, *, proof: bool) -> list[tuple[Claim, Move]]:
         claim = doubt.claim
-        if found := seen.stamped.get(claim.dispatch.id):
+        if matches := seen.stamped.get(claim.dispatch.id):
             now = self._clock()
-            return [(claim, outcome.adopt(claim, chat, now=now, reconciled=True)) for chat in found]
+            return [(claim, outcome.adopt(claim, chat, now=now, reconciled=True)) for chat in matches]
         if not proof or doubt.ended_ago < self._policy.settle:
             return [self._look_again(doubt)]
         lookalikes = _find_lookalikes(doubt, seen)
         if (lookalikes or not _carries_stamp(claim)) and not _is_decided(claim):
             return [self._undecidable(doubt, lookalikes)]
-        absent = Failure("absent", "the outcome of the last attempt was not known; Cargo has no such chat")
+        absent = Failure("absent", "the outcome of the last attempt was unknown; Cargo has no such chat")
         move = outcome.wait_or_give_up(claim, absent, self._policy, now=self._clock(), verdict=None)
         return [(claim, move)]
 
     def _undecidable(self, doubt: Doubt, lookalikes: Sequence[str]) -> tuple[Claim, Move]:
-        """Cargo does not carry stamps back here, so absence cannot be proved."""
+        """Apply `on_unknown`: the chat may be one without a stamp, so its absence cannot be proved."""
         claim = doubt.claim
         failure = Failure(UNSTAMPED, _doubtful(claim, lookalikes))
         if claim.dispatch.on_unknown == "retry":
@@ -142,7 +148,7 @@ class Reconciler:
 
     def _look_again(self, doubt: Doubt) -> tuple[Claim, Move]:
         if doubt.claim.waited >= self._policy.give_up_after:
-            failure = Failure("unknown", "it could not be told in time whether Cargo made the chat")
+            failure = Failure("unknown", "Relay could not find out in time whether Cargo created the chat")
             return doubt.claim, outcome.park(doubt.claim, ParkReason.UNKNOWN, failure, now=self._clock())
         due_in = self._policy.look_in(doubt.looks + 1, doubt.ended_ago)
         return doubt.claim, outcome.look_again(doubt.claim, due_in)
@@ -154,7 +160,7 @@ class Reconciler:
         return doubt.claim, outcome.look_again(doubt.claim, self._policy.wait(doubt.looks + 1))
 
     async def _pace(self) -> None:
-        """Before each call: none is begun after the stop."""
+        """Wait for the rate limit and renew the lease before a call. Raises `_Stopped` once the relay stops."""
         if wait := await self._work.pace(1):
             await self._stop.sleep(wait / 1_000)
         if self._stop.asked:
@@ -171,7 +177,7 @@ class Reconciler:
 
 
 class _Stopped(Exception):
-    """The relay stops: what is not looked for yet is due at the next start, or at another replica."""
+    """The relay stops. The next start, or another replica, searches for what is left."""
 
 
 def _trigger_type(doubt: Doubt) -> str:
@@ -183,18 +189,18 @@ def _carries_stamp(claim: Claim) -> bool:
 
 
 def _is_decided(claim: Claim) -> bool:
-    """A person, told that nobody else can tell, has begun this run, which has made no call yet: it is wanted."""
+    """Whether a person started this run knowing that the earlier outcome is unknown, and it has made no call yet."""
     return claim.doubt or (claim.attempts == 0 and not _carries_stamp(claim))
 
 
 def _doubtful(claim: Claim, lookalikes: Sequence[str]) -> str:
     if lookalikes:
-        return f"one of these chats may be the one: {', '.join(lookalikes[:5])}"
+        return f"one of these chats may belong to this dispatch: {', '.join(lookalikes[:5])}"
     kind = claim.dispatch.trigger_type
-    return f"a {kind} chat carries no stamp: look in Cargo whether there is one, then retry or cancel"
+    return f"a {kind} chat has no stamp: check in Cargo whether the chat exists, then retry or cancel"
 
 
 def _find_lookalikes(doubt: Doubt, seen: Scan) -> list[str]:
-    """The chats that may be the one, and have no stamp."""
+    """The uuids of the chats without a stamp that may belong to this dispatch."""
     likeness, since = Likeness.of(doubt.claim.dispatch), doubt.first_attempt_at - SKEW
     return [chat.uuid for chat in seen.bare if chat.created_at >= since and likeness.fits(chat)]

@@ -1,4 +1,4 @@
-"""One look through Cargo's list for the stamps of several dispatches (DESIGN, "Reconciling", 3)."""
+"""Searches Cargo's chat list for the stamps of several dispatches in one pass (DESIGN, "Reconciling", 3)."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,36 +10,39 @@ from relay.ports import Chats
 
 SLICE: Final = 3_600_000
 SKEW: Final = 600_000
-"""How far (ms) Cargo's clock, which dates the chats, may be from the ledger's, either way."""
+"""The largest difference (ms, either way) allowed between the ledger's clock and Cargo's, which dates the chats."""
 _OVERLAP: Final = 1_000
 _STALLED: Final = 3
 
 
 @dataclass(slots=True)
 class Scan:
-    """What a scan has seen: every chat's uuid and when it was made, by Cargo's clock; the chats with a wanted stamp
-    (oldest first), those without any stamp."""
+    """The chats that a scan has read.
+
+    `made` maps each chat's uuid to its creation time by Cargo's clock (ms since the epoch), `stamped` each searched
+    dispatch id to its chats, oldest first. `bare` holds the chats without a stamp.
+    """
 
     made: dict[str, int] = field(default_factory=dict)
     stamped: dict[str, list[Chat]] = field(default_factory=dict)
     bare: list[Chat] = field(default_factory=list)
 
-    def add(self, chat: Chat, wanted: frozenset[str]) -> None:
+    def add(self, chat: Chat, dispatch_ids: frozenset[str]) -> None:
         if chat.uuid in self.made:
             return
         self.made[chat.uuid] = chat.created_at
         if chat.stamp is None:
             self.bare.append(chat)
-        elif chat.stamp[0] in wanted:
-            found = self.stamped.setdefault(chat.stamp[0], [])
-            found.append(chat)
-            found.sort(key=lambda chat: (chat.created_at, chat.uuid))
+        elif chat.stamp[0] in dispatch_ids:
+            matches = self.stamped.setdefault(chat.stamp[0], [])
+            matches.append(chat)
+            matches.sort(key=lambda chat: (chat.created_at, chat.uuid))
 
     def extend(self, other: "Scan") -> None:
-        """What another scan for the same stamps has seen beside."""
-        wanted = frozenset(other.stamped)
-        for chat in (*other.bare, *(chat for found in other.stamped.values() for chat in found)):
-            self.add(chat, wanted)
+        """Add the chats of another scan for the same stamps."""
+        dispatch_ids = frozenset(other.stamped)
+        for chat in (*other.bare, *(chat for matches in other.stamped.values() for chat in matches)):
+            self.add(chat, dispatch_ids)
 
 
 async def scan(
@@ -47,14 +50,15 @@ async def scan(
     trigger_type: str,
     since: int,
     until: int,
-    wanted: frozenset[str],
+    dispatch_ids: frozenset[str],
     *,
     pace: Callable[[], Awaitable[None]],
 ) -> Scan:
-    """Page through fixed slices of time, advancing by the rows received until an empty page.
+    """Read the chats created between `since` and `until` (ms since the epoch), one time slice after the other.
 
-    Times are milliseconds since the epoch; `pace` is awaited before each call. Raises what `Chats.chats` raises,
-    and `Unknown` when the list does not advance: such a scan proves nothing.
+    Within a slice the offset advances by the number of rows received, until a page is empty. `pace` is awaited before
+    each call. Raises what `Chats.chats` raises, and `Unknown` when the list does not advance, because such a scan
+    proves nothing.
     """
     seen = Scan()
     for after, before in slices(since, until):
@@ -64,10 +68,10 @@ async def scan(
             page = await chats.chats(trigger_type, after, before, offset)
             if page.rows == 0:
                 break
-            known = len(seen.made)
+            count_before = len(seen.made)
             for chat in page.chats:
-                seen.add(chat, wanted)
-            stalled = stalled + 1 if len(seen.made) == known else 0
+                seen.add(chat, dispatch_ids)
+            stalled = stalled + 1 if len(seen.made) == count_before else 0
             if stalled == _STALLED:
                 raise Unknown("Cargo's list does not advance with its offset")
             offset += page.rows
@@ -75,23 +79,24 @@ async def scan(
 
 
 def is_complete(first: Scan, second: Scan, begun: int) -> bool:
-    """Whether two scans of one window, one after the other, show that neither passed a chat over.
+    """Whether two consecutive scans of the same window show that neither skipped a chat.
 
-    Paging by offset passes one over only when chats that were read already leave the list, or change places: what lies
-    behind them moves up. That shows: the second scan lacks a chat that the first one saw, or saw one that the first had
-    passed over. Chats that are made meanwhile only push others back, and are no sign: the second scan sees them anew,
-    with a time after `begun`, the ledger's time (ms) when the first one began.
+    `begun` is the ledger's time (ms since the epoch) when the first scan began. Paging by offset skips a chat only
+    when chats that were already read leave the list or change places, because the chats behind them move up. The
+    comparison shows this: the second scan lacks a chat of the first, or has an old chat that the first skipped. A chat
+    created in the meantime only pushes others back. It is no sign of a skip, and is recognised by a creation time
+    after `begun`.
 
-    Their times are by Cargo's clock. Where that is ahead, chats of the last minutes before `begun` pass for made
-    meanwhile: of these only a loss is a sign. Where it is behind, chats that are made meanwhile look older than they
-    are, and the proof waits for a quiet moment.
+    Creation times come from Cargo's clock. If that clock is ahead, chats of the last minutes before `begun` count as
+    created in the meantime, so for them only a missing chat is a sign. If it is behind, chats created in the meantime
+    look like old ones, and the proof has to wait until no chats are created.
     """
-    new = second.made.keys() - first.made.keys()
-    return first.made.keys() <= second.made.keys() and all(second.made[uuid] > begun for uuid in new)
+    new_uuids = second.made.keys() - first.made.keys()
+    return first.made.keys() <= second.made.keys() and all(second.made[uuid] > begun for uuid in new_uuids)
 
 
 def slices(since: int, until: int) -> Iterator[tuple[int, int]]:
-    """Windows that cover since..until and overlap a little, as it is not known which ends Cargo includes."""
+    """Time slices that cover `since` to `until`. They overlap by 1 s, as Cargo does not say which ends it includes."""
     while since < until:
         end = min(since + SLICE, until)
         yield since - _OVERLAP, end

@@ -1,4 +1,4 @@
-"""The stamp by which a chat is found again: `trigger.meta.relay` (DESIGN, promise 3)."""
+"""The stamp that identifies the chat of a dispatch: `trigger.meta.relay` (DESIGN, promise 3)."""
 
 import json
 from typing import Any, Final
@@ -8,18 +8,18 @@ from pydantic_core import from_json, to_json
 from relay.model import Dispatch
 
 STAMPABLE: Final = frozenset({"connector"})
-"""Trigger types that have a `meta` (cargo-api, `POST /ai/chats`)."""
+"""Trigger types whose body has a `meta` object (cargo-api, `POST /ai/chats`)."""
 
 
 def stamp_body(dispatch: Dispatch) -> bytes:
-    """The body of `POST /ai/chats` as it is sent: the kept one with the stamp of this run."""
+    """The stored body of `POST /ai/chats` with the stamp of this run. Raises `ValueError` if there is no body."""
     if dispatch.body is None:
         raise ValueError(f"dispatch {dispatch.id} has no body to send")
     if dispatch.trigger_type not in STAMPABLE:
         return dispatch.body.encode()
     try:
         return to_json(_stamped(dispatch, from_json(dispatch.body)))
-    except ValueError:  # it nests deeper than pydantic goes, which is four times as fast
+    except ValueError:  # nested deeper than pydantic_core allows; json takes it, but is four times slower
         body = _stamped(dispatch, json.loads(dispatch.body))
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 

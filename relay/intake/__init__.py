@@ -1,4 +1,4 @@
-"""accept(): match, render, commit. What comes back from here is on disk."""
+"""Accepts events: matches the rules, renders the dispatches, commits. Once it returns, they are on disk."""
 
 from relay.intake.accept import Intake, Suspect
 from relay.intake.again import replay, retry

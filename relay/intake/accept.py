@@ -1,4 +1,4 @@
-"""From a delivery of events to receipts: every rule is matched and rendered, then all is committed at once."""
+"""Turns a delivery of events into receipts: matches and renders every rule, then commits in one transaction."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,13 +21,15 @@ _BLOCK = 2_000
 _LIFETIME = 20_000
 _RETRY_AFTER = 5.0
 _PAUSE = 500
-"""Milliseconds for which the ledger is believed that there is no place: each time it counts all that is unfinished."""
+"""How long (ms) to trust the ledger's answer that no place is free. Each question makes it count all unfinished."""
 
 
 @dataclass(slots=True)
 class Suspect:
-    """A message that came before. `deaths` is how often the process ended while it was read; `settled` is to be set
-    once it need not come again."""
+    """A redelivered message. `deaths` counts how often the process died while reading it.
+
+    The reader sets `settled` once the message need not be delivered again.
+    """
 
     deaths: int
     settled: bool = False
@@ -36,8 +38,8 @@ class Suspect:
 class Intake:
     """Accepts deliveries (one webhook call or one message; one transaction each).
 
-    `clock` gives milliseconds since the epoch, `boottime` milliseconds on a clock that counts suspension. `rules` may
-    be set anew while running; a delivery sees one set.
+    `clock` returns milliseconds since the epoch, `boottime` milliseconds on a clock that keeps counting while the
+    machine is suspended. `rules` may be replaced at run time; each delivery uses one rule set.
     """
 
     def __init__(
@@ -65,19 +67,20 @@ class Intake:
         self._away: Unavailable | None = None
 
     async def accept(self, events: Sequence[Event]) -> list[Receipt]:
-        """Commit the delivery and give one receipt per event, in order.
+        """Commit the delivery and return one receipt per event, in order.
 
-        Raises `Overloaded` past the high-water mark (unless all of it is known already), `Unavailable` while the
-        ledger is away, `Refused` when the ledger cannot hold it.
+        Raises `Overloaded` past the high-water mark unless every event is a duplicate, `Unavailable` while the ledger
+        is away, and `Refused` when the ledger cannot store it.
         """
         now = self._clock()
-        delivery, places, told = [], 0, False
+        delivery, places, has_results = [], 0, False
         for event in events:
             entry = make_entry(event, self.rules, ids=self._ids, now=now)
             delivery.append(entry)
             places += len(entry.dispatches)
-            told = told or bool(entry.results)
+            has_results = has_results or bool(entry.results)
         if places and not (self._places.take(places, self._boottime()) or await self._refill(places)):
+            # Duplicates add no work: their sender gets receipts even now, as an error would make it send them again.
             receipts = await self._inbox.known(delivery)
             if receipts is None:
                 raise Overloaded("too many dispatches are unfinished", retry_after=_RETRY_AFTER)
@@ -85,18 +88,19 @@ class Intake:
             try:
                 receipts = await self._inbox.accept(delivery)
             finally:
-                self._places.close(places)
+                self._places.close(places)  # also after an error, else the places would stay taken
         if places:
             self._signals.work.set()
-        if told:
+        if has_results:
             self._signals.results.set()
         self._reports.add(delivery, receipts)
         return receipts
 
     async def ready(self) -> None:
-        """Return when a delivery could be accepted now: there is a free place, and the ledger has committed a write.
+        """Check that a delivery could be accepted now: a place is free, and the ledger commits a test write.
 
-        Raises `Overloaded`, `Unavailable`. Whoever pulls deliveries asks this first, so that none is used to find out.
+        Raises `Overloaded` or `Unavailable`. A consumer calls this before it pulls, so that no message is
+        used up just to find out.
         """
         if not (self._places.take(1, self._boottime()) or await self._refill(1)):
             raise Overloaded("too many dispatches are unfinished", retry_after=_RETRY_AFTER)
@@ -105,9 +109,10 @@ class Intake:
 
     @asynccontextmanager
     async def suspect(self, key: bytes) -> AsyncIterator[Suspect]:
-        """Read a message, known by `key`, that came before: one at a time, so that a death is counted of no other.
+        """Guard the reading of a redelivered message, identified by `key`.
 
-        Raises `Unavailable` while the ledger is away, before anything is read; at its end that is only logged.
+        Only one is read at a time, so that a death of the process counts against the right message. Raises
+        `Unavailable` on entry while the ledger is away; on exit this is only logged.
         """
         async with self._suspecting:
             suspect = Suspect(await self._inbox.begin(key))
@@ -117,18 +122,18 @@ class Intake:
                 await self._end(key, settled=suspect.settled)
 
     async def forget(self, key: bytes) -> None:
-        """A suspect will not come again: the deaths that were counted of it count no more."""
+        """Delete the death count of a message that will not be delivered again."""
         await self._end(key, settled=True)
 
     async def _end(self, key: bytes, *, settled: bool) -> None:
-        """While the ledger is away the row stays: as long as this process lives it counts for nothing."""
+        """End the reading. While the ledger is away the row stays, which does no harm as long as this process lives."""
         try:
             await self._inbox.end(key, settled=settled)
         except Unavailable as error:
             log.debug("suspect.kept", error=str(error))
 
     async def known(self, events: Sequence[Event]) -> list[Receipt] | None:
-        """The receipts of a delivery of which all is known already, None when anything is new; nothing is matched.
+        """The receipts of a delivery that has only duplicates, or None if any event is new. Matches no rules.
 
         Raises `Unavailable` while the ledger is away.
         """
@@ -139,15 +144,16 @@ class Intake:
         return receipts
 
     async def _refill(self, places: int) -> bool:
-        """Lease a new block and take the places from it.
+        """Lease a new block and take the places from it. Returns False when too few are free.
 
-        Who waits while another asks shares its answer, also that the ledger is away: one that hangs would otherwise be
-        asked by each of them in turn, and the last be answered when its sender has long gone.
+        Callers that wait for another's request share its answer, including `Unavailable`. Otherwise each of them would
+        in turn wait for a ledger that hangs, and the last would get its answer long after its sender has gone.
         """
-        before = self._away
+        error_before = self._away
         async with self._refilling:
-            if self._away is not before:
+            if self._away is not error_before:
                 raise Unavailable(str(self._away))
+            # Read after the wait for the lock, and tried again: another caller may have refilled the block meanwhile.
             now = self._boottime()
             if self._places.take(places, now):
                 return True
@@ -159,7 +165,7 @@ class Intake:
                 self._away = error
                 raise
             self._places.refill(granted, now)
-            taken = self._places.take(places, now)
-            if not taken:
+            has_room = self._places.take(places, now)
+            if not has_room:
                 self._places.shut(now + _PAUSE)
-            return taken
+            return has_room

@@ -1,4 +1,4 @@
-"""What a person asks for a second time: a replay of an event, a retry of a dispatch."""
+"""Repeats work on request: replays an event or retries a dispatch."""
 
 from collections.abc import Callable
 
@@ -15,28 +15,31 @@ log = get_log()
 async def replay(
     archive: Archive, rules: RuleSet, event_id: str, *, again: bool, ids: Ids, clock: Callable[[], int]
 ) -> list[tuple[str, str]]:
-    """Match an event with today's rules and add what is new; gives pairs (dispatch id, rule).
+    """Match a stored event against the current rules and add the new dispatches. Returns pairs (dispatch id, rule).
 
-    Rules that already made, or may have made, a chat are skipped unless `again`. Raises `NotFound`, and
-    `Conflict` when the event could never be read.
+    Skips rules that created or may have created a chat for the event, unless `again`. Raises `NotFound`, and
+    `Conflict` when the event was never readable.
     """
     event = await archive.load(event_id)
     if event.unreadable is not None:
         raise Conflict(f"event {event_id} cannot be replayed: it could not be read ({event.unreadable})")
     entry = make_entry(event, rules, ids=ids, now=clock())
     added = await archive.extend(event_id, entry, again=again)
-    log.info("event.replayed", event_id=event_id, source=event.source, dispatches=[made for made, _ in added])
+    log.info(
+        "event.replayed", event_id=event_id, source=event.source, dispatches=[dispatch_id for dispatch_id, _ in added]
+    )
     return added
 
 
 async def retry(archive: Archive, rules: RuleSet, dispatch_id: str, *, render: bool = False) -> Dispatch:
-    """Start the next run of a dispatch with its kept body; with `render` with what its rule makes of the event today.
+    """Start the next run of a dispatch with its stored body, or with `render` with what its rule renders now.
 
-    One that never was rendered is rendered anew in any case. Raises `NotFound` (also when its rule is gone) and
-    `Conflict` when it cannot be retried or cannot be rendered.
+    A dispatch without a body is always rendered. Raises `NotFound` when the dispatch, or its rule, does not exist, and
+    `Conflict` when it cannot be retried or rendered.
     """
     event, dispatch = await archive.dispatch(dispatch_id)
     rendered = _render(rules, event, dispatch) if render or dispatch.body is None else None
+    # The reconciler lists the chats of one trigger type, so a new type would hide a chat that the last run created.
     if rendered is not None and dispatch.state is State.PARKED and rendered.trigger_type != dispatch.trigger_type:
         raise Conflict(
             f"dispatch {dispatch_id} may have a chat with a trigger of type {dispatch.trigger_type}, and would be "

@@ -1,4 +1,4 @@
-"""What the ledger is to commit for one event under today's rules."""
+"""Builds what the ledger commits for one event under the current rules."""
 
 from relay.model import Dispatch, Entry, Event, EventStatus, Ids, Result, State, tell
 from relay.rules import Rendered, RuleSet
@@ -8,22 +8,22 @@ log = get_log()
 
 
 def make_entry(event: Event, rules: RuleSet, *, ids: Ids, now: int) -> Entry:
-    """Match and render. A rule that fails on the event fails its own dispatch, told at once, and no other."""
+    """Match and render. A rule that fails on the event fails only its own dispatch, and its result is added at once."""
     if event.unreadable is not None:
         return Entry(event, EventStatus.UNREADABLE)
-    dispatches = tuple([make_dispatch(ids(), event, rendered) for rendered in rules.match(event, _doubt)])
+    dispatches = tuple([make_dispatch(ids(), event, rendered) for rendered in rules.match(event, _log_unevaluable)])
     if dispatches:
-        return Entry(event, EventStatus.ACCEPTED, dispatches, _ended(event, dispatches, now))
-    told = (tell.unmatched(event, now=now),) if event.reply_to else ()
-    return Entry(event, EventStatus.UNMATCHED, results=told)
+        return Entry(event, EventStatus.ACCEPTED, dispatches, _failed(event, dispatches, now))
+    results = (tell.unmatched(event, now=now),) if event.reply_to else ()
+    return Entry(event, EventStatus.UNMATCHED, results=results)
 
 
-def _doubt(event: Event, rule: str, error: str) -> None:
+def _log_unevaluable(event: Event, rule: str, error: str) -> None:
     log.warning("rule.unevaluable", event_id=event.id, source=event.source, rule=rule, error=error)
 
 
 def make_dispatch(dispatch_id: str, event: Event, rendered: Rendered, *, run: int = 1) -> Dispatch:
-    """The dispatch of one rendered rule; one that could not be rendered has ended before it began."""
+    """The dispatch of one rendered rule. If rendering failed, its state is `FAILED` from the start."""
     return Dispatch(
         dispatch_id,
         event.id,
@@ -41,6 +41,6 @@ def make_dispatch(dispatch_id: str, event: Event, rendered: Rendered, *, run: in
     )
 
 
-def _ended(event: Event, dispatches: tuple[Dispatch, ...], now: int) -> tuple[Result, ...]:
-    ended = [(dispatch, dispatch.failure) for dispatch in dispatches if dispatch.failure is not None]
-    return tuple([tell.failed(event.about(), dispatch, failure, attempts=0, now=now) for dispatch, failure in ended])
+def _failed(event: Event, dispatches: tuple[Dispatch, ...], now: int) -> tuple[Result, ...]:
+    failures = [(dispatch, dispatch.failure) for dispatch in dispatches if dispatch.failure is not None]
+    return tuple([tell.failed(event.about(), dispatch, failure, attempts=0, now=now) for dispatch, failure in failures])

@@ -1,4 +1,4 @@
-"""What became of events, for the log and the metrics."""
+"""Logs and counts what became of events."""
 
 import asyncio
 from collections import defaultdict
@@ -21,7 +21,7 @@ _LINES: Final = {
 
 
 class Reports:
-    """Tells what was committed once per turn of the event loop: nobody waits for it, and all in a row cost half."""
+    """Reports commits once per turn of the event loop: no delivery waits for it, and a batch costs half as much."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -34,7 +34,7 @@ class Reports:
 
     def _tell(self) -> None:
         waiting, self._waiting = self._waiting, []
-        in_detail, info = log.is_enabled_for(DEBUG), log.info
+        debugging, info = log.is_enabled_for(DEBUG), log.info
         outcomes: defaultdict[tuple[str, EventStatus], int] = defaultdict(int)
         latest: dict[str, int] = {}
         for entry, receipt in waiting:
@@ -47,23 +47,25 @@ class Reports:
             else:
                 log.warning("event.unreadable", reason=event.unreadable, **line)
             if receipt.repeated:
-                what = "what was signed before came under another id: sent again by hand, or by whoever saw the request"
+                what = "signed content came again under another id: resent by hand, or by somebody who saw the request"
                 log.warning("event.repeated", what=what, **line)
             if receipt.conflict:
-                log.warning("event.conflict", what="the same id came with another body; the first one counts", **line)
-            if in_detail or entry.results:
+                log.warning(
+                    "event.conflict", what="the same id came with a different body; the first one counts", **line
+                )
+            if debugging or entry.results:
                 self._tell_dispatches(entry, receipt, line)
         for (source, outcome), count in outcomes.items():
             self._metrics.events(source, outcome, count, latest[source])
 
     def _tell_dispatches(self, entry: Entry, receipt: Receipt, line: Line) -> None:
-        """What was made of a new event; each that has failed already has a result."""
+        """Report the dispatches of a new event; those that failed to render also count as failed chats."""
         for dispatch in entry.dispatches if receipt.status is EventStatus.ACCEPTED else ():
-            named = line | {"dispatch_id": dispatch.id, "rule": dispatch.rule}
-            log.debug("rule.matched", **named)
+            dispatch_line = line | {"dispatch_id": dispatch.id, "rule": dispatch.rule}
+            log.debug("rule.matched", **dispatch_line)
             if dispatch.failure is not None:
                 self._metrics.chat(dispatch.rule, "failed")
-                log.error("chat.failed", code=dispatch.failure.code, error=dispatch.failure.message, **named)
+                log.error("chat.failed", code=dispatch.failure.code, error=dispatch.failure.message, **dispatch_line)
 
 
 def _line(event: Event, receipt: Receipt) -> Line:

@@ -3,8 +3,8 @@
 `events`, `dispatches`, `results` and `attempts` are wide and mostly inserted into. `work` and `outbox` are narrow and
 hold only what is in progress: `work` has one row per live dispatch, `outbox` one per result and destination that is not
 confirmed yet. Their rows are deleted at the end, so that the cost of a claim does not grow with history. `seen` stores
-identities separately, so that they outlive pruned events. `acceptances` has one row per accepted message without an id, for
-an hour: it makes one redelivery of that message a duplicate.
+identities separately, so that they outlive pruned events. `acceptances` has one row per accepted message without an
+id, for an hour: it makes one redelivery of that message a duplicate.
 
 - A dispatch is live while it has a row in `work`. `dispatches.state` is null then, and is written once, when the
   dispatch ends or is parked, which deletes the row of `work`. A retry by hand inserts a new row, whose `fence` must be

@@ -1,4 +1,4 @@
-"""The outbox: what is due is published, confirmed and settled; and what it looks like on the wire."""
+"""The outbox: publishes due results, settles them once the broker confirms, and defines their wire format."""
 
 from relay.outbox.publisher import Publisher
 from relay.outbox.wire import MESSAGES, encode, json_schema, message_schemas

@@ -1,4 +1,4 @@
-"""Takes results that are due, publishes a window of them at once, and settles each with what the broker said."""
+"""Publishes due results concurrently and settles each one with the broker's answer."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,11 +29,12 @@ _NAG: Final = 60_000
 
 
 class Publisher:
-    """Publishes at most `window` results at once; new ones are taken while others are under way.
+    """Publishes at most `window` results at a time and fetches more as soon as a quarter of the window is free.
 
-    `clock` gives milliseconds since the epoch, `boottime` milliseconds on a clock that counts suspension. `report` is
-    told how it goes. While the broker is away one result at a time is tried, ever more rarely. A reply that could not
-    be delivered for 5 minutes ends as undeliverable; it is tried at least once.
+    `clock` returns milliseconds since the epoch, `boottime` milliseconds on a clock that keeps counting while the
+    machine is suspended. `report` receives the state of the publisher. While the broker is away, the publisher tries
+    one result at a time, with back-off. A reply that could not be delivered within 5 minutes ends as undeliverable,
+    after at least one try.
     """
 
     def __init__(
@@ -62,14 +63,14 @@ class Publisher:
         self._stop = Stop()
         self._more = False
         self._away = 0
-        self._stuck = False  # nothing gets to the exchange, though perhaps to reply queues
+        self._stuck = False  # nothing reaches the exchange; reply queues may still work
         self._troubled = False
         self._nagged: dict[str, int] = {}
 
     async def run(self, stop: Stop) -> None:
-        """Publish until told to stop; then until nothing is due, as far as the grace goes.
+        """Publish until `stop`, then drain what is due within the grace period.
 
-        What is not confirmed by then stays due. A ledger that is away is waited for.
+        Results that are not confirmed by then stay due. While the ledger is unavailable, the publisher waits.
         """
         self._stop = stop
         stop.wakes(self._signal)
@@ -82,50 +83,51 @@ class Publisher:
             await self._abandon()
 
     async def _turn(self) -> bool:
-        """Take what is due and see to it that it is published; whether the end has come."""
-        self._signal.clear()
+        """Start publishing what is due. Returns whether the publisher has finished."""
+        self._signal.clear()  # before the look at the outbox, so that a result that arrives during it wakes us again
         stopping, room = self._stop.asked, self._room()
         if stopping and (not self._stop.left() or (self._away and not self._under_way)):
-            return True  # what is due stays due, and a broker that is away is not waited for
+            return True  # the results stay due; a stop does not wait for a broker that is away
         try:
-            taken = await self._take(room)
+            started = await self._start(room)
         except Unavailable as error:
             log.warning("ledger.unavailable", part="publisher", error=str(error))
             await self._stop.sleep(_AWAY)
             return stopping
-        self._more = taken == room
-        if stopping and taken < room and not self._under_way:
+        self._more = started == room
+        if stopping and started < room and not self._under_way:
             return True
-        if taken < room or not room:
-            await self._rest()
+        if started < room or not room:
+            await self._idle()
         return False
 
     def _room(self) -> int:
+        """How many results to fetch now: 0 until a quarter of the window is free, so that one query fetches many."""
         room = (1 if self._away else self._window) - len(self._under_way)
         return room if room >= self._window // 4 or not self._under_way else 0
 
-    async def _take(self, room: int) -> int:
-        due = await self._outbox.due(room) if room else []
-        for one in due:
-            task = asyncio.create_task(self._deliver(one))
+    async def _start(self, room: int) -> int:
+        batch = await self._outbox.due(room) if room else []
+        for due in batch:
+            task = asyncio.create_task(self._deliver(due))
             self._under_way.add(task)
             task.add_done_callback(self._done)
-        return len(due)
+        return len(batch)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         if (self._more and self._room()) or not self._under_way:
             self._signal.set()
 
-    async def _rest(self) -> None:
-        """Until there may be more to do."""
+    async def _idle(self) -> None:
+        """Wait until results may be due, or until the next try at a broker that is away."""
         if self._away and not self._under_way:
             await self._stop.sleep(self._wait(self._away - 1, _CAP_AWAY) / 1_000)
         else:
             await self._signal.wait(min(_POLL, self._stop.left()))
 
     async def _deliver(self, due: Due) -> None:
-        """One delivery, to what is kept of it. Whatever it fails of, it stays due, and the others go on."""
+        """Publish and settle one result. After an unexpected error it stays due, and the other results go on."""
         try:
             settled = await self._publish(due)
         except Exception as error:
@@ -133,12 +135,13 @@ class Publisher:
             why = f"the relay failed at this result: {type(error).__name__}: {error}"
             wait = self._wait(due.tries, _CAP)
             settled = Settled(due.result.id, due.destination, confirmed=False, retry_in=wait, error=why)
+        # Settled only after the broker answered: a crash in between publishes the result twice, and never loses it.
         try:
             await self._outbox.settle(settled)
         except Unavailable as error:
-            log.warning("ledger.unavailable", part="publisher", error=str(error), what="it is published once more")
+            log.warning("ledger.unavailable", part="publisher", error=str(error), what="it will be published again")
         except Exception:
-            log.exception("result.unsettled", what="it is published once more", **_about(due))
+            log.exception("result.unsettled", what="it will be published again", **_about(due))
 
     async def _publish(self, due: Due) -> Settled:
         try:
@@ -160,13 +163,14 @@ class Publisher:
         if not due.destination:
             took = self._clock() - parse_iso(result.data["receivedAt"])
             self._metrics.published(result.source, max(0, took) / 1_000)
-        write = log.debug if result.type is ResultType.SENT else log.info  # three lines an event: accepted, made, told
-        write("result.published", **_told(due))
+        write = log.debug if result.type is ResultType.SENT else log.info  # so that an event logs 3 lines
+        write("result.published", **_new_keys(due))
 
     def _fail(self, due: Due, error: Publishing) -> Settled:
         if due.destination and due.age >= _PATIENCE:
             return self._give_up(due, error)
         if error.away:
+            # Results that fail together count as one try, so that a full window does not jump to the longest wait.
             self._away = max(1, self._away) if len(self._under_way) > 1 else self._away + 1
         if error.unroutable or (error.denied and not due.destination):
             self._stuck = True
@@ -190,7 +194,7 @@ class Publisher:
         return max(_LEAST, backoff(tries, first=_FIRST, cap=cap, random=self._random))
 
     def _nags(self, name: str) -> bool:
-        """Whether it is time for another line: one a minute, not one per result."""
+        """Whether to log this failure now: at most one line per minute and event name, not one per result."""
         now, last = self._boottime(), self._nagged.get(name)
         if last is not None and now - last < _NAG:
             return False
@@ -198,17 +202,17 @@ class Publisher:
         return True
 
     async def _abandon(self) -> None:
-        left = list(self._under_way)
-        for task in left:
+        unfinished = list(self._under_way)
+        for task in unfinished:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*unfinished, return_exceptions=True)
 
 
-def _told(due: Due) -> dict[str, str | None]:
-    """What is new with it: the id of a result begins with that of its dispatch, whose trace the lines before name."""
+def _new_keys(due: Due) -> dict[str, str | None]:
+    """The log keys of a published result. Its id starts with the dispatch id, whose earlier lines hold the trace."""
     result = due.result
-    told = {"result_id": result.id, "event_id": result.event_id, "source": result.source, "type": result.type.value}
-    return {**told, "destination": due.destination} if due.destination else {**told}
+    keys = {"result_id": result.id, "event_id": result.event_id, "source": result.source, "type": result.type.value}
+    return {**keys, "destination": due.destination} if due.destination else {**keys}
 
 
 def _about(due: Due) -> dict[str, str | None]:

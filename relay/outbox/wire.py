@@ -30,18 +30,18 @@ def encode(result: Result) -> bytes:
 
 
 class _Open(pydantic.BaseModel):
-    """Further fields are allowed at every level: a release may add some, and whoever reads passes over them."""
+    """Allows extra fields at every level: a release may add fields, and readers must ignore those they do not know."""
 
     model_config = pydantic.ConfigDict(extra="allow", frozen=True, alias_generator=to_camel)
 
 
-def _known(*words: str) -> WithJsonSchema:
-    """The words of this release, and any other: one that a reader does not know is no reason to refuse a message."""
-    return WithJsonSchema({"anyOf": [{"enum": list(words)}, {"type": "string"}]})
+def _open_enum(*values: str) -> WithJsonSchema:
+    """The values of this release, or any other string: readers must accept values that they do not know."""
+    return WithJsonSchema({"anyOf": [{"enum": list(values)}, {"type": "string"}]})
 
 
 class EventData(_Open):
-    """What every result says of the event behind it."""
+    """The fields about the event that every result has."""
 
     source: str
     event_id: str
@@ -52,7 +52,7 @@ class EventData(_Open):
 
 
 class DispatchData(EventData):
-    """What every result of a dispatch says."""
+    """The fields that every result of a dispatch has."""
 
     agent_uuid: str | None
     name: str | None
@@ -77,7 +77,7 @@ class SentData(DispatchData):
 
 
 class Fault(_Open):
-    """`reason` says more than `code`; `status` is Cargo's, if it answered."""
+    """`reason` is more specific than `code`; `status` is Cargo's HTTP status, if Cargo answered."""
 
     reason: str
     status: int | None
@@ -85,25 +85,25 @@ class Fault(_Open):
 
 
 class FailedFault(Fault):
-    """How it ended."""
+    """Why the dispatch ended without the result that was asked for."""
 
-    code: Annotated[str, _known("failed", "expired", "cancelled", "superseded", "suppressed")]
+    code: Annotated[str, _open_enum("failed", "expired", "cancelled", "superseded", "suppressed")]
 
 
 class ParkedFault(Fault):
-    """Why it waits for a person."""
+    """Why the dispatch waits for a person."""
 
-    code: Annotated[str, _known("unknown", "gave_up", "budget", "limit", "loop")]
+    code: Annotated[str, _open_enum("unknown", "gave_up", "budget", "limit", "loop")]
 
 
 class FailedData(DispatchData):
-    """It ended without a chat."""
+    """The dispatch ended without a chat."""
 
     error: FailedFault
 
 
 class ParkedData(DispatchData):
-    """It waits for a person."""
+    """The dispatch waits for a person."""
 
     error: ParkedFault
 
@@ -160,7 +160,7 @@ class MessageFailed(_Envelope):
 
 
 class EventUnmatched(_Envelope):
-    """Only to a caller's reply queue: no rule wanted its event. Id `<event id>.unmatched`."""
+    """Sent only to a caller's reply queue: no rule matched its event. Id `<event id>.unmatched`."""
 
     type: Literal["relay.event.unmatched"]
     data: EventData
@@ -173,8 +173,8 @@ ResultMessage = Annotated[
 
 
 def message_schemas(template: str) -> dict[str, Any]:
-    """The schemas of all messages, and of what they are made of, by name; `template` is pydantic's, of references."""
-    mode: Literal["validation"] = "validation"  # in which a field with a default may be left out, as it is
+    """The schemas of all messages and of their parts, by name. `template` is pydantic's `ref_template`."""
+    mode: Literal["validation"] = "validation"  # in this mode a field with a default is optional, as on the wire
     _, schema = models_json_schema([(model, mode) for model in MESSAGES], by_alias=True, ref_template=template)
     schemas: dict[str, Any] = schema["$defs"]
     return schemas
@@ -183,7 +183,7 @@ def message_schemas(template: str) -> dict[str, Any]:
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of every message that Relay publishes, one alternative per type.
 
-    A reader looks at `type` first and passes over what it does not know; then this holds for years.
+    Readers should look at `type` first and ignore what they do not know. Later releases then stay compatible.
     """
     schema = pydantic.TypeAdapter(ResultMessage).json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Relay result", **schema}
