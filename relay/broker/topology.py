@@ -106,7 +106,7 @@ def _explains_checking(link: Link, entity: Entity) -> Iterator[None]:
     except Forbidden as fault:
         command = entity.command(link.address.vhost)
         hint = f"let somebody run `{command}` unless it exists, and grant the permissions that `relay topology` prints"
-        raise Hidden(f"this user may not check whether {entity} exists ({fault}): {hint}") from None
+        raise Hidden(f"this user may not check whether {entity} is there ({fault}): {hint}") from None
 
 
 @contextmanager

@@ -100,8 +100,8 @@ class Gate:
 
     async def judge(self, error: Denied) -> Refusal:
         """Probe Cargo to find the scope of a 401 or 403. If Cargo rejects the token itself, pause all sending."""
-        # Many calls can fail at once when a token is revoked: the lock lets the first one probe, and the others see
-        # its result instead of probing again.
+        # Many calls fail at once when a token is revoked: the lock lets the first one probe, and the others then find
+        # sending paused instead of probing again.
         async with self._judging:
             if UNAUTHORIZED in self.paused:
                 return Refusal.GLOBAL
