@@ -1,4 +1,4 @@
-"""The words of Relay as frozen records: Event, Dispatch, Attempt, Result, and the states between them."""
+"""The domain model of Relay: frozen records (Event, Dispatch, Claim, Move, Result) and their states."""
 
 from relay.model.chat import Chat, Message, Page
 from relay.model.dispatch import LOCKED, UNSTAMPED, Claim, Dispatch, Doubt, Failure, Move, Recorded, Verdict

@@ -5,10 +5,10 @@ from relay.model.frozen import frozen
 
 @frozen
 class Chat:
-    """A chat at Cargo. `stamp` is the dispatch id and run found in its `trigger.meta.relay`, if any; `connector_uuid`
-    is that of a trigger of type `connector`.
+    """A chat at Cargo.
 
-    `created_at` is milliseconds since the epoch by Cargo's clock.
+    `created_at` is milliseconds since the epoch by Cargo's clock. `stamp` is the dispatch id and run in its
+    `trigger.meta.relay`, if any. `connector_uuid` is set for a trigger of type `connector`.
     """
 
     uuid: str
@@ -22,7 +22,7 @@ class Chat:
 
 @frozen
 class Message:
-    """A message in a chat. `type` is `user` or `assistant`; `status` as in the Cargo reference."""
+    """A message in a chat. `type` is `user` or `assistant`; the Cargo reference lists the values of `status`."""
 
     uuid: str
     type: str
@@ -31,7 +31,10 @@ class Message:
 
 @frozen
 class Page:
-    """One page of Cargo's list. `rows` is how many rows came, those that are no chats included: paging goes by it."""
+    """One page of Cargo's list of chats.
+
+    `rows` is the number of rows that Cargo sent, including rows that are not chats. It gives the next page's offset.
+    """
 
     chats: tuple[Chat, ...]
     rows: int

@@ -11,7 +11,7 @@ from relay.model.word import Word
 
 @frozen
 class Failure:
-    """Why something did not work. `code` is one of the codes enumerated in the reference, `status` Cargo's."""
+    """The reason of a failure. `code` is one of the codes in the reference, `status` Cargo's HTTP status, if any."""
 
     code: str
     message: str
@@ -19,19 +19,19 @@ class Failure:
 
 
 UNSTAMPED: Final = "unstamped"
-"""The code of a failure that only a person can clear up: Cargo carries no stamp back, so absence cannot be proved."""
+"""The code of a failure that a person must decide: Cargo returns no stamp, so a chat's absence cannot be proved."""
 
 LOCKED: Final = "locked"
-"""The code of what is encrypted with a key that is not here."""
+"""The code for values that are encrypted with a key that is not configured."""
 
 
 @frozen
 class Dispatch:
-    """The chat to be made: the unit of work, of retry and of result.
+    """A chat to make. Work, retries and results are per dispatch.
 
-    `body` is the JSON text for `POST /ai/chats` without the stamp, None when rendering failed (then `failure`).
-    `trigger_type` is the body's `trigger.type`; `on_unknown` is `park` or `retry`. `held` keeps it from being
-    claimed until a window, order, limit or budget of its rule lets it go.
+    `body` is the JSON text for `POST /ai/chats` without the stamp, None when rendering failed (`failure` says why).
+    `trigger_type` is the body's `trigger.type`. `on_unknown` is `park` or `retry`. In the state `held` it is not
+    claimed until a window, order, limit or budget of its rule releases it.
     """
 
     id: str
@@ -51,17 +51,19 @@ class Dispatch:
 
 @frozen
 class Claim:
-    """A dispatch taken for work, with what its results need of its event.
+    """A dispatch that a replica has claimed, with the data of its event that results need.
 
-    `state` is `sending` or `messaging` (`checking` inside a Doubt). `fence` is the fencing token; the lease ends
-    `lease` milliseconds after the claim was asked for. `attempt` is the number of the attempt whose row was
-    committed with the claim (it counts from 1 within a run and a state). `attempts` are those made so far in this
-    run to create the chat, this one included. `waited` is the milliseconds since the run's first attempt, without
-    global pauses.
-    `start_in` is the milliseconds to wait before the call, so that `cargo.rate` is kept over all replicas.
-    In `messaging`, `chat_uuid` is the chat and `doubt` says that an earlier message may have arrived. In `checking`,
-    `doubt` says that a person was shown chats that may be the one, and wants it sent all the same.
-    `locked` says why the body, the message and the name cannot be read (they are encrypted); None when they can.
+    - `state` is `sending` or `messaging` (`checking` inside a Doubt).
+    - `fence` is the fencing token. The lease ends `lease` milliseconds after the claim was requested.
+    - `attempt` is the number of the attempt whose row was committed with the claim, counted from 1 within a run and
+      a kind of attempt (chat or message).
+    - `attempts` is the number of attempts of this run to create the chat, including this one.
+    - `waited` is the milliseconds since the run's first attempt, without global pauses.
+    - `start_in` is the milliseconds to wait before the call, so that all replicas together keep `cargo.rate`.
+    - `chat_uuid` is the chat, in `messaging`.
+    - `doubt` says in `messaging` that an earlier message may have arrived. In `checking` it says that a person saw
+      chats that may be the right one and has decided to send all the same.
+    - `locked` is the reason why the body, the message and the name cannot be decrypted; None when they can.
     """
 
     dispatch: Dispatch
@@ -92,13 +94,13 @@ class Verdict(Word):
 
 @frozen
 class Move:
-    """What follows from one attempt or one look: the next state, told and kept in one commit.
+    """The consequence of one attempt, or of one search for a chat: the next state and its results, in one commit.
 
-    It is applied only while `fence` is still that of the work row (`was` and `run` are checked too); the
-    attempt's outcome (when `verdict` is set) and a chat are kept even when it is not. `due_in` is milliseconds
-    until the next step, None when the state has none. `results` enter the outbox with the same commit.
-    `settled` says that nothing is unknown any more (clears `doubt`); `uncounted` gives the attempt back, because
-    global trouble burns no attempts.
+    It is applied only while `fence`, `was` and `run` are those of the row of `work`. The attempt's outcome (when
+    `verdict` is set) and a chat are stored even when it is not applied. `due_in` is milliseconds until the next step,
+    None when the state has none. `took` is the milliseconds of the call. `results` enter the outbox in the same commit.
+    `doubt` replaces the doubt of the row. `uncounted` gives the attempt back, because trouble that concerns all
+    dispatches does not use up the attempts of one.
     """
 
     dispatch_id: str
@@ -122,9 +124,10 @@ class Move:
 class Recorded(Word):
     """What the ledger did with a Move.
 
-    `late`: the lease had been lost and nothing but the attempt was kept. `adopted`: the lease had been lost, the
-    chat's uuid was kept and told all the same. `duplicated`: another chat is already known for this dispatch; this
-    one is recorded as its duplicate.
+    - `applied`: the move was applied.
+    - `late`: the lease was lost, and only the attempt's outcome was stored.
+    - `adopted`: the dispatch took a chat of an attempt whose lease was lost, and published it.
+    - `duplicated`: the dispatch has another chat; one of the two is recorded as its duplicate.
     """
 
     APPLIED = "applied"
@@ -137,8 +140,9 @@ class Recorded(Word):
 class Doubt:
     """A dispatch in `checking`: an attempt to create its chat has an unknown outcome. The claim's state is `checking`.
 
-    Times in milliseconds, by the database's clock: `at` is when it was read, `first_attempt_at` is of the first attempt
-    of any run; `ended_ago` is since the last attempt ended or its lease ran out; `looks` taken so far.
+    Times are milliseconds by the database's clock. `at` is when it was read. `first_attempt_at` is the start of the
+    first attempt of any run. `ended_ago` is the time since the last attempt, or its lease, ended. `looks` is the number
+    of searches for its chat so far.
     """
 
     claim: Claim

@@ -1,4 +1,4 @@
-"""An event as it came in, the entry that the ledger commits for it, and the receipt that the sender gets."""
+"""An event, the entry that the ledger commits for it, and the receipt that its sender gets."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -12,19 +12,24 @@ from relay.model.state import EventStatus
 
 @frozen
 class Event:
-    """One thing that happened, as it came in.
+    """An event as it was received.
 
-    `id` is ours (UUIDv7); (`source`, `origin`, `external_id`) is its identity: `origin` is the CloudEvents `source`
-    or AMQP `app_id`, `external_id` the sender's id. `digest` is the SHA-256 of the raw bytes. Times are
-    milliseconds since the epoch, UTC. `headers` have lower-case names and no secrets. `data` is the parsed body
-    (for CloudEvents its `data`); None and `unreadable` set (why) when the body could not be parsed.
-    `redelivered` is the broker's flag: the message may have been delivered before, on another channel. `session` and
-    `delivery` name the channel on which it came and its tag there: the same ones again are the same message.
-    `verbatim` says that `data` is just what `raw` parses to as UTF-8 JSON, so that it need not be kept twice. `repeat`
-    is a second identity (a SHA-256), of what the sender signed: where it does not sign the id, the same under another
-    id is the same event; with `twins` it is another one under another type. `remember` is for how many milliseconds it
-    is known when that is less than the ledger does by itself: where its id is a hash of the body, another event may
-    have the same body later.
+    - `id` is Relay's id, a UUIDv7.
+    - (`source`, `origin`, `external_id`) is its identity. `origin` is the CloudEvents `source` or the AMQP `app_id`,
+      `external_id` the sender's id.
+    - `digest` is the SHA-256 of `raw`, the bytes of the body.
+    - `time` (by the sender) and `received_at` are milliseconds since the epoch, UTC.
+    - `headers` have lower-case names and contain no secrets.
+    - `data` is the parsed body; for CloudEvents, their `data`. When the body could not be parsed it is None, and
+      `unreadable` says why.
+    - `redelivered` is the broker's flag that the message may have been delivered before, on another channel.
+    - `session` and `delivery` name the channel on which the message came and its tag there: the same pair is the same
+      message.
+    - `verbatim` says that `raw` parses as UTF-8 JSON to `data`, so that `data` need not be stored as well.
+    - `repeat` is a second identity, the SHA-256 of what the sender signed, for senders that do not sign the id: the
+      same content with another id is the same event. With `twins` it is another event if its type differs.
+    - `remember` limits, in milliseconds, how long the id is known, where that is shorter than the ledger's time: where
+      the id is a hash of the body, another event may have the same body later.
     """
 
     id: str
@@ -67,9 +72,9 @@ class Event:
 
 @frozen
 class Entry:
-    """What the ledger commits for one event: the event, its dispatches, and the results due at once.
+    """The unit that the ledger commits for one event: the event, its dispatches and its first results.
 
-    `results` are those of dispatches that ended while being accepted (a rendering error) and `relay.event.unmatched`.
+    `results` are those of dispatches that ended while being accepted (a rendering error), and `relay.event.unmatched`.
     """
 
     event: Event
@@ -80,11 +85,10 @@ class Entry:
 
 @frozen
 class Receipt:
-    """What became of one event of a delivery.
+    """The outcome for one event of a delivery.
 
-    For a duplicate, `id` and `dispatches` are those of the first one; `conflict` says that its body differed,
-    `repeated` that its id was new and what its sender signed was not.
-    `dispatches` are pairs of dispatch id and rule name.
+    `dispatches` are pairs of dispatch id and rule name. For a duplicate, `id` and `dispatches` are those of the first
+    event; `conflict` says that its body differed, `repeated` that its id was new but its signed content was not.
     """
 
     id: str

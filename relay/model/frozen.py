@@ -1,4 +1,4 @@
-"""How the records of the hot path are declared."""
+"""The decorator for records of the hot path."""
 
 from dataclasses import dataclass, field
 from typing import TypeVar, dataclass_transform
@@ -10,8 +10,7 @@ T = TypeVar("T")
 def frozen(kind: type[T]) -> type[T]:
     """A slotted dataclass, frozen for the type checker.
 
-    A dataclass that is frozen at run time, too, takes three times as long to make, and an event on its way passes
-    through a dozen of them. For the same reason they are made with positional arguments there: with names it takes
-    twice as long.
+    A dataclass that is also frozen at run time takes three times as long to create, and each event creates a dozen of
+    them. For the same reason the hot path creates them with positional arguments: keywords take twice as long.
     """
     return dataclass(slots=True, unsafe_hash=True)(kind)

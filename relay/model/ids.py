@@ -1,4 +1,4 @@
-"""Ids of events and dispatches: UUIDv7 (RFC 9562), so that they sort by the time they were made."""
+"""Ids of events and dispatches: UUIDv7 (RFC 9562), which sort by the time of their creation."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A result: the message that tells what became of a dispatch (DESIGN, "AMQP out")."""
+"""A result: the message that reports the outcome of a dispatch (DESIGN, "AMQP out")."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -20,7 +20,7 @@ class ResultType(Word):
 
 @frozen
 class About:
-    """What every result says of the event behind it. `received_at` is milliseconds since the epoch."""
+    """The description of an event in its results. `received_at` is milliseconds since the epoch."""
 
     event_id: str
     source: str
@@ -34,10 +34,10 @@ class About:
 
 @frozen
 class Result:
-    """One result message. `id` is deterministic, so that a consumer can drop repeats.
+    """One result message. Its `id` is deterministic, so that a consumer can drop repeated deliveries.
 
-    `data` is the CloudEvents `data`, complete; `time` is milliseconds since the epoch. `routing_key` is None for
-    `relay.event.unmatched`, which only a caller with `reply_to` gets.
+    `data` is the complete CloudEvents `data`. `time` is milliseconds since the epoch. `routing_key` is None for
+    `relay.event.unmatched`, which is sent only to `reply_to`.
     """
 
     id: str
@@ -69,12 +69,12 @@ class Due:
 
 
 UNROUTABLE: Final = "unroutable"
-"""How the error of a delivery begins that the broker returned because no queue was bound."""
+"""The prefix of a delivery's error when the broker returned it because no queue was bound."""
 
 
 @frozen
 class Settled:
-    """What became of a Due: confirmed or undeliverable (both end it), else tried again in `retry_in` ms."""
+    """The outcome of a Due: confirmed or undeliverable, which end it; else it is due again in `retry_in` ms."""
 
     result_id: str
     destination: str

@@ -6,7 +6,7 @@ from relay.model.word import Word
 
 
 class EventStatus(Word):
-    """What became of an event when it came in. `duplicate` is only an answer; a duplicate is not kept."""
+    """The outcome of an event's intake. `duplicate` appears only in receipts, because a duplicate is not stored."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
@@ -15,7 +15,7 @@ class EventStatus(Word):
 
 
 class State(Word):
-    """Where a dispatch stands."""
+    """The state of a dispatch."""
 
     READY = "ready"
     HELD = "held"
@@ -72,14 +72,17 @@ LEGAL: Final[dict[State, frozenset[State]]] = {
     State.PARKED: frozenset({State.READY, State.CHECKING, State.CANCELLED}),
     State.DONE: frozenset(),
 }
-"""`created` is passed through within one commit: the row goes from `sending` to `messaging` or `done` while
-`chat.created` enters the outbox. A `waiting` row whose time has come is claimed as if it were `ready`. `sending` goes
-back to `ready` when it was claimed and no call was begun."""
+"""The states that may follow each state.
+
+No row is ever stored as `created`: one commit moves it from `sending` to `messaging` or `done` and puts `chat.created`
+into the outbox. A `waiting` row that is due is claimed like a `ready` one. `sending` returns to `ready` when a claim is
+released before its call began.
+"""
 
 LIVE: Final = frozenset(
     {State.READY, State.HELD, State.SENDING, State.WAITING, State.CHECKING, State.CREATED, State.MESSAGING}
 )
-"""States with a row of due work; they count against the high-water mark."""
+"""States with a row of `work`. They count against the high-water mark."""
 
 ENDED: Final = frozenset(State) - LIVE - {State.PARKED}
-"""States that are told as an end. `parked` is told too, as such, but is not an end."""
+"""States that end a dispatch. `parked` is published as a result too, but is no end."""

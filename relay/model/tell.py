@@ -14,46 +14,46 @@ _ENDS: Final = frozenset({State.EXPIRED, State.CANCELLED, State.SUPERSEDED, Stat
 
 def created(about: About, dispatch: Dispatch, chat: Chat, *, attempts: int, reconciled: bool, now: int) -> Result:
     """`relay.chat.created`: the chat exists. `now` is milliseconds since the epoch."""
-    told = _data(about, dispatch, attempts, chat) | {
+    data = _data(about, dispatch, attempts, chat) | {
         "reconciled": reconciled,
         "createdAt": iso(chat.created_at),
     }
-    return _result(ResultType.CREATED, "chat.created", "", about, dispatch, told, now, chat.uuid)
+    return _result(ResultType.CREATED, "chat.created", "", about, dispatch, data, now, chat.uuid)
 
 
 def failed(about: About, dispatch: Dispatch, failure: Failure, *, attempts: int, now: int) -> Result:
-    """`relay.chat.failed`: it ended without a chat.
+    """`relay.chat.failed`: the dispatch ended without a chat.
 
-    The message's `error.code` is how it ended (`failed` unless `failure.code` is another end), its `error.reason`
-    is `failure.code`.
+    The message's `error.code` is the final state (`failed`, unless `failure.code` names another one), its
+    `error.reason` is `failure.code`.
     """
     code = failure.code if failure.code in _ENDS else State.FAILED
-    told = _data(about, dispatch, attempts) | {"error": _error(code, failure)}
-    return _result(ResultType.FAILED, "chat.failed", "", about, dispatch, told, now)
+    data = _data(about, dispatch, attempts) | {"error": _error(code, failure)}
+    return _result(ResultType.FAILED, "chat.failed", "", about, dispatch, data, now)
 
 
 def parked(
     about: About, dispatch: Dispatch, reason: ParkReason, failure: Failure, *, attempts: int, now: int
 ) -> Result:
-    """`relay.chat.parked`: it waits for a person."""
-    told = _data(about, dispatch, attempts) | {"error": _error(reason, failure)}
-    return _result(ResultType.PARKED, "chat.parked", ".parked", about, dispatch, told, now)
+    """`relay.chat.parked`: the dispatch waits for a person."""
+    data = _data(about, dispatch, attempts) | {"error": _error(reason, failure)}
+    return _result(ResultType.PARKED, "chat.parked", ".parked", about, dispatch, data, now)
 
 
 def sent(about: About, dispatch: Dispatch, chat_uuid: str, *, attempts: int, now: int) -> Result:
     """`relay.message.sent`: the rule's first message is in the chat."""
-    told = {"chatUuid": chat_uuid} | _data(about, dispatch, attempts)
-    return _result(ResultType.SENT, "message.sent", ".message", about, dispatch, told, now, chat_uuid)
+    data = {"chatUuid": chat_uuid} | _data(about, dispatch, attempts)
+    return _result(ResultType.SENT, "message.sent", ".message", about, dispatch, data, now, chat_uuid)
 
 
 def unsent(about: About, dispatch: Dispatch, chat_uuid: str, failure: Failure, *, attempts: int, now: int) -> Result:
-    """`relay.message.failed`: the chat exists, its first message does not."""
-    told = {"chatUuid": chat_uuid} | _data(about, dispatch, attempts) | {"error": _error(State.FAILED, failure)}
-    return _result(ResultType.UNSENT, "message.failed", ".message", about, dispatch, told, now, chat_uuid)
+    """`relay.message.failed`: the chat exists, but its first message was not sent."""
+    data = {"chatUuid": chat_uuid} | _data(about, dispatch, attempts) | {"error": _error(State.FAILED, failure)}
+    return _result(ResultType.UNSENT, "message.failed", ".message", about, dispatch, data, now, chat_uuid)
 
 
 def unmatched(event: Event, *, now: int) -> Result:
-    """`relay.event.unmatched`: for a caller with `reply_to`, when no rule wanted its event."""
+    """`relay.event.unmatched`: for a caller with `reply_to` whose event matched no rule."""
     about = event.about()
     return Result(
         id=f"{event.id}.unmatched",
@@ -81,9 +81,9 @@ def _event(about: About) -> dict[str, Any]:
 
 
 def _data(about: About, dispatch: Dispatch, attempts: int, chat: Chat | None = None) -> dict[str, Any]:
-    told: dict[str, Any] = {"chatUuid": chat.uuid} if chat else {}
+    chat_data: dict[str, Any] = {"chatUuid": chat.uuid} if chat else {}
     return (
-        told
+        chat_data
         | {
             "agentUuid": (chat and chat.agent_uuid) or dispatch.agent_uuid,
             "name": (chat and chat.name) or dispatch.name,

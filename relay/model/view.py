@@ -1,4 +1,4 @@
-"""What people and other programs see of the ledger: read-only views and the gauges behind the metrics."""
+"""Read-only views of the ledger for people and other programs, and the gauges behind the metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +11,11 @@ from relay.model.state import EventStatus, ParkReason, State
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """Which events to list, newest first. `text` is looked for in ids, type, subject and body.
+    """A query for events, newest first. Fields that are None do not restrict it.
 
-    `since` and `until` are milliseconds since the epoch of `received_at`; `cursor` is the last id of the page before.
-    `state` wants an event with at least one dispatch in that state.
+    `text` is searched in ids, type, subject and body. `since` (inclusive) and `until` (exclusive) restrict
+    `received_at`, in milliseconds since the epoch. `state` selects events with at least one dispatch in that state.
+    `cursor` is the last id of the previous page.
     """
 
     source: str | None = None
@@ -30,9 +31,9 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True)
 class DispatchView:
-    """A dispatch as it stands now. `due_at` and the other times are milliseconds since the epoch.
+    """The present state of a dispatch. `due_at` and the other times are milliseconds since the epoch.
 
-    `body` and `message` are None in a list, which does not read what was rendered.
+    In a list, `body` and `message` are None, because a list does not read rendered texts.
     """
 
     id: str
@@ -59,7 +60,7 @@ class DispatchView:
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """One call to Cargo. `kind` is `chat` or `message`; `verdict` is None while it runs or was lost in a crash."""
+    """One call to Cargo. `kind` is `chat` or `message`; `verdict` is None while it runs, or when a crash lost it."""
 
     dispatch_id: str
     run: int
@@ -74,9 +75,10 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class ResultView:
-    """A result and what became of it at each destination (`` is the exchange).
+    """A result and the state of its deliveries. The empty destination is the result exchange.
 
-    `pending` maps a destination still due to its last error, None when it was not tried yet.
+    `pending` maps each destination that is still due to its last error, None before the first try. `undeliverable`
+    lists the destinations that were given up.
     """
 
     result: Result
@@ -100,7 +102,7 @@ class EventView:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """A page of events; `cursor` asks for the next one, None at the end. `notice` says what was not looked through."""
+    """A page of events. `cursor` requests the next page, None at the end. `notice` says what was not searched."""
 
     events: tuple[EventView, ...]
     cursor: str | None
@@ -109,7 +111,7 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class EventDetail:
-    """All that the ledger knows of one event."""
+    """Everything that the ledger stores about one event."""
 
     event: Event
     status: EventStatus
@@ -120,10 +122,10 @@ class EventDetail:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The whole of a refused request, so that it can be verified again, until `expires_at` (milliseconds).
+    """A whole refused request, which can be verified again until `expires_at` (milliseconds since the epoch).
 
-    `url` is the one that the sender used, `headers` (lower-case names) hold what it proved itself by, `body` is what
-    came over the wire. All three may hold credentials, so none of them is ever printed.
+    `url` is the one that the sender used. `headers` (lower-case names) include its credentials. `body` is the body as
+    received. All three may hold credentials, so none of them is in the record's repr.
     """
 
     method: str
@@ -135,9 +137,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Bounded metadata of a refused request; `headers` without secrets, `digest` the body's SHA-256 in hex.
+    """Metadata of a refused request, of bounded size.
 
-    `id` is a UUIDv7, `at` when the request came, in milliseconds. `kept` is the request itself, where it is kept.
+    `id` is a UUIDv7. `at` is the time of the request, in milliseconds since the epoch. `headers` contain no secrets.
+    `digest` is the SHA-256 of the body in hex. `kept` is the whole request, if it is kept.
     """
 
     id: str
@@ -155,10 +158,10 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class RejectionView:
-    """A refused request as people see it: without what was kept of it.
+    """A refused request for display, without its `kept` part.
 
-    `kept_until` is milliseconds, None when its body is not kept. `readmitted` are the ids of the events that it has
-    become, None when it was not readmitted.
+    `kept_until` is milliseconds since the epoch, None when the whole request is not kept. `readmitted` are the ids of
+    the events that it became, None when it was not readmitted.
     """
 
     rejection: Rejection
@@ -168,7 +171,11 @@ class RejectionView:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """Ledger-wide numbers for the metrics. `oldest_due` is milliseconds; `paused` maps a reason to its start."""
+    """Numbers of the whole ledger, for the metrics.
+
+    `oldest_due` is milliseconds. `parked` counts dispatches by reason. `paused` maps a reason to its start, in
+    milliseconds since the epoch.
+    """
 
     due: int = 0
     oldest_due: int = 0

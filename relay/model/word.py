@@ -1,13 +1,13 @@
-"""What the states, outcomes and kinds of the model are made of."""
+"""The base class of the enumerations in the model."""
 
 from enum import StrEnum
 
 
 class Word(StrEnum):
-    """One of a set of words, kept and sent as it is.
+    """An enumeration whose members are stored and sent as their text.
 
-    Hashed as the text that it is: an enumeration's own hash is written in Python, and an event on its way meets a
-    dozen of them. `str()` gives the plain text, for the same reason quicker than `value`.
+    It uses the hash of `str`, because an enumeration's own hash is Python code and each event hashes members a dozen
+    times. For the same reason, use `str()` for the plain text: it is quicker than `value`.
     """
 
     __hash__ = str.__hash__

@@ -1,4 +1,4 @@
-"""What the middle of Relay needs of the outside, as Protocols. Adapters live on the floor above."""
+"""Protocols for what Relay's core needs from outside. The adapters that implement them are in the layers above."""
 
 from relay.ports.chats import Chats
 from relay.ports.ledger import Archive, Inbox, Ledger, Outbox, Work

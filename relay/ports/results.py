@@ -1,4 +1,4 @@
-"""Where results go."""
+"""Publishes results."""
 
 from typing import Protocol
 
@@ -8,8 +8,8 @@ from relay.model import Due
 class Publishing(Exception):
     """A result could not be published now.
 
-    `unroutable`: the broker had no queue for it. `away`: the broker does not answer, so nothing else gets through.
-    `denied`: our user may not, and a person must act.
+    `unroutable`: no queue is bound for it. `away`: the broker does not answer, so no other result can be published
+    either. `denied`: Relay's user lacks the permission, and a person must act.
     """
 
     def __init__(self, message: str, *, unroutable: bool = False, away: bool = False, denied: bool = False) -> None:
@@ -23,9 +23,9 @@ class Results(Protocol):
     """Publishes one result to one destination."""
 
     async def publish(self, due: Due, body: bytes) -> None:
-        """Returns once the broker has confirmed it. Raises Publishing.
+        """Publish one delivery and return once the broker has confirmed it. Raises Publishing.
 
-        `body` is the CloudEvent as JSON. Many calls may be under way at once. A destination that is empty is the
-        result exchange (mandatory), any other is a reply queue on the default exchange (not mandatory).
+        `body` is the CloudEvent as JSON. Many calls may run at once. An empty destination is the result exchange
+        (published as mandatory); any other is a reply queue on the default exchange (not mandatory).
         """
         ...

@@ -1,9 +1,9 @@
 """Connects to PostgreSQL: finds the host that takes writes, directly or through a pooler.
 
 A pooler in transaction mode (PgBouncer, and those of managed PostgreSQL) may give every transaction another server
-connection. Behind one, nothing may outlive a transaction: no setting, no prepared statement, no advisory lock. Which of
-both it is does not depend on what a pooler lets pass: at the start of a connection a server sends the id of its
-process, and a pooler sends an invented one. So a connection is direct ("straight" in this module) when
+connection. Behind one, nothing may outlive a transaction: no setting, no prepared statement, no advisory lock. The test
+for a pooler does not depend on what it lets pass: at the start of a connection a server sends the id of its process,
+and a pooler sends an invented one. So a connection is direct ("straight" in this module) when
 `pg_backend_pid()` equals the id that was sent and Relay's settings are in force. This check costs a direct connection
 one round trip, once. Behind a pooler the settings are sent with each BEGIN.
 """

@@ -1,4 +1,4 @@
-"""Named leases (who scans, who prunes) and the slots below the high-water mark."""
+"""Named leases, which choose the replica for a task (scanning, pruning), and the slots below the high-water mark."""
 
 from typing import Final
 
@@ -13,37 +13,47 @@ GRANT: Final = 30_000
 """Milliseconds after which granted slots lapse."""
 
 PROBE: Final = "probe"
-"""The row that is written to find out whether the ledger takes writes; nobody ever holds it."""
+"""The row that is written to test whether the ledger takes writes. No replica ever holds it as a lease."""
 
 
 def lease(conn: Connection, now: int, *, name: str, ttl: int, terms: Terms) -> bool:
-    """Take or renew; False while another has it. One that ends later than twice its time from now is void."""
+    """Take or renew a lease for `ttl` milliseconds. Returns False while another replica holds it.
+
+    A lease that ends more than `2 * ttl` from now comes from a clock that was set back since, and counts as free.
+    """
     take = upsert(conn.dialect.name, leases).values(name=name, owner=terms.owner, until=now + ttl)
     free = or_(leases.c.owner == terms.owner, leases.c.until <= now, leases.c.until > now + 2 * ttl)
-    taken = take.on_conflict_do_update(
+    take_if_free = take.on_conflict_do_update(
         index_elements=[leases.c.name],
         set_={"owner": take.excluded.owner, "until": take.excluded.until},
         where=free,
     ).returning(leases.c.name)
-    return conn.execute(taken).first() is not None
+    return conn.execute(take_if_free).first() is not None
 
 
 def release(conn: Connection, _now: int, *, name: str, terms: Terms) -> None:
+    """Delete a lease if this replica holds it."""
     conn.execute(delete(leases).where(leases.c.name == name, leases.c.owner == terms.owner))
 
 
 def probe(conn: Connection, now: int) -> None:
-    """Write one row, always the same: what is rolled back would not show a disk that is full or a commit that fails."""
+    """Write one row, always the same.
+
+    It must be committed: a write that is rolled back does not show a full disk or a commit that fails.
+    """
     put = upsert(conn.dialect.name, leases).values(name=PROBE, owner="", until=now)
     conn.execute(put.on_conflict_do_update(index_elements=[leases.c.name], set_={"until": put.excluded.until}))
 
 
 def reserve(conn: Connection, now: int, *, wanted: int, terms: Terms) -> int:
-    """Grant slots: the mark, less what is unfinished, less what others were granted and may still use.
+    """Grant up to `wanted` slots. Returns how many.
 
-    What another has used of its grant counts twice until the grant lapses: never above the mark, perhaps early.
+    There are as many as the high-water mark, less the unfinished dispatches, less the grants of other replicas. A slot
+    that another replica has used counts twice until its grant lapses, so the mark is never exceeded, but grants may be
+    refused early.
     """
-    counters.lock(conn, "paused")  # any row that all replicas have: grants go one after the other
+    # Any row that all replicas can lock serves: two grants at once would each miss the other.
+    counters.lock(conn, "paused")
     others = select(func.coalesce(func.sum(slots.c.free), 0)).where(
         slots.c.owner != terms.owner, slots.c.until > now, slots.c.until <= now + 2 * GRANT
     )

@@ -1,7 +1,7 @@
-"""Rows that belong to nothing any more: told and taken away by whoever meets them, so that no turn dies of them.
+"""Logs and deletes rows whose parent row is missing, wherever one is found, so that none makes a whole turn fail.
 
-No operation leaves any: what adds to an event and what prunes it lock the event first. They come from outside, from a
-restore of single tables or a hand in the database.
+Relay's operations leave no such rows: those that add to an event, and those that prune it, lock the event first. They
+come from outside, from a restore of single tables or from manual changes in the database.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ log = get_log()
 OWNED: Final[ColumnElement[bool]] = exists().where(
     dispatches.c.id == work.c.dispatch_id, events.c.id == dispatches.c.event_id
 )
-"""Of a row of work: its dispatch and its event are there."""
+"""Whether a row of `work` has its dispatch and its event."""
 
 _WORK: Final = delete(work).where(work.c.dispatch_id.in_(bindparam("ids", expanding=True)))
 _UNSEEN: Final = delete(work).where(work.c.look_at <= bindparam("now"), ~OWNED).returning(work.c.dispatch_id)
@@ -32,19 +32,19 @@ _OUTBOX: Final = delete(outbox).where(outbox.c.result_id == bindparam("of"), out
 
 
 def drop_work(conn: Connection, dispatch_ids: Sequence[str]) -> None:
-    """Take work away that cannot be done, since its dispatch or its event is not there."""
+    """Delete rows of `work` whose dispatch or event is missing."""
     if dispatch_ids:
         run(conn, _WORK, {"ids": padded(dispatch_ids)})
         _end(conn, dispatch_ids)
 
 
 def drop_unseen(conn: Connection, now: int) -> None:
-    """The same for what would be looked for now, which is otherwise only read."""
+    """The same for rows in `checking` whose look is due: `doubts` only reads them."""
     _end(conn, [row["dispatch_id"] for row in run(conn, _UNSEEN, {"now": now})])
 
 
 def _end(conn: Connection, dispatch_ids: Sequence[str]) -> None:
-    """One that has no event left can neither be sent nor shown: it ends, so that nobody takes it for live."""
+    """End dispatches that have no event. They can be neither sent nor shown, and must not count as live."""
     for dispatch_id in dispatch_ids:
         log.error("ledger.orphan", table="work", dispatch_id=dispatch_id, what="its dispatch or event is gone: removed")
     if dispatch_ids:
@@ -52,10 +52,10 @@ def _end(conn: Connection, dispatch_ids: Sequence[str]) -> None:
 
 
 def drop_deliveries(conn: Connection, rows: Iterable[Found]) -> None:
-    """Take deliveries away of which the result is not there."""
-    gone: list[Row] = [{"of": row["result_id"], "at": row["destination"]} for row in rows]
-    write_many(conn, _OUTBOX, gone)
-    for row in gone:
+    """Delete deliveries whose result is missing."""
+    orphaned: list[Row] = [{"of": row["result_id"], "at": row["destination"]} for row in rows]
+    write_many(conn, _OUTBOX, orphaned)
+    for row in orphaned:
         log.error(
             "ledger.orphan",
             table="outbox",
@@ -66,7 +66,7 @@ def drop_deliveries(conn: Connection, rows: Iterable[Found]) -> None:
 
 
 def tell_chat(move: Move) -> None:
-    """A chat that came so late that its dispatch was pruned: this line is all that is left of it."""
+    """Log a chat that came after its dispatch was pruned: this line is the only trace of it."""
     log.error(
         "ledger.orphan",
         table="dispatches",

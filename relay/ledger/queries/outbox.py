@@ -1,4 +1,4 @@
-"""Results and their deliveries: put in with the commit that made them, leased, settled, followed."""
+"""Results and their deliveries: inserted by the commit that makes them, then leased, settled and followed."""
 
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -16,7 +16,7 @@ from relay.ledger.terms import Terms
 from relay.model import Due, Result, Settled
 
 LEASE: Final = 60_000
-"""Milliseconds for which a due delivery is a publisher's."""
+"""Milliseconds for which a publisher holds a delivery."""
 CHUNK: Final = 2_000
 """Results that get their cursors in one transaction."""
 
@@ -47,45 +47,50 @@ _AFTER: Final = (
 
 
 class Fresh:
-    """Results that this replica put into the ledger lately, so that they need not be read again to be told.
+    """A cache of the results that this replica inserted lately, so that they need not be read again to be published.
 
-    They never change, and only what the ledger hands out is looked up here: what a rollback took back does no harm.
+    Results never change. A result whose insert was rolled back does no harm here: only results that the ledger hands
+    out are looked up.
     """
 
     def __init__(self, most: int = 1_000) -> None:
         self._most = most
         self._results: dict[str, Result] = {}
 
-    def keep(self, told: Sequence[Result]) -> None:
-        """Remember these; the oldest go when there are too many."""
-        for result in told:
+    def keep(self, new_results: Sequence[Result]) -> None:
+        """Add results. Drops the oldest above the cache's size."""
+        for result in new_results:
             self._results[result.id] = result
         for oldest in list(islice(self._results, max(0, len(self._results) - self._most))):
             del self._results[oldest]
 
     def take(self, ids: Iterable[str]) -> dict[str, Result]:
-        """Those of them that are known, which are then forgotten."""
+        """Remove and return the cached ones of these results, by id."""
         return {key: self._results.pop(key) for key in ids if key in self._results}
 
 
-def enqueue(conn: Connection, now: int, told: Sequence[Result], terms: Terms) -> None:
-    """Keep results and make their deliveries due. One that is there already (same id) is left as it is.
-
-    Where this connection writes alone, the order of inserts is that of commits, so the cursor is given at once.
-    """
-    if not told:
+def enqueue(conn: Connection, now: int, new_results: Sequence[Result], terms: Terms) -> None:
+    """Insert results and their deliveries. A result whose id exists already is left unchanged."""
+    if not new_results:
         return
-    pairs = sorted(zip(_positions(conn, len(told)), told, strict=True), key=lambda pair: pair[1].id)
+    # Positions follow the order of the results; the inserts follow their ids, as every lock on several rows does.
+    positions = _positions(conn, len(new_results))
+    pairs = sorted(zip(positions, new_results, strict=True), key=lambda pair: pair[1].id)
     columns = {
         **result_columns([result for _, result in pairs], now, vault_of(conn)),
         "position": [position for position, _ in pairs],
     }
     insert_many(conn, keep_first(results, conn.dialect.name), columns)
     if terms.publish:
-        _make_due(conn, now, told)
+        _make_due(conn, now, new_results)
 
 
 def _positions(conn: Connection, count: int) -> Sequence[int | None]:
+    """Cursors for new results.
+
+    On SQLite, with its one writer, inserts happen in the order of commits, so a cursor can be given at once. Where
+    others write too, a transaction that inserts first may commit last: `sequence` gives the cursors after the commit.
+    """
     if not is_alone(conn):
         return [None] * count
     top = counters.read(conn, "position")
@@ -93,13 +98,13 @@ def _positions(conn: Connection, count: int) -> Sequence[int | None]:
     return range(top + 1, top + 1 + count)
 
 
-def _make_due(conn: Connection, now: int, told: Sequence[Result]) -> None:
-    due = sorted((result.id, destination) for result in told for destination in _destinations(result))
+def _make_due(conn: Connection, now: int, new_results: Sequence[Result]) -> None:
+    places = sorted((result.id, destination) for result in new_results for destination in _destinations(result))
     columns: Columns = {
-        "result_id": [result_id for result_id, _ in due],
-        "destination": [destination for _, destination in due],
-        "created_at": [now] * len(due),
-        "due_at": [now] * len(due),
+        "result_id": [result_id for result_id, _ in places],
+        "destination": [destination for _, destination in places],
+        "created_at": [now] * len(places),
+        "due_at": [now] * len(places),
     }
     insert_many(conn, keep_first(outbox, conn.dialect.name), columns)
 
@@ -114,16 +119,16 @@ def _by_place(row: Row) -> tuple[str, str]:
 
 
 def due(conn: Connection, now: int, asks: Sequence[int], *, fresh: Fresh) -> list[list[Due]]:
-    """Lease what is due, oldest first, and share it among those who asked."""
+    """Lease deliveries that are due, oldest first. Each of `asks` is the limit of one caller, who gets one list."""
     rows = run(conn, _LEASE, {"now": now, "until": now + LEASE, "most": sum(asks)})
     ids = {row["result_id"] for row in rows}
-    told = fresh.take(ids)
-    told |= _results(conn, ids - told.keys())
-    orphans.drop_deliveries(conn, [row for row in rows if row["result_id"] not in told])
-    known = [row for row in rows if row["result_id"] in told]
-    oldest_first = sorted(known, key=lambda row: (row["created_at"], row["result_id"]))
-    leased = (_due(row, told[row["result_id"]], now) for row in oldest_first)
-    return [list(islice(leased, ask)) for ask in asks]
+    results_by_id = fresh.take(ids)
+    results_by_id |= _results(conn, ids - results_by_id.keys())
+    orphans.drop_deliveries(conn, [row for row in rows if row["result_id"] not in results_by_id])
+    deliveries = [row for row in rows if row["result_id"] in results_by_id]
+    oldest_first = sorted(deliveries, key=lambda row: (row["created_at"], row["result_id"]))
+    leased = (_due(row, results_by_id[row["result_id"]], now) for row in oldest_first)
+    return [list(islice(leased, limit)) for limit in asks]
 
 
 def _due(row: Found, result: Result, now: int) -> Due:
@@ -131,39 +136,46 @@ def _due(row: Found, result: Result, now: int) -> Due:
 
 
 def _results(conn: Connection, ids: Collection[str]) -> dict[str, Result]:
-    found = run(conn, _BY_IDS, {"ids": padded(sorted(ids))}) if ids else ()
-    return {row["id"]: result_of(row, vault_of(conn)) for row in found}
+    rows = run(conn, _BY_IDS, {"ids": padded(sorted(ids))}) if ids else ()
+    return {row["id"]: result_of(row, vault_of(conn)) for row in rows}
 
 
 def settle(conn: Connection, now: int, batch: Sequence[Settled]) -> list[None]:
-    """Delete what is confirmed or given up, put off the rest."""
-    over = [{"of": one.result_id, "at": one.destination} for one in batch if one.confirmed or one.undeliverable]
-    write_many(conn, _OVER, sorted(over, key=_by_place))
-    again = [
-        {"of": one.result_id, "at": one.destination, "due": now + one.retry_in, "why": one.error}
-        for one in batch
-        if not (one.confirmed or one.undeliverable)
+    """Delete the deliveries that are confirmed or given up, and schedule the others again."""
+    over = [
+        {"of": settled.result_id, "at": settled.destination}
+        for settled in batch
+        if settled.confirmed or settled.undeliverable
     ]
-    write_many(conn, _RETRY, sorted(again, key=_by_place))
-    _give_up(conn, [one for one in batch if one.undeliverable])
+    # Rows are written in the order of their keys, so that two replicas cannot deadlock.
+    write_many(conn, _OVER, sorted(over, key=_by_place))
+    retries = [
+        {"of": settled.result_id, "at": settled.destination, "due": now + settled.retry_in, "why": settled.error}
+        for settled in batch
+        if not (settled.confirmed or settled.undeliverable)
+    ]
+    write_many(conn, _RETRY, sorted(retries, key=_by_place))
+    _give_up(conn, [settled for settled in batch if settled.undeliverable])
     return [None] * len(batch)
 
 
-def _give_up(conn: Connection, lost: Sequence[Settled]) -> None:
-    for one in lost:
-        mine = results.c.id == one.result_id
-        known = conn.execute(select(results.c.undeliverable).where(mine).with_for_update()).scalar()
-        gone = {*json.loads(known or "[]"), one.destination}
-        conn.execute(update(results).where(mine).values(undeliverable=encode(sorted(gone))))
+def _give_up(conn: Connection, undeliverable: Sequence[Settled]) -> None:
+    for settled in undeliverable:
+        is_result = results.c.id == settled.result_id
+        # Locked, because the list is read, extended and written back.
+        noted = conn.execute(select(results.c.undeliverable).where(is_result).with_for_update()).scalar()
+        destinations = {*json.loads(noted or "[]"), settled.destination}
+        conn.execute(update(results).where(is_result).values(undeliverable=encode(sorted(destinations))))
 
 
 def sequence(conn: Connection, _now: int, asks: Sequence[None]) -> list[bool]:
-    """Give cursors to a chunk of committed results, one transaction after the other; True when more are left."""
+    """Give cursors to a chunk of committed results. Returns True to each caller when more may be left."""
     if is_alone(conn):
         return [False] * len(asks)
     unsequenced = results.c.position.is_(None)
     if conn.execute(select(results.c.id).where(unsequenced).limit(1)).first() is None:
         return [False] * len(asks)
+    # The lock lets one transaction at a time give cursors, so that a cursor is never visible before a lower one.
     top = counters.lock(conn, "position")
     order = func.row_number().over(order_by=(results.c.created_at, results.c.id)).label("turn")
     chunk = (
@@ -173,17 +185,18 @@ def sequence(conn: Connection, _now: int, asks: Sequence[None]) -> list[bool]:
         .limit(CHUNK)
         .cte("chunk")
     )
-    given = conn.execute(update(results).where(results.c.id == chunk.c.id).values(position=top + chunk.c.turn)).rowcount
-    counters.write(conn, "position", top + given)
-    return [given == CHUNK] * len(asks)
+    numbered = update(results).where(results.c.id == chunk.c.id).values(position=top + chunk.c.turn)
+    count = conn.execute(numbered).rowcount
+    counters.write(conn, "position", top + count)
+    return [count == CHUNK] * len(asks)
 
 
 def follow(conn: Connection, _now: int, *, after: int, limit: int) -> list[tuple[int, Result]]:
-    """Results past a cursor, in order."""
+    """Results after a cursor, in the order of their cursors, each with its own."""
     rows = run(conn, _AFTER, {"after": after, "most": limit})
     return [(row["position"], result_of(row, vault_of(conn))) for row in rows]
 
 
 def latest(conn: Connection, _now: int) -> int:
-    """The cursor given last."""
+    """The last cursor that was given, 0 before the first."""
     return counters.read(conn, "position")

@@ -1,4 +1,4 @@
-"""What a batch of moves changes, gathered row by row and written table by table."""
+"""The changes of a batch of moves, collected row by row and written table by table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ _ATTEMPT: Final = (
     )
     .values(
         ended_at=func.coalesce(attempts.c.ended_at, bindparam("ended")),
-        verdict=func.coalesce(bindparam("said"), attempts.c.verdict),
+        verdict=func.coalesce(bindparam("to_verdict"), attempts.c.verdict),
         failure_code=bindparam("failure_code"),
         failure_status=bindparam("failure_status"),
         failure_message=bindparam("failure_message"),
@@ -47,10 +47,10 @@ _DISPATCH: Final = (
         state=bindparam("to_state"),
         chat_uuid=func.coalesce(bindparam("to_chat"), dispatches.c.chat_uuid),
         chat_agent=func.coalesce(bindparam("to_agent"), dispatches.c.chat_agent),
-        reconciled=or_(dispatches.c.reconciled, bindparam("found")),
+        reconciled=or_(dispatches.c.reconciled, bindparam("to_reconciled")),
         duplicates=func.nullif(func.coalesce(bindparam("others"), dispatches.c.duplicates), "[]"),
-        attempts=bindparam("made"),
-        park=bindparam("why"),
+        attempts=bindparam("to_attempts"),
+        park=bindparam("to_park"),
         failure_code=bindparam("failure_code"),
         failure_status=bindparam("failure_status"),
         failure_message=bindparam("failure_message"),
@@ -68,7 +68,7 @@ _OVER: Final = delete(work).where(work.c.dispatch_id.in_(bindparam("ids", expand
 
 @dataclass(slots=True)
 class Plan:
-    """Rows to write at `now`; `write` does it in one statement per kind of change, rows in key order."""
+    """Rows to write at `now`. `write` executes one statement per kind of change; rows must be added in key order."""
 
     now: int
     attempts: list[Row] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Plan:
     results: list[Result] = field(default_factory=list)
 
     def keep_attempt(self, move: Move) -> None:
-        """The outcome of an attempt, and a chat, stay in its row whatever becomes of the move."""
+        """Store the attempt's outcome and chat in its row, whether or not the move is applied."""
         if move.attempt and (move.verdict is not None or move.chat is not None):
             self.attempts.append(
                 {
@@ -89,7 +89,7 @@ class Plan:
                     "as_kind": kind_of(move.was),
                     "at": move.attempt,
                     "ended": self.now,
-                    "said": move.verdict and str(move.verdict),
+                    "to_verdict": move.verdict and str(move.verdict),
                     **failure_row(move.failure),
                     "chat_uuid": move.chat and move.chat.uuid,
                 }
@@ -98,9 +98,10 @@ class Plan:
     def apply(
         self, move: Move, row: Mapping[Any, Any], *, duplicates: Sequence[str] | None = None, revive: bool = False
     ) -> None:
-        """The move from a row of work; `revive` when that row is gone (it was parked) and is wanted again.
+        """Apply a move to its row of `work`.
 
-        `duplicates` take the place of those that are noted; None leaves them.
+        `revive` inserts the row, which a parked dispatch does not have. `duplicates` replaces the stored list; None
+        leaves it unchanged.
         """
         after = _after(move, row, self.now)
         if move.to in LIVE:
@@ -112,10 +113,14 @@ class Plan:
         self.results.extend(move.results)
 
     def add_duplicates(self, dispatch_id: str, uuids: Sequence[str]) -> None:
-        """Chats that were made for a dispatch beside the one it has."""
+        """Store the whole list of chats that were made for a dispatch beside its own."""
         self.duplicates.append({"of": dispatch_id, "others": encode(list(uuids)), "now": self.now})
 
     def write(self, conn: Connection, terms: Terms) -> None:
+        """Write all changes.
+
+        `work` comes before `dispatches`, the order in which every operation locks the two tables.
+        """
         write_many(conn, _WORK, [_prefixed(row) for row in self.work])
         write_many(conn, _REVIVED, self.revived)
         if self.over:
@@ -131,7 +136,7 @@ def _prefixed(row: Row) -> Row:
 
 
 def _after(move: Move, row: Mapping[Any, Any], now: int) -> Row:
-    """The row of work as it is after the move."""
+    """The row of `work` after the move."""
     after = {
         **row,
         "state": str(move.to),
@@ -160,7 +165,7 @@ def _after(move: Move, row: Mapping[Any, Any], now: int) -> Row:
 
 
 def _is_untried(move: Move, after: Row) -> bool:
-    """With this attempt given back, none was made: giving up does not count from it."""
+    """Whether no attempt remains once this one is given back, so that the time until giving up starts anew."""
     return bool(after["number"] == 1 if move.was is State.MESSAGING else after["attempts"] == 0)
 
 
@@ -171,10 +176,10 @@ def _dispatch_row(move: Move, after: Row, duplicates: Sequence[str] | None, now:
         "to_state": None if move.to in LIVE else str(move.to),
         "to_chat": move.chat and move.chat.uuid,
         "to_agent": move.chat and move.chat.agent_uuid,
-        "found": move.reconciled,
+        "to_reconciled": move.reconciled,
         "others": None if duplicates is None else encode(list(duplicates)),
-        "made": after["attempts"],
-        "why": move.park and str(move.park),
+        "to_attempts": after["attempts"],
+        "to_park": move.park and str(move.park),
         **failure_row(failure),
         "now": now,
     }

@@ -1,8 +1,8 @@
-"""Moves of dispatches: applied under their fence, or, when the lease was lost, kept for what they are worth.
+"""Records moves of dispatches: applies those whose fence is current, keeps the outcome of those that lost their lease.
 
-A chat that exists is never dropped. When it comes late it is adopted if the dispatch can still take it, else noted as
-a duplicate; while another replica is just sending, it waits in the row of its attempt, and what that replica records
-then meets it there.
+A chat that exists is never dropped. A chat that comes late is adopted if the dispatch can still take it, and is noted
+as a duplicate otherwise. While another replica is sending the same dispatch, a late chat stays in the row of its
+attempt; the move of that replica finds it there.
 """
 
 import json
@@ -27,7 +27,7 @@ Turn = list[tuple[int, Move]]
 Rows = Mapping[str, Found]
 
 _UNSENT: Final = frozenset({State.READY, State.WAITING, State.CHECKING, State.PARKED})
-"""Where a dispatch that has no chat can still take one that comes late."""
+"""The states in which a dispatch without a chat can still adopt a late one."""
 
 _WORK: Final = (
     select(work)
@@ -50,7 +50,7 @@ _KEPT: Final = select(attempts.c.dispatch_id, attempts.c.chat_uuid, attempts.c.e
 def record(
     conn: Connection, now: int, moves: Sequence[Move], *, terms: Terms, fresh: Fresh | None = None
 ) -> list[Recorded]:
-    """Apply moves in their order; `fresh` learns what is to be told. Raises ValueError for one that no state allows."""
+    """Apply moves in order. `fresh` caches their results. Raises ValueError for a move that the states do not allow."""
     for move in moves:
         _check(move)
     answers: dict[int, Recorded] = {}
@@ -69,18 +69,21 @@ def _check(move: Move) -> None:
 
 
 def _turns(moves: Sequence[Move]) -> Iterator[Turn]:
-    """Groups in which no dispatch comes twice, in key order."""
-    left = list(enumerate(moves))
-    while left:
+    """Split moves into groups that contain no dispatch twice, each in key order, which is the order of locks.
+
+    Moves of the same dispatch keep their order: the second one needs the state that the first one writes.
+    """
+    remaining = list(enumerate(moves))
+    while remaining:
         first: dict[str, tuple[int, Move]] = {}
         later: Turn = []
-        for index, move in left:
+        for index, move in remaining:
             if move.dispatch_id in first:
                 later.append((index, move))
             else:
                 first[move.dispatch_id] = (index, move)
         yield [first[dispatch_id] for dispatch_id in sorted(first)]
-        left = later
+        remaining = later
 
 
 def _record(conn: Connection, plan: Plan, turn: Turn) -> dict[int, Recorded]:
@@ -91,8 +94,8 @@ def _record(conn: Connection, plan: Plan, turn: Turn) -> dict[int, Recorded]:
 
 
 def _read(conn: Connection, statement: Any, ids: Sequence[str], key: str) -> dict[str, Found]:
-    found = run(conn, statement, {"ids": padded(ids)}) if ids else ()
-    return {row[key]: row for row in found}
+    rows = run(conn, statement, {"ids": padded(ids)}) if ids else ()
+    return {row[key]: row for row in rows}
 
 
 def _fits(row: Found | None, move: Move) -> bool:
@@ -102,31 +105,31 @@ def _fits(row: Found | None, move: Move) -> bool:
 def _record_fitting(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dict[int, Recorded]:
     kept = _kept(conn, [move.dispatch_id for _, move in turn if _has_past(move, rows[move.dispatch_id])])
     changed = [move.dispatch_id for _, move in turn if _is_ending(move, rows[move.dispatch_id])]
-    told = news(conn, sorted({*kept, *changed}))
+    news_rows = news(conn, sorted({*kept, *changed}))
     answers = {}
     for index, move in turn:
         row = rows[move.dispatch_id]
         chats = [chat for chat in kept[move.dispatch_id] if move.chat is None or chat.uuid != move.chat.uuid]
         answers[index] = Recorded.DUPLICATED if chats and move.chat else Recorded.APPLIED
         final = move
-        about = told.get(move.dispatch_id)  # an orphan is told with what its worker knows
-        if chats and move.chat is None and about:
-            final = _with_chat(move, chats[0], about, row, plan.now)
+        news_row = news_rows.get(move.dispatch_id)  # None for an orphan, whose move is applied as it came
+        if chats and move.chat is None and news_row:
+            final = _with_chat(move, chats[0], news_row, row, plan.now)
             answers[index] = Recorded.ADOPTED
-        elif about and _is_ending(move, row):
-            final = _cancelled(move, about, row, plan.now)
+        elif news_row and _is_ending(move, row):
+            final = _cancelled(move, news_row, row, plan.now)
         plan.keep_attempt(move)
         plan.apply(final, row, duplicates=_others(final, kept[move.dispatch_id]))
     return answers
 
 
 def _has_past(move: Move, row: Found) -> bool:
-    """Only after more than one attempt can an earlier one have left a chat."""
+    """Whether there was more than one attempt, so that an earlier one may have left a chat."""
     return move.was in {State.SENDING, State.CHECKING} and (row["number"] > 1 or row["run"] > 1)
 
 
 def _kept(conn: Connection, ids: Sequence[str]) -> defaultdict[str, list[Chat]]:
-    """Chats that came late and wait in the rows of their attempts."""
+    """Late chats in the rows of their attempts, by dispatch id."""
     kept: defaultdict[str, list[Chat]] = defaultdict(list)
     for row in conn.execute(_KEPT, {"ids": padded(ids)}) if ids else ():
         kept[row.dispatch_id].append(Chat(row.chat_uuid, created_at=row.ended_at))
@@ -134,72 +137,79 @@ def _kept(conn: Connection, ids: Sequence[str]) -> defaultdict[str, list[Chat]]:
 
 
 def _others(move: Move, kept: Sequence[Chat]) -> list[str] | None:
-    """The chats beside the one that it has now, which may have been one of them until now; None when none is kept."""
+    """The duplicates after the move: the kept chats without the dispatch's own. None when no chat is kept."""
     uuids = dict.fromkeys(chat.uuid for chat in kept)
     return [uuid for uuid in uuids if move.chat is None or uuid != move.chat.uuid] if kept else None
 
 
 def _is_ending(move: Move, row: Found) -> bool:
-    """A cancel was asked for meanwhile, and there surely is no chat."""
+    """Whether the dispatch was marked to be cancelled meanwhile and certainly has no chat."""
     unsent = move.to in {State.WAITING, State.READY} or move.park is ParkReason.GAVE_UP
     return bool(row["cancelling"]) and unsent
 
 
-def _with_chat(move: Move, chat: Chat, told: Found, row: Mapping[Any, Any], now: int) -> Move:
-    """The move to take for a chat that it did not bring itself, or not in the run that the dispatch is in now."""
-    dispatch, found = dispatch_of(told), move.reconciled
-    result = tell.created(about_of(told), dispatch, chat, attempts=row["attempts"], reconciled=found, now=now)
+def _with_chat(move: Move, chat: Chat, news_row: Found, row: Mapping[Any, Any], now: int) -> Move:
+    """The move that adopts a chat which another attempt made, or an earlier run of the dispatch."""
+    dispatch, about = dispatch_of(news_row), about_of(news_row)
+    result = tell.created(about, dispatch, chat, attempts=row["attempts"], reconciled=move.reconciled, now=now)
     to = State.DONE if dispatch.message is None else State.MESSAGING
     return replace(move, to=to, chat=chat, failure=None, park=None, due_in=0, uncounted=False, results=(result,))
 
 
-def _cancelled(move: Move, told: Found, row: Found, now: int) -> Move:
+def _cancelled(move: Move, news_row: Found, row: Found, now: int) -> Move:
     failure = Failure("cancelled", "cancelled by a person")
-    result = tell.failed(about_of(told), dispatch_of(told), failure, attempts=row["attempts"], now=now)
+    result = tell.failed(about_of(news_row), dispatch_of(news_row), failure, attempts=row["attempts"], now=now)
     return replace(move, to=State.CANCELLED, failure=failure, park=None, due_in=None, results=(result,))
 
 
 def _record_late(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dict[int, Recorded]:
-    made = [move.dispatch_id for _, move in turn if move.chat]
-    present, told = _read(conn, _PRESENT, made, "id"), news(conn, made)
+    with_chat = [move.dispatch_id for _, move in turn if move.chat]
+    # The dispatches are locked before their news are read, so that `prune` cannot delete them in between.
+    present, news_rows = _read(conn, _PRESENT, with_chat, "id"), news(conn, with_chat)
     answers = {}
     for index, move in turn:
         plan.keep_attempt(move)
-        found = present.get(move.dispatch_id)
+        dispatch_row = present.get(move.dispatch_id)
+        news_row = news_rows.get(move.dispatch_id)
         if move.chat is None:
             answers[index] = Recorded.LATE
-        elif found is None or move.dispatch_id not in told:
+        elif dispatch_row is None or news_row is None:
             orphans.tell_chat(move)
             answers[index] = Recorded.LATE
         else:
-            answers[index] = _take_late(plan, move, move.chat, found, told[found["id"]], rows.get(found["id"]))
+            answers[index] = _take_late(plan, move, move.chat, dispatch_row, news_row, rows.get(move.dispatch_id))
     return answers
 
 
-def _take_late(plan: Plan, move: Move, chat: Chat, found: Found, told: Found, row: Found | None) -> Recorded:
-    """A chat of an attempt whose lease was lost, perhaps of an earlier run: it is told as one of the present run."""
-    others = json.loads(found["duplicates"] or "[]")
-    if chat.uuid == found["chat_uuid"] or chat.uuid in others:
+def _take_late(plan: Plan, move: Move, chat: Chat, dispatch_row: Found, news_row: Found, row: Found | None) -> Recorded:
+    """Take a chat of an attempt whose lease was lost. The attempt may belong to an earlier run than the present one.
+
+    `row` is the row of `work`, None when the dispatch is not live. A chat that is adopted is published as a result of
+    the present run.
+    """
+    others = json.loads(dispatch_row["duplicates"] or "[]")
+    if chat.uuid == dispatch_row["chat_uuid"] or chat.uuid in others:
         return Recorded.LATE
-    state = found["state"] if row is None else row["state"]
-    if found["chat_uuid"] is None and state in _UNSENT:
-        base = _revived(found, plan.now) if row is None else row
-        plan.apply(_with_chat(move, chat, told, base, plan.now), base, revive=row is None)
+    state = dispatch_row["state"] if row is None else row["state"]
+    if dispatch_row["chat_uuid"] is None and state in _UNSENT:
+        base = _revived(dispatch_row, plan.now) if row is None else row
+        plan.apply(_with_chat(move, chat, news_row, base, plan.now), base, revive=row is None)
         return Recorded.ADOPTED
-    if found["chat_uuid"] is None and state == State.SENDING:
+    # Another replica is sending: its call may make a chat too, so its move decides which chat is the duplicate.
+    if dispatch_row["chat_uuid"] is None and state == State.SENDING:
         return Recorded.LATE
     plan.add_duplicates(move.dispatch_id, [*others, chat.uuid])
     return Recorded.DUPLICATED
 
 
-def _revived(found: Found, now: int) -> Mapping[Any, Any]:
-    """A row of work for a parked dispatch, its fence above any it had."""
+def _revived(dispatch_row: Found, now: int) -> Mapping[Any, Any]:
+    """A row of `work` for a parked dispatch. Its fence, the time in milliseconds, is above any former one."""
     return {
-        "dispatch_id": found["id"],
-        "run": found["run"],
+        "dispatch_id": dispatch_row["id"],
+        "run": dispatch_row["run"],
         "fence": now,
         "number": 0,
-        "attempts": found["attempts"],
+        "attempts": dispatch_row["attempts"],
         "first_attempt_at": None,
         "paused_before": 0,
         "last_ended_at": None,

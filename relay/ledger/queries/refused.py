@@ -1,4 +1,4 @@
-"""Refused requests: what they were, and for a while the whole of those that may be verified again."""
+"""Refused requests: their metadata, and for some time the whole request if it can be verified again."""
 
 import json
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from relay.ledger.schema import kept, rejections
 from relay.model import LOCKED, Kept, Rejection, RejectionView
 
 MOST: Final = 1_000
-"""Refused requests per source, and whole ones among them."""
+"""Refused requests that are kept per source, and also whole requests among them."""
 SPACE: Final = 64 << 20
 """Bytes of whole bodies per source."""
 AT_ONCE: Final = 32
-"""Whole requests that expire in one turn: a database takes a while to free the pages of large bodies."""
+"""Whole requests that are deleted in one turn: a database takes long to free the pages of large bodies."""
 
 _SOME: Final = 500
-"""Ids in one statement: databases bound its parameters."""
+"""Ids in one statement: databases limit the number of parameters."""
 _SAME: Final = ("id", "at", "source", "status", "reason", "hint", "remote", "size", "digest")
-"""The fields of a rejection that are columns as they are."""
+"""The fields of a rejection that are stored unchanged in columns of the same name."""
 _KEPT_SIZE: Final = select(func.count(), func.sum(kept.c.size)).where(kept.c.source == bindparam("source"))
 _KEPT: Final = (
     select(kept.c.id, rejections.c.remote, kept.c.size)
@@ -38,28 +38,34 @@ _ALL: Final = select(rejections.c.id, rejections.c.remote).where(*_PLAIN).order_
 
 
 def reject(conn: Connection, _now: int, batch: Sequence[Rejection]) -> list[None]:
-    """Keep refused requests: of each source the newest, and whole ones as far as there is room.
+    """Keep refused requests, whole ones included, up to the limits per source.
 
-    Where there is no room, the oldest of the address that has most go.
+    Above a limit, the oldest requests of the address that has most of them are deleted.
     """
-    ordered = sorted(batch, key=lambda one: one.id)
+    ordered = sorted(batch, key=lambda rejection: rejection.id)
     vault = vault_of(conn)
-    whole = [_kept_row(one, one.kept, vault) for one in ordered if one.kept and len(one.kept.body) <= SPACE]
-    write_many(conn, keep_first(rejections, conn.dialect.name), [_row(one) for one in ordered])
-    write_many(conn, keep_first(kept, conn.dialect.name), whole)
-    for source in sorted({row["source"] for row in whole}):
+    kept_rows = [
+        _kept_row(rejection, rejection.kept, vault)
+        for rejection in ordered
+        if rejection.kept and len(rejection.kept.body) <= SPACE
+    ]
+    write_many(conn, keep_first(rejections, conn.dialect.name), [_row(rejection) for rejection in ordered])
+    write_many(conn, keep_first(kept, conn.dialect.name), kept_rows)
+    # Whole requests first: `_trim` spares the metadata of those that remain.
+    for source in sorted({row["source"] for row in kept_rows}):
         _make_room(conn, source)
-    for source in sorted({one.source for one in batch}):
+    for source in sorted({rejection.source for rejection in batch}):
         _trim(conn, source)
     return [None] * len(batch)
 
 
 def weigh(rejection: Rejection) -> int:
-    """About the bytes that a refused request holds until it is committed."""
+    """The approximate number of bytes that a refused request holds until it is committed."""
     return len(rejection.kept.body) if rejection.kept else 0
 
 
 def _make_room(conn: Connection, source: str) -> None:
+    """Delete whole requests of a source above `MOST` and `SPACE`."""
     count, size = conn.execute(_KEPT_SIZE, {"source": source}).one()
     if count > MOST or (size or 0) > SPACE:
         rows = [(row[0], row[1], row[2]) for row in conn.execute(_KEPT, {"source": source})]
@@ -67,6 +73,7 @@ def _make_room(conn: Connection, source: str) -> None:
 
 
 def _trim(conn: Connection, source: str) -> None:
+    """Delete metadata of a source above `MOST`, but none that belongs to a whole request."""
     if conn.execute(_COUNT, {"source": source}).scalar_one() > MOST:
         rows = [(row[0], row[1], 0) for row in conn.execute(_ALL, {"source": source})]
         _delete(conn, rejections, surplus(rows, most=MOST, space=0))
@@ -77,41 +84,47 @@ def _delete(conn: Connection, table: Table, ids: Sequence[str]) -> None:
         conn.execute(delete(table).where(table.c.id.in_(ids[start : start + _SOME])))
 
 
-def _row(one: Rejection) -> Row:
-    return {name: getattr(one, name) for name in _SAME} | {"headers": encode(dict(one.headers))}
+def _row(rejection: Rejection) -> Row:
+    return {name: getattr(rejection, name) for name in _SAME} | {"headers": encode(dict(rejection.headers))}
 
 
-def _kept_row(one: Rejection, whole: Kept, vault: Vault) -> Row:
-    """Its JSON is ASCII: urls and headers may hold bytes that are no text, and must come back as they were signed."""
+def _kept_row(rejection: Rejection, whole: Kept, vault: Vault) -> Row:
+    """A row of `kept`.
+
+    Its JSON is ASCII, because urls and headers may hold bytes that are not text and must be restored as signed.
+    """
     request = json.dumps([whole.method, whole.url, dict(whole.headers)])
     return {
-        "id": one.id,
-        "source": one.source,
+        "id": rejection.id,
+        "source": rejection.source,
         "size": len(whole.body),
         "expires_at": whole.expires_at,
-        "request": vault.seal_text(request, "kept.request", one.id),
-        "body": vault.seal(whole.body, "kept.body", one.id),
+        "request": vault.seal_text(request, "kept.request", rejection.id),
+        "body": vault.seal(whole.body, "kept.body", rejection.id),
     }
 
 
 def views(conn: Connection, now: int, *, source: str | None, limit: int) -> list[RejectionView]:
     """Refused requests, newest first."""
     joined = rejections.outerjoin(kept, (kept.c.id == rejections.c.id) & (kept.c.expires_at > now))
-    wanted = select(rejections, kept.c.expires_at).select_from(joined)
+    query = select(rejections, kept.c.expires_at).select_from(joined)
     if source is not None:
-        wanted = wanted.where(rejections.c.source == source)
-    newest = wanted.order_by(rejections.c.at.desc(), rejections.c.id.desc()).limit(limit)
+        query = query.where(rejections.c.source == source)
+    newest = query.order_by(rejections.c.at.desc(), rejections.c.id.desc()).limit(limit)
     return [_view(row) for row in conn.execute(newest).mappings()]
 
 
 def _view(row: RowMapping) -> RejectionView:
-    became = row["readmitted"]
-    return RejectionView(_rejection(row), row["expires_at"], None if became is None else tuple(json.loads(became)))
+    event_ids = None if row["readmitted"] is None else tuple(json.loads(row["readmitted"]))
+    return RejectionView(_rejection(row), row["expires_at"], event_ids)
 
 
 def page(conn: Connection, now: int, *, source: str, limit: int, after: str | None) -> list[Rejection]:
-    """The whole requests of a source that have not expired, oldest first; of one that is locked, only why."""
-    wanted = (
+    """The whole requests of a source that have not expired, oldest first.
+
+    A request that cannot be decrypted comes without its `kept` part; its `hint` says why.
+    """
+    unexpired = (
         select(rejections, kept.c.expires_at, kept.c.request, kept.c.body)
         .join(kept, kept.c.id == rejections.c.id)
         .where(kept.c.source == source, kept.c.id > (after or ""), kept.c.expires_at > now)
@@ -119,7 +132,7 @@ def page(conn: Connection, now: int, *, source: str, limit: int, after: str | No
         .limit(limit)
     )
     vault = vault_of(conn)
-    return [_whole(row, vault) for row in conn.execute(wanted).mappings()]
+    return [_whole(row, vault) for row in conn.execute(unexpired).mappings()]
 
 
 def _whole(row: RowMapping, vault: Vault) -> Rejection:
@@ -139,14 +152,13 @@ def _kept(row: RowMapping, vault: Vault) -> Kept:
 
 
 def readmit(conn: Connection, _now: int, *, rejection_id: str, event_ids: Sequence[str]) -> None:
-    """Mark a refused request as having become these events, unless it is marked already, and drop the whole of it."""
-    mine = rejections.c.id == rejection_id
-    became = encode(list(event_ids))
+    """Delete the whole of a refused request and store the events that it became, unless some are stored already."""
+    unmarked = (rejections.c.id == rejection_id, rejections.c.readmitted.is_(None))
     conn.execute(delete(kept).where(kept.c.id == rejection_id))
-    conn.execute(update(rejections).where(mine, rejections.c.readmitted.is_(None)).values(readmitted=became))
+    conn.execute(update(rejections).where(*unmarked).values(readmitted=encode(list(event_ids))))
 
 
 def expire(conn: Connection, now: int) -> int:
-    """Drop whole requests whose time is over; how many."""
-    over = select(kept.c.id).where(kept.c.expires_at <= now).limit(AT_ONCE)
-    return conn.execute(delete(kept).where(kept.c.id.in_(over))).rowcount
+    """Delete expired whole requests, at most `AT_ONCE`. Returns how many."""
+    expired = select(kept.c.id).where(kept.c.expires_at <= now).limit(AT_ONCE)
+    return conn.execute(delete(kept).where(kept.c.id.in_(expired))).rowcount

@@ -1,7 +1,7 @@
-"""Brings what is kept under the present key of a vault, in turns, so that no writer waits long.
+"""Encrypts stored values with the present key of a vault, in turns, so that no writer waits long.
 
-What is under it already is passed over, so a run that was cut off is simply begun again. Rows are locked in the order
-of their ids, as everywhere, and read under the lock: what a relay writes meanwhile is not overwritten.
+Values that are encrypted with it already are skipped, so an interrupted run is simply started again. Rows are locked in
+the order of their ids, as everywhere, and read under the lock, so that a concurrent write is not overwritten.
 """
 
 from collections import Counter
@@ -22,15 +22,15 @@ from relay.ledger.schema import dispatches, events, kept, learned, results
 MOST: Final = 100
 """Rows that are written in one turn, each with a body of up to `http.max_body`."""
 STRIDE: Final = 2_000
-"""Rows that are looked at in one turn, so that a turn ends in time also where all is done already."""
+"""Rows that one turn examines, so that a turn is short even when nothing is left to do."""
 
 Progress = Callable[[str, int, int], None]
-"""Is told the table, how many of its rows have been looked at, and how many it has."""
+"""Receives the table's name, how many of its rows were examined, and how many it has."""
 
 
 @dataclass(slots=True)
 class Rekeyed:
-    """How many rows were written anew, by table, and how many could not be read, by the reason."""
+    """The numbers of rows that were encrypted again, by table, and of rows that could not be read, by reason."""
 
     changed: Counter[str] = field(default_factory=Counter)
     locked: Counter[str] = field(default_factory=Counter)
@@ -55,7 +55,7 @@ PARTS: Final = (
 
 
 async def rekey(store: Store, vault: Vault, progress: Progress) -> Rekeyed:
-    """All of the ledger. Raises Unavailable; what was done until then is kept."""
+    """Encrypt the whole ledger again. Raises Unavailable; the turns before it are committed."""
     done = Rekeyed()
     for part in PARTS:
         await _rekey_part(store, vault, part, done, progress)
@@ -82,7 +82,7 @@ def _count(conn: Connection, _now: int, *, part: SealedTable) -> int:
 
 @dataclass(slots=True)
 class _Turn:
-    """What a turn did; `after` is where the next one begins, None at the end."""
+    """The outcome of a turn. The next one begins after the id `after`; None at the end of the table."""
 
     after: str | None
     seen: int = 0
@@ -91,26 +91,26 @@ class _Turn:
 
 
 def _turn(conn: Connection, _now: int, *, part: SealedTable, vault: Vault, after: str) -> _Turn:
-    further = select(part.key).where(part.key > after).order_by(part.key).offset(STRIDE - 1).limit(1)
-    end = conn.execute(further).scalar()
-    wanted = select(part.key.label("row"), *(part.table.c[name] for name in part.columns)).where(
+    last_of_stride = select(part.key).where(part.key > after).order_by(part.key).offset(STRIDE - 1).limit(1)
+    end = conn.execute(last_of_stride).scalar()
+    outdated = select(part.key.label("row"), *(part.table.c[name] for name in part.columns)).where(
         part.key > after, *([] if end is None else [part.key <= end]), _is_other(part, vault)
     )
-    rows = conn.execute(wanted.order_by(part.key).limit(MOST).with_for_update()).mappings().all()
+    rows = conn.execute(outdated.order_by(part.key).limit(MOST).with_for_update()).mappings().all()
     turn = _Turn(rows[-1]["row"]) if len(rows) == MOST else _Turn(end, STRIDE)
     for row in rows:
         try:
-            anew = _renewed(part, vault, row)
+            renewed = _renewed(part, vault, row)
         except Locked as error:
             turn.locked[error.why] += 1
         else:
-            conn.execute(update(part.table).where(part.key == row["row"]).values(anew))
+            conn.execute(update(part.table).where(part.key == row["row"]).values(renewed))
             turn.changed += 1
     return turn
 
 
 def _is_other(part: SealedTable, vault: Vault) -> ColumnElement[bool]:
-    """Whether a row is not as it should be: under another key or none, or, without a key, under any."""
+    """Whether a row needs a new encryption: it has another key or none, or, when the vault has no key, it has any."""
     if part.table is results:
         named = f'"name":"{MARK if vault.key_id is None else ""}'
         return and_(_has(named), ~_has(f'"name":"{vault.head}'))
@@ -118,7 +118,7 @@ def _is_other(part: SealedTable, vault: Vault) -> ColumnElement[bool]:
 
 
 def _has(text: str) -> ColumnElement[bool]:
-    """Whether the JSON of a result holds this text, which inside of a string would have its quotes escaped."""
+    """Whether the JSON of a result contains this text. It matches no string's content, where quotes are escaped."""
     return results.c.data.contains(text, autoescape=True)
 
 

@@ -1,4 +1,4 @@
-"""Between the records of the model and the rows of the tables."""
+"""Converts the records of the model to rows of the tables, and back."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ _DISPATCH: Final = (
     *("agent_uuid", "on_unknown", "run"),
 )
 SEALED: Final = ("body", "message", "name")
-"""The columns of a dispatch that are sealed: what is sent, and the name, which is made of the event's data."""
+"""The sealed columns of a dispatch: the texts that are sent, and the name, which is rendered from the event's data."""
 _RESULT: Final = (
     *("id", "source", "event_id", "dispatch_id", "time", "routing_key"),
     *("correlation_id", "reply_to", "traceparent", "chat_uuid"),
@@ -42,13 +42,13 @@ NEWS: Final = (
     *(events.c[name] for name in ("source", "external_id", "type", "correlation_id", "reply_to", "traceparent")),
     events.c.received_at,
 )
-"""The columns of a dispatch and its event that a claim is made of."""
+"""The columns of a dispatch and its event that claims and results are built from."""
 
 
 def event_columns(
     entries: Sequence[Entry], headers: Sequence[str], data: Sequence[str | None], vault: Vault
 ) -> Columns:
-    """New rows of `events`; headers and data are JSON."""
+    """New rows of `events`. `headers` and `data` are JSON texts, one per entry."""
     new = [entry.event for entry in entries]
     return _same(_EVENT, new) | {
         "raw": [vault.seal(event.raw, "events.raw", event.id) for event in new],
@@ -61,13 +61,13 @@ def event_columns(
 
 
 def _same(names: Sequence[str], records: Sequence[object]) -> dict[str, Sequence[Any]]:
-    """The columns that are called as the fields of the records are; none where there are no records."""
+    """Columns with the names and values of fields of the records. Empty without records."""
     columns = zip(*map(attrgetter(*names), records), strict=True)
     return dict(zip(names, columns, strict=True)) if records else {}
 
 
 def event_of(row: Found, vault: Vault) -> Event:
-    """The event as it came in, from a row of `events`. Raises Locked."""
+    """The event as it was received, from a row of `events`. Raises Locked."""
     raw, data = vault.open(row["raw"], "events.raw", row["id"]), None
     if row["unreadable"] is None:
         data = json.loads(raw if row["data"] is None else vault.open_text(row["data"], "events.data", row["id"]))
@@ -75,7 +75,7 @@ def event_of(row: Found, vault: Vault) -> Event:
 
 
 def shown_event(row: Found, vault: Vault) -> Event:
-    """The same for people: one that is locked without its body, and `unreadable` says why."""
+    """The event for display. One that cannot be decrypted has no body, and `unreadable` says why."""
     try:
         return event_of(row, vault)
     except Locked as error:
@@ -105,21 +105,21 @@ def _event(row: Found, raw: bytes, data: Any, unreadable: str | None) -> Event:
 
 
 def dispatch_columns(new: Sequence[Dispatch], now: int, vault: Vault) -> Columns:
-    """New rows of `dispatches`; one that has ended while being accepted has its end at once."""
+    """New rows of `dispatches`. A dispatch that ended or was parked while being accepted has that state at once."""
     columns = _same(_DISPATCH, new) | {
-        "body": [sealed(vault, each.id, "body", each.body) for each in new],
-        "message": [sealed(vault, each.id, "message", each.message) for each in new],
-        "name": [sealed(vault, each.id, "name", each.name) for each in new],
+        "body": [sealed(vault, dispatch.id, "body", dispatch.body) for dispatch in new],
+        "message": [sealed(vault, dispatch.id, "message", dispatch.message) for dispatch in new],
+        "name": [sealed(vault, dispatch.id, "name", dispatch.name) for dispatch in new],
         "created_at": [now] * len(new),
         "updated_at": [now] * len(new),
     }
-    states = [each.state for each in new]
+    states = [dispatch.state for dispatch in new]
     if UNDER_WAY.issuperset(states):
         return columns
-    failures = [each.failure for each in new]
+    failures = [dispatch.failure for dispatch in new]
     return columns | {
         "state": [None if state in UNDER_WAY else str(state) for state in states],
-        "park": [_park(each) for each in new],
+        "park": [_park(dispatch) for dispatch in new],
         "failure_code": [failure and failure.code for failure in failures],
         "failure_status": [failure and failure.status for failure in failures],
         "failure_message": [failure and failure.message for failure in failures],
@@ -127,22 +127,22 @@ def dispatch_columns(new: Sequence[Dispatch], now: int, vault: Vault) -> Columns
 
 
 def sealed(vault: Vault, dispatch_id: str, column: str, text: str | None) -> str | None:
-    """What is kept of one of the columns `SEALED`."""
+    """The stored text of one of the columns `SEALED`."""
     return None if text is None else vault.seal_text(text, f"dispatches.{column}", dispatch_id)
 
 
 def unsealed(row: Found, vault: Vault) -> Found:
-    """A row of a dispatch with those of the columns `SEALED` that it has as they were. Raises Locked."""
-    kept = [name for name in SEALED if (text := row.get(name)) is not None and text.startswith(MARK)]
-    if not kept:
+    """A row of `dispatches` with plain texts in those of the columns `SEALED` that it has. Raises Locked."""
+    names = [name for name in SEALED if (text := row.get(name)) is not None and text.startswith(MARK)]
+    if not names:
         return row
-    return {**row, **{name: vault.open_text(row[name], f"dispatches.{name}", row["id"]) for name in kept}}
+    return {**row, **{name: vault.open_text(row[name], f"dispatches.{name}", row["id"]) for name in names}}
 
 
 def legible(row: Found, vault: Vault) -> Found:
-    """The same; of one that is locked, `locked` says why, its body and message are empty and its name is not known.
+    """As `unsealed`, but a row that cannot be decrypted gets empty texts, no name, and the reason as `locked`.
 
-    Empty and not null: a body that is null was never rendered, and a message that is null is not wanted.
+    Empty and not null: a null body means that rendering failed, and a null message that the rule has none.
     """
     try:
         return unsealed(row, vault)
@@ -158,18 +158,18 @@ def _park(dispatch: Dispatch) -> str | None:
 
 
 def work_columns(new: Sequence[Dispatch], now: int) -> Columns:
-    """New rows of `work` for those that are `ready` or `held`."""
-    live = [each for each in new if each.state in UNDER_WAY]
+    """New rows of `work` for the dispatches that are `ready` or `held`."""
+    live = [dispatch for dispatch in new if dispatch.state in UNDER_WAY]
     return {
-        "dispatch_id": [each.id for each in live],
-        "run": [each.run for each in live],
-        "state": [str(each.state) for each in live],
-        "due_at": [now if each.state is State.READY else None for each in live],
+        "dispatch_id": [dispatch.id for dispatch in live],
+        "run": [dispatch.run for dispatch in live],
+        "state": [str(dispatch.state) for dispatch in live],
+        "due_at": [now if dispatch.state is State.READY else None for dispatch in live],
     }
 
 
 def dispatch_of(row: Found) -> Dispatch:
-    """The dispatch of an unsealed row with the columns of `NEWS`; its state is not among them."""
+    """The dispatch of an unsealed row with the columns of `NEWS`. Its state is not among them and has its default."""
     return Dispatch(
         id=row["id"],
         event_id=row["event_id"],
@@ -186,7 +186,7 @@ def dispatch_of(row: Found) -> Dispatch:
 
 
 def about_of(row: Found) -> About:
-    """What results say of the event, from a row with the columns of `NEWS`."""
+    """The part of a result that describes the event, from a row with the columns of `NEWS`."""
     return About(
         event_id=row["event_id"],
         source=row["source"],
@@ -200,7 +200,7 @@ def about_of(row: Found) -> About:
 
 
 def claim_of(work: Mapping[Any, Any], news: Found, *, lease: int, waited: int, start_in: int = 0) -> Claim:
-    """A claim from a row of `work` and one with the columns of `NEWS`."""
+    """A claim, from a row of `work` and a row with the columns of `NEWS`. Durations are milliseconds."""
     return Claim(
         dispatch=dispatch_of(news),
         state=State(work["state"]),
@@ -232,18 +232,21 @@ def failure_of(row: Mapping[Any, Any]) -> Failure | None:
     return Failure(row["failure_code"], row["failure_message"] or "", row["failure_status"])
 
 
-def result_columns(told: Sequence[Result], now: int, vault: Vault) -> Columns:
+def result_columns(new: Sequence[Result], now: int, vault: Vault) -> Columns:
     """New rows of `results`."""
     return {
-        **_same(_RESULT, told),
-        "type": [str(each.type) for each in told],
-        "data": [_told(each, vault) for each in told],
-        "created_at": [now] * len(told),
+        **_same(_RESULT, new),
+        "type": [str(result.type) for result in new],
+        "data": [_data(result, vault) for result in new],
+        "created_at": [now] * len(new),
     }
 
 
-def _told(result: Result, vault: Vault) -> str:
-    """Only the chat's name is made of the event's data; the rest can be told also by whoever lacks the key."""
+def _data(result: Result, vault: Vault) -> str:
+    """The JSON of a result's data, in which only the chat's name is sealed.
+
+    Only the name is rendered from the event's data, and a replica without the key can still publish the other fields.
+    """
     data = dict(result.data)
     if name := data.get("name"):
         data["name"] = vault.seal_text(name, NAME, result.id)
@@ -251,7 +254,7 @@ def _told(result: Result, vault: Vault) -> str:
 
 
 def result_of(row: Found, vault: Vault) -> Result:
-    """The result of a row of `results`; a name that is locked is null."""
+    """The result of a row of `results`. A name that cannot be decrypted is null."""
     data = from_json(row["data"])
     if (name := data.get("name")) and name.startswith(MARK):
         try:

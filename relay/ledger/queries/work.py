@@ -1,4 +1,4 @@
-"""What is to be done at Cargo: claims under a lease and a fence, leases that ran out, doubts."""
+"""The work to do at Cargo: claims under a lease and a fence, expired leases, doubts."""
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
@@ -17,10 +17,10 @@ from relay.model import Claim, Doubt, State, Verdict
 Rows = Mapping[str, Found]
 
 SOON: Final = 1_000
-"""Milliseconds until the first look for a chat whose lease ran out."""
+"""Milliseconds from the sweep of an expired lease to the first search for its chat."""
 
 LONGEST_PUBLISHING: Final = 120_000
-"""Milliseconds past which the lease of a delivery is no honest one."""
+"""Milliseconds. A delivery's lease that ends later than this from now comes from a clock that was set back since."""
 
 _NEWS: Final = (
     select(*NEWS)
@@ -96,25 +96,28 @@ _DOUBTS: Final = (
 
 
 def claim(conn: Connection, now: int, asks: Sequence[int], *, terms: Terms) -> list[list[Claim]]:
-    """Take what is due, oldest first, each row once over all replicas, and share it among those who asked."""
-    known = counters.snapshot(conn)
-    if known["paused_since"]:
+    """Claim dispatches that are due, oldest first. No two replicas claim the same row.
+
+    Each of `asks` is the limit of one caller, who gets one list. Claims nothing during a global pause.
+    """
+    counter_values = counters.snapshot(conn)
+    if counter_values["paused_since"]:
         return [[] for _ in asks]
     most, first = sum(asks), 0
     if terms.spacing is not None:
         first = counters.next_start(conn, now, terms.spacing)
         most = min(most, counters.startable(first, now, terms.spacing))
-    paused = known["paused"]
+    paused = counter_values["paused"]
     rows = _take(conn, now, most, paused, terms)
-    found = news(conn, [row["dispatch_id"] for row in rows])
-    orphans.drop_work(conn, [row["dispatch_id"] for row in rows if row["dispatch_id"] not in found])
-    taken = [row for row in rows if row["dispatch_id"] in found]
-    starts = [_start(first, turn, now, terms) for turn in range(len(taken))]
-    if terms.spacing is not None and taken:
-        counters.take_starts(conn, first, len(taken), terms.spacing)
-    _open_attempts(conn, now, taken, starts)
-    claims = iter(_claims(now, taken, found, starts, paused, terms))
-    return [list(islice(claims, ask)) for ask in asks]
+    news_rows = news(conn, [row["dispatch_id"] for row in rows])
+    orphans.drop_work(conn, [row["dispatch_id"] for row in rows if row["dispatch_id"] not in news_rows])
+    claimed = [row for row in rows if row["dispatch_id"] in news_rows]
+    starts = [_start(first, turn, now, terms) for turn in range(len(claimed))]
+    if terms.spacing is not None and claimed:
+        counters.take_starts(conn, first, len(claimed), terms.spacing)
+    _open_attempts(conn, now, claimed, starts)
+    claims = iter(_claims(now, claimed, news_rows, starts, paused, terms))
+    return [list(islice(claims, limit)) for limit in asks]
 
 
 def _take(conn: Connection, now: int, most: int, paused: int, terms: Terms) -> list[Found]:
@@ -128,7 +131,8 @@ def _start(first: int, turn: int, now: int, terms: Terms) -> int:
     return 0 if terms.spacing is None else counters.start_in(first, turn, now, terms.spacing)
 
 
-def _open_attempts(conn: Connection, now: int, taken: Sequence[Found], starts: Sequence[int]) -> None:
+def _open_attempts(conn: Connection, now: int, claimed: Sequence[Found], starts: Sequence[int]) -> None:
+    """Insert the rows of the attempts with the claim, so that no call is ever made without a row of it."""
     rows = [
         {
             "dispatch_id": row["dispatch_id"],
@@ -137,59 +141,68 @@ def _open_attempts(conn: Connection, now: int, taken: Sequence[Found], starts: S
             "number": row["number"],
             "started_at": now + start,
         }
-        for row, start in zip(taken, starts, strict=True)
+        for row, start in zip(claimed, starts, strict=True)
     ]
     write_many(conn, _OPEN, rows)
 
 
 def kind_of(state: str) -> str:
-    """The kind of the attempts made in this state."""
+    """The kind of the attempts that are made in this state."""
     return "message" if state == State.MESSAGING else "chat"
 
 
 def _claims(
-    now: int, taken: Sequence[Found], found: Rows, starts: Sequence[int], paused: int, terms: Terms
+    now: int, claimed: Sequence[Found], news_rows: Rows, starts: Sequence[int], paused: int, terms: Terms
 ) -> list[Claim]:
     return [
-        claim_of(row, found[row["dispatch_id"]], lease=terms.lease, waited=_waited(row, now, paused), start_in=start)
-        for row, start in zip(taken, starts, strict=True)
+        claim_of(
+            row, news_rows[row["dispatch_id"]], lease=terms.lease, waited=_waited(row, now, paused), start_in=start
+        )
+        for row, start in zip(claimed, starts, strict=True)
     ]
 
 
 def news(conn: Connection, ids: Sequence[str]) -> dict[str, Found]:
-    """The columns of `NEWS` by dispatch id, legible: what is locked must not keep others from being claimed.
+    """Rows with the columns of `NEWS`, by dispatch id. Dispatches that are missing, or have no event, are left out.
 
-    One that is not there, or whose event is not, is left out.
+    The rows are `legible`: one that cannot be decrypted must not keep others from being claimed.
     """
-    found, vault = run(conn, _NEWS, {"ids": padded(ids)}) if ids else (), vault_of(conn)
-    return {row["id"]: legible(row, vault) for row in found}
+    rows, vault = run(conn, _NEWS, {"ids": padded(ids)}) if ids else (), vault_of(conn)
+    return {row["id"]: legible(row, vault) for row in rows}
 
 
 def _waited(row: Mapping[Any, Any], now: int, paused: int) -> int:
+    """Milliseconds since the first attempt of the run, without global pauses. `paused` is their total up to now."""
     return max(0, now - int(row["first_attempt_at"]) - (paused - int(row["paused_before"])))
 
 
 def give_back(conn: Connection, now: int, *, keep: Collection[str], terms: Terms) -> int:
-    """Return what this replica has claimed, but for the dispatches in `keep`, as if it never had; how many.
+    """Release the claims of this replica, except those of the dispatches in `keep`. Returns how many.
 
-    The rows of their attempts stay, ended by this.
+    The dispatches are as if they had not been claimed. The rows of their attempts stay and are ended.
     """
-    mine = select(work.c.dispatch_id).where(work.c.lease_until.is_not(None), work.c.owner == terms.owner)
-    chosen = mine.order_by(work.c.dispatch_id).with_for_update()
-    ids = sorted(set(conn.execute(chosen).scalars()) - set(keep))
-    given = run(conn, _RETURN, {"ids": padded(ids), "now": now}) if ids else ()
-    rows = [
-        {"of": row["dispatch_id"], "in_run": row["run"], "as_kind": kind_of(row["state"]), "at": row["number"]}
-        for row in given
+    own_claims = select(work.c.dispatch_id).where(work.c.lease_until.is_not(None), work.c.owner == terms.owner)
+    locked = own_claims.order_by(work.c.dispatch_id).with_for_update()
+    ids = sorted(set(conn.execute(locked).scalars()) - set(keep))
+    released = run(conn, _RETURN, {"ids": padded(ids), "now": now}) if ids else ()
+    ended_attempts = [
+        {
+            "of": row["dispatch_id"],
+            "in_run": row["run"],
+            "as_kind": kind_of(row["state"]),
+            "at": row["number"],
+            "now": now,
+        }
+        for row in released
     ]
-    write_many(conn, _NOT_BEGUN, [{**row, "now": now} for row in rows])
-    return len(rows)
+    write_many(conn, _NOT_BEGUN, ended_attempts)
+    return len(ended_attempts)
 
 
 def sweep(conn: Connection, now: int, *, terms: Terms) -> int:
-    """End the leases that ran out, and those that a clock set back has made longer than any may be.
+    """End expired leases, and leases that are too long because the clock was set back. Returns how many claims.
 
-    What cannot be looked for any more is dropped here, since `doubts` only reads.
+    Also deletes rows in `checking` that have no event, because `doubts` only reads.
     """
     orphans.drop_unseen(conn, now)
     stuck = outbox.c.lease_until > now + LONGEST_PUBLISHING
@@ -199,7 +212,10 @@ def sweep(conn: Connection, now: int, *, terms: Terms) -> int:
 
 
 def void(conn: Connection, now: int, *, terms: Terms) -> int:
-    """End every lease and grant: nobody else can be at work on this ledger. Gives how many claims that ended."""
+    """End every lease and grant. Returns how many claims.
+
+    Only for a ledger that no other process can be using.
+    """
     conn.execute(delete(leases))
     conn.execute(delete(slots))
     conn.execute(update(outbox).where(outbox.c.lease_until.is_not(None)).values(due_at=now, lease_until=None))
@@ -207,7 +223,11 @@ def void(conn: Connection, now: int, *, terms: Terms) -> int:
 
 
 def _end_leases(conn: Connection, now: int, over: Any, terms: Terms) -> int:
-    """A chat may be found at once; what was said counts as unsaid only when Cargo has had its time to settle."""
+    """End claims: `sending` becomes `checking`, `messaging` becomes due with a doubt. Returns how many.
+
+    The search for a chat starts soon, because a chat may be found at once. A message is due only after `terms.settle`,
+    because until then Cargo may still carry out the call, and a missing message proves nothing.
+    """
     chosen = select(work.c.dispatch_id).where(over).with_for_update(skip_locked=True).cte("over")
     sending = work.c.state == State.SENDING.value
     ended = case((work.c.lease_until < now, work.c.lease_until), else_=now)
@@ -229,38 +249,41 @@ def _end_leases(conn: Connection, now: int, over: Any, terms: Terms) -> int:
 
 
 def doubts(conn: Connection, now: int, *, limit: int) -> list[Doubt]:
-    """Rows in `checking` whose next look is due."""
+    """Dispatches in `checking` whose next look is due, oldest first."""
     rows = conn.execute(_DOUBTS, {"now": now, "most": limit}).mappings().all()
     ids = [row["dispatch_id"] for row in rows]
-    found, firsts = news(conn, ids), _first_starts(conn, ids)
+    news_rows, first_starts = news(conn, ids), _first_starts(conn, ids)
     paused = counters.paused_total(conn, now)
-    known = [row for row in rows if row["dispatch_id"] in found]
-    return [_doubt(row, found[row["dispatch_id"]], firsts, now, paused) for row in known]
+    complete = [row for row in rows if row["dispatch_id"] in news_rows]
+    return [_doubt(row, news_rows[row["dispatch_id"]], first_starts, now, paused) for row in complete]
 
 
 def _first_starts(conn: Connection, ids: Sequence[str]) -> dict[str, int]:
-    """When the first attempt of any run began: a retry by hand must find what an earlier run may have made."""
+    """The start of the first attempt of any run, by dispatch id.
+
+    Of any run, because a retry by hand must find a chat that an earlier run may have made.
+    """
     return {row[0]: row[1] for row in conn.execute(_FIRST_STARTS, {"ids": padded(ids)})} if ids else {}
 
 
-def _doubt(row: Found, found: Found, firsts: Mapping[str, int], now: int, paused: int) -> Doubt:
+def _doubt(row: Found, news_row: Found, first_starts: Mapping[str, int], now: int, paused: int) -> Doubt:
     begun = row["first_attempt_at"] is not None
     return Doubt(
-        claim=claim_of(row, found, lease=0, waited=_waited(row, now, paused) if begun else 0),
+        claim=claim_of(row, news_row, lease=0, waited=_waited(row, now, paused) if begun else 0),
         at=now,
-        first_attempt_at=firsts.get(row["dispatch_id"], now),
+        first_attempt_at=first_starts.get(row["dispatch_id"], now),
         ended_ago=max(0, now - (row["last_ended_at"] or now)),
         looks=row["looks"],
     )
 
 
 def wake(conn: Connection, now: int, *, terms: Terms) -> int | None:
-    """Milliseconds until the next row can be claimed; None when there is none, or all sending is paused."""
+    """Milliseconds until the next row can be claimed; None when there is none, or during a global pause."""
     first = scalar(conn, _NEXT)
-    known = counters.snapshot(conn)
-    if first is None or known["paused_since"]:
+    counter_values = counters.snapshot(conn)
+    if first is None or counter_values["paused_since"]:
         return None
     ready = first - now
     if terms.spacing is not None:
-        ready = max(ready, known["pace"] // 1_000 - now - counters.AHEAD)
+        ready = max(ready, counter_values["pace"] // 1_000 - now - counters.AHEAD)
     return max(0, int(ready))
