@@ -74,7 +74,7 @@ async def events(ledger):
     return (await ledger.events(EventQuery())).events
 
 
-TICKET = json.dumps({"id": "t-1", "type": "ticket.created"}).encode()
+TICKET = json.dumps({"id": "t-1", "type": "zen:event-type:ticket.created"}).encode()
 
 
 async def test_what_the_rotated_secret_signed_is_taken_in_once_it_is_configured(ledger, refuse, again):
