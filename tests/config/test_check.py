@@ -14,6 +14,7 @@ from relay.config import WebhookSource, load
 from relay.errors import Misconfigured
 from relay.rules import compile_rules
 from relay.schemes import build, example, names, vendor
+from tests.config.telling import teller
 from tests.services.authority import Authority
 
 CHAT = "{agentUuid: 3c90c3cc-0d44-4b50-8888-8dd25736052a, trigger: {type: draft}}"
@@ -28,18 +29,8 @@ PLAINLY = "for everybody on the way"
 
 @pytest.fixture
 def told(tmp_path):
-    """What is told of a good configuration with some blocks replaced: faults, or else warnings."""
-
-    def told(env=None, *, strict=True, **blocks):
-        path = tmp_path / "relay.yaml"
-        path.write_text("".join(f"{key}: {value}\n" for key, value in {**GOOD, **blocks}.items()))
-        try:
-            lines = load([path], env or {}, strict=strict).warnings
-        except Misconfigured as error:
-            lines = error.faults
-        return [line.removeprefix(f"{path}:") for line in lines]
-
-    return told
+    """What is told of a good configuration with some blocks replaced."""
+    return teller(tmp_path / "relay.yaml", GOOD)
 
 
 def test_a_good_configuration_has_nothing_to_tell(told):

@@ -2,9 +2,8 @@
 
 import pytest
 
-from relay.config import load
 from relay.config.wire import BODY, PREFETCH, SHORT
-from relay.errors import Misconfigured
+from tests.config.telling import teller
 
 CHAT = "{agentUuid: 3c90c3cc-0d44-4b50-8888-8dd25736052a, trigger: {type: draft}}"
 GOOD = {
@@ -20,18 +19,8 @@ WIDE = "é" * 128
 
 @pytest.fixture
 def told(tmp_path):
-    """What is told of a good configuration with some blocks replaced: its faults, or else its warnings."""
-
-    def told(env=None, *, strict=True, **blocks):
-        path = tmp_path / "relay.yaml"
-        path.write_text("".join(f"{key}: {value}\n" for key, value in {**GOOD, **blocks}.items()))
-        try:
-            lines = load([path], env or {}, strict=strict).warnings
-        except Misconfigured as error:
-            lines = error.faults
-        return [line.removeprefix(f"{path}:") for line in lines]
-
-    return told
+    """What is told of a good configuration with some blocks replaced."""
+    return teller(tmp_path / "relay.yaml", GOOD)
 
 
 def queue(keys, name="q"):
