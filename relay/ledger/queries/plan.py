@@ -9,19 +9,14 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, or_, update
 from relay.ledger.engine.sql import Row, padded, run, write_many
 from relay.ledger.queries import outbox
 from relay.ledger.queries.rows import encode, failure_row
-from relay.ledger.queries.work import kind_of
+from relay.ledger.queries.work import IS_ATTEMPT, kind_of
 from relay.ledger.schema import attempts, dispatches, work
 from relay.ledger.terms import Terms
 from relay.model import LIVE, Failure, Move, Result, State
 
 _ATTEMPT: Final = (
     update(attempts)
-    .where(
-        attempts.c.dispatch_id == bindparam("of"),
-        attempts.c.run == bindparam("in_run"),
-        attempts.c.kind == bindparam("as_kind"),
-        attempts.c.number == bindparam("at"),
-    )
+    .where(IS_ATTEMPT)
     .values(
         ended_at=func.coalesce(attempts.c.ended_at, bindparam("ended")),
         verdict=func.coalesce(bindparam("to_verdict"), attempts.c.verdict),

@@ -70,15 +70,16 @@ _RETURN: Final = (
     )
     .returning(*(work.c[name] for name in ("dispatch_id", "run", "state", "number")))
 )
+IS_ATTEMPT: Final = (
+    (attempts.c.dispatch_id == bindparam("of"))
+    & (attempts.c.run == bindparam("in_run"))
+    & (attempts.c.kind == bindparam("as_kind"))
+    & (attempts.c.number == bindparam("at"))
+)
+"""The row of one attempt."""
 _NOT_BEGUN: Final = (
     update(attempts)
-    .where(
-        attempts.c.dispatch_id == bindparam("of"),
-        attempts.c.run == bindparam("in_run"),
-        attempts.c.kind == bindparam("as_kind"),
-        attempts.c.number == bindparam("at"),
-        attempts.c.ended_at.is_(None),
-    )
+    .where(IS_ATTEMPT, attempts.c.ended_at.is_(None))
     .values(ended_at=bindparam("now"), verdict=Verdict.RETRYABLE.value)
 )
 _FIRST_STARTS: Final = (
