@@ -9,6 +9,7 @@ from relay.app.stages import Stage, run_stages
 from relay.app.upkeep import Upkeep
 from relay.consumer import Consumer, Input
 from relay.dispatch import Gate, Policy, Reconciler, Worker
+from relay.errors import Overloaded, Unavailable
 from relay.intake import Intake
 from relay.ledger import SqlLedger, Terms
 from relay.life import Signals
@@ -97,15 +98,16 @@ class Relay:
 
 
 async def insist(act):
-    while True:
-        try:
-            return await act()
-        except asyncio.CancelledError:
-            if asyncio.current_task().cancelling():
-                raise
-        except Exception:  # noqa: BLE001 - whatever it is, the other side tries again
-            pass
-        await asyncio.sleep(0.5)
+    """Until it is done; only what the faults make is tried again."""
+    async with asyncio.timeout(120):
+        while True:
+            try:
+                return await act()
+            except asyncio.CancelledError:
+                if asyncio.current_task().cancelling():
+                    raise
+            except (faults.Bug, Overloaded, Unavailable):
+                await asyncio.sleep(0.5)
 
 
 def quiet(*_):
