@@ -160,8 +160,8 @@ def _explain(condition: Condition, scope: Scope) -> str:
     """Why it is false: the values that it looked at, and what was not there."""
     try:
         gaps, values = condition.gaps(scope), condition.values(scope)
-    except Exception:  # noqa: BLE001 - it is evaluated piece by piece, which may fail where the whole did not
-        return "when is false"
+    except Permanent as error:
+        return f"when is false; what it looked at cannot be shown: {error}"
     seen = [f"{path} is {_short(value)}" for path, value in values.items()]
     return "; ".join(["when is false", *seen, *([f"missing: {', '.join(gaps)}"] if gaps else [])])
 

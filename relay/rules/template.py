@@ -173,15 +173,23 @@ class Condition:
             raise Permanent(describe(error), code="when") from None
 
     def gaps(self, scope: Scope) -> list[str]:
-        """The paths it names that are missing in `scope`; slow, for explaining."""
-        found = [Expression(LENIENT, path)(scope) for path in _paths(parse_condition(self.text))]
-        return list(dict.fromkeys(value.path for value in found if isinstance(value, Absent)))
+        """The paths it names that are missing in `scope`; slow, for explaining. Raises `Permanent`."""
+        values = [_look(path, scope) for path in _paths(parse_condition(self.text))]
+        return list(dict.fromkeys(value.path for value in values if isinstance(value, Absent)))
 
     def values(self, scope: Scope) -> dict[str, Any]:
-        """The paths it names that are there, and what stands there; slow, for explaining."""
+        """The paths it names that are there, and what stands there; slow, for explaining. Raises `Permanent`."""
         named = {text: path for path in _paths(parse_condition(self.text)) if (text := _spell(path)) is not None}
-        found = {text: Expression(LENIENT, path)(scope) for text, path in named.items()}
-        return {text: value for text, value in found.items() if not isinstance(value, Absent)}
+        values = {text: _look(path, scope) for text, path in named.items()}
+        return {text: value for text, value in values.items() if not isinstance(value, Absent)}
+
+
+def _look(path: nodes.Expr, scope: Scope) -> Any:
+    """The value of one path of a condition. It may fail where the whole did not: `and` may have passed it over."""
+    try:
+        return Expression(LENIENT, path)(scope)
+    except Exception as error:  # noqa: BLE001 - as in holds
+        raise Permanent(describe(error), code="when") from None
 
 
 def _spell(path: nodes.Expr) -> str | None:
