@@ -7,7 +7,15 @@ Every operation is a plain function of a connection, the time and a batch (`inbo
 from relay.ledger.engine.faults import Unusable
 from relay.ledger.engine.vault import Vault
 from relay.ledger.ledger import SqlLedger
-from relay.ledger.opening import is_file, migrate_ledger, open_ledger, pending_steps, rekey_ledger, script_ledger
+from relay.ledger.opening import (
+    inspect_ledger,
+    is_file,
+    migrate_ledger,
+    open_ledger,
+    pending_steps,
+    rekey_ledger,
+    script_ledger,
+)
 from relay.ledger.queries.rekey import Rekeyed
 from relay.ledger.terms import Terms
 
@@ -17,6 +25,7 @@ __all__ = [
     "Terms",
     "Unusable",
     "Vault",
+    "inspect_ledger",
     "is_file",
     "migrate_ledger",
     "open_ledger",

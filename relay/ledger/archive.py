@@ -1,6 +1,7 @@
 """Implements the port Archive: queries and actions of people."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -10,10 +11,51 @@ from relay.errors import Unavailable
 from relay.ledger.engine import rights
 from relay.ledger.engine.commit import Work
 from relay.ledger.engine.sql import is_alone
-from relay.ledger.queries import browse, hand, learned, prune, refused
+from relay.ledger.queries import (
+    acts,
+    browse,
+    days,
+    dead,
+    drop,
+    ends,
+    erase,
+    hand,
+    health,
+    learned,
+    prune,
+    refused,
+    rule_pauses,
+    space,
+    told,
+    versions,
+)
+from relay.ledger.queries.keys import foresee
 from relay.ledger.terms import Terms
-from relay.model import Dispatch, Entry, Event, EventDetail, EventPage, EventQuery, Gauges, Rejection, RejectionView
+from relay.model import (
+    ActPage,
+    DeadPage,
+    Deed,
+    Dispatch,
+    Entry,
+    Erased,
+    Erasure,
+    Event,
+    EventDetail,
+    EventPage,
+    EventQuery,
+    Gauges,
+    Kind,
+    LedgerHealth,
+    Rejection,
+    RejectionView,
+    ResultPage,
+    RuleVersion,
+    Standing,
+)
 from relay.secret import Secret
+from relay.telemetry import get_log
+
+log = get_log()
 
 T = TypeVar("T")
 
@@ -29,9 +71,15 @@ class Database(Protocol):
 
     async def browse(self, operation: Work[T]) -> T: ...
 
+    async def compact(self) -> bool: ...
+
 
 class SqlArchive:
     """The port Archive, which documents each method."""
+
+    async def inspect(self: Database, sources: Sequence[str]) -> LedgerHealth:
+        """How the database stands, and when the newest event of each of these sources was received."""
+        return await self.browse(partial(health.inspect, sources=sources))
 
     async def events(self: Database, query: EventQuery) -> EventPage:
         return await self.browse(partial(browse.page, query=query))
@@ -39,20 +87,28 @@ class SqlArchive:
     async def event(self: Database, any_id: str) -> EventDetail:
         return await self.browse(partial(browse.detail, any_id=any_id))
 
+    async def whole_id(self: Database, given: str, *kinds: Kind) -> str:
+        return await self.browse(partial(ends.whole, given=given, kinds=kinds))
+
     async def load(self: Database, event_id: str) -> Event:
         return await self.browse(partial(browse.load, event_id=event_id))
 
     async def dispatch(self: Database, dispatch_id: str) -> tuple[Event, Dispatch]:
         return await self.browse(partial(browse.dispatch, dispatch_id=dispatch_id))
 
-    async def extend(self: Database, event_id: str, entry: Entry, *, again: bool) -> list[tuple[str, str]]:
-        return await self.write(partial(hand.extend, event_id=event_id, entry=entry, again=again, terms=self.terms))
+    async def extend(
+        self: Database, event_id: str, entry: Entry, *, again: bool, deed: Deed | None = None
+    ) -> list[tuple[str, str]]:
+        extend = partial(hand.extend, event_id=event_id, entry=entry, again=again, terms=self.terms)
+        return await self.write(acts.noted(extend, deed, lambda _: event_id))
 
-    async def retry(self: Database, dispatch_id: str, rendered: Dispatch | None) -> Dispatch:
-        return await self.write(partial(hand.retry, dispatch_id=dispatch_id, rendered=rendered))
+    async def retry(self: Database, dispatch_id: str, rendered: Dispatch | None, deed: Deed | None = None) -> Dispatch:
+        retry = partial(hand.retry, dispatch_id=dispatch_id, rendered=rendered)
+        return await self.write(acts.noted(retry, deed, lambda dispatch: dispatch.event_id))
 
-    async def cancel(self: Database, dispatch_id: str) -> Dispatch:
-        return await self.write(partial(hand.cancel, dispatch_id=dispatch_id, terms=self.terms))
+    async def cancel(self: Database, dispatch_id: str, deed: Deed | None = None) -> Dispatch:
+        cancel = partial(hand.cancel, dispatch_id=dispatch_id, terms=self.terms)
+        return await self.write(acts.noted(cancel, deed, lambda dispatch: dispatch.event_id))
 
     async def rejected(self: Database, source: str | None, limit: int) -> list[RejectionView]:
         return await self.browse(partial(refused.views, source=source, limit=limit))
@@ -63,29 +119,91 @@ class SqlArchive:
     async def readmitted(self: Database, rejection_id: str, event_ids: Sequence[str]) -> None:
         await self.write(partial(refused.readmit, rejection_id=rejection_id, event_ids=event_ids))
 
+    async def dead(self: Database, source: str | None, cursor: str | None, limit: int) -> DeadPage:
+        return await self.browse(partial(dead.page, source=source, cursor=cursor, limit=limit))
+
+    async def requeued(self: Database, letter_ids: Sequence[str], deed: Deed | None = None) -> None:
+        await self.write(acts.noted(partial(dead.mark, letter_ids=letter_ids), deed))
+
     async def learn(self: Database, source: str, secret: Secret) -> bool:
         return await self.write(partial(learned.learn, source=source, secret=secret))
 
     async def learned(self: Database) -> Mapping[str, Secret]:
         return await self.read(learned.secrets)
 
-    async def forget(self: Database, source: str) -> bool:
-        return await self.write(partial(learned.forget, source=source))
+    async def forget(self: Database, source: str, deed: Deed | None = None) -> bool:
+        return await self.write(acts.noted(partial(learned.forget, source=source), deed))
 
     async def paused_sources(self: Database) -> frozenset[str]:
         return await self.read(browse.paused)
 
-    async def pause_source(self: Database, name: str, *, paused: bool) -> None:
-        await self.write(partial(hand.pause_source, name=name, paused=paused))
+    async def pause_source(self: Database, name: str, *, paused: bool, deed: Deed | None = None) -> None:
+        await self.write(acts.noted(partial(hand.pause_source, name=name, paused=paused), deed))
+
+    async def paused_rules(self: Database) -> frozenset[str]:
+        found = await self.read(rule_pauses.current)
+        self.terms = replace(self.terms, paused_rules=found)
+        return found
+
+    async def pause_rule(self: Database, name: str, *, paused: bool, deed: Deed | None = None) -> None:
+        await self.write(acts.noted(partial(rule_pauses.set_paused, name=name, paused=paused), deed))
+
+    async def let_go(self: Database) -> int:
+        for name in await self.read(rule_pauses.resuming):
+            if count := await self.write(partial(rule_pauses.let_go, name=name)):
+                return count
+        return 0
+
+    async def keep_versions(self: Database, rules: Sequence[RuleVersion]) -> None:
+        await self.write(partial(versions.keep, versions=rules), slow=True)
+
+    async def foresee(self: Database, entry: Entry) -> Sequence[Standing]:
+        return await self.browse(partial(foresee.foresee, entry=entry, terms=self.terms))
+
+    async def rules_then(self: Database, event_id: str) -> tuple[RuleVersion, ...]:
+        return await self.browse(partial(versions.of_event, event_id=event_id))
 
     async def last_events(self: Database, sources: Sequence[str]) -> Mapping[str, int]:
         return await self.read(partial(browse.last_events, sources=sources))
+
+    async def erase(self: Database, asked: Erasure, actor: str) -> Erased:
+        event_ids = await self.read(partial(erase.find, asked=asked), slow=True)
+        kept_ids = await self.read(partial(erase.find_kept, asked=asked), slow=True)
+        done = Erased(requests=await self.write(partial(erase.erase_kept, kept_ids=kept_ids, asked=asked), slow=True))
+        for start in range(0, len(event_ids), erase.BATCH):
+            some = event_ids[start : start + erase.BATCH]
+            turn = partial(erase.erase, event_ids=some, asked=asked, actor=actor, terms=self.terms)
+            done = done.plus(await self.write(turn, slow=True))
+        return replace(done, compacted=await self.compact()) if done.events or done.requests else done
+
+    async def note_act(self: Database, deed: Deed) -> None:
+        await self.write(partial(acts.note, deed=deed))
+
+    async def acts(self: Database, cursor: str | None, limit: int) -> ActPage:
+        return await self.browse(partial(acts.page, cursor=cursor, limit=limit))
+
+    async def told(self: Database, before: int | None, limit: int) -> ResultPage:
+        return await self.browse(partial(told.page, before=before, limit=limit))
+
+    async def waiting(self: Database, limit: int) -> ResultPage:
+        return await self.browse(partial(told.waiting, limit=limit))
 
     async def gauges(self: Database) -> Gauges:
         return await self.read(partial(browse.gauges, terms=self.terms), slow=True)
 
     async def prune(self: Database) -> int:
-        return await self.write(partial(prune.prune, terms=self.terms), slow=True)
+        turn = await self.write(partial(drop.drop, terms=self.terms), slow=True)
+        if turn.dropped is not None:
+            log.info("ledger.days_dropped", days=turn.dropped.name, events=turn.events, kept=turn.kept)
+        return turn.events + await self.write(partial(prune.prune, terms=self.terms, left=turn.left), slow=True)
+
+    async def make_days(self: Database) -> int:
+        """Make partitions for the coming days, on PostgreSQL. Returns how many."""
+        return await self.write(partial(days.make, terms=self.terms))
+
+    async def shrink(self: Database) -> bool:
+        """Make a SQLite file smaller by some of what was pruned. Returns whether there is more to do."""
+        return await self.write(space.shrink, slow=True)
 
     async def ping(self: Database) -> None:
         await self.read(_answer)

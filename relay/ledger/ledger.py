@@ -1,19 +1,57 @@
 """The ledger: gives each operation its lane, its transaction or its snapshot."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from relay.ledger.archive import SqlArchive
 from relay.ledger.engine.commit import Bound, Committer, Lane, Store, Work
 from relay.ledger.engine.faults import refusal
-from relay.ledger.queries import counters, inbox, leases, outbox, record, refused, suspects, work
+from relay.ledger.jobs import SqlJobs
+from relay.ledger.problems import SqlProblems
+from relay.ledger.queries import (
+    counters,
+    dead,
+    expire,
+    inbox,
+    leases,
+    outbox,
+    record,
+    refused,
+    spending,
+    suspects,
+    windows,
+    withhold,
+    work,
+)
+from relay.ledger.rates import SqlRates
 from relay.ledger.terms import Terms
-from relay.model import Claim, Doubt, Due, Entry, Move, Receipt, Recorded, Rejection, Result, Settled
+from relay.model import (
+    Claim,
+    Closed,
+    DeadLetter,
+    Dispatch,
+    Doubt,
+    Due,
+    Entry,
+    Gathered,
+    Move,
+    Receipt,
+    Recorded,
+    Rejection,
+    Result,
+    Settled,
+    Spending,
+    WindowChat,
+    Withheld,
+    new_id,
+)
+from relay.slots import Offer
 
 T = TypeVar("T")
 
-_PATIENCE: Final = 0.02
+_PATIENCE: Final = 0.2
 """Seconds for which a confirmed delivery may wait to be deleted. A crash in that time publishes it once more."""
 _WAITING: Final = 2_000
 """Deliveries that may wait for a commit. Beyond it, intake refuses at once."""
@@ -21,26 +59,44 @@ _SPACE: Final = 64 << 20
 """Bytes of deliveries that may wait for a commit."""
 
 
-class SqlLedger(SqlArchive):
-    """The ports Inbox, Work and Outbox, and Archive by inheritance. The ports document each method."""
+class SqlLedger(SqlArchive, SqlJobs, SqlProblems, SqlRates):
+    """The ports Inbox, Work, Outbox and Windows; Archive, Jobs, Problems and Rates by inheritance.
+
+    The ports document each.
+
+    `terms` may be replaced at run time, but for `owner`, `lease` and `publish`; each commit reads them once.
+    """
 
     def __init__(self, store: Store, terms: Terms) -> None:
         self.terms = terms
         self._store = store
         fresh = outbox.Fresh()
-        self._record: Lane[Move, Recorded] = Lane(partial(record.record, terms=terms, fresh=fresh))
-        self._settle: Lane[Settled, None] = Lane(outbox.settle, patience=_PATIENCE)
-        self._accept: Lane[inbox.Delivery, list[Receipt]] = Lane(
-            partial(inbox.accept, terms=terms), most=128, bound=Bound(_WAITING, _SPACE, inbox.weigh)
+        self._record: Lane[record.Recording, record.RecordAnswer] = Lane(
+            lambda conn, now, items: record.record(conn, now, items, terms=self.terms, fresh=fresh),
+            finish=_hand_on_results,
         )
-        self._claim: Lane[int, list[Claim]] = Lane(partial(work.claim, terms=terms))
-        self._due: Lane[int, list[Due]] = Lane(partial(outbox.due, fresh=fresh))
+        self._settle: Lane[Settled, None] = Lane(outbox.settle, patience=_PATIENCE)
+        self._accept: Lane[inbox.Acceptance, inbox.Accepted] = Lane(
+            lambda conn, now, items: inbox.accept(conn, now, items, terms=self.terms),
+            most=128,
+            bound=Bound(_WAITING, _SPACE, inbox.weigh),
+            finish=_hand_on_claims,
+        )
+        self._claim: Lane[int, work.Claimed] = Lane(
+            lambda conn, now, items: work.claim(conn, now, items, terms=self.terms, withhold=withhold.withhold),
+            finish=self._keep_withheld,
+        )
+        self._withheld: list[Withheld] = []
+        self._due: Lane[int, list[Due]] = Lane(
+            lambda conn, now, items: outbox.due(conn, now, items, terms=self.terms, fresh=fresh)
+        )
         self._reject: Lane[Rejection, None] = Lane(refused.reject, bound=Bound(_WAITING, _SPACE, refused.weigh))
+        self._note_dead: Lane[DeadLetter, None] = Lane(dead.note, bound=Bound(_WAITING, _SPACE, dead.weigh))
         self._sequence: Lane[None, bool] = Lane(outbox.sequence)
         # The order within a shared transaction. Moves and settled deliveries come first, because they make room below
         # the high-water mark for what comes in. Deliveries come before claims, which take what they have made.
-        lanes = (self._record, self._settle, self._accept, self._claim, self._due, self._reject, self._sequence)
-        self._committer = Committer(store, lanes)
+        lanes = (self._record, self._settle, self._accept, self._claim, self._due, self._reject, self._note_dead)
+        self._committer = Committer(store, (*lanes, self._sequence))
 
     async def write(self, operation: Work[T], *, slow: bool = False) -> T:
         """Run one operation in a transaction of its own. Raises as the ports document."""
@@ -54,13 +110,20 @@ class SqlLedger(SqlArchive):
         """Run a person's query on a snapshot, for a few seconds at most. It does not block the service's readers."""
         return await self._store.browse(operation)
 
+    async def compact(self) -> bool:
+        """Leave nothing in the ledger's files of what was overwritten. False where they are a server's."""
+        return await self._store.compact()
+
     async def aclose(self) -> None:
         """Commit the operations that wait, then close the store."""
         await self._committer.aclose()  # before the store, which the last commits need
         await self._store.aclose()
 
-    async def accept(self, delivery: Sequence[Entry]) -> list[Receipt]:
-        return await self._committer.submit(self._accept, _prepare(delivery))
+    async def accept(self, delivery: Sequence[Entry], offer: Offer[Claim] | None = None) -> list[Receipt]:
+        with _lost_on_error(offer):
+            committed = self._committer.submit(self._accept, inbox.Acceptance(_prepare(delivery), offer))
+        receipts, _ = await committed
+        return receipts
 
     async def known(self, delivery: Sequence[Entry]) -> list[Receipt] | None:
         return await self.read(partial(inbox.known, delivery=_prepare(delivery)))
@@ -74,6 +137,12 @@ class SqlLedger(SqlArchive):
     async def reject(self, rejection: Rejection) -> None:
         await self._committer.submit(self._reject, rejection)
 
+    async def note_dead(self, letter: DeadLetter) -> None:
+        await self._committer.submit(self._note_dead, letter)
+
+    async def drop_dead(self, letter_id: str) -> None:
+        await self.write(partial(dead.drop, letter_id=letter_id))
+
     async def begin(self, key: bytes) -> int:
         return await self.write(partial(suspects.begin, key=key, terms=self.terms))
 
@@ -81,13 +150,44 @@ class SqlLedger(SqlArchive):
         await self.write(partial(suspects.end, key=key, settled=settled, terms=self.terms))
 
     async def claim(self, limit: int) -> list[Claim]:
-        return await self._committer.submit(self._claim, limit)
+        return list((await self._committer.submit(self._claim, limit)).claims)
 
-    async def give_back(self, keep: Collection[str]) -> int:
+    async def withheld(self) -> Sequence[Withheld]:
+        found, self._withheld = self._withheld, []
+        return found
+
+    def _keep_withheld(self, _limit: int, claimed: work.Claimed | None) -> None:
+        self._withheld.extend(() if claimed is None else claimed.withheld)
+
+    async def measure(self, rule: str, budget: Mapping[str, Any], credits_used: float | None) -> Spending:
+        measure = partial(spending.measure, rule=rule, plan=budget, credits_used=credits_used)
+        return await self.write(partial(measure, ids=new_id, terms=self.terms))
+
+    async def chats_since(self, rule: str, since: int) -> Mapping[str, str]:
+        return await self.read(partial(spending.chats_since, rule=rule, since=since), slow=True)
+
+    async def give_back(self, keep: Collection[tuple[str, int]]) -> int:
         return await self.write(partial(work.give_back, keep=keep, terms=self.terms))
 
-    async def record(self, move: Move) -> Recorded:
-        return await self._committer.submit(self._record, move)
+    async def record(
+        self, move: Move, publishing: Offer[Due] | None = None, next_call: Offer[int] | None = None
+    ) -> Recorded:
+        with _lost_on_error(publishing, next_call):
+            recording = record.Recording(move, publishing, next_call)
+            committed = self._committer.submit(self._record, recording)
+        return (await committed).recorded
+
+    async def expire(self) -> list[Dispatch]:
+        return await self.write(partial(expire.expire, terms=self.terms))
+
+    async def next_close(self) -> int | None:
+        return await self.read(windows.next_close)
+
+    async def gathered(self) -> list[Gathered]:
+        return await self.read(windows.gathered)
+
+    async def close_windows(self, rendered: Mapping[str, WindowChat]) -> Closed:
+        return await self.write(partial(windows.close, rendered=rendered, terms=self.terms))
 
     async def sweep(self) -> int:
         return await self.write(partial(work.sweep, terms=self.terms))
@@ -121,6 +221,9 @@ class SqlLedger(SqlArchive):
     async def due(self, limit: int) -> list[Due]:
         return await self._committer.submit(self._due, limit)
 
+    async def return_deliveries(self, keep: Collection[outbox.Place]) -> int:
+        return await self.write(partial(outbox.give_back, keep=keep, terms=self.terms))
+
     async def settle(self, settled: Settled) -> None:
         await self._committer.submit(self._settle, settled)
 
@@ -151,3 +254,32 @@ def _prepare(delivery: Sequence[Entry]) -> list[inbox.Prepared]:
         return [inbox.prepare(entry) for entry in delivery]
     except ValueError as error:
         raise refusal(error) from None
+
+
+def _hand_on_claims(acceptance: inbox.Acceptance, accepted: inbox.Accepted | None) -> None:
+    _end(acceptance.offer, None if accepted is None else accepted[1])
+
+
+def _hand_on_results(recording: record.Recording, answer: record.RecordAnswer | None) -> None:
+    _end(recording.publishing, None if answer is None else answer.deliveries)
+    _end(recording.next_call, None if answer is None else answer.fences)
+
+
+def _end(offer: Offer[T] | None, items: Sequence[T] | None) -> None:
+    if offer is None:
+        return
+    if items is None:
+        offer.lose()
+    else:
+        offer.take(items)
+
+
+@contextmanager
+def _lost_on_error(*offers: Offer[Any] | None) -> Iterator[None]:
+    """Until an operation is submitted, nobody else ends its offers."""
+    try:
+        yield
+    except BaseException:
+        for offer in offers:
+            _end(offer, None)
+        raise

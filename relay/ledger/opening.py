@@ -1,7 +1,9 @@
 """Opens, migrates and rekeys the ledger that a URL names."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
@@ -16,9 +18,11 @@ from relay.ledger.engine.commit import Store, Work
 from relay.ledger.engine.faults import Unusable, describe, is_forbidden
 from relay.ledger.engine.vault import OPEN, Vault
 from relay.ledger.ledger import SqlLedger
-from relay.ledger.queries import work
+from relay.ledger.queries import days, health, work
 from relay.ledger.queries.rekey import Progress, Rekeyed, rekey
 from relay.ledger.terms import Terms
+from relay.model import LedgerHealth
+from relay.place import exists
 
 T = TypeVar("T")
 
@@ -39,7 +43,7 @@ async def open_ledger(
     """
     if is_file(url):
         return SqlLedger(await _open_file(_path(url), terms, vault), terms)
-    store = await _open_server(postgres.locate(url, **access), vault, migrate=migrate)
+    store = await _open_server(postgres.locate(url, **access), terms, vault, migrate=migrate)
     store.timeout = terms.timeout / 1_000  # only now: migrations and checks may take longer
     return SqlLedger(store, terms)
 
@@ -84,6 +88,23 @@ async def pending_steps(url: str, **access: Any) -> list[str]:
         return await _finish(sqlite.SqliteStore(_path(url)), steps.pending)
     dsn = postgres.locate(url, **access)
     return await _finish(await _connect(dsn), partial(_pending, dsn=dsn))
+
+
+async def inspect_ledger(url: str, sources: Sequence[str], **access: Any) -> LedgerHealth:
+    """How the ledger stands; it is neither made nor migrated. Raises as `open_ledger`.
+
+    A file that a relay uses is Unusable: nobody else opens it.
+    """
+    look = partial(health.inspect, sources=sources)
+    if not is_file(url):
+        return await _finish(await _connect(postgres.locate(url, **access)), look)
+    _require_file(Path(_path(url)))
+    return await _finish(sqlite.SqliteStore(_path(url)), look)
+
+
+def _require_file(path: Path) -> None:
+    if not exists(path):
+        raise Unusable(f"there is no file {path.absolute()} yet: `relay serve` makes it")
 
 
 async def script_ledger(url: str, **access: Any) -> str:
@@ -154,12 +175,13 @@ async def _open_file(path: str, terms: Terms, vault: Vault) -> Store:
     return store
 
 
-async def _open_server(dsn: Dsn, vault: Vault, *, migrate: bool) -> postgres.PostgresStore:
+async def _open_server(dsn: Dsn, terms: Terms, vault: Vault, *, migrate: bool) -> postgres.PostgresStore:
     store = await _connect(dsn, vault)
     try:
         if migrate:
             await store.write(partial(_upgrade, dsn=dsn))
         await store.write(partial(_check, dsn=dsn))
+        await store.write(partial(days.make, terms=terms))  # before today's first event, which shall have one
     except BaseException:
         await store.aclose()
         raise

@@ -18,6 +18,8 @@ class Terms:
     - `retain_unmatched` is how long events that matched no rule are kept (if that is shorter), `max_unmatched` how many
       of them.
     - `spacing` is the time between two starts under `cargo.rate`; None without a rate.
+    - `receivers` are the fingerprints of the URLs that are told of problems.
+    - `paused_rules` are the rules that this replica knows to be paused by a person, for `queries.rule_pauses`.
     - `timeout` is how long PostgreSQL may take for an operation with a waiting caller.
     """
 
@@ -32,4 +34,6 @@ class Terms:
     retain_unmatched: int = 7 * 86_400_000
     max_unmatched: int = 100_000
     spacing: float | None = None
+    receivers: tuple[str, ...] = ()
+    paused_rules: frozenset[str] = frozenset()
     timeout: int = 3_000

@@ -1,14 +1,42 @@
 """The domain model of Relay: frozen records (Event, Dispatch, Claim, Move, Result) and their states."""
 
+from relay.model.act import LOCAL, STRANGER, Act, ActName, ActPage, Deed
 from relay.model.chat import Chat, Message, Page
-from relay.model.dispatch import LOCKED, UNSTAMPED, Claim, Dispatch, Doubt, Failure, Move, Recorded, Verdict
+from relay.model.dispatch import LOCKED, UNSTAMPED, Claim, Dispatch, Doubt, Failure, Move, Recorded, Verdict, Withheld
+from relay.model.erase import ERASED, Erased, Erasure, Spared
 from relay.model.event import Entry, Event, Receipt
 from relay.model.frozen import frozen
-from relay.model.ids import Ids, new_id
+from relay.model.health import LedgerHealth
+from relay.model.hold import Held, HeldBy, Hold
+from relay.model.ids import Ids, Kind, new_id
+from relay.model.job import Job, JobPage, JobState, ReplayAim
+from relay.model.labels import Labels, Outlet, cut_label
+from relay.model.problem import (
+    NOBODY,
+    DueAlert,
+    Problem,
+    ProblemChange,
+    ProblemKey,
+    ProblemKind,
+    ProblemPage,
+    ProblemQuery,
+    ProblemState,
+    ProblemTurn,
+    Sighting,
+    Sightings,
+    Watched,
+)
+from relay.model.rate import Load, Loads, Measured, RateQuery, Usage
 from relay.model.result import UNROUTABLE, About, Due, Result, ResultType, Settled
+from relay.model.skip import Skip, Why
+from relay.model.spending import Spending, SpendingLevel
+from relay.model.standing import Standing
 from relay.model.state import ENDED, LEGAL, LIVE, EventStatus, ParkReason, State
+from relay.model.version import RuleVersion, set_hash
 from relay.model.view import (
     AttemptView,
+    DeadLetter,
+    DeadPage,
     DispatchView,
     EventDetail,
     EventPage,
@@ -18,25 +46,41 @@ from relay.model.view import (
     Kept,
     Rejection,
     RejectionView,
+    ResultPage,
     ResultView,
 )
+from relay.model.window import Closed, Gathered, WindowChat
 
 __all__ = [
     "ENDED",
+    "ERASED",
     "LEGAL",
     "LIVE",
+    "LOCAL",
     "LOCKED",
+    "NOBODY",
+    "STRANGER",
     "UNROUTABLE",
     "UNSTAMPED",
     "About",
+    "Act",
+    "ActName",
+    "ActPage",
     "AttemptView",
     "Chat",
     "Claim",
+    "Closed",
+    "DeadLetter",
+    "DeadPage",
+    "Deed",
     "Dispatch",
     "DispatchView",
     "Doubt",
     "Due",
+    "DueAlert",
     "Entry",
+    "Erased",
+    "Erasure",
     "Event",
     "EventDetail",
     "EventPage",
@@ -44,23 +88,63 @@ __all__ = [
     "EventStatus",
     "EventView",
     "Failure",
+    "Gathered",
     "Gauges",
+    "Held",
+    "HeldBy",
+    "Hold",
     "Ids",
+    "Job",
+    "JobPage",
+    "JobState",
     "Kept",
+    "Kind",
+    "Labels",
+    "LedgerHealth",
+    "Load",
+    "Loads",
+    "Measured",
     "Message",
     "Move",
+    "Outlet",
     "Page",
     "ParkReason",
+    "Problem",
+    "ProblemChange",
+    "ProblemKey",
+    "ProblemKind",
+    "ProblemPage",
+    "ProblemQuery",
+    "ProblemState",
+    "ProblemTurn",
+    "RateQuery",
     "Receipt",
     "Recorded",
     "Rejection",
     "RejectionView",
+    "ReplayAim",
     "Result",
+    "ResultPage",
     "ResultType",
     "ResultView",
+    "RuleVersion",
     "Settled",
+    "Sighting",
+    "Sightings",
+    "Skip",
+    "Spared",
+    "Spending",
+    "SpendingLevel",
+    "Standing",
     "State",
+    "Usage",
     "Verdict",
+    "Watched",
+    "Why",
+    "WindowChat",
+    "Withheld",
+    "cut_label",
     "frozen",
     "new_id",
+    "set_hash",
 ]

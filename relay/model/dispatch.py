@@ -1,9 +1,12 @@
 """A dispatch (one rule matched by one event), the claim to work on it, and the moves between its states."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from relay.model.chat import Chat
 from relay.model.frozen import frozen
+from relay.model.hold import Hold
+from relay.model.labels import Labels, Outlet
 from relay.model.result import About, Result
 from relay.model.state import ParkReason, State
 from relay.model.word import Word
@@ -29,9 +32,14 @@ LOCKED: Final = "locked"
 class Dispatch:
     """A chat to make. Work, retries and results are per dispatch.
 
-    `body` is the JSON text for `POST /ai/chats` without the stamp, None when rendering failed (`failure` says why).
-    `trigger_type` is the body's `trigger.type`. `on_unknown` is `park` or `retry`. In the state `held` it is not
-    claimed until a window, order, limit or budget of its rule releases it.
+    `body` is the JSON text for `POST /ai/chats` without the stamp, None when rendering failed (`failure` says why) and
+    while its events are gathered. `follow` is said in place of `message` in a chat that exists already. `trigger_type`
+    is the body's `trigger.type`. `on_unknown` is `park` or `retry`. In the state `held` it is not claimed until a
+    window, order, limit or budget of its rule releases it. `plan` has what the keys of its rule have rendered, by their
+    names, until it is accepted. `cause` is the id of the dispatch that ended it, `cause_event` of the event that did.
+    `hold` is its place among those of its keys, while it is accepted. `labels` are those that its rule gives it, None
+    for none; `outlet` is where its results go, None for the result exchange. `rule_version` is the hash of the version
+    of the rule that decided it.
     """
 
     id: str
@@ -47,6 +55,14 @@ class Dispatch:
     failure: Failure | None = None
     state: State = State.READY
     run: int = 1
+    plan: Mapping[str, Any] | None = None
+    cause: str | None = None
+    cause_event: str | None = None
+    hold: Hold | None = None
+    follow: str | None = None
+    labels: Labels | None = None
+    outlet: Outlet | None = None
+    rule_version: str | None = None
 
 
 @frozen
@@ -63,6 +79,9 @@ class Claim:
     - `chat_uuid` is the chat, in `messaging`.
     - `doubt` says in `messaging` that an earlier message may have arrived. In `checking` it says that a person saw
       chats that may be the right one and has decided to send all the same.
+    - `queued` says that others of its key wait until it has ended (`order`, `thread`).
+    - `follows` says that the message goes on in the chat of an earlier dispatch (`thread`). `began_at` is then the
+      start of the first attempt to say it, by the ledger's clock, and `taken` the uuids of messages of others.
     - `locked` is the reason why the body, the message and the name cannot be decrypted; None when they can.
     """
 
@@ -79,6 +98,26 @@ class Claim:
     doubt: bool = False
     start_in: int = 0
     locked: str | None = None
+    queued: bool = False
+    follows: bool = False
+    began_at: int = 0
+    taken: tuple[str, ...] = ()
+
+
+@frozen
+class Withheld:
+    """A dispatch that was due and does not go to Cargo, as a key of its rule says (`loop`, `limit`, `budget`).
+
+    `to` is `parked`, `suppressed` or `held`, `failure` says why. `until` is when a held one is due, in milliseconds
+    since the epoch. `key` is the rendered key of a loop, which is open again when it was quiet for `quiet` ms.
+    """
+
+    dispatch: Dispatch
+    to: State
+    failure: Failure
+    until: int | None = None
+    key: str | None = None
+    quiet: int | None = None
 
 
 class Verdict(Word):
@@ -100,7 +139,9 @@ class Move:
     `verdict` is set) and a chat are stored even when it is not applied. `due_in` is milliseconds until the next step,
     None when the state has none. `took` is the milliseconds of the call. `results` enter the outbox in the same commit.
     `doubt` replaces the doubt of the row. `uncounted` gives the attempt back, because trouble that concerns all
-    dispatches does not use up the attempts of one.
+    dispatches does not use up the attempts of one. `cause` and `cause_event` say what ended it, as in a dispatch.
+    `message_uuid` is that of the message which was said. `follows` is that of the claim. `forgets` says that the
+    dispatch has no chat any more.
     """
 
     dispatch_id: str
@@ -119,6 +160,11 @@ class Move:
     results: tuple[Result, ...] = ()
     doubt: bool = False
     uncounted: bool = False
+    cause: str | None = None
+    cause_event: str | None = None
+    message_uuid: str | None = None
+    follows: bool = False
+    forgets: bool = False
 
 
 class Recorded(Word):

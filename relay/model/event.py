@@ -7,6 +7,7 @@ from typing import Any
 from relay.model.dispatch import Dispatch
 from relay.model.frozen import frozen
 from relay.model.result import About, Result
+from relay.model.skip import Skip
 from relay.model.state import EventStatus
 
 
@@ -30,6 +31,7 @@ class Event:
       same content with another id is the same event. With `twins` it is another event if its type differs.
     - `remember` limits, in milliseconds, how long the id is known, where that is shorter than the ledger's time: where
       the id is a hash of the body, another event may have the same body later.
+    - `traceparent` is the event's own span, `caller` that of its sender, if it had one, which is not kept.
     """
 
     id: str
@@ -56,6 +58,7 @@ class Event:
     repeat: bytes | None = None
     twins: bool = False
     remember: int | None = None
+    caller: str | None = field(default=None, compare=False)
 
     def about(self) -> About:
         return About(
@@ -75,12 +78,18 @@ class Entry:
     """The unit that the ledger commits for one event: the event, its dispatches and its first results.
 
     `results` are those of dispatches that ended while being accepted (a rendering error), and `relay.event.unmatched`.
+    `skips` are the rules that made no dispatch of it although they matched. `cancels` are pairs of a rule and a key:
+    what it cancels while that is held (`delay` with `unless`). `rule_set` is the hash of the versions of all rules that
+    decided it, None where they are not kept.
     """
 
     event: Event
     status: EventStatus
     dispatches: tuple[Dispatch, ...] = ()
     results: tuple[Result, ...] = ()
+    skips: tuple[Skip, ...] = ()
+    cancels: tuple[tuple[str, str], ...] = ()
+    rule_set: str | None = None
 
 
 @frozen
@@ -89,6 +98,8 @@ class Receipt:
 
     `dispatches` are pairs of dispatch id and rule name. For a duplicate, `id` and `dispatches` are those of the first
     event; `conflict` says that its body differed, `repeated` that its id was new but its signed content was not.
+    `entry` is what was stored of a new event, which the keys of rules may have changed. `cancelled` are the dispatches
+    that it ended while they were held.
     """
 
     id: str
@@ -98,3 +109,5 @@ class Receipt:
     dispatches: tuple[tuple[str, str], ...] = ()
     conflict: bool = False
     repeated: bool = False
+    entry: Entry | None = None
+    cancelled: tuple[Dispatch, ...] = ()

@@ -1,10 +1,21 @@
 """Ids of events and dispatches: UUIDv7 (RFC 9562), which sort by the time of their creation."""
 
 from collections.abc import Callable
+from enum import StrEnum
 
 import uuid_utils
 
 Ids = Callable[[], str]
+
+
+class Kind(StrEnum):
+    """What an id belongs to; the values are words for people."""
+
+    EVENT = "event"
+    DISPATCH = "dispatch"
+    DEAD = "dead letter"
+    PROBLEM = "problem"
+    JOB = "job"
 
 
 def new_id() -> str:

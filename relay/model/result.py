@@ -16,6 +16,8 @@ class ResultType(Word):
     SENT = "relay.message.sent"
     UNSENT = "relay.message.failed"
     UNMATCHED = "relay.event.unmatched"
+    OPENED = "relay.problem.opened"
+    RESOLVED = "relay.problem.resolved"
 
 
 @frozen
@@ -37,7 +39,8 @@ class Result:
     """One result message. Its `id` is deterministic, so that a consumer can drop repeated deliveries.
 
     `data` is the complete CloudEvents `data`. `time` is milliseconds since the epoch. `routing_key` is None for
-    `relay.event.unmatched`, which is sent only to `reply_to`.
+    `relay.event.unmatched`, which is sent only to `reply_to`. `exchange` is its rule's own exchange, None
+    for the result exchange. `event_id` is what it is about: the id of the problem in a result that tells of one.
     """
 
     id: str
@@ -52,13 +55,14 @@ class Result:
     reply_to: str | None = None
     traceparent: str | None = None
     chat_uuid: str | None = None
+    exchange: str | None = None
 
 
 @frozen
 class Due:
     """One delivery that is due: a result and one destination, leased to a publisher.
 
-    `destination` is empty for the result exchange, else the name of the reply queue. `tries` counts from 0.
+    `destination` is empty for the result's exchange, else the name of the reply queue. `tries` counts from 0.
     `age` is milliseconds since the result was committed.
     """
 

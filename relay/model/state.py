@@ -44,8 +44,20 @@ class ParkReason(Word):
 
 
 LEGAL: Final[dict[State, frozenset[State]]] = {
-    State.READY: frozenset({State.SENDING, State.CANCELLED}),
-    State.HELD: frozenset({State.READY, State.SUPERSEDED, State.EXPIRED, State.CANCELLED, State.PARKED}),
+    State.READY: frozenset({State.SENDING, State.HELD, State.PARKED, State.SUPPRESSED, State.CANCELLED, State.EXPIRED}),
+    State.HELD: frozenset(
+        {
+            State.READY,
+            State.SENDING,
+            State.MESSAGING,
+            State.SUPERSEDED,
+            State.SUPPRESSED,
+            State.EXPIRED,
+            State.CANCELLED,
+            State.PARKED,
+            State.FAILED,
+        }
+    ),
     State.SENDING: frozenset(
         {
             State.READY,
@@ -63,7 +75,18 @@ LEGAL: Final[dict[State, frozenset[State]]] = {
         {State.CREATED, State.MESSAGING, State.DONE, State.WAITING, State.PARKED, State.CHECKING}
     ),
     State.CREATED: frozenset({State.MESSAGING, State.DONE}),
-    State.MESSAGING: frozenset({State.DONE, State.MESSAGING}),
+    State.MESSAGING: frozenset(
+        {
+            State.DONE,
+            State.MESSAGING,
+            State.READY,
+            State.FAILED,
+            State.SUPPRESSED,
+            State.EXPIRED,
+            State.CANCELLED,
+            State.PARKED,
+        }
+    ),
     State.FAILED: frozenset({State.READY}),
     State.EXPIRED: frozenset({State.READY}),
     State.SUPERSEDED: frozenset({State.READY}),
@@ -75,8 +98,9 @@ LEGAL: Final[dict[State, frozenset[State]]] = {
 """The states that may follow each state.
 
 No row is ever stored as `created`: one commit moves it from `sending` to `messaging` or `done` and puts `chat.created`
-into the outbox. A `waiting` row that is due is claimed like a `ready` one. `sending` returns to `ready` when a claim is
-released before its call began.
+into the outbox. A `waiting` or `held` row that is due is claimed like a `ready` one. `sending` returns to `ready` when
+a claim is released before its call began. `messaging` ends otherwise than as `done` only where it goes on in the chat
+of an earlier dispatch (`thread`): it returns to `ready` when that chat is gone.
 """
 
 LIVE: Final = frozenset(

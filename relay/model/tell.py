@@ -1,11 +1,13 @@
 """Builds the result messages: ids, routing keys and data of DESIGN's "AMQP out", in one place."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from relay.model.chat import Chat
 from relay.model.dispatch import Dispatch, Failure
 from relay.model.event import Event
 from relay.model.result import About, Result, ResultType
+from relay.model.skip import Skip
 from relay.model.state import ParkReason, State
 from relay.units import iso
 
@@ -29,6 +31,10 @@ def failed(about: About, dispatch: Dispatch, failure: Failure, *, attempts: int,
     """
     code = failure.code if failure.code in _ENDS else State.FAILED
     data = _data(about, dispatch, attempts) | {"error": _error(code, failure)}
+    if dispatch.cause is not None:
+        data["by"] = {"dispatchId": dispatch.cause}
+    elif dispatch.cause_event is not None:
+        data["by"] = {"eventId": dispatch.cause_event}
     return _result(ResultType.FAILED, "chat.failed", "", about, dispatch, data, now)
 
 
@@ -52,8 +58,8 @@ def unsent(about: About, dispatch: Dispatch, chat_uuid: str, failure: Failure, *
     return _result(ResultType.UNSENT, "message.failed", ".message", about, dispatch, data, now, chat_uuid)
 
 
-def unmatched(event: Event, *, now: int) -> Result:
-    """`relay.event.unmatched`: for a caller with `reply_to` whose event matched no rule."""
+def unmatched(event: Event, skips: Sequence[Skip], *, now: int) -> Result:
+    """`relay.event.unmatched`: for a caller with `reply_to` whose event no rule made a dispatch of."""
     about = event.about()
     return Result(
         id=f"{event.id}.unmatched",
@@ -62,7 +68,7 @@ def unmatched(event: Event, *, now: int) -> Result:
         event_id=event.id,
         time=now,
         routing_key=None,
-        data=_event(about),
+        data=_event(about) | {"skips": [skip.document() for skip in skips]},
         correlation_id=event.correlation_id,
         reply_to=event.reply_to,
         traceparent=event.traceparent,
@@ -91,6 +97,7 @@ def _data(about: About, dispatch: Dispatch, attempts: int, chat: Chat | None = N
             "dispatchId": dispatch.id,
             "run": dispatch.run,
             "attempts": attempts,
+            "labels": dict(dispatch.labels.values) if dispatch.labels else {},
         }
         | _event(about)
     )
@@ -110,17 +117,19 @@ def _result(
     now: int,
     chat_uuid: str | None = None,
 ) -> Result:
+    outlet = dispatch.outlet
     return Result(
         id=f"{dispatch.id}.{dispatch.run}{suffix}",
         type=kind,
         source=about.source,
         event_id=about.event_id,
         time=now,
-        routing_key=f"{key}.{about.source}.{dispatch.rule}",
+        routing_key=(outlet.routing_key if outlet else None) or f"{key}.{about.source}.{dispatch.rule}",
         data=data,
         dispatch_id=dispatch.id,
         correlation_id=about.correlation_id or about.event_id,
         reply_to=about.reply_to,
         traceparent=about.traceparent,
         chat_uuid=chat_uuid,
+        exchange=outlet.exchange if outlet else None,
     )

@@ -3,10 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from relay.model.act import Act
 from relay.model.dispatch import Failure
 from relay.model.event import Event
+from relay.model.hold import Held
+from relay.model.labels import Labels, Outlet
 from relay.model.result import Result
+from relay.model.skip import Skip
 from relay.model.state import EventStatus, ParkReason, State
+from relay.model.version import RuleVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +19,10 @@ class EventQuery:
     """A query for events, newest first. Fields that are None do not restrict it.
 
     `text` is searched in ids, type, subject and body. `since` (inclusive) and `until` (exclusive) restrict
-    `received_at`, in milliseconds since the epoch. `state` selects events with at least one dispatch in that state.
-    `cursor` is the last id of the previous page.
+    `received_at`, in milliseconds since the epoch. `state`, `rule` and `chat_uuid` select events of which one dispatch
+    has all of those that are given.
+    `label` selects events of which a dispatch has this label, a name and a value. `cursor` is the last id of the
+    previous page. Events of the `closed` sources are found by neither text, subject nor label, but by ids.
     """
 
     source: str | None = None
@@ -25,15 +32,20 @@ class EventQuery:
     since: int | None = None
     until: int | None = None
     text: str | None = None
+    label: tuple[str, str] | None = None
+    rule: str | None = None
+    subject: str | None = None
+    chat_uuid: str | None = None
     cursor: str | None = None
     limit: int = 50
+    closed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchView:
     """The present state of a dispatch. `due_at` and the other times are milliseconds since the epoch.
 
-    In a list, `body` and `message` are None, because a list does not read rendered texts.
+    In a list, `body`, `message` and `follow` are None, because a list does not read rendered texts.
     """
 
     id: str
@@ -56,11 +68,19 @@ class DispatchView:
     created_at: int
     updated_at: int
     cancelling: bool = False
+    held: Held | None = None
+    follow: str | None = None
+    labels: Labels | None = None
+    outlet: Outlet | None = None
+    rule_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """One call to Cargo. `kind` is `chat` or `message`; `verdict` is None while it runs, or when a crash lost it."""
+    """One call to Cargo. `kind` is `chat`, `message` or `follow` (a message in the chat of a thread).
+
+    `verdict` is None while it runs, or when a crash lost it.
+    """
 
     dispatch_id: str
     run: int
@@ -78,12 +98,22 @@ class ResultView:
     """A result and the state of its deliveries. The empty destination is the result exchange.
 
     `pending` maps each destination that is still due to its last error, None before the first try. `undeliverable`
-    lists the destinations that were given up.
+    lists the destinations that were given up. `at` is when it was committed, in milliseconds since the epoch by the
+    ledger's clock; the time of the result itself is by the clock of the replica that made it.
     """
 
     result: Result
     pending: Mapping[str, str | None]
+    at: int
     undeliverable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPage:
+    """A page of results. `cursor` requests the next page, None at the end."""
+
+    results: tuple[ResultView, ...]
+    cursor: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +141,16 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class EventDetail:
-    """Everything that the ledger stores about one event."""
+    """Everything that the ledger stores about one event. `versions` are those of the rules that decided, by hash."""
 
     event: Event
     status: EventStatus
     dispatches: tuple[DispatchView, ...]
     attempts: tuple[AttemptView, ...]
     results: tuple[ResultView, ...]
+    skips: tuple[Skip, ...] = ()
+    versions: Mapping[str, RuleVersion] = field(default_factory=dict)
+    acts: tuple[Act, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,18 +203,57 @@ class RejectionView:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """The record of a message that went to the dead letters; RabbitMQ has the message itself.
+
+    `id` is a UUIDv7, which the letter carries as the header `relay-id`. `at` and `requeued_at` are milliseconds since
+    the epoch; `requeued_at` is None until the message was sent back to `queue`, from which it came. `reason` is a
+    stable keyword, `error` text for people. `size` is in bytes, `digest` the SHA-256 of the body in hex. `headers`
+    (lower-case names) contain no secrets and are bounded.
+    """
+
+    id: str
+    at: int
+    source: str
+    queue: str
+    reason: str
+    error: str
+    routing_key: str
+    message_id: str | None
+    type: str | None
+    content_type: str | None
+    headers: Mapping[str, str]
+    size: int
+    digest: str
+    requeued_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadPage:
+    """A page of dead letters. `cursor` requests the next page, None at the end."""
+
+    letters: tuple[DeadLetter, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Gauges:
     """Numbers of the whole ledger, for the metrics.
 
-    `oldest_due` is milliseconds. `parked` counts dispatches by reason. `paused` maps a reason to its start, in
-    milliseconds since the epoch.
+    `oldest_due` is milliseconds. `due` is what more replicas could send now; `held` is what would be due, were sending
+    not paused. `high_water` is how many `unfinished` dispatches stop the intake. `parked` counts dispatches by reason.
+    `paused` maps a reason to its start, in milliseconds since the epoch. `oldest_transaction` is the age of the oldest
+    open transaction on PostgreSQL, in milliseconds.
     """
 
     due: int = 0
     oldest_due: int = 0
+    held: int = 0
     unfinished: int = 0
+    high_water: int = 100_000
     checking: int = 0
     unpublished: int = 0
     unroutable: int = 0
     parked: Mapping[str, int] = field(default_factory=dict)
     paused: Mapping[str, int] = field(default_factory=dict)
+    oldest_transaction: int = 0

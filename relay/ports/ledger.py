@@ -5,35 +5,43 @@ Durations are integers, in milliseconds. Times in the ledger are by the database
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from relay.model import (
     Claim,
+    Closed,
+    DeadLetter,
     Dispatch,
     Doubt,
     Due,
+    DueAlert,
     Entry,
-    Event,
-    EventDetail,
-    EventPage,
-    EventQuery,
-    Gauges,
+    Gathered,
     Move,
+    ProblemTurn,
     Receipt,
     Recorded,
     Rejection,
-    RejectionView,
     Result,
     Settled,
+    Sightings,
+    Spending,
+    Watched,
+    WindowChat,
+    Withheld,
 )
-from relay.secret import Secret
+from relay.ports.archive import Archive
+from relay.ports.jobs import Jobs
+from relay.slots import Offer
 
 
 class Inbox(Protocol):
     """Stores incoming events and refused requests."""
 
-    async def accept(self, delivery: Sequence[Entry]) -> list[Receipt]:
+    async def accept(self, delivery: Sequence[Entry], offer: Offer[Claim] | None = None) -> list[Receipt]:
         """Commit one delivery to disk, all of its entries or none. Returns one receipt per entry, in order.
+
+        New dispatches may be committed as claimed, for the call slots of `offer`, when nothing older is due.
 
         - An event whose identity (source, origin, external_id) is remembered creates nothing and is answered as
           a duplicate, once the first event is committed. The same holds for a later entry of the same delivery.
@@ -77,6 +85,17 @@ class Inbox(Protocol):
         """
         ...
 
+    async def note_dead(self, letter: DeadLetter) -> None:
+        """Store the record of a message that is about to go to the dead letters.
+
+        Raises `Refused` when the database cannot store it, and `Overloaded` as `accept`.
+        """
+        ...
+
+    async def drop_dead(self, letter_id: str) -> None:
+        """Delete the record of a message that did not go there."""
+        ...
+
     async def begin(self, key: bytes) -> int:
         """Note that this replica is about to read a message that was delivered before.
 
@@ -101,17 +120,33 @@ class Work(Protocol):
         """
         ...
 
-    async def give_back(self, keep: Collection[str]) -> int:
-        """Release the claims of this replica, except those of the dispatches in `keep`. Returns how many.
+    async def withheld(self) -> Sequence[Withheld]:
+        """What this replica's claims have parked, ended or held instead of claiming it, since it was asked last."""
+        ...
 
-        Only for dispatches whose call was not begun. The attempt does not count, as if it had not been claimed.
+    async def give_back(self, keep: Collection[tuple[str, int]]) -> int:
+        """Release the claims of this replica, except those in `keep`. Returns how many.
+
+        A claim is a dispatch with its fence: the call that makes a chat and the one that says its message may overlap.
+        Only for claims whose call was not begun. The attempt does not count, as if it had not been claimed.
         """
         ...
 
-    async def record(self, move: Move) -> Recorded:
+    async def record(
+        self, move: Move, publishing: Offer[Due] | None = None, next_call: Offer[int] | None = None
+    ) -> Recorded:
         """Apply a move, as the docstring of Move says.
 
+        Deliveries of its results may be committed as leased, for `publishing`. A dispatch that has its chat may be
+        claimed for its first message in the same commit, for `next_call`, which takes the fence of that claim.
         A dispatch that was marked to be cancelled meanwhile ends here instead of waiting for another attempt.
+        """
+        ...
+
+    async def expire(self) -> list[Dispatch]:
+        """End dispatches that have waited longer for their turn than their rule lets them. Returns up to 200 of them.
+
+        Until that is done, `claim` passes them over.
         """
         ...
 
@@ -155,6 +190,30 @@ class Work(Protocol):
         ...
 
 
+class Budgets(Protocol):
+    """What rules have used of their budgets. Chats are counted by `Work.claim`."""
+
+    async def measure(self, rule: str, budget: Mapping[str, Any], credits_used: float | None) -> Spending:
+        """What is used of the present window. `credits_used` is what Cargo says of it, None if it was not asked.
+
+        `budget` is the plan of the key. A level that is reached is told to one replica, once in a window; the same
+        transaction opens its problem, or tells of it once more when the budget is used up.
+        """
+        ...
+
+    async def chats_since(self, rule: str, since: int) -> Mapping[str, str]:
+        """The chats that a rule has made since then (ms since the epoch): their uuids, and their triggers' types."""
+        ...
+
+    async def lease(self, name: str, ttl: int) -> bool:
+        """As `Work.lease`."""
+        ...
+
+    async def pace(self, calls: int) -> int:
+        """As `Work.pace`."""
+        ...
+
+
 class Outbox(Protocol):
     """Hands out results to publish, and the stream of all results."""
 
@@ -162,8 +221,15 @@ class Outbox(Protocol):
         """Lease up to `limit` deliveries that are due, oldest first, for 60 s."""
         ...
 
+    async def return_deliveries(self, keep: Collection[tuple[str, str]]) -> int:
+        """Make the deliveries due that this replica has leased, except `keep` (result id and destination).
+
+        Returns how many.
+        """
+        ...
+
     async def settle(self, settled: Settled) -> None:
-        """Record the outcome of a delivery."""
+        """Record the outcome of a delivery. Returns up to 0.2 s later, with the commits of others."""
         ...
 
     async def follow(self, after: int, limit: int) -> list[tuple[int, Result]]:
@@ -182,112 +248,45 @@ class Outbox(Protocol):
         ...
 
 
-class Archive(Protocol):
-    """Queries and actions of people. A query ends after 5 s; `Unavailable` then says how to narrow it."""
+class Windows(Protocol):
+    """Closes the windows in which rules gather events (`debounce`)."""
 
-    async def events(self, query: EventQuery) -> EventPage:
-        """A page of events, newest first, without bodies and rendered texts."""
+    async def next_close(self) -> int | None:
+        """Milliseconds until the next window closes, 0 when one is due; None when there is none."""
         ...
 
-    async def event(self, any_id: str) -> EventDetail:
-        """Everything about an event, by its id or the id of one of its dispatches. Raises `NotFound`."""
+    async def gathered(self) -> list[Gathered]:
+        """Some windows that are due and whose chats see all of their events."""
         ...
 
-    async def load(self, event_id: str) -> Event:
-        """The event as it was received. Raises `NotFound`."""
-        ...
+    async def close_windows(self, rendered: Mapping[str, WindowChat]) -> Closed:
+        """Close a bounded number of windows that are due; of those in `gathered` the ones that are `rendered`, by id.
 
-    async def dispatch(self, dispatch_id: str) -> tuple[Event, Dispatch]:
-        """A dispatch and its event. Raises `NotFound`."""
-        ...
-
-    async def extend(self, event_id: str, entry: Entry, *, again: bool) -> list[tuple[str, str]]:
-        """Add the dispatches of a replay. Returns the pairs (dispatch id, rule) that were added. Raises `NotFound`.
-
-        Rules that made a chat of the event, or may make one, are left out unless `again`.
+        One that has changed since it was read stays for the next call.
         """
         ...
 
-    async def retry(self, dispatch_id: str, rendered: Dispatch | None) -> Dispatch:
-        """Start the next run of a dispatch that ended without a chat or is parked.
 
-        `rendered` replaces body and message unless it is None. A parked dispatch that was ever sent goes to `checking`.
-        Raises `NotFound`, `Conflict`.
+class Problems(Protocol):
+    """Groups what goes wrong, and tells of it."""
+
+    async def watch(self, sightings: Sightings, watched: Watched) -> ProblemTurn:
+        """Count what a replica has seen; open, resolve and tell the problems for which it is time.
+
+        A problem that is opened is told at once, one that is resolved 10 minutes after that at the earliest, and not
+        at all if it is open again by then. Messages enter the outbox, and the alerts of all receivers, in the same
+        transaction: each is told once, whoever calls this.
         """
         ...
 
-    async def cancel(self, dispatch_id: str) -> Dispatch:
-        """End a dispatch, which publishes it as `cancelled`.
-
-        While the outcome of a call is open, it ends as soon as it is known to have no chat. Raises `NotFound`, and
-        `Conflict` when it has ended or its chat exists.
-        """
+    async def due_alerts(self, limit: int) -> Sequence[DueAlert]:
+        """Lease up to `limit` alerts that are due, oldest first, for 60 s."""
         ...
 
-    async def rejected(self, source: str | None, limit: int) -> list[RejectionView]:
-        """Refused requests, newest first, without their `kept` parts."""
-        ...
-
-    async def refused(self, source: str, limit: int, after: str | None) -> list[Rejection]:
-        """The refused requests of a source whose `kept` part has not expired, oldest first, with that part.
-
-        `after` is the last id of the previous page, None for the first page.
-        """
-        ...
-
-    async def readmitted(self, rejection_id: str, event_ids: Sequence[str]) -> None:
-        """Store the events that a refused request became and delete its `kept` part, in one transaction.
-
-        Events that are stored already stay. Does nothing for a request that was deleted.
-        """
-        ...
-
-    async def learn(self, source: str, secret: Secret) -> bool:
-        """Store the secret that a handshake brought for a source. Returns whether this secret is the stored one.
-
-        The first secret wins, also among replicas: False while another one is stored, until it is forgotten.
-        """
-        ...
-
-    async def learned(self) -> Mapping[str, Secret]:
-        """The secrets that handshakes brought, by source."""
-        ...
-
-    async def forget(self, source: str) -> bool:
-        """Delete a source's secret, so that the next one is stored. Returns False when there was none."""
-        ...
-
-    async def paused_sources(self) -> frozenset[str]:
-        """The sources that a person has paused."""
-        ...
-
-    async def pause_source(self, name: str, *, paused: bool) -> None:
-        """Pause or resume a source, on all replicas and across restarts."""
-        ...
-
-    async def last_events(self, sources: Sequence[str]) -> Mapping[str, int]:
-        """When the newest event of each source was received, in milliseconds since the epoch.
-
-        Sources without an event are left out.
-        """
-        ...
-
-    async def gauges(self) -> Gauges:
-        """Numbers of the whole ledger."""
-        ...
-
-    async def prune(self) -> int:
-        """Delete expired finished events, seen ids and kept requests. Returns how many rows.
-
-        One call deletes up to 500 rows of a kind, and some MiB. An operation that adds to an event at the same time is
-        done wholly before or wholly after.
-        """
-        ...
-
-    async def ping(self) -> None:
-        """Return when the ledger answers and takes writes."""
+    async def settle_alert(self, alert: DueAlert, retry_in: int | None) -> None:
+        """Record that an alert is over (None), or due again in `retry_in` milliseconds."""
         ...
 
 
-class Ledger(Inbox, Work, Outbox, Archive, Protocol):
+class Ledger(Inbox, Windows, Work, Budgets, Outbox, Archive, Jobs, Problems, Protocol):
     """The whole ledger, which an adapter implements."""

@@ -25,7 +25,7 @@ class Results(Protocol):
     async def publish(self, due: Due, body: bytes) -> None:
         """Publish one delivery and return once the broker has confirmed it. Raises Publishing.
 
-        `body` is the CloudEvent as JSON. Many calls may run at once. An empty destination is the result exchange
+        `body` is the CloudEvent as JSON. Many calls may run at once. An empty destination is the result's exchange
         (published as mandatory); any other is a reply queue on the default exchange (not mandatory).
         """
         ...

@@ -38,11 +38,15 @@ def make_entry(external_id="", *, rules=("urgent",), body=None, source="helpdesk
 
 
 def made_at(moment, entry):
-    """The entry, its id that of an event which came in at this moment (UUIDv7 begins with its milliseconds)."""
-    stamp = f"{moment:012x}"
-    event = replace(entry.event, id=f"{stamp[:8]}-{stamp[8:]}{entry.event.id[13:]}")
-    made = tuple(replace(each, event_id=event.id) for each in entry.dispatches)
+    """The entry, its ids those of an event which came in at this moment (UUIDv7 begins with its milliseconds)."""
+    event = replace(entry.event, id=_id_at(moment, entry.event.id))
+    made = tuple(replace(each, id=_id_at(moment, each.id), event_id=event.id) for each in entry.dispatches)
     return replace(entry, event=event, dispatches=made)
+
+
+def _id_at(moment, any_id):
+    stamp = f"{moment:012x}"
+    return f"{stamp[:8]}-{stamp[8:]}{any_id[13:]}"
 
 
 def make_chat(uuid="chat-1"):
@@ -58,6 +62,7 @@ def created(claim, chat=None, **rest):
 
 
 def move(claim, to, **rest):
+    rest.setdefault("follows", claim.follows)
     return Move(claim.dispatch.id, claim.dispatch.run, claim.state, to, claim.fence, claim.attempt, **rest)
 
 

@@ -108,6 +108,32 @@ async def test_a_state_is_found_whether_it_is_live_or_an_end(ledger):
     }
 
 
+async def test_rule_state_and_chat_are_of_one_dispatch(ledger):
+    entry = make_entry("a", rules=("one", "two"))
+    await keep(ledger, entry, make_entry("b", rules=("two",)))
+    claims = {(claim.about.external_id, claim.dispatch.rule): claim for claim in await ledger.claim(3)}
+    await ledger.record(created(claims["a", "one"]))
+    await ledger.record(move(claims["a", "two"], State.PARKED, park=ParkReason.UNKNOWN))
+    mine = [entry.event.id]
+    assert await ids_of(ledger, rule="one") == mine
+    assert len(await ids_of(ledger, rule="two")) == 2
+    assert await ids_of(ledger, rule="two", state=State.PARKED) == mine
+    assert await ids_of(ledger, rule="one", state=State.PARKED) == []
+    assert await ids_of(ledger, rule="two", state=State.SENDING) != mine
+    assert await ids_of(ledger, chat_uuid="chat-1") == mine
+    assert await ids_of(ledger, chat_uuid="chat-1", rule="two") == []
+
+
+async def test_a_subject_is_found_in_full_and_not_of_closed_sources(ledger):
+    entry = make_entry("a")
+    event = replace(entry.event, subject="ticket-7")
+    await ledger.accept([replace(entry, event=event)])
+    assert await ids_of(ledger, subject="ticket-7") == [event.id]
+    assert await ids_of(ledger, subject="ticket") == []
+    page = await ledger.events(EventQuery(subject="ticket-7", closed=frozenset({event.source})))
+    assert (page.events, bool(page.notice)) == ((), True)
+
+
 async def test_a_page_shows_dispatches_as_they_stand(ledger, clock):
     entry = make_entry("a", rules=("one", "two"))
     await ledger.accept([entry])
@@ -238,19 +264,21 @@ async def test_while_paused_nothing_counts_as_due(ledger, clock):
     clock.now += 1_000
     await ledger.pause("unauthorized")
     gauges = await ledger.gauges()
-    assert (gauges.due, gauges.oldest_due, gauges.unfinished) == (0, 0, 1)
+    assert (gauges.due, gauges.oldest_due, gauges.held, gauges.unfinished) == (0, 0, 1, 1)
     assert gauges.paused == {"unauthorized": clock.now}
     await ledger.resume("unauthorized")
     gauges = await ledger.gauges()
-    assert (gauges.due, gauges.oldest_due, gauges.paused) == (1, 1_000, {})
+    assert (gauges.due, gauges.oldest_due, gauges.held, gauges.paused) == (1, 1_000, 0, {})
 
 
 async def test_while_the_rate_is_used_up_nothing_counts_as_due(store, clock):
-    ledger = SqlLedger(store, Terms(owner="one", spacing=400.0))
+    ledger = SqlLedger(store, Terms(owner="one", spacing=400.0, high_water=50))
     await keep(ledger, *(make_entry() for _ in range(9)))
+    assert (await ledger.gauges()).high_water == 50
     assert (await ledger.gauges()).due == 9
     taken = len(await ledger.claim(9))
-    assert (await ledger.gauges()).due == 0, "more replicas would not help"
+    gauges = await ledger.gauges()
+    assert (gauges.due, gauges.held) == (0, 0), "more replicas would not help, and nothing is paused"
     clock.now += taken * 400
     assert (await ledger.gauges()).due == 9 - taken
 

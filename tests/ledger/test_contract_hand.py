@@ -199,7 +199,7 @@ async def busy(ledger, clock, state):
     return claim.dispatch.id
 
 
-@pytest.mark.parametrize("state", ["ready", "held", "sending", "waiting", "checking", "messaging", "done"])
+@pytest.mark.parametrize("state", ["ready", "sending", "waiting", "checking", "messaging", "done"])
 async def test_what_is_under_way_or_has_a_chat_is_not_retried(ledger, clock, state):
     dispatch_id = await busy(ledger, clock, state)
     before = await view_of(ledger, dispatch_id)

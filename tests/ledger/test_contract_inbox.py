@@ -139,7 +139,7 @@ async def test_a_held_dispatch_is_not_claimed(ledger):
 
 async def test_a_caller_with_reply_to_is_told_of_an_unmatched_event_only_there(ledger):
     entry = make_entry("a", rules=(), reply_to="answers")
-    told = tell.unmatched(entry.event, now=1)
+    told = tell.unmatched(entry.event, (), now=1)
     await ledger.accept([replace(entry, results=(told,))])
     assert [(due.destination, due.result) for due in await ledger.due(10)] == [("answers", told)]
 
@@ -147,7 +147,7 @@ async def test_a_caller_with_reply_to_is_told_of_an_unmatched_event_only_there(l
 async def test_without_a_broker_a_result_is_complete_with_its_commit(store):
     ledger = SqlLedger(store, Terms(owner="one", publish=False))
     entry = make_entry("a", rules=(), reply_to="answers")
-    told = tell.unmatched(entry.event, now=1)
+    told = tell.unmatched(entry.event, (), now=1)
     await ledger.accept([replace(entry, results=(told,))])
     assert await ledger.due(10) == []
     assert [result for _, result in await ledger.follow(0, 10)] == [told]

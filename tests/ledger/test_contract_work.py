@@ -47,11 +47,17 @@ async def test_a_claim_has_the_dispatch_its_lease_and_what_its_results_say(ledge
     assert await ledger.claim(10) == [], "it is taken"
 
 
-async def test_the_row_of_an_attempt_is_committed_with_the_claim(ledger, clock):
+async def test_an_attempt_is_committed_with_the_claim_and_gets_its_row_when_it_ends(ledger, clock):
     claim = await claim_one(ledger)
+    [attempt] = (await ledger.event(claim.dispatch.id)).attempts
+    assert (attempt.dispatch_id, attempt.kind, attempt.number) == (claim.dispatch.id, "chat", 1)
+    assert (attempt.started_at, attempt.ended_at, attempt.verdict) == (clock.now, None, None)
+    assert await rows_of(ledger, attempts) == []
+    started_at = clock.now
+    clock.now += 700
+    await ledger.record(created(claim))
     [row] = await rows_of(ledger, attempts)
-    assert (row["dispatch_id"], row["kind"], row["number"]) == (claim.dispatch.id, "chat", 1)
-    assert (row["started_at"], row["ended_at"], row["verdict"]) == (clock.now, None, None)
+    assert (row["started_at"], row["ended_at"], row["verdict"]) == (started_at, clock.now, "created")
 
 
 async def test_eight_claimers_take_each_row_once(ledger, other):
@@ -114,7 +120,7 @@ async def test_an_uncounted_attempt_is_given_back_but_stays_in_the_timeline(ledg
     await ledger.record(waiting(claim, 0, verdict=Verdict.DENIED, uncounted=True))
     [again] = await ledger.claim(10)
     assert (again.attempts, again.attempt, again.waited) == (1, 2, 0)
-    assert len(await rows_of(ledger, attempts)) == 2
+    assert len((await ledger.event(again.dispatch.id)).attempts) == 2
 
 
 async def test_a_move_that_no_state_allows_is_refused_and_spares_the_others(ledger):
@@ -388,8 +394,8 @@ async def test_what_is_given_back_is_claimable_as_if_it_never_was_claimed(ledger
     kept, first, second = await ledger.claim(3)
     await ledger.accept([make_entry()])
     [theirs] = await other.claim(1)
-    assert await ledger.give_back({kept.dispatch.id}) == 2
-    assert await ledger.give_back({kept.dispatch.id}) == 0, "once"
+    assert await ledger.give_back({(kept.dispatch.id, kept.fence)}) == 2
+    assert await ledger.give_back({(kept.dispatch.id, kept.fence)}) == 0, "once"
     again = await other.claim(10)
     assert {claim.dispatch.id for claim in again} == {first.dispatch.id, second.dispatch.id}
     assert {(claim.attempts, claim.attempt, claim.state) for claim in again} == {(1, 2, State.SENDING)}

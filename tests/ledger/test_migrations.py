@@ -16,9 +16,14 @@ def describe_sqlite(conn, _=0):
 def describe_postgres(conn, schema):
     seen = inspect(conn)
     described = {}
-    for table in seen.get_table_names(schema=schema):
+    keys = text(
+        "SELECT relname, pg_get_partkeydef(oid) FROM pg_class WHERE relnamespace = CAST(:schema AS regnamespace)"
+        " AND relkind IN ('r', 'p') AND NOT relispartition"
+    )
+    for table, key in conn.execute(keys, {"schema": schema}):
         if table == "alembic_version":
             continue
+        described["partitions of " + table] = key
         described[table] = [
             {name: str(value) for name, value in column.items()} for column in seen.get_columns(table, schema=schema)
         ]
@@ -55,6 +60,7 @@ async def test_on_postgres_migrated_equals_described(postgres_url):
     await store.aclose()
     assert migrated == described
     assert 'COLLATE "C"' in migrated["work"][0]["type"]
+    assert migrated["partitions of results"] == "RANGE (id)"
 
 
 async def test_migrating_again_changes_nothing(store):

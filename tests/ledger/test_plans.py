@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.dialects.sqlite.pysqlite import dialect
 
-from relay.ledger.queries import browse, orphans, outbox, prune, refused, work
+from relay.ledger.queries import browse, orphans, outbox, prune, refused, spending, work
 
 STATEMENTS = {
     "claim": work._CLAIM,
@@ -20,6 +20,7 @@ STATEMENTS = {
     "drop what cannot be looked for": orphans._UNSEEN,
     "newest unmatched": prune._NEWEST_UNMATCHED,
     "parked": browse._PARKED,
+    "chats of a rule": spending._CHATS,
 }
 
 

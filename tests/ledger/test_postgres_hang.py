@@ -137,7 +137,9 @@ async def test_a_move_whose_commit_came_through_after_all_is_kept_once(postgres_
         async def hold():
             engine = slow._store._engine
             async with engine.begin() as conn:
-                await conn.run_sync(lambda sync: record.record(sync, 1, [created(claim)], terms=TERMS))
+                await conn.run_sync(
+                    lambda sync: record.record(sync, 1, [record.Recording(created(claim))], terms=TERMS)
+                )
                 locked.set()
                 await on.wait()
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from relay.errors import Unavailable
 from relay.ledger import SqlLedger, Terms, Unusable, migrate_ledger, open_ledger, pending_steps
 from relay.ledger.engine.postgres import PostgresStore, connect
-from relay.model import EventStatus
+from relay.model import EventStatus, Recorded
 from relay.secret import Secret
 from tests.ledger.build import created, make_entry
 
@@ -95,10 +95,10 @@ async def test_batches_in_opposite_order_do_not_lock_each_other_out(replicas):
     assert len(await replicas[0].claim(500)) == 200
 
 
-async def test_a_duplicate_waits_for_the_commit_of_the_first(replicas, postgres_url):
+async def test_a_duplicate_waits_for_the_commit_of_the_first(replicas, migrated_url):
     """A 2xx for a duplicate while the first could still be rolled back would lose the event."""
     entry = make_entry("held")
-    engine = connect(postgres_url, password=None, ca_file=None)
+    engine = connect(migrated_url, password=None, ca_file=None)
     async with engine.connect() as conn:
         blocking = SqlLedger(_Within(conn), Terms(owner="slow"))
         await blocking.accept([entry])
@@ -180,8 +180,8 @@ async def test_it_is_back_by_itself_after_the_server_was_killed(private_postgres
     await ledger.aclose()
 
 
-async def test_a_late_commit_gets_a_later_cursor_and_is_not_skipped(replicas, postgres_url):
-    engine = connect(postgres_url, password=None, ca_file=None)
+async def test_a_late_commit_gets_a_later_cursor_and_is_not_skipped(replicas, migrated_url):
+    engine = connect(migrated_url, password=None, ca_file=None)
     for replica in replicas:
         await replica.accept([make_entry()])
     [slow], [fast] = [await replica.claim(1) for replica in replicas]
@@ -230,3 +230,26 @@ async def test_cursors_are_given_on_the_side_a_bounded_number_in_a_turn(replicas
     given = text("SELECT count(*) FROM results WHERE position IS NOT NULL")
     assert await replicas[0].read(lambda conn, _: conn.execute(given).scalar()) == 10, "nobody has followed yet"
     assert [cursor for cursor, _ in await replicas[0].follow(0, 100)] == list(range(1, 11))
+
+
+async def test_statements_are_prepared_anew_when_their_tables_are_altered(replicas):
+    """As by the migration of a newer release, beside which this one goes on."""
+    one, two = replicas
+    await one.accept([make_entry(), make_entry()])
+    [first, second] = await one.claim(2)
+    await one.record(created(first))
+    alter = text("ALTER TABLE work ALTER COLUMN number TYPE bigint")
+    await two.write(lambda conn, _: conn.execute(alter))
+    assert await one.record(created(second)) is Recorded.APPLIED
+
+
+async def test_the_oldest_open_transaction_is_a_gauge(postgres_url):
+    ledger = await open_ledger(postgres_url, TERMS, migrate=True)
+    assert (await ledger.gauges()).oldest_transaction == 0
+    engine = connect(postgres_url)
+    async with engine.connect() as other:
+        await other.execute(text("SELECT pg_sleep(0.01)"))
+        assert (await ledger.gauges()).oldest_transaction >= 10
+    assert (await ledger.gauges()).oldest_transaction == 0
+    await engine.dispose()
+    await ledger.aclose()

@@ -115,7 +115,7 @@ async def test_without_the_certificate_that_the_server_wants_it_is_told(strict, 
 
 async def test_a_certificate_that_the_server_does_not_trust_is_told(strict, ca_file, issue):
     cert, key = issue(Authority("Others"))
-    refused = r"does not take our certificate \(.*unknown ca\): check ledger\.cert_file"
+    refused = r"refuses our certificate \(.*unknown ca\): check ledger\.cert_file"
     with pytest.raises(Unusable, match=refused):
         await open_when_answered(strict, ca_file=ca_file, cert_file=cert, key_file=key)
 

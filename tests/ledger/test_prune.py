@@ -162,7 +162,7 @@ async def test_of_unmatched_events_only_the_newest_are_kept(store, clock):
 async def test_an_unmatched_event_stays_until_its_caller_was_told(store, clock, why):
     ledger = SqlLedger(store, Terms(owner="one", max_unmatched=0 if why == "too many" else 10))
     entry = made_at(clock.now, make_entry(rules=(), reply_to="answers"))
-    told = tell.unmatched(entry.event, now=1)
+    told = tell.unmatched(entry.event, (), now=1)
     await ledger.accept([replace(entry, results=(told,))])
     clock.now += 1 if why == "too many" else 8 * DAY
     assert await ledger.prune() == 0

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from sqlalchemy import event as hooks
 from sqlalchemy import text
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_cursor
 from sqlalchemy.util import await_only
 
 from relay.errors import NotFound
@@ -30,21 +31,42 @@ SOUND = {
 
 
 class Stop:
-    """Stops a replica before its statement number `at` (its commit counts as the last one) until `on` is set."""
+    """Stops a replica before its statement number `at` (its commit counts as the last one) until `on` is set.
+
+    Statements are counted where SQLAlchemy and the ledger hand them to the driver.
+    """
 
     def __init__(self, ledger, at):
         self._engine = ledger._store._engine.sync_engine
         self._left = at
+        self._connections = []
+        self._patch = pytest.MonkeyPatch()
         self.reached, self.on = asyncio.Event(), asyncio.Event()
 
     def __enter__(self):
-        hooks.listen(self._engine, "before_cursor_execute", self._pass)
+        hooks.listen(self._engine, "checkout", self._remember)
         hooks.listen(self._engine, "commit", self._pass)
+        for name in ("execute", "executemany"):
+            self._patch.setattr(AsyncAdapt_asyncpg_cursor, name, self._stopping(name))
         return self
 
     def __exit__(self, *_):
-        hooks.remove(self._engine, "before_cursor_execute", self._pass)
+        self._patch.undo()
+        hooks.remove(self._engine, "checkout", self._remember)
         hooks.remove(self._engine, "commit", self._pass)
+
+    def _remember(self, connection, *_):
+        self._connections.append(connection)
+
+    def _stopping(self, name):
+        execute = getattr(AsyncAdapt_asyncpg_cursor, name)
+
+        def stop_and_execute(cursor, *args):
+            if any(cursor._adapt_connection is connection for connection in self._connections):
+                self._pass()
+            return execute(cursor, *args)
+
+        return stop_and_execute
 
     def _pass(self, *_):
         self._left -= 1
@@ -63,7 +85,7 @@ async def make_old(ledger, clock, deed):
     else:
         failure = Failure("refused", "no", 400)
         await ledger.record(move(claim, State.FAILED, verdict=Verdict.PERMANENT, failure=failure))
-    clock.now += 31 * DAY
+    clock.now += 36 * DAY
     return entry, claim
 
 
@@ -113,12 +135,20 @@ async def flaws(ledger):
 
 
 @pytest.mark.parametrize("first", ["prune", "deed"])
-@pytest.mark.parametrize("deed", ["retry", "replay", "cancel", "late chat"])
-async def test_either_comes_before_the_other_as_a_whole(replicas, clock, postgres_url, deed, first):
+@pytest.mark.parametrize(
+    ("deed", "by"),
+    [
+        *(("retry", "rows"), ("replay", "rows"), ("cancel", "rows"), ("late chat", "rows")),
+        *(("retry", "days"), ("replay", "days"), ("late chat", "days")),
+    ],
+)
+async def test_either_comes_before_the_other_as_a_whole(replicas, clock, migrated_url, deed, by, first):
     one, two = replicas
-    other = await asyncpg.connect(postgres_url)
+    other = await asyncpg.connect(migrated_url)
     outcomes, at = set(), 0
     while True:
+        if by == "days":
+            await one.make_days()
         entry, claim = await make_old(one, clock, deed)
 
         async def act(entry=entry, claim=claim):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import stat
@@ -12,7 +13,7 @@ import sys
 import textwrap
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from structlog.testing import capture_logs
 
 from relay.errors import Unavailable
@@ -316,3 +317,87 @@ async def test_a_file_that_all_can_read_keeps_its_mode_and_is_told(tmp_path):
         assert stat.S_IMODE(path.stat().st_mode) == mode
         assert len(told) == times
     assert "chmod 600 relay.db" in told[0]
+
+
+async def test_a_file_gives_back_what_was_pruned(tmp_path):
+    path = tmp_path / "relay.db"
+    ledger = await open_ledger(url(path), Terms(owner="one", retain=1, retain_unmatched=1, remember=1))
+    await ledger.accept([make_entry(body={"text": "x" * 100_000}, rules=()) for _ in range(100)])
+
+    async def pages():
+        return await ledger.read(lambda conn, _: conn.exec_driver_sql("PRAGMA page_count").scalar())
+
+    before = await pages()
+    assert not await ledger.shrink(), "nothing is free"
+    while await ledger.prune():
+        pass
+    assert await pages() >= before
+    while await ledger.shrink():
+        pass
+    assert await pages() < before // 2
+    await ledger.accept([make_entry()])
+    await ledger.aclose()
+    with contextlib.closing(sqlite3.connect(path)) as conn:
+        assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def rename_folder(folder):
+    folder.rename(folder.with_name("elsewhere"))
+
+
+def rename_folder_and_make_another(folder):
+    rename_folder(folder)
+    folder.mkdir()
+
+
+def remove_file(folder):
+    (folder / "relay.db").unlink()
+
+
+def remove_log(folder):
+    (folder / "relay.db-wal").unlink()
+
+
+def replace_file(folder):
+    (folder / "copy").write_bytes((folder / "relay.db").read_bytes())
+    (folder / "copy").replace(folder / "relay.db")
+
+
+@pytest.mark.parametrize(
+    "move", [shutil.rmtree, rename_folder, rename_folder_and_make_another, remove_file, remove_log, replace_file]
+)
+async def test_a_file_that_is_no_longer_at_its_path_takes_and_answers_nothing(tmp_path, move):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    ledger = await open_ledger(url(folder / "relay.db"), TERMS)
+    await ledger.accept([make_entry("before")])
+    move(folder)
+    for call in (ledger.accept([make_entry("after")]), ledger.known([make_entry("before")]), ledger.claim(1)):
+        with pytest.raises(Unavailable, match=r"relay\.db(-wal)? was removed, renamed or replaced while it was in use"):
+            await call
+    with pytest.raises(Unavailable, match="put it back, or restart"):
+        await ledger.ping()
+    await ledger.aclose()
+
+
+async def test_a_folder_that_is_put_back_is_used_again(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    ledger = await open_ledger(url(folder / "relay.db"), TERMS)
+    rename_folder(folder)
+    with pytest.raises(Unavailable):
+        await ledger.accept([make_entry("a")])
+    (tmp_path / "elsewhere").rename(folder)
+    [receipt] = await ledger.accept([make_entry("a")])
+    assert receipt.status is EventStatus.ACCEPTED
+    await ledger.aclose()
+
+
+async def test_a_file_that_goes_during_the_commit_is_no_commit(tmp_path):
+    """What is answered then would be in a file that nobody can open again."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    ledger = await open_ledger(url(folder / "relay.db"), TERMS)
+    with pytest.raises(Unavailable, match="was removed"):
+        await ledger.write(lambda conn, _: event.listen(conn, "commit", lambda _: shutil.rmtree(folder), once=True))
+    await ledger.aclose()

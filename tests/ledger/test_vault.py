@@ -2,6 +2,7 @@
 
 import sqlite3
 from base64 import b64encode
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from relay.ledger.engine.postgres import PostgresStore, connect
 from relay.ledger.engine.sqlite import SqliteStore
 from relay.ledger.engine.vault import MARK, Locked
 from relay.ledger.queries.rekey import rekey
-from relay.ledger.schema import events
-from relay.model import EventQuery, Failure, Kept, ParkReason, Rejection, State, tell
+from relay.ledger.schema import events, results
+from relay.model import EventQuery, Failure, Kept, ParkReason, Rejection, Skip, State, Why, tell
 from relay.secret import Secret, key_bytes
 from tests.ledger.build import make_entry, make_event
 from tests.ledger.conftest import FORMER, KEY
@@ -119,6 +120,31 @@ async def test_rekey_goes_from_key_to_key_beside_a_relay_and_back_to_plain(opene
     ledger = await opened(Vault())
     for number, (event, dispatch) in enumerate(kept):
         await check(ledger, event, dispatch, number)
+
+
+@KINDS
+async def test_skips_with_the_body_of_a_shadow_rule_are_encrypted_wherever_they_stand(opened):
+    """The body has a name of its own, which is not the name that results have."""
+    entry = make_entry("s", rules=(), reply_to="answers")
+    skips = (Skip("trial", Why.SHADOW, {"name": HUSH, "meta": {"name": HUSH}}),)
+    told = tell.unmatched(entry.event, skips, now=1)
+    plain = await opened(Vault())
+    await plain.accept([replace(entry, skips=skips, results=(told,))])
+    back = Vault(None, [KEY])
+    for vault, changed in ((NEXT, {"events": 1, "results": 1}), (back, {"events": 1, "results": 1}), (back, {})):
+        ledger = await opened(vault)
+        assert (await rekey(ledger._store, vault, lambda *_: None)).changed == Counter(changed)
+        detail = await ledger.event(entry.event.id)
+        assert (detail.skips, detail.results[0].result.data["skips"][0]["detail"]) == (skips, skips[0].detail)
+
+        def texts(conn, _now):
+            return [conn.execute(select(column)).scalar_one() for column in (events.c.skips, results.c.data)]
+
+        assert any(HUSH in text for text in await ledger._store.read(texts)) is (vault is back)
+    ledger = await opened(NEXT)
+    await rekey(ledger._store, NEXT, lambda *_: None)
+    stranger = await (await opened(Vault())).event(entry.event.id)
+    assert (stranger.skips, stranger.results[0].result.data["skips"]) == ((), None)
 
 
 async def test_the_command_s_rekey_works_beside_the_relays_of_a_postgresql(tmp_path, postgres_url, clock):

@@ -56,6 +56,10 @@ class Store(Protocol):
         """
         ...
 
+    async def compact(self) -> bool:
+        """Leave nothing in the files of what was overwritten or deleted. Returns False where that is the server's."""
+        ...
+
     async def read(self, work: Work[T], *, slow: bool = False) -> T:
         """Run `work` on a snapshot, for the service itself. It does not block writers. Raises as `write`."""
         ...
@@ -88,7 +92,9 @@ class Lane(Generic[Item, Answer]):
     """A queue of operations of one kind. `work` takes at most `most` items and returns one answer for each.
 
     `patience` is the number of seconds that an item may wait for a turn which other lanes start; 0 starts a turn at
-    once. A lane without a `bound` is for items that must not be refused and whose number is limited elsewhere. `size`
+    once. A lane without a `bound` is for items that must not be refused and whose number is limited elsewhere. `finish`
+    is called once for each item that was submitted: with its answer after the commit, with None when there is none.
+    Unlike the future it does not depend on the caller, who may have been cancelled or may have waited too long. `size`
     is the number of bytes in use of the bound. `ends` holds the deadlines of a lane with a bound, oldest first.
     """
 
@@ -96,6 +102,7 @@ class Lane(Generic[Item, Answer]):
     most: int = 256
     patience: float = 0.0
     bound: Bound | None = None
+    finish: Callable[[Item, Answer | None], None] | None = None
     waiting: "deque[Waiting]" = field(default_factory=deque)
     size: int = 0
     ends: "deque[tuple[float, asyncio.Future[Any]]]" = field(default_factory=deque)
@@ -120,6 +127,7 @@ class Lane(Generic[Item, Answer]):
             # not be committed. A cancelled future is no refusal: its item is committed all the same.
             if future.done() and not future.cancelled():
                 self.free([(item, future)])
+                self.end(item, None)
             else:
                 batch.append((item, future))
         return batch
@@ -132,6 +140,11 @@ class Lane(Generic[Item, Answer]):
         while self.ends and (self.ends[0][1].done() or self.ends[0][0] <= now):
             _fail(self.ends.popleft()[1], late)
         return self.ends[0][0] if self.ends else None
+
+    def end(self, item: Item, answer: Answer | None) -> None:
+        """Call `finish`, if the lane has one."""
+        if self.finish is not None:
+            self.finish(item, answer)
 
     def free(self, done: "Sequence[Waiting]") -> None:
         """Release the space of items that are committed, refused or dropped."""
@@ -261,12 +274,14 @@ class Committer:
         try:
             answers = await self._store.write(partial(_perform, turn))
         except Unavailable as error:
-            for _, future in _futures(turn):
+            for lane, item, future in _items(turn):
+                lane.end(item, None)
                 _fail(future, Unavailable(str(error)))  # one exception each: a shared one would gather tracebacks
         except Exception as error:  # noqa: BLE001 - it goes to the caller whose item raised it
             await self._isolate(turn, error)
         else:
-            for answer, future in zip(answers, (future for _, future in _futures(turn)), strict=True):
+            for answer, (lane, item, future) in zip(answers, _items(turn), strict=True):
+                lane.end(item, answer)
                 if not future.done():
                     future.set_result(answer)
 
@@ -274,7 +289,9 @@ class Committer:
         """Commit the parts of a turn that failed, down to the one item that fails alone."""
         parts = _split(turn)
         if not parts:
-            _fail(turn[0][1][0][1], refusal(error))
+            lane, [(item, future)] = turn[0]
+            lane.end(item, None)
+            _fail(future, refusal(error))
         for part in parts:
             await self._commit(part)
 
@@ -283,8 +300,8 @@ def _perform(turn: Sequence[Share], conn: Connection, now: int) -> list[Any]:
     return [answer for lane, waiting in turn for answer in lane.work(conn, now, [item for item, _ in waiting])]
 
 
-def _futures(turn: Sequence[Share]) -> list[Waiting]:
-    return [pair for _, waiting in turn for pair in waiting]
+def _items(turn: Sequence[Share]) -> "list[tuple[Lane[Any, Any], Any, asyncio.Future[Any]]]":
+    return [(lane, item, future) for lane, waiting in turn for item, future in waiting]
 
 
 def _split(turn: Sequence[Share]) -> list[Sequence[Share]]:

@@ -5,6 +5,7 @@ Messages never contain values: drivers quote them in their errors, and they are 
 
 from typing import Final
 
+from asyncpg import InvalidCachedStatementError
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from relay.errors import Refused, RelayError, Unavailable
@@ -22,6 +23,9 @@ _BAD_INPUT: Final = frozenset({"22", "23", "54"})
 """PostgreSQL's error classes: data exception, integrity violation, program limit exceeded."""
 _AGAIN: Final = frozenset({"40001", "40P01"})
 """Serialization failure, deadlock."""
+_UNIQUE: Final = "23505"
+_RACED: Final = "rule_keys"
+"""The table into which two replicas may insert the same row at once: only rows that are there can be locked."""
 _READ_ONLY: Final = "25006"
 _FORBIDDEN: Final = "42501"
 READ_ONLY: Final = "it is a standby, or read-only by default; it is used again as soon as it takes writes"
@@ -31,7 +35,11 @@ _BAD_NAMES: Final = frozenset({"IntegrityError", "DataError"})
 
 def is_again(error: BaseException) -> bool:
     """Whether the database aborted this transaction in favour of another: run it again."""
-    return sqlstate(error) in _AGAIN
+    return sqlstate(error) in _AGAIN or _is_raced(error)
+
+
+def _is_raced(error: BaseException) -> bool:
+    return sqlstate(error) == _UNIQUE and getattr(driver_error(error), "table_name", None) == _RACED
 
 
 def is_away(error: BaseException) -> bool:
@@ -47,6 +55,11 @@ def is_away(error: BaseException) -> bool:
 def is_read_only(error: BaseException) -> bool:
     """Whether the server answers but takes no writes: it became a standby, or is set to read-only."""
     return sqlstate(error) == _READ_ONLY
+
+
+def is_outdated(error: BaseException) -> bool:
+    """Whether a prepared statement no longer fits its tables, which were altered meanwhile."""
+    return isinstance(driver_error(error), InvalidCachedStatementError)
 
 
 def is_forbidden(error: BaseException) -> bool:

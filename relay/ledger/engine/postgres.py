@@ -24,8 +24,19 @@ from relay.dsn import Dsn, DsnFault, parse
 from relay.errors import Unavailable
 from relay.ledger.engine.commit import Work
 from relay.ledger.engine.dial import CONNECT_FOR, Dialer
-from relay.ledger.engine.faults import BROWSE_FOR, Unusable, away, is_again, is_away, is_read_only, sqlstate, too_long
+from relay.ledger.engine.faults import (
+    BROWSE_FOR,
+    Unusable,
+    away,
+    is_again,
+    is_away,
+    is_outdated,
+    is_read_only,
+    sqlstate,
+    too_long,
+)
 from relay.ledger.engine.mend import mend
+from relay.ledger.engine.sql import send
 from relay.ledger.engine.vault import OPEN, Vault
 from relay.secret import Secret
 
@@ -44,12 +55,13 @@ _LOOK: Final = f"SET LOCAL statement_timeout = {int(BROWSE_FOR * 1_000)}"
 _LATEST_LOOK: Final = BROWSE_FOR + 3.0
 """Seconds for all statements of a person's query. The server ends a single statement after `BROWSE_FOR`."""
 _CANCELLED: Final = "57014"
-_NOW: Final = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+_NOW: Final = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now"
 
 
 def server_clock(conn: Connection) -> int:
     """Milliseconds since the epoch by the server's clock. It advances within a transaction, unlike `now()`."""
-    return int(conn.execute(_NOW).scalar_one())
+    [row] = send(conn, _NOW)
+    return int(row["now"])
 
 
 def locate(
@@ -87,7 +99,7 @@ def make_engine(dsn: Dsn, *, vault: Vault = OPEN) -> AsyncEngine:
         execution_options={"vault": vault},
     )
     event.listen(engine.sync_engine.pool, "checkout", _pass_over_closed)
-    event.listen(engine.sync_engine, "handle_error", _leave_read_only)
+    event.listen(engine.sync_engine, "handle_error", _replace_unfit)
     return engine
 
 
@@ -100,9 +112,14 @@ def _pass_over_closed(connection: Any, _record: Any, _proxy: Any) -> None:
         raise DisconnectionError
 
 
-def _leave_read_only(context: Any) -> None:
-    """Replace all connections after a failover: the open ones lead to a server that is a standby now."""
-    if is_read_only(context.sqlalchemy_exception or context.original_exception):
+def _replace_unfit(context: Any) -> None:
+    """Replace all connections when the open ones cannot do their work any more.
+
+    After a failover they lead to a server that is a standby now; after a migration their prepared statements are those
+    of former tables.
+    """
+    error = context.sqlalchemy_exception or context.original_exception
+    if is_read_only(error) or is_outdated(error):
         context.is_disconnect = True
 
 
@@ -144,7 +161,7 @@ class PostgresStore:
             except Exception as error:
                 if until is not None and loop.time() >= until and is_away(error):
                     raise Unavailable(f"the ledger's database did not answer within {patience:g} s") from None
-                if is_again(error):
+                if is_again(error) or is_outdated(error):
                     continue
                 # Once only: a new connection, to another host or the same name, may lead to the primary now.
                 if is_read_only(error) and not moved:
@@ -157,6 +174,10 @@ class PostgresStore:
                 raise
         raise Unavailable(f"the ledger's database gave up the same transaction {_TRIES} times: is it overloaded?")
 
+    async def compact(self) -> bool:
+        """Its files are the server's: only `VACUUM FULL` of the tables' owner rewrites them."""
+        return False
+
     async def aclose(self) -> None:
         await self._engine.dispose()
 
@@ -167,11 +188,15 @@ class PostgresStore:
             waiting.reschedule(None)
             cut = None if until is None else asyncio.get_running_loop().call_at(until, _driver(conn).terminate)
             try:
-                async with conn.begin():
-                    return await conn.run_sync(lambda sync: work(sync, self._clock(sync)))
+                return await conn.run_sync(self._perform, work)
             finally:
                 if cut is not None:
                     cut.cancel()
+
+    def _perform(self, conn: Connection, work: Work[T]) -> T:
+        # The driver sends BEGIN with the first statement, so that the clock is read in the transaction.
+        with conn.begin():
+            return work(conn, self._clock(conn))
 
 
 def _driver(conn: AsyncConnection) -> Any:

@@ -27,8 +27,10 @@ from sqlalchemy.pool import StaticPool
 from relay.errors import Unavailable
 from relay.ledger.engine.commit import Work
 from relay.ledger.engine.faults import BROWSE_FOR, Unusable, away, describe, is_away, too_long
+from relay.ledger.engine.files import OpenFiles
 from relay.ledger.engine.sql import driver, send
 from relay.ledger.engine.vault import OPEN, Vault
+from relay.place import exists, is_folder
 from relay.telemetry import get_log
 
 log = get_log()
@@ -41,10 +43,12 @@ _BUSY_FOR: Final = 5.0
 """Seconds to wait for another process that holds the file locked."""
 _MODE: Final = 0o600
 _PRAGMAS: Final = (
+    "auto_vacuum = INCREMENTAL",  # the first: it has an effect only before a file has its header
     "journal_mode = WAL",
     "synchronous = FULL",
     "temp_store = MEMORY",
     "wal_autocheckpoint = 4000",
+    "schema_version",  # reads, which creates the write-ahead log
 )
 _LEAST: Final = (3, 35)
 """The first version with RETURNING."""
@@ -88,6 +92,7 @@ class SqliteStore:
             if path != MEMORY:
                 _guard(Path(path))
             self._writer, readers = _connect_all(path, vault)
+            self._files = None if path == MEMORY else OpenFiles(path)
         except BaseException as error:
             self._release()
             if isinstance(error, DBAPIError):
@@ -105,7 +110,7 @@ class SqliteStore:
                     answer = await self._in_thread(self._writer_thread, work, self._writer, self._clock())
                 else:
                     answer = work(self._writer, self._clock())
-                await self._in_thread(self._writer_thread, self._writer.commit)
+                await self._in_thread(self._writer_thread, self._commit)
             except BaseException as error:
                 self._roll_back()
                 if is_away(error):
@@ -118,11 +123,14 @@ class SqliteStore:
             return await self.write(work)
         return await self._in_thread(self._reader_thread, self._read, self._reader, work)
 
-    async def compact(self) -> None:
-        """Rewrite the file without overwritten and deleted data. Raises Unavailable, for one when the disk is full."""
+    async def compact(self) -> bool:
+        """Rewrite the file without overwritten and deleted data. Raises Unavailable, for one when the disk is full.
+
+        Nothing is written meanwhile. Returns False when a reader keeps old pages in the write-ahead log.
+        """
         async with self._writing:
             try:
-                await self._in_thread(self._writer_thread, _compact, self._writer)
+                return await self._in_thread(self._writer_thread, _compact, self._writer)
             except BaseException as error:
                 if is_away(error):
                     raise away(error) from None
@@ -143,6 +151,18 @@ class SqliteStore:
             for conn in self._all:
                 _disconnect(conn)
             self._release()
+
+    def _commit(self) -> None:
+        """Commit to the file at the path. Checked before, so that nothing is claimed in a file that is gone, and after,
+        because only then has what is answered been in the file at the path when it was committed.
+        """
+        self._check_files()
+        self._writer.commit()
+        self._check_files()
+
+    def _check_files(self) -> None:
+        if self._files is not None:
+            self._files.check()
 
     async def _begin(self) -> None:
         """Begin a transaction. Waits while another process (a backup, a shell) writes.
@@ -166,6 +186,7 @@ class SqliteStore:
             self._writer.rollback()
 
     def _read(self, conn: Connection, work: Work[T]) -> T:
+        self._check_files()  # that an event is known is an answer of 200, too
         try:
             with conn.begin():
                 return work(conn, self._clock())
@@ -248,8 +269,8 @@ def _connect(path: str, begin: str, *, wait: float, cache: int, vault: Vault) ->
     def open_file() -> sqlite3.Connection:
         raw = sqlite3.connect(path, timeout=wait, isolation_level=None, check_same_thread=False)
         try:
-            for pragma in (*_PRAGMAS, f"cache_size = -{cache}"):
-                raw.execute(f"PRAGMA {pragma}")
+            for pragma in (f"cache_size = -{cache}", *_PRAGMAS):
+                raw.execute(f"PRAGMA {pragma}").fetchall()
         except BaseException:
             raw.close()  # SQLAlchemy does not have the connection yet, so it would not close it
             raise
@@ -270,14 +291,19 @@ def _connect(path: str, begin: str, *, wait: float, cache: int, vault: Vault) ->
         raise
 
 
-def _compact(conn: Connection) -> None:
-    """Rebuild the file and truncate the write-ahead log.
+def _compact(conn: Connection) -> bool:
+    """Rebuild the file and truncate the write-ahead log, for which readers must let go of it. Returns whether they did.
 
     Uses the driver's connection, because SQLite allows VACUUM only outside of a transaction.
     """
     raw = cast(sqlite3.Connection, conn.connection.dbapi_connection)
-    for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
-        raw.execute(statement).fetchall()
+    raw.execute("VACUUM").fetchall()
+    until = time.monotonic() + BROWSE_FOR
+    while raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _adapt() -> None:
@@ -291,7 +317,7 @@ def _lock(path: Path) -> int:
 
     Raises Unusable when another relay holds the lock, or when the folder cannot be written.
     """
-    if path.is_dir():
+    if is_folder(path):
         raise Unusable(f"ledger {path} is a folder: name a file in it")
     try:
         descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
@@ -327,12 +353,12 @@ def _guard(path: Path) -> None:
 
 
 def _files(path: Path) -> list[Path]:
-    return [file for end in ("", "-wal", "-shm") if (file := Path(f"{path}{end}")).exists()]
+    return [file for end in ("", "-wal", "-shm") if exists(file := Path(f"{path}{end}"))]
 
 
 def _folder_fault(path: Path, error: OSError) -> str:
     folder = path.absolute().parent
-    if not folder.exists():
+    if isinstance(error, FileNotFoundError):
         return f"its folder {folder} does not exist: create it"
     return f"its folder {folder} cannot be written ({error.strerror}): give the relay's user write access to it"
 

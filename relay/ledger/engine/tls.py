@@ -6,6 +6,7 @@ from typing import Final
 
 from relay.dsn import Dsn, Tls
 from relay.ledger.engine.faults import Unusable
+from relay.place import exists
 from relay.trust import FileFault, inspect_authorities, inspect_identity, present
 
 _WITHOUT_FILES: Final[dict[str, str | bool]] = {"disable": False, "allow": "allow", "prefer": "prefer"}
@@ -86,4 +87,4 @@ def _find_default(name: str) -> str | None:
         path = Path.home() / ".postgresql" / name
     except RuntimeError:  # the user id has no entry in /etc/passwd, as in an image built from scratch
         return None
-    return str(path) if path.exists() else None
+    return str(path) if exists(path) else None

@@ -2,7 +2,8 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, literal, or_, select
@@ -10,9 +11,20 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func
 from relay.errors import NotFound
 from relay.ledger.engine.sql import Found, constant, is_alone
 from relay.ledger.engine.vault import is_plain, vault_of
-from relay.ledger.queries import counters
-from relay.ledger.queries.rows import event_of, failure_of, legible, result_of, shown_event, unsealed
-from relay.ledger.schema import attempts, dispatches, events, outbox, paused_sources, results, work
+from relay.ledger.queries import acts, counters, space, told, versions
+from relay.ledger.queries.keys import queue, window
+from relay.ledger.queries.labels import labels_of, outlet_of
+from relay.ledger.queries.rows import (
+    event_of,
+    failure_of,
+    legible,
+    plan_of,
+    shown_event,
+    skips_of,
+    unsealed,
+)
+from relay.ledger.queries.work import kind_of
+from relay.ledger.schema import attempts, dispatches, events, labels, outbox, paused_sources, results, work
 from relay.ledger.terms import Terms
 from relay.model import (
     LIVE,
@@ -29,9 +41,12 @@ from relay.model import (
     EventView,
     Failure,
     Gauges,
+    Held,
+    HeldBy,
     ParkReason,
     ResultView,
     State,
+    cut_label,
 )
 
 _EVENTS: Final = select(
@@ -45,13 +60,20 @@ _DISPATCHES: Final = (
         work.c.attempts.label("live_attempts"),
         func.coalesce(work.c.due_at, work.c.look_at).label("due_at"),
         func.coalesce(work.c.cancelling, False).label("cancelling"),
+        work.c.held_by,
+        work.c.queue,
+        work.c.window_id,
     )
     .outerjoin(work, work.c.dispatch_id == dispatches.c.id)
     .order_by(dispatches.c.id)
 )
 _UNSEARCHED: Final = "bodies that are encrypted (`encrypt`) are not searched by text; ids, types and subjects were"
+_CLOSED: Final = (
+    "events of {sources} are found by their ids only, because some of their values are hidden (`hide`): a token with "
+    "the role admin finds all"
+)
 _LISTED: Final = _DISPATCHES.with_only_columns(
-    *(column for column in _DISPATCHES.selected_columns if column.key not in {"body", "message"})
+    *(column for column in _DISPATCHES.selected_columns if column.key not in {"body", "message", "follow"})
 )
 """`_DISPATCHES` without the texts that were rendered for Cargo."""
 _TROUBLED: Final = dispatches.c.state != constant(State.DONE.value)
@@ -65,13 +87,32 @@ _PARKED: Final = (
 
 def page(conn: Connection, _now: int, *, query: EventQuery) -> EventPage:
     """A page of events, newest first."""
-    newest = _EVENTS.where(*_conditions(conn, query)).order_by(events.c.id.desc())
+    newest = _newest(query).where(*_conditions(conn, query))
     rows = conn.execute(newest.limit(query.limit + 1)).mappings().all()  # one more tells whether there is a next page
     page_rows = rows[: query.limit]
     dispatch_views = _views(conn, _LISTED, [row["id"] for row in page_rows])
     event_views = tuple(_event_view(row, tuple(dispatch_views[row["id"]])) for row in page_rows)
-    notice = _UNSEARCHED if query.text and vault_of(conn) else None
-    return EventPage(event_views, event_views[-1].id if len(rows) > query.limit else None, notice)
+    return EventPage(event_views, event_views[-1].id if len(rows) > query.limit else None, _notice(conn, query))
+
+
+def _notice(conn: Connection, query: EventQuery) -> str | None:
+    """What was not searched, and why."""
+    notices = [_UNSEARCHED] if query.text and vault_of(conn) else []
+    if query.closed and (query.text or query.label or query.subject):
+        notices.append(_CLOSED.format(sources=", ".join(sorted(query.closed))))
+    return "; ".join(notices) or None
+
+
+def _newest(query: EventQuery) -> Select[Any]:
+    """The events before the cursor, newest first; those with a label in the order of the primary key of `labels`."""
+    order, listed = events.c.id, _EVENTS
+    if query.label is not None:
+        name, value = query.label
+        order, of_event = labels.c.event_id, labels.c.event_id == events.c.id
+        listed = _EVENTS.select_from(labels.join(events, of_event))
+        listed = listed.where(labels.c.name == name, labels.c.value == cut_label(value))
+    before = [] if query.cursor is None else [order < query.cursor]
+    return listed.where(*before).order_by(order.desc())
 
 
 def _conditions(conn: Connection, query: EventQuery) -> list[ColumnElement[bool]]:
@@ -83,13 +124,25 @@ def _conditions(conn: Connection, query: EventQuery) -> list[ColumnElement[bool]
         conditions.append(events.c.received_at >= query.since)
     if query.until is not None:
         conditions.append(events.c.received_at < query.until)
-    if query.cursor is not None:
-        conditions.append(events.c.id < query.cursor)
     if query.state is not None:
-        conditions.append(events.c.id.in_(_in_state(query.state)))
+        conditions.append(events.c.id.in_(_in_state(query.state).where(*_of_dispatch(query))))
+    elif query.rule is not None or query.chat_uuid is not None:
+        # Correlated, so that the newest events are looked at first: a rule may have made most of all dispatches.
+        own = select(dispatches.c.id).where(dispatches.c.event_id == events.c.id, *_of_dispatch(query))
+        conditions.append(own.exists())
+    is_open = [events.c.source.not_in(sorted(query.closed))] if query.closed else []
+    if query.subject is not None:
+        conditions.append(events.c.subject == query.subject)
+    if query.label is not None or query.subject is not None:
+        conditions += is_open
     if query.text:
-        conditions.append(_has_text(conn, query.text))
+        conditions.append(_has_text(conn, query.text, is_open))
     return conditions
+
+
+def _of_dispatch(query: EventQuery) -> list[ColumnElement[bool]]:
+    equal = {dispatches.c.rule: query.rule, dispatches.c.chat_uuid: query.chat_uuid}
+    return [column == value for column, value in equal.items() if value is not None]
 
 
 def _in_state(state: State) -> Select[Any]:
@@ -100,8 +153,10 @@ def _in_state(state: State) -> Select[Any]:
     return select(dispatches.c.event_id).select_from(joined).where(work.c.state == state.value)
 
 
-def _has_text(conn: Connection, text: str) -> ColumnElement[bool]:
+def _has_text(conn: Connection, text: str, is_open: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
     """Whether an event contains the text: as one of its ids, in its type, subject or external id, or in a plain body.
+
+    Beside the ids only of an event that `is_open`.
 
     Letters are compared exactly; a body is searched by bytes, and not at all when it is encrypted.
     """
@@ -114,8 +169,7 @@ def _has_text(conn: Connection, text: str) -> ColumnElement[bool]:
     return or_(
         events.c.id == text,
         events.c.id.in_(by_dispatch),
-        and_(is_plain(events.c.raw), inside > 0),
-        *(find(column, text) > 0 for column in columns),
+        and_(*is_open, or_(and_(is_plain(events.c.raw), inside > 0), *(find(column, text) > 0 for column in columns))),
     )
 
 
@@ -136,12 +190,25 @@ def _views(conn: Connection, columns: Select[Any], event_ids: Sequence[str]) -> 
     """The present dispatches of events, by event id. `columns` is `_DISPATCHES` or `_LISTED`."""
     by_event: defaultdict[str, list[DispatchView]] = defaultdict(list)
     vault = vault_of(conn)
-    for row in conn.execute(columns.where(dispatches.c.event_id.in_(event_ids))).mappings():
-        by_event[row["event_id"]].append(_dispatch_view(legible(row, vault)))
+    rows = conn.execute(columns.where(dispatches.c.event_id.in_(event_ids))).mappings().all()
+    holds = _Holds(
+        queue.turns(conn, {row["queue"] for row in rows if row["held_by"] is not None} - {None}),
+        window.closing(conn, {row["window_id"] for row in rows} - {None}),
+    )
+    for row in rows:
+        by_event[row["event_id"]].append(_dispatch_view(legible(row, vault), holds))
     return by_event
 
 
-def _dispatch_view(row: Found) -> DispatchView:
+@dataclass(frozen=True, slots=True)
+class _Holds:
+    """The dispatches that have the turn of queues, and when windows close."""
+
+    turns: Mapping[bytes, str]
+    closing: Mapping[str, int]
+
+
+def _dispatch_view(row: Found, holds: _Holds) -> DispatchView:
     live, locked = row["live_state"] is not None, row.get("locked")
     return DispatchView(
         id=row["id"],
@@ -158,12 +225,31 @@ def _dispatch_view(row: Found) -> DispatchView:
         duplicates=tuple(json.loads(row["duplicates"] or "[]")),
         body=row.get("body") or None,
         message=row.get("message") or None,
+        follow=row.get("follow") or None,
         failure=Failure(LOCKED, locked) if locked else failure_of(row),
         park=None if row["park"] is None else ParkReason(row["park"]),
         due_at=row["due_at"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         cancelling=bool(row["cancelling"]),
+        held=_held(row, holds),
+        labels=labels_of(row),
+        outlet=outlet_of(row),
+        rule_version=row["rule_version"],
+    )
+
+
+def _held(row: Found, holds: _Holds) -> Held | None:
+    """Why a dispatch is held; it waits for the one that has the turn of its queue."""
+    if row["held_by"] is None:
+        return None
+    by = HeldBy(row["held_by"])
+    waits = by in {HeldBy.ORDER, HeldBy.THREAD}
+    return Held(
+        by=by,
+        key=_key_of(plan_of(row).get(by)),
+        until=holds.closing.get(row["window_id"], row["due_at"]),
+        cause=holds.turns.get(row["queue"]) if waits else None,
     )
 
 
@@ -190,39 +276,52 @@ def detail(conn: Connection, _now: int, *, any_id: str) -> EventDetail:
         dispatches=dispatch_views,
         attempts=_attempts(conn, [view.id for view in dispatch_views]),
         results=_results(conn, row["id"]),
+        skips=skips_of(row, vault_of(conn)),
+        versions=versions.find(conn, [view.rule_version for view in dispatch_views]),
+        acts=acts.of_event(conn, row["id"]),
     )
 
 
 def _attempts(conn: Connection, dispatch_ids: Sequence[str]) -> tuple[AttemptView, ...]:
-    of_dispatches = select(attempts).where(attempts.c.dispatch_id.in_(dispatch_ids))
-    in_order = of_dispatches.order_by(attempts.c.started_at, attempts.c.dispatch_id, attempts.c.run, attempts.c.number)
-    return tuple(
-        AttemptView(
-            dispatch_id=row["dispatch_id"],
-            run=row["run"],
-            kind=row["kind"],
-            number=row["number"],
-            started_at=row["started_at"],
-            ended_at=row["ended_at"],
-            verdict=row["verdict"],
-            failure=failure_of(row),
-            chat_uuid=row["chat_uuid"],
-        )
-        for row in conn.execute(in_order).mappings()
+    """The attempts that ended, and those that are open, which are in `work`."""
+    ended = conn.execute(select(attempts).where(attempts.c.dispatch_id.in_(dispatch_ids))).mappings()
+    is_open = work.c.started_at.is_not(None)
+    under_way = conn.execute(select(work).where(work.c.dispatch_id.in_(dispatch_ids), is_open)).mappings()
+    views = [_ended_attempt(row) for row in ended] + [_open_attempt(row) for row in under_way]
+    return tuple(sorted(views, key=lambda view: (view.started_at, view.dispatch_id, view.run, view.number)))
+
+
+def _ended_attempt(row: Found) -> AttemptView:
+    return AttemptView(
+        dispatch_id=row["dispatch_id"],
+        run=row["run"],
+        kind=row["kind"],
+        number=row["number"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        verdict=row["verdict"],
+        failure=failure_of(row),
+        chat_uuid=row["chat_uuid"],
+    )
+
+
+def _open_attempt(row: Found) -> AttemptView:
+    return AttemptView(
+        dispatch_id=row["dispatch_id"],
+        run=row["run"],
+        kind=kind_of(row["state"], follows=row["follows"]),
+        number=row["number"],
+        started_at=row["started_at"],
+        ended_at=None,
+        verdict=None,
+        failure=None,
+        chat_uuid=None,
     )
 
 
 def _results(conn: Connection, event_id: str) -> tuple[ResultView, ...]:
     in_order = select(results).where(results.c.event_id == event_id).order_by(results.c.created_at, results.c.id)
-    rows, vault = conn.execute(in_order).mappings().all(), vault_of(conn)
-    pending: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
-    due = select(outbox).where(outbox.c.result_id.in_([row["id"] for row in rows]))
-    for row in conn.execute(due).mappings():
-        pending[row["result_id"]][row["destination"]] = row["error"]
-    return tuple(
-        ResultView(result_of(row, vault), pending[row["id"]], tuple(json.loads(row["undeliverable"] or "[]")))
-        for row in rows
-    )
+    return told.views(conn, conn.execute(in_order).mappings().all())
 
 
 def dispatch(conn: Connection, _now: int, *, dispatch_id: str) -> tuple[Event, Dispatch]:
@@ -234,12 +333,21 @@ def dispatch(conn: Connection, _now: int, *, dispatch_id: str) -> tuple[Event, D
     return load(conn, _now, event_id=row["event_id"]), dispatch_from(unsealed(row, vault_of(conn)), state)
 
 
+def _key_of(plan: Any) -> str | None:
+    """The rendered key by which a dispatch is held. Of several limits it is told only where a single one has a key."""
+    keys = [
+        each["key"]
+        for each in (plan if isinstance(plan, list) else [plan])
+        if isinstance(each, Mapping) and each.get("key")
+    ]
+    return keys[0] if len(keys) == 1 else None
+
+
 def dispatch_from(row: Found, state: State) -> Dispatch:
     """A dispatch from an unsealed row of `dispatches`."""
     names = ("id", "event_id", "source", "rule", "body", "message", "trigger_type", "name", "agent_uuid", "run")
-    return Dispatch(
-        **{name: row[name] for name in names}, on_unknown=row["on_unknown"], failure=failure_of(row), state=state
-    )
+    same = {name: row[name] for name in (*names, "on_unknown", "rule_version")}
+    return Dispatch(**same, failure=failure_of(row), state=state, labels=labels_of(row), outlet=outlet_of(row))
 
 
 def paused(conn: Connection, _now: int) -> frozenset[str]:
@@ -266,12 +374,15 @@ def gauges(conn: Connection, now: int, *, terms: Terms) -> Gauges:
     return Gauges(
         due=0 if stopped else due,
         oldest_due=0 if stopped or first is None else max(0, now - first),
+        held=due if pauses else 0,
+        high_water=terms.high_water,
         unfinished=_count(conn, select(func.count()).select_from(work)),
         checking=_count(conn, select(func.count()).where(work.c.look_at.is_not(None))),
         unpublished=_count(conn, select(func.count()).select_from(outbox)),
         unroutable=_count(conn, select(func.count()).where(outbox.c.error.startswith(UNROUTABLE))),
         parked={row[0]: row[1] for row in conn.execute(_PARKED)},
         paused=pauses,
+        oldest_transaction=space.oldest_transaction(conn),
     )
 
 

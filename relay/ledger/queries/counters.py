@@ -38,6 +38,12 @@ def paused_total(conn: Connection, now: int) -> int:
     return values["paused"] + (now - since if since else 0)
 
 
+def paused_or_none(conn: Connection) -> int | None:
+    """Milliseconds of past global pauses, or None during one."""
+    values = snapshot(conn)
+    return None if values["paused_since"] else values["paused"]
+
+
 def snapshot(conn: Connection) -> dict[str, int]:
     """All counters by name."""
     return {row["name"]: row["value"] for row in run(conn, _ALL)}
@@ -99,15 +105,20 @@ def take_starts(conn: Connection, first: int, calls: int, spacing: float) -> Non
     write(conn, "pace", first + round(calls * spacing * 1_000))
 
 
-def start_in(first: int, turn: int, now: int, spacing: float) -> int:
-    """Milliseconds until the start of call number `turn`, counted from 0."""
-    return _wait(first + round(turn * spacing * 1_000), now)
+def start_after(first: int, turn: int, now: int, spacing: float | None) -> int:
+    """Milliseconds until the start of call number `turn`, counted from 0. 0 without a rate."""
+    return 0 if spacing is None else _wait(first + round(turn * spacing * 1_000), now)
 
 
 def startable(first: int, now: int, spacing: float) -> int:
     """How many calls may start within the next second."""
     room = (now + AHEAD) * 1_000 - first
     return 0 if room < 0 else int(room // (spacing * 1_000)) + 1
+
+
+def latest_start(now: int, terms: Terms) -> int:
+    """When the call of a claim starts at the latest, in milliseconds. Under a rate the claim may precede it."""
+    return now if terms.spacing is None else now + AHEAD
 
 
 def _wait(start: int, now: int) -> int:

@@ -1,6 +1,7 @@
 """Actions of a person: retry and cancel a dispatch, replay an event, pause a source."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, exists, func, insert, or_, select, update
@@ -8,44 +9,112 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, delete, exists, fu
 from relay.errors import Conflict, NotFound
 from relay.ledger.engine.sql import keep_first
 from relay.ledger.engine.vault import Vault, vault_of
-from relay.ledger.queries import counters, outbox, record
+from relay.ledger.engine.writes import Writes
+from relay.ledger.queries import counters, keys, outbox, record
 from relay.ledger.queries.browse import dispatch_from
 from relay.ledger.queries.inbox import insert_dispatches
-from relay.ledger.queries.rows import SEALED, about_of, dispatch_of, failure_row, legible, sealed
+from relay.ledger.queries.keys import queue
+from relay.ledger.queries.labels import mark_row, replace_labels
+from relay.ledger.queries.rows import (
+    SEALED,
+    about_of,
+    dispatch_of,
+    failure_row,
+    legible,
+    plan_of,
+    plan_text,
+    sealed,
+    sealed_skips,
+    skips_text,
+)
+from relay.ledger.queries.turn import only_row, turn_columns
 from relay.ledger.queries.work import news
 from relay.ledger.schema import attempts, dispatches, events, paused_sources, work
 from relay.ledger.terms import Terms
-from relay.model import ENDED, LIVE, UNSTAMPED, Dispatch, Entry, EventStatus, Failure, Move, State, Verdict, tell
+from relay.model import (
+    ENDED,
+    ERASED,
+    LIVE,
+    UNSTAMPED,
+    Dispatch,
+    Entry,
+    EventStatus,
+    Failure,
+    Hold,
+    Move,
+    State,
+    Verdict,
+    tell,
+)
 
 _CANCELLED: Final = Failure("cancelled", "cancelled by a person")
 _WITHOUT_CHAT: Final = ENDED - {State.DONE}
+_ON_PURPOSE: Final = frozenset({State.SUPERSEDED, State.SUPPRESSED, State.CANCELLED})
+_RETRIED: Final = _WITHOUT_CHAT | {State.PARKED, State.HELD}
 _CANCELLABLE: Final = frozenset({State.READY, State.HELD, State.WAITING})
 _OPEN: Final = frozenset({State.SENDING, State.CHECKING})
 
 
 def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | None) -> Dispatch:
-    """Start the next run of a dispatch that ended without a chat or is parked. Raises NotFound, Conflict.
+    """Start the next run of a dispatch that ended without a chat, is parked or is held. Raises NotFound, Conflict.
 
-    `rendered` replaces what was rendered before. A dispatch whose chat may exist starts in `checking`, so that the chat
-    is looked for before another one is made.
+    One that was held goes now, whatever key held it; while its rule is paused that is a Conflict. Any other waits for
+    its turn where its rule has an `order`. `rendered` replaces what was rendered before. A dispatch whose chat may
+    exist starts in `checking`, so that the chat is looked for before another one is made.
     """
     row, live = _lock(conn, dispatch_id)
+    if conn.execute(select(events.c.unreadable).where(events.c.id == row["event_id"])).scalar() == ERASED:
+        raise Conflict(f"dispatch {dispatch_id} cannot be retried: its event {row['event_id']} was {ERASED}")
     state = State(live["state"] if live is not None else row["state"])
-    if state not in _WITHOUT_CHAT | {State.PARKED}:
+    if state not in _RETRIED:
         raise Conflict(
-            f"dispatch {dispatch_id} is {state}: only one that ended without a chat, or is parked, is retried"
+            f"dispatch {dispatch_id} is {state}: only one that ended without a chat, is parked or is held is retried"
         )
-    sent = _last_sent(conn, row, state)
-    to = State.READY if sent is None else State.CHECKING
+    if live is not None and live["paused_rule"] is not None:
+        rule = live["paused_rule"]
+        raise Conflict(f"dispatch {dispatch_id} cannot be retried: its rule {rule} is paused: resume the rule")
+    sent = None if state is State.HELD else _last_sent(conn, row, state)
     rendering = {} if rendered is None else _rendering(rendered, vault_of(conn))
+    plan = plan_of(legible(row, vault_of(conn))) if rendered is None else rendered.plan or {}
+    if live is not None:
+        conn.execute(delete(work).where(work.c.dispatch_id == dispatch_id))
+        queue.leave(conn, now, [(live["queue"], dispatch_id)] if live["queue"] else [], [], {})
+        hold = None
+    else:
+        hold = queue.rejoin(conn, now, row["rule"], plan, dispatch_id, waits=sent is None)
+    again = replace(dispatch_of(row), run=row["run"] + 1, plan=plan, hold=hold)
+    to = _state(hold, looks=sent is not None)
+    if "thread" in plan:
+        rendering |= {"chat_uuid": hold and hold.chat_uuid, "chat_agent": hold and hold.chat_agent}
     conn.execute(
         update(dispatches)
         .where(dispatches.c.id == dispatch_id)
-        .values(run=row["run"] + 1, state=None, park=None, attempts=0, updated_at=now, **failure_row(None), **rendering)
+        .values(
+            run=row["run"] + 1,
+            state=None,
+            park=None,
+            cause=None,
+            cause_event=None,
+            attempts=0,
+            updated_at=now,
+            **failure_row(None),
+            **rendering,
+        )
     )
-    conn.execute(insert(work).values(_next_run(conn, now, row, to, sent)))
+    if rendered is not None:
+        replace_labels(conn, row["event_id"])
+    conn.execute(insert(work).values(_next_run(conn, now, again, to, sent, row["failure_code"])))
     updated = conn.execute(select(dispatches).where(dispatches.c.id == dispatch_id)).mappings().one()
     return dispatch_from(legible(updated, vault_of(conn)), to)
+
+
+def _state(hold: Hold | None, *, looks: bool) -> State:
+    """The state in which a run begins. With `looks` a chat is looked for first."""
+    if looks:
+        return State.CHECKING
+    if hold is None:
+        return State.READY
+    return State.HELD if hold.by else State.MESSAGING if hold.chat_uuid else State.READY
 
 
 def _lock(conn: Connection, dispatch_id: str) -> tuple[RowMapping, RowMapping | None]:
@@ -66,7 +135,9 @@ def _missing(dispatch_id: str) -> NotFound:
     return NotFound(f"there is no dispatch {dispatch_id} in the ledger (it may have been pruned)")
 
 
-def _next_run(conn: Connection, now: int, row: RowMapping, to: State, sent: int | None) -> dict[str, Any]:
+def _next_run(
+    conn: Connection, now: int, dispatch: Dispatch, to: State, sent: int | None, failure_code: str | None
+) -> dict[str, Any]:
     """The row of `work` of the next run. `sent` is the end of the last call that may have made a chat.
 
     A run that starts in `checking` counts its waiting time from now, not from its next call. `doubt` is set when a
@@ -74,15 +145,16 @@ def _next_run(conn: Connection, now: int, row: RowMapping, to: State, sent: int 
     """
     checking = to is State.CHECKING
     return {
-        "dispatch_id": row["id"],
-        "run": row["run"] + 1,
+        "dispatch_id": dispatch.id,
+        "run": dispatch.run,
         "state": to.value,
-        "due_at": None if checking else now,
+        "due_at": now if to in {State.READY, State.MESSAGING} else None,
         "look_at": now if checking else None,
         "first_attempt_at": now if checking else None,
         "paused_before": counters.paused_total(conn, now) if checking else 0,
         "last_ended_at": sent,
-        "doubt": checking and row["failure_code"] == UNSTAMPED,
+        "doubt": checking and failure_code == UNSTAMPED,
+        **only_row(turn_columns([dispatch], now)),
         "fence": now,  # above any fence of an earlier row, so that a replica which still holds one is refused
     }
 
@@ -109,9 +181,10 @@ def _may_have_made_chat() -> ColumnElement[bool]:
 
 
 def _rendering(rendered: Dispatch, vault: Vault) -> dict[str, Any]:
-    plain_names = ("trigger_type", "agent_uuid", "on_unknown")
-    sealed_columns = {name: sealed(vault, rendered.id, name, getattr(rendered, name)) for name in SEALED}
-    return sealed_columns | {name: getattr(rendered, name) for name in plain_names}
+    texts = {name: getattr(rendered, name) for name in SEALED} | {"plan": plan_text(rendered.plan)}
+    sealed_columns = {name: sealed(vault, rendered.id, name, text) for name, text in texts.items()}
+    plain = {name: getattr(rendered, name) for name in ("trigger_type", "agent_uuid", "on_unknown", "rule_version")}
+    return sealed_columns | plain | mark_row(rendered)
 
 
 def cancel(conn: Connection, now: int, *, dispatch_id: str, terms: Terms) -> Dispatch:
@@ -125,7 +198,8 @@ def cancel(conn: Connection, now: int, *, dispatch_id: str, terms: Terms) -> Dis
     if live is not None and state in _OPEN:
         conn.execute(update(work).where(work.c.dispatch_id == dispatch_id).values(cancelling=True))
         return dispatch_from(legible_row, state)
-    if state is not State.PARKED and state not in _CANCELLABLE:
+    is_silent = live is not None and live["follows"] and live["first_attempt_at"] is None
+    if state is not State.PARKED and state not in _CANCELLABLE and not is_silent:
         why = "its chat exists" if state in LIVE | {State.DONE} else f"it has ended as {state}"
         raise Conflict(f"dispatch {dispatch_id} cannot be cancelled: {why}")
     _end(conn, now, row, live, state, terms)
@@ -140,37 +214,62 @@ def _end(
     result = tell.failed(about_of(news_row), dispatch_of(news_row), _CANCELLED, attempts=attempts_made, now=now)
     if live is not None:
         move = Move(row["id"], row["run"], state, State.CANCELLED, live["fence"], failure=_CANCELLED, results=(result,))
-        record.record(conn, now, [move], terms=terms)
+        record.record(conn, now, [record.Recording(move)], terms=terms)
         return
     cancelled = {"state": State.CANCELLED.value, "park": None, "updated_at": now, **failure_row(_CANCELLED)}
     conn.execute(update(dispatches).where(dispatches.c.id == row["id"]).values(cancelled))
-    outbox.enqueue(conn, now, [result], terms)
+    with Writes(conn) as writes:
+        outbox.enqueue(writes, now, [result], terms)
+    if (key := queue.of(row["rule"], plan_of(news_row))) is not None:
+        queue.leave(conn, now, [(key, row["id"])], [], {})
 
 
 def extend(
     conn: Connection, now: int, *, event_id: str, entry: Entry, again: bool, terms: Terms
 ) -> list[tuple[str, str]]:
-    """Add the dispatches of a replay. Returns the pairs (dispatch id, rule) that were added. Raises NotFound.
-
-    Rules that made, may have made or may still make a chat of this event are left out, unless `again`.
-    """
-    # The lock keeps `prune` from deleting the event, and another replay from adding the same rules meanwhile.
-    event_row = conn.execute(select(events.c.id).where(events.c.id == event_id).with_for_update()).first()
-    if event_row is None:
-        raise NotFound(f"there is no event {event_id} in the ledger (it may have been pruned)")
-    done = frozenset() if again else _rules_with_chat(conn, event_id)
-    added = [dispatch for dispatch in entry.dispatches if dispatch.rule not in done]
-    insert_dispatches(conn, now, added)
-    ids = {dispatch.id for dispatch in added}
-    outbox.enqueue(conn, now, [result for result in entry.results if result.dispatch_id in ids], terms)
-    if added:
-        conn.execute(update(events).where(events.c.id == event_id).values(status=EventStatus.ACCEPTED.value))
+    """Add the dispatches of a replay. Returns the pairs (dispatch id, rule) that were added. Raises NotFound."""
+    added = add(conn, now, event_id=event_id, entry=entry, again=again, terms=terms)
     return [(dispatch.id, dispatch.rule) for dispatch in added]
 
 
-def _rules_with_chat(conn: Connection, event_id: str) -> frozenset[str]:
-    """Rules that made, may have made or may still make a chat of this event."""
-    states = [state.value for state in _WITHOUT_CHAT]
+def add(
+    conn: Connection, now: int, *, event_id: str, entry: Entry, again: bool, terms: Terms, bulk: bool = False
+) -> Sequence[Dispatch]:
+    """The same; returns the dispatches as the ledger has them.
+
+    Rules that made, may have made or may still make a chat of this event are left out, unless `again`, which takes no
+    notice of `once` either. With `bulk` so are those that ended on purpose, as `rules_done` says. The skips of the
+    event are replaced by those of `entry`.
+    """
+    # The lock keeps `prune` from deleting the event, and another replay from adding the same rules meanwhile.
+    event_row = conn.execute(select(events.c.unreadable).where(events.c.id == event_id).with_for_update()).first()
+    if event_row is None:
+        raise NotFound(f"there is no event {event_id} in the ledger (it may have been pruned)")
+    if event_row.unreadable == ERASED:
+        raise Conflict(f"event {event_id} cannot be replayed: it was {ERASED}")
+    done = frozenset() if again else rules_done(conn, event_id, bulk=bulk)
+    added = [dispatch for dispatch in entry.dispatches if dispatch.rule not in done]
+    ids = {dispatch.id for dispatch in added}
+    results = tuple([result for result in entry.results if result.dispatch_id in ids])
+    planned = replace(entry, dispatches=tuple(added), results=results)
+    decided = keys.decide(conn, now, [planned], terms, keys.IN_ORDER if again else keys.REPLAYED)
+    entry = decided.get(entry.event.id, planned)
+    with Writes(conn) as writes:
+        insert_dispatches(writes, now, entry.dispatches, terms)
+        outbox.enqueue(writes, now, entry.results, terms)
+    skips = sealed_skips(skips_text(entry), event_id, vault_of(conn))
+    status = {"status": EventStatus.ACCEPTED.value} if added else {}
+    conn.execute(update(events).where(events.c.id == event_id).values(skips=skips, rule_set=entry.rule_set, **status))
+    return entry.dispatches
+
+
+def rules_done(conn: Connection, event_id: str, *, bulk: bool = False) -> frozenset[str]:
+    """Rules that made, may have made or may still make a chat of this event.
+
+    With `bulk` also those whose chat a person or another key took away: a replay of a whole day must not make a chat
+    of each event that `debounce` has gathered.
+    """
+    states = [state.value for state in (_WITHOUT_CHAT - _ON_PURPOSE if bulk else _WITHOUT_CHAT)]
     cancelled = dispatches.c.state == State.CANCELLED.value
     unsure = exists().where(attempts.c.dispatch_id == dispatches.c.id, attempts.c.kind == "chat", _may_have_made_chat())
     may_have_chat = or_(

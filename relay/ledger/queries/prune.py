@@ -12,8 +12,23 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Select, Table, case, delete, exists, func, or_, select
 
 from relay.ledger.engine.sql import constant, is_alone
-from relay.ledger.queries import refused, suspects
-from relay.ledger.schema import acceptances, attempts, dispatches, events, leases, outbox, results, seen, slots, work
+from relay.ledger.queries import acts, dead, jobs, problems, rates, refused, suspects, versions
+from relay.ledger.queries import outbox as outbox_queries
+from relay.ledger.queries.days import Days, first_id
+from relay.ledger.schema import (
+    acceptances,
+    attempts,
+    dispatches,
+    events,
+    labels,
+    leases,
+    outbox,
+    results,
+    rule_keys,
+    seen,
+    slots,
+    work,
+)
 from relay.ledger.terms import Terms
 from relay.model import EventStatus, State
 
@@ -29,44 +44,49 @@ _IS_UNMATCHED: Final = events.c.status == constant(EventStatus.UNMATCHED.value)
 _NEWEST_UNMATCHED: Final = select(events.c.id).where(_IS_UNMATCHED).order_by(events.c.id.desc())
 
 
-def prune(conn: Connection, now: int, *, terms: Terms) -> int:
-    """Run one turn. Returns how many rows of events, seen ids and kept requests were deleted."""
+def prune(conn: Connection, now: int, *, terms: Terms, left: Sequence[Days] = ()) -> int:
+    """Run one turn. Finished events of the days `left` are not deleted: their partitions are dropped.
+
+    Returns how many rows were deleted of events, seen ids, kept requests, dead letters,
+    problems, acts and minutes.
+    """
     own = events.c.source.in_(terms.retain_of)
     turn = _Turn(conn)
-    turn.delete_events(_finished(now - terms.retain, ~own if terms.retain_of else None))
+    moment = now - terms.retain
+    others = [~own] if terms.retain_of else []
+    turn.delete_events(_finished(moment, *others, *(~days.of(events.c.id) for days in left if days.begin < moment)))
     for source, retain in terms.retain_of.items():
         turn.delete_events(_finished(now - retain, events.c.source == source))
     turn.delete_events(_unmatched(conn, now, terms))
     deleted = turn.deleted + _delete_seen(conn, now)
-    deleted += refused.expire(conn, now)
+    deleted += refused.expire(conn, now) + dead.expire(conn, now, terms=terms)
+    deleted += problems.expire(conn, now, terms=terms) + acts.expire(conn, now, terms=terms)
+    deleted += rates.expire(conn, now)
     suspects.expire(conn, now)
+    versions.expire(conn, now, terms=terms)
+    jobs.expire(conn, now, terms=terms)
     conn.execute(delete(leases).where(leases.c.until < now - _STALE))
     conn.execute(delete(slots).where(slots.c.until < now - _STALE))
     return deleted
 
 
 def _before(moment: int) -> ColumnElement[bool]:
-    """Whether an event is older than `moment`, in milliseconds.
-
-    Ids are UUIDv7 and begin with their time, so the primary key finds old events.
-    """
-    stamp = f"{max(0, moment):012x}"
-    return events.c.id < f"{stamp[:8]}-{stamp[8:]}"
+    """Whether an event is older than `moment`, in milliseconds, by the primary key."""
+    return events.c.id < first_id(moment)
 
 
-def _finished(moment: int, of: ColumnElement[bool] | None) -> Select[tuple[str]]:
+def _finished(moment: int, *of: ColumnElement[bool]) -> Select[tuple[str]]:
     """Events older than `moment` that can be deleted.
 
     An event is kept while one of its dispatches is live, parked or has changed since `moment` (by a retry or a replay),
-    and while one of its results is not delivered yet. `of` limits the choice to some sources.
+    and while one of its results is not delivered yet. `of` limits the choice.
     """
     of_event = dispatches.c.event_id == events.c.id
     live = exists().where(of_event, work.c.dispatch_id == dispatches.c.id)
     parked = exists().where(of_event, dispatches.c.state == State.PARKED.value)
     fresh = exists().where(of_event, dispatches.c.updated_at > moment)
     kept = or_(live, parked, fresh, _is_undelivered())
-    old = _before(moment) if of is None else of & _before(moment)
-    return select(events.c.id).where(old, ~kept).order_by(events.c.id)
+    return select(events.c.id).where(*of, _before(moment), ~kept).order_by(events.c.id)
 
 
 def _is_undelivered() -> ColumnElement[bool]:
@@ -97,6 +117,8 @@ class _Turn:
         dispatch_ids = select(dispatches.c.id).where(dispatches.c.event_id.in_(ids))
         conn.execute(delete(attempts).where(attempts.c.dispatch_id.in_(dispatch_ids)))  # while the dispatches exist
         conn.execute(delete(dispatches).where(dispatches.c.event_id.in_(ids)))
+        conn.execute(delete(labels).where(labels.c.event_id.in_(ids)))
+        outbox_queries.keep_top(conn)
         conn.execute(delete(results).where(results.c.event_id.in_(ids)))
         conn.execute(delete(events).where(events.c.id.in_(ids)))
         self.deleted += len(ids)
@@ -132,11 +154,13 @@ def _size(conn: Connection) -> ColumnElement[int]:
 
 
 def _delete_seen(conn: Connection, now: int) -> int:
-    return _delete_expired(conn, now, seen) + _delete_expired(conn, now, acceptances)
+    return sum(_delete_expired(conn, now, table) for table in (seen, acceptances, rule_keys))
 
 
 def _delete_expired(conn: Connection, now: int, table: Table) -> int:
-    keys = list(conn.execute(select(table.c.key).where(table.c.expires_at <= now).limit(MOST)).scalars())
+    [key] = table.primary_key
+    keys = list(conn.execute(select(key).where(table.c.expires_at <= now).limit(MOST)).scalars())
     if keys:
-        conn.execute(delete(table).where(table.c.key.in_(keys)))
+        # Checked again: between the two statements another replica may have renewed a key.
+        conn.execute(delete(table).where(key.in_(keys), table.c.expires_at <= now))
     return len(keys)

@@ -13,20 +13,22 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from relay.ledger.engine.sql import Found, padded, run
-from relay.ledger.queries import orphans
+from relay.ledger.engine.sql import Found, Row, padded, run
+from relay.ledger.queries import counters, orphans
+from relay.ledger.queries.keys import queue
 from relay.ledger.queries.outbox import Fresh
 from relay.ledger.queries.plan import Plan
-from relay.ledger.queries.rows import about_of, dispatch_of
+from relay.ledger.queries.rows import about_of, dispatch_of, plan_of
 from relay.ledger.queries.work import news
 from relay.ledger.schema import attempts, dispatches, work
 from relay.ledger.terms import Terms
-from relay.model import LEGAL, Chat, Failure, Move, ParkReason, Recorded, State, tell
+from relay.model import LEGAL, Chat, Due, Failure, Move, ParkReason, Recorded, State, frozen, tell
+from relay.slots import Offer
 
 Turn = list[tuple[int, Move]]
 Rows = Mapping[str, Found]
 
-_UNSENT: Final = frozenset({State.READY, State.WAITING, State.CHECKING, State.PARKED})
+_UNSENT: Final = frozenset({State.READY, State.HELD, State.WAITING, State.CHECKING, State.PARKED})
 """The states in which a dispatch without a chat can still adopt a late one."""
 
 _WORK: Final = (
@@ -47,20 +49,81 @@ _KEPT: Final = select(attempts.c.dispatch_id, attempts.c.chat_uuid, attempts.c.e
 )
 
 
+@frozen
+class Recording:
+    """A move, the places that the publisher offers for its results, and the call slot for the message that follows.
+
+    `next_call` takes the fence of the next claim.
+    """
+
+    move: Move
+    publishing: Offer[Due] | None = None
+    next_call: Offer[int] | None = None
+
+
+@frozen
+class RecordAnswer:
+    """What was done with a move, and what was committed under this replica's lease for the offers of its recording."""
+
+    recorded: Recorded
+    deliveries: Sequence[Due] = ()
+    fences: Sequence[int] = ()
+
+
 def record(
-    conn: Connection, now: int, moves: Sequence[Move], *, terms: Terms, fresh: Fresh | None = None
-) -> list[Recorded]:
+    conn: Connection, now: int, recordings: Sequence[Recording], *, terms: Terms, fresh: Fresh | None = None
+) -> list[RecordAnswer]:
     """Apply moves in order. `fresh` caches their results. Raises ValueError for a move that the states do not allow."""
+    moves = [recording.move for recording in recordings]
     for move in moves:
         _check(move)
-    answers: dict[int, Recorded] = {}
+    going_on = {index for index, recording in enumerate(recordings) if _goes_on(recording)}
+    paused = counters.paused_or_none(conn) if going_on and terms.spacing is None else None
+    answers: dict[int, RecordAnswer] = {}
     for turn in _turns(moves):
         plan = Plan(now)
-        answers |= _record(conn, plan, turn)
-        plan.write(conn, terms)
+        next_claims = (
+            {}
+            if paused is None
+            else {
+                moves[index].dispatch_id: _next_claim(moves[index], now, paused, terms)
+                for index, _ in turn
+                if index in going_on
+            }
+        )
+        recorded = _record(conn, plan, turn, next_claims)
+        offers = {
+            move.dispatch_id: publishing.count
+            for index, move in turn
+            if (publishing := recordings[index].publishing) is not None
+        }
+        leased = plan.write(conn, terms, offers)
+        for index, move in turn:
+            fences = [plan.claimed[move.dispatch_id]] if move.dispatch_id in plan.claimed else ()
+            answers[index] = RecordAnswer(recorded[index], leased.get(move.dispatch_id, ()), fences)
         if fresh is not None and terms.publish:
-            fresh.keep(plan.results)
+            fresh.keep([result for result in plan.results if result.dispatch_id not in leased])
     return [answers[index] for index in range(len(moves))]
+
+
+def _goes_on(recording: Recording) -> bool:
+    """Whether the worker offers to send the first message as soon as the move is committed."""
+    move = recording.move
+    return recording.next_call is not None and move.was is State.SENDING and move.to is State.MESSAGING
+
+
+def _next_claim(move: Move, now: int, paused: int, terms: Terms) -> Row:
+    """The columns of the claim that follows a move to `messaging`, as `claim` would set them."""
+    return {
+        "due_at": None,
+        "lease_until": now + terms.lease,
+        "owner": terms.owner,
+        "fence": move.fence + 1,
+        "number": 1,
+        "first_attempt_at": now,
+        "paused_before": paused,
+        "started_at": now,
+    }
 
 
 def _check(move: Move) -> None:
@@ -86,11 +149,11 @@ def _turns(moves: Sequence[Move]) -> Iterator[Turn]:
         remaining = later
 
 
-def _record(conn: Connection, plan: Plan, turn: Turn) -> dict[int, Recorded]:
+def _record(conn: Connection, plan: Plan, turn: Turn, next_claims: Mapping[str, Row]) -> dict[int, Recorded]:
     rows = _read(conn, _WORK, [move.dispatch_id for _, move in turn], "dispatch_id")
     fits = [(index, move) for index, move in turn if _fits(rows.get(move.dispatch_id), move)]
     late = [(index, move) for index, move in turn if not _fits(rows.get(move.dispatch_id), move)]
-    return _record_fitting(conn, plan, fits, rows) | _record_late(conn, plan, late, rows)
+    return _record_fitting(conn, plan, fits, rows, next_claims) | _record_late(conn, plan, late, rows)
 
 
 def _read(conn: Connection, statement: Any, ids: Sequence[str], key: str) -> dict[str, Found]:
@@ -102,7 +165,9 @@ def _fits(row: Found | None, move: Move) -> bool:
     return row is not None and (row["fence"], row["run"], row["state"]) == (move.fence, move.run, move.was)
 
 
-def _record_fitting(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dict[int, Recorded]:
+def _record_fitting(
+    conn: Connection, plan: Plan, turn: Turn, rows: Rows, next_claims: Mapping[str, Row]
+) -> dict[int, Recorded]:
     kept = _kept(conn, [move.dispatch_id for _, move in turn if _has_past(move, rows[move.dispatch_id])])
     changed = [move.dispatch_id for _, move in turn if _is_ending(move, rows[move.dispatch_id])]
     news_rows = news(conn, sorted({*kept, *changed}))
@@ -118,8 +183,12 @@ def _record_fitting(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dic
             answers[index] = Recorded.ADOPTED
         elif news_row and _is_ending(move, row):
             final = _cancelled(move, news_row, row, plan.now)
-        plan.keep_attempt(move)
-        plan.apply(final, row, duplicates=_others(final, kept[move.dispatch_id]))
+        if row["started_at"] is not None:
+            plan.end_attempt(move, row["started_at"])
+        else:
+            plan.update_attempt(move)
+        next_claim = next_claims.get(move.dispatch_id) if final is move else None
+        plan.apply(final, row, duplicates=_others(final, kept[move.dispatch_id]), next_claim=next_claim)
     return answers
 
 
@@ -168,7 +237,7 @@ def _record_late(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dict[i
     present, news_rows = _read(conn, _PRESENT, with_chat, "id"), news(conn, with_chat)
     answers = {}
     for index, move in turn:
-        plan.keep_attempt(move)
+        plan.update_attempt(move)
         dispatch_row = present.get(move.dispatch_id)
         news_row = news_rows.get(move.dispatch_id)
         if move.chat is None:
@@ -192,7 +261,7 @@ def _take_late(plan: Plan, move: Move, chat: Chat, dispatch_row: Found, news_row
         return Recorded.LATE
     state = dispatch_row["state"] if row is None else row["state"]
     if dispatch_row["chat_uuid"] is None and state in _UNSENT:
-        base = _revived(dispatch_row, plan.now) if row is None else row
+        base = _revived(dispatch_row, news_row, plan.now) if row is None else row
         plan.apply(_with_chat(move, chat, news_row, base, plan.now), base, revive=row is None)
         return Recorded.ADOPTED
     # Another replica is sending: its call may make a chat too, so its move decides which chat is the duplicate.
@@ -202,7 +271,7 @@ def _take_late(plan: Plan, move: Move, chat: Chat, dispatch_row: Found, news_row
     return Recorded.DUPLICATED
 
 
-def _revived(dispatch_row: Found, now: int) -> Mapping[Any, Any]:
+def _revived(dispatch_row: Found, news_row: Found, now: int) -> Mapping[Any, Any]:
     """A row of `work` for a parked dispatch. Its fence, the time in milliseconds, is above any former one."""
     return {
         "dispatch_id": dispatch_row["id"],
@@ -212,7 +281,11 @@ def _revived(dispatch_row: Found, now: int) -> Mapping[Any, Any]:
         "attempts": dispatch_row["attempts"],
         "first_attempt_at": None,
         "paused_before": 0,
+        "started_at": None,
         "last_ended_at": None,
         "looks": 0,
         "cancelling": False,
+        "queue": queue.of(news_row["rule"], plan_of(news_row)),
+        "follows": False,
+        "expires_at": None,
     }

@@ -12,7 +12,8 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from relay.ledger.engine.sql import Found, insert_many, run
+from relay.ledger.engine.sql import Found, run
+from relay.ledger.engine.writes import Writes
 from relay.ledger.schema import acceptances
 from relay.model import Event
 
@@ -73,7 +74,8 @@ def _first(conn: Connection, now: int, key: bytes, content: bytes, event: Event)
 def _keep(conn: Connection, now: int, put: Sequence[tuple[bytes, bytes, str, str]]) -> None:
     keys, contents, sessions, events = map(list, zip(*sorted(put), strict=True))
     columns = {"key": keys, "content": contents, "session": sessions, "event_id": events}
-    insert_many(conn, _PUT, {**columns, "expires_at": [now + LIFETIME] * len(keys)})
+    with Writes(conn) as writes:
+        writes.insert(_PUT, {**columns, "expires_at": [now + LIFETIME] * len(keys)})
 
 
 def _key(event: Event) -> bytes:

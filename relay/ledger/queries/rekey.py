@@ -16,7 +16,7 @@ from sqlalchemy import Column, ColumnElement, Connection, LargeBinary, Table, an
 from relay.ledger.engine.commit import Store
 from relay.ledger.engine.sql import Found, Row
 from relay.ledger.engine.vault import MARK, Locked, Vault
-from relay.ledger.queries.rows import NAME, SEALED
+from relay.ledger.queries.rows import SEALED, WITHIN
 from relay.ledger.schema import dispatches, events, kept, learned, results
 
 MOST: Final = 100
@@ -48,7 +48,7 @@ class SealedTable:
 PARTS: Final = (
     SealedTable(learned, learned.c.source, ("secret",)),
     SealedTable(kept, kept.c.id, ("request", "body")),
-    SealedTable(events, events.c.id, ("raw", "data")),
+    SealedTable(events, events.c.id, ("raw", "data", "skips")),
     SealedTable(dispatches, dispatches.c.id, SEALED),
     SealedTable(results, results.c.id, ("data",)),
 )
@@ -112,8 +112,8 @@ def _turn(conn: Connection, _now: int, *, part: SealedTable, vault: Vault, after
 def _is_other(part: SealedTable, vault: Vault) -> ColumnElement[bool]:
     """Whether a row needs a new encryption: it has another key or none, or, when the vault has no key, it has any."""
     if part.table is results:
-        named = f'"name":"{MARK if vault.key_id is None else ""}'
-        return and_(_has(named), ~_has(f'"name":"{vault.head}'))
+        begin = MARK if vault.key_id is None else ""
+        return or_(*(and_(_has(f'"{name}":"{begin}'), ~_has(f'"{name}":"{vault.head}')) for name in WITHIN))
     return or_(*(_begins_otherwise(part.table.c[name], vault) for name in part.columns))
 
 
@@ -138,5 +138,7 @@ def _text(column: Column[Any], text: str) -> ColumnElement[Any]:
 def _renewed(part: SealedTable, vault: Vault, row: Found) -> Row:
     if part.table is results:
         data = from_json(row["data"])
-        return {"data": to_json(data | {"name": vault.renew(data["name"], NAME, row["row"])}).decode()}
+        texts = {name: text for name in WITHIN if (text := data.get(name))}
+        renewed = {name: vault.renew(text, f"results.{name}", row["row"]) for name, text in texts.items()}
+        return {"data": to_json(data | renewed).decode()}
     return {name: vault.renew(row[name], f"{part.table.name}.{name}", row["row"]) for name in part.columns}

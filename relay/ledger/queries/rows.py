@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Final
 
@@ -9,16 +10,30 @@ from pydantic_core import from_json, to_json
 
 from relay.ledger.engine.sql import Columns, Found, Row
 from relay.ledger.engine.vault import MARK, Locked, Vault
+from relay.ledger.queries.labels import labels_of, mark_columns, outlet_of
 from relay.ledger.schema import dispatches, events
-from relay.model import About, Claim, Dispatch, Entry, Event, Failure, ParkReason, Result, ResultType, State
+from relay.model import (
+    About,
+    Claim,
+    Dispatch,
+    Entry,
+    Event,
+    Failure,
+    ParkReason,
+    Result,
+    ResultType,
+    Skip,
+    State,
+    Why,
+)
 
 encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 """Compact JSON. Raises ValueError for NaN."""
 
-NAME: Final = "results.name"
-"""The place of a chat's name within `results.data`."""
+WITHIN: Final = ("name", "skips")
+"""The sealed fields of `results.data`: the chat's name, and the JSON text of skips, which may hold a whole body."""
 
-UNDER_WAY: Final = frozenset({State.READY, State.HELD})
+UNDER_WAY: Final = frozenset({State.READY, State.HELD, State.MESSAGING})
 """The states in which a new dispatch has a row of work."""
 
 _EVENT: Final = (
@@ -27,18 +42,19 @@ _EVENT: Final = (
 )
 _DISPATCH: Final = (
     *("id", "event_id", "source", "rule", "trigger_type"),
-    *("agent_uuid", "on_unknown", "run"),
+    *("agent_uuid", "on_unknown", "run", "rule_version"),
 )
-SEALED: Final = ("body", "message", "name")
-"""The sealed columns of a dispatch: the texts that are sent, and the name, which is rendered from the event's data."""
+SEALED: Final = ("body", "message", "follow", "name", "plan")
+"""The sealed columns of a dispatch: the texts that are sent, and what is rendered from the event's data."""
 _RESULT: Final = (
     *("id", "source", "event_id", "dispatch_id", "time", "routing_key"),
     *("correlation_id", "reply_to", "traceparent", "chat_uuid"),
 )
 
 NEWS: Final = (
-    *(dispatches.c[name] for name in ("id", "event_id", "rule", "body", "message", "trigger_type", "name")),
-    *(dispatches.c[name] for name in ("agent_uuid", "on_unknown", "run", "chat_uuid", "chat_agent")),
+    *(dispatches.c[name] for name in ("id", "event_id", "rule", "body", "message", "follow", "trigger_type", "name")),
+    *(dispatches.c[name] for name in ("agent_uuid", "on_unknown", "run", "chat_uuid", "chat_agent", "plan")),
+    *(dispatches.c[name] for name in ("labels", "exchange", "routing_key")),
     *(events.c[name] for name in ("source", "external_id", "type", "correlation_id", "reply_to", "traceparent")),
     events.c.received_at,
 )
@@ -46,9 +62,13 @@ NEWS: Final = (
 
 
 def event_columns(
-    entries: Sequence[Entry], headers: Sequence[str], data: Sequence[str | None], vault: Vault
+    entries: Sequence[Entry],
+    headers: Sequence[str],
+    data: Sequence[str | None],
+    skips: Sequence[str | None],
+    vault: Vault,
 ) -> Columns:
-    """New rows of `events`. `headers` and `data` are JSON texts, one per entry."""
+    """New rows of `events`. `headers`, `data` and `skips` are JSON texts, one per entry."""
     new = [entry.event for entry in entries]
     return _same(_EVENT, new) | {
         "raw": [vault.seal(event.raw, "events.raw", event.id) for event in new],
@@ -57,7 +77,30 @@ def event_columns(
             text and vault.seal_text(text, "events.data", event.id) for text, event in zip(data, new, strict=True)
         ],
         "status": [str(entry.status) for entry in entries],
+        "skips": [sealed_skips(text, event.id, vault) for text, event in zip(skips, new, strict=True)],
+        "rule_set": [entry.rule_set for entry in entries],
     }
+
+
+def skips_text(entry: Entry) -> str | None:
+    """The JSON of an entry's skips, None where there are none."""
+    return encode([skip.document() for skip in entry.skips]) if entry.skips else None
+
+
+def sealed_skips(text: str | None, event_id: str, vault: Vault) -> str | None:
+    """The stored text of `events.skips`."""
+    return text and vault.seal_text(text, "events.skips", event_id)
+
+
+def skips_of(row: Found, vault: Vault) -> tuple[Skip, ...]:
+    """The skips of an event, from a row of `events`; none where they cannot be decrypted."""
+    if row["skips"] is None:
+        return ()
+    try:
+        found = json.loads(vault.open_text(row["skips"], "events.skips", row["id"]))
+    except Locked:
+        return ()
+    return tuple(Skip(each["rule"], Why(each["why"]), each["detail"]) for each in found)
 
 
 def _same(names: Sequence[str], records: Sequence[object]) -> dict[str, Sequence[Any]]:
@@ -109,10 +152,16 @@ def dispatch_columns(new: Sequence[Dispatch], now: int, vault: Vault) -> Columns
     columns = _same(_DISPATCH, new) | {
         "body": [sealed(vault, dispatch.id, "body", dispatch.body) for dispatch in new],
         "message": [sealed(vault, dispatch.id, "message", dispatch.message) for dispatch in new],
+        "follow": [sealed(vault, dispatch.id, "follow", dispatch.follow) for dispatch in new],
         "name": [sealed(vault, dispatch.id, "name", dispatch.name) for dispatch in new],
+        "plan": [sealed(vault, dispatch.id, "plan", plan_text(dispatch.plan)) for dispatch in new],
         "created_at": [now] * len(new),
         "updated_at": [now] * len(new),
+        **mark_columns(new),
     }
+    if any(dispatch.hold for dispatch in new):
+        for name in ("chat_uuid", "chat_agent"):
+            columns[name] = [dispatch.hold and getattr(dispatch.hold, name) for dispatch in new]
     states = [dispatch.state for dispatch in new]
     if UNDER_WAY.issuperset(states):
         return columns
@@ -120,6 +169,7 @@ def dispatch_columns(new: Sequence[Dispatch], now: int, vault: Vault) -> Columns
     return columns | {
         "state": [None if state in UNDER_WAY else str(state) for state in states],
         "park": [_park(dispatch) for dispatch in new],
+        "cause": [dispatch.cause for dispatch in new],
         "failure_code": [failure and failure.code for failure in failures],
         "failure_status": [failure and failure.status for failure in failures],
         "failure_message": [failure and failure.message for failure in failures],
@@ -157,15 +207,20 @@ def _park(dispatch: Dispatch) -> str | None:
     return ParkReason(dispatch.failure.code if dispatch.failure else ParkReason.UNKNOWN).value
 
 
-def work_columns(new: Sequence[Dispatch], now: int) -> Columns:
-    """New rows of `work` for the dispatches that are `ready` or `held`."""
-    live = [dispatch for dispatch in new if dispatch.state in UNDER_WAY]
-    return {
-        "dispatch_id": [dispatch.id for dispatch in live],
-        "run": [dispatch.run for dispatch in live],
-        "state": [str(dispatch.state) for dispatch in live],
-        "due_at": [now if dispatch.state is State.READY else None for dispatch in live],
-    }
+LASTING: Final = ("expires", "priority", "debounce", "thread", "order", "delay", "schedule", "loop", "limit", "budget")
+"""The keys of rules that count after the accept, too."""
+
+
+def plan_text(plan: Mapping[str, Any] | None) -> str | None:
+    """The part of a plan that is stored with the dispatch."""
+    kept = {name: plan[name] for name in LASTING if name in plan} if plan else None
+    return encode(kept) if kept else None
+
+
+def plan_of(row: Found) -> Mapping[str, Any]:
+    """The stored plan of a row of `dispatches` that is legible; empty where it has none."""
+    plan: Mapping[str, Any] = json.loads(row["plan"] or "{}")
+    return plan
 
 
 def dispatch_of(row: Found) -> Dispatch:
@@ -177,11 +232,14 @@ def dispatch_of(row: Found) -> Dispatch:
         rule=row["rule"],
         body=row["body"],
         message=row["message"],
+        follow=row["follow"],
         trigger_type=row["trigger_type"],
         name=row["name"],
         agent_uuid=row["agent_uuid"],
         on_unknown=row["on_unknown"],
         run=row["run"],
+        labels=labels_of(row),
+        outlet=outlet_of(row),
     )
 
 
@@ -199,10 +257,15 @@ def about_of(row: Found) -> About:
     )
 
 
-def claim_of(work: Mapping[Any, Any], news: Found, *, lease: int, waited: int, start_in: int = 0) -> Claim:
+def claim_of(
+    work: Mapping[Any, Any], news: Found, *, lease: int, waited: int, start_in: int = 0, taken: tuple[str, ...] = ()
+) -> Claim:
     """A claim, from a row of `work` and a row with the columns of `NEWS`. Durations are milliseconds."""
+    dispatch = dispatch_of(news)
+    if work["follows"] and dispatch.follow is not None:
+        dispatch = replace(dispatch, message=dispatch.follow)
     return Claim(
-        dispatch=dispatch_of(news),
+        dispatch=dispatch,
         state=State(work["state"]),
         fence=work["fence"],
         lease=lease,
@@ -215,6 +278,10 @@ def claim_of(work: Mapping[Any, Any], news: Found, *, lease: int, waited: int, s
         doubt=bool(work["doubt"]),
         start_in=start_in,
         locked=news.get("locked"),
+        queued=work["queue"] is not None,
+        follows=bool(work["follows"]),
+        began_at=work["first_attempt_at"] if work["follows"] else 0,
+        taken=taken,
     )
 
 
@@ -234,33 +301,41 @@ def failure_of(row: Mapping[Any, Any]) -> Failure | None:
 
 def result_columns(new: Sequence[Result], now: int, vault: Vault) -> Columns:
     """New rows of `results`."""
-    return {
+    columns: Columns = {
         **_same(_RESULT, new),
         "type": [str(result.type) for result in new],
         "data": [_data(result, vault) for result in new],
         "created_at": [now] * len(new),
     }
+    exchanges = [result.exchange for result in new]
+    return {**columns, "exchange": exchanges} if any(exchanges) else columns
 
 
 def _data(result: Result, vault: Vault) -> str:
-    """The JSON of a result's data, in which only the chat's name is sealed.
+    """The JSON of a result's data, in which only the fields `WITHIN` are sealed.
 
-    Only the name is rendered from the event's data, and a replica without the key can still publish the other fields.
+    Only they are rendered from the event's data, and a replica without the key can still publish the other fields.
     """
     data = dict(result.data)
-    if name := data.get("name"):
-        data["name"] = vault.seal_text(name, NAME, result.id)
+    if "skips" in data:
+        data["skips"] = encode(data["skips"])
+    for name in WITHIN:
+        if text := data.get(name):
+            data[name] = vault.seal_text(text, f"results.{name}", result.id)
     return to_json(data).decode()
 
 
 def result_of(row: Found, vault: Vault) -> Result:
-    """The result of a row of `results`. A name that cannot be decrypted is null."""
+    """The result of a row of `results`. A field that cannot be decrypted is null."""
     data = from_json(row["data"])
-    if (name := data.get("name")) and name.startswith(MARK):
-        try:
-            data["name"] = vault.open_text(name, NAME, row["id"])
-        except Locked:
-            data["name"] = None
+    for name in WITHIN:
+        if (text := data.get(name)) and text.startswith(MARK):
+            try:
+                data[name] = vault.open_text(text, f"results.{name}", row["id"])
+            except Locked:
+                data[name] = None
+    if data.get("skips") is not None:
+        data["skips"] = json.loads(data["skips"])
     return Result(
         id=row["id"],
         type=ResultType(row["type"]),
@@ -274,4 +349,5 @@ def result_of(row: Found, vault: Vault) -> Result:
         reply_to=row["reply_to"],
         traceparent=row["traceparent"],
         chat_uuid=row["chat_uuid"],
+        exchange=row["exchange"],
     )

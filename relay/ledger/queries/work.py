@@ -1,20 +1,23 @@
 """The work to do at Cargo: claims under a lease and a fence, expired leases, doubts."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, case, delete, func, insert, literal, or_, select, text, update
 
-from relay.ledger.engine.sql import Found, padded, run, scalar, write_many
+from relay.ledger.engine.sql import Found, Row, padded, run, scalar, write_many
 from relay.ledger.engine.vault import vault_of
-from relay.ledger.queries import counters, orphans
+from relay.ledger.queries import admit, counters, orphans, rule_pauses
+from relay.ledger.queries.keys import queue
 from relay.ledger.queries.rows import NEWS, claim_of, legible
-from relay.ledger.schema import attempts, dispatches, events, leases, outbox, slots, work
+from relay.ledger.schema import TURN, attempts, dispatches, events, leases, outbox, slots, work
 from relay.ledger.terms import Terms
-from relay.model import Claim, Doubt, State, Verdict
+from relay.model import Claim, Doubt, State, Verdict, Withheld, frozen
 
 Rows = Mapping[str, Found]
+Withhold = Callable[[Connection, int, Sequence[Found], Rows, Terms], tuple[Sequence[Found], Sequence[Withheld]]]
+"""Decides which claimed rows go to Cargo, and moves the others on. Given with them are their rows of `NEWS`."""
 
 SOON: Final = 1_000
 """Milliseconds from the sweep of an expired lease to the first search for its chat."""
@@ -29,19 +32,23 @@ _NEWS: Final = (
 )
 _DUE: Final = (
     select(work.c.dispatch_id)
-    .where(work.c.due_at <= bindparam("now"))
-    .order_by(work.c.due_at, work.c.dispatch_id)
+    .where(
+        work.c.due_at <= bindparam("now"),
+        # A dispatch that has waited too long is ended by `expire`, and must not be sent meanwhile.
+        or_(work.c.expires_at.is_(None), work.c.expires_at > bindparam("now"), work.c.first_attempt_at.is_not(None)),
+    )
+    .order_by(text(TURN), work.c.dispatch_id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
     .cte("due")
 )
-_IS_MESSAGE: Final = work.c.state == literal(State.MESSAGING.value)
+_IS_MESSAGE: Final = or_(work.c.state == literal(State.MESSAGING.value), work.c.follows)
 _IS_FIRST: Final = work.c.first_attempt_at.is_(None)
 _CLAIM: Final = (
     update(work)
     .where(work.c.dispatch_id.in_(select(_DUE.c.dispatch_id)))
     .values(
-        state=case((_IS_MESSAGE, work.c.state), else_=State.SENDING.value),
+        state=case((_IS_MESSAGE, State.MESSAGING.value), else_=State.SENDING.value),
         due_at=None,
         lease_until=bindparam("until"),
         owner=bindparam("by"),
@@ -50,11 +57,18 @@ _CLAIM: Final = (
         attempts=work.c.attempts + case((_IS_MESSAGE, 0), else_=1),
         first_attempt_at=func.coalesce(work.c.first_attempt_at, bindparam("now")),
         paused_before=case((_IS_FIRST, bindparam("paused")), else_=work.c.paused_before),
+        started_at=bindparam("now"),
+        held_by=None,
     )
     .returning(*(work.c[name] for name in ("dispatch_id", "run", "state", "fence", "number", "attempts")))
-    .returning(work.c.first_attempt_at, work.c.paused_before, work.c.doubt)
+    .returning(
+        work.c.first_attempt_at, work.c.paused_before, work.c.doubt, work.c.queue, work.c.follows, work.c.priority
+    )
 )
-_OPEN: Final = insert(attempts)
+_PACED: Final = update(work).where(work.c.dispatch_id == bindparam("of")).values(started_at=bindparam("at"))
+_ENDED: Final = insert(attempts)
+_OPEN: Final = ("dispatch_id", "run", "state", "follows", "number", "started_at")
+"""The columns that say which attempt is open."""
 _IS_UNTRIED: Final = case((_IS_MESSAGE, work.c.number), else_=work.c.attempts) == 1
 _RETURN: Final = (
     update(work)
@@ -67,8 +81,8 @@ _RETURN: Final = (
         attempts=work.c.attempts - case((_IS_MESSAGE, 0), else_=1),
         first_attempt_at=case((_IS_UNTRIED, None), else_=work.c.first_attempt_at),
         paused_before=case((_IS_UNTRIED, 0), else_=work.c.paused_before),
+        started_at=None,
     )
-    .returning(*(work.c[name] for name in ("dispatch_id", "run", "state", "number")))
 )
 IS_ATTEMPT: Final = (
     (attempts.c.dispatch_id == bindparam("of"))
@@ -77,10 +91,23 @@ IS_ATTEMPT: Final = (
     & (attempts.c.number == bindparam("at"))
 )
 """The row of one attempt."""
-_NOT_BEGUN: Final = (
-    update(attempts)
-    .where(IS_ATTEMPT, attempts.c.ended_at.is_(None))
-    .values(ended_at=bindparam("now"), verdict=Verdict.RETRYABLE.value)
+_IS_SENDING: Final = work.c.state == literal(State.SENDING.value)
+_MOMENT: Final = bindparam("now", type_=BigInteger)
+_LEASE_END: Final = case((work.c.lease_until < _MOMENT, work.c.lease_until), else_=_MOMENT)
+_SWEEP: Final = (
+    update(work)
+    .where(work.c.dispatch_id.in_(bindparam("ids", expanding=True)))
+    .values(
+        state=case((_IS_SENDING, State.CHECKING.value), else_=work.c.state),
+        look_at=case((_IS_SENDING, bindparam("soon", type_=BigInteger))),
+        looks=case((_IS_SENDING, 0), else_=work.c.looks),
+        last_ended_at=case((_IS_SENDING, _LEASE_END), else_=work.c.last_ended_at),
+        due_at=case((_IS_SENDING, None), else_=_LEASE_END + bindparam("settle", type_=BigInteger)),
+        doubt=case((_IS_SENDING, work.c.doubt), else_=True),
+        lease_until=None,
+        owner=None,
+        started_at=None,
+    )
 )
 _FIRST_STARTS: Final = (
     select(attempts.c.dispatch_id, func.min(attempts.c.started_at))
@@ -96,14 +123,24 @@ _DOUBTS: Final = (
 )
 
 
-def claim(conn: Connection, now: int, asks: Sequence[int], *, terms: Terms) -> list[list[Claim]]:
-    """Claim dispatches that are due, oldest first. No two replicas claim the same row.
+@frozen
+class Claimed:
+    """The claims of one caller, and what became of dispatches that were due and do not go."""
 
-    Each of `asks` is the limit of one caller, who gets one list. Claims nothing during a global pause.
+    claims: Sequence[Claim] = ()
+    withheld: Sequence[Withheld] = ()
+
+
+def claim(conn: Connection, now: int, asks: Sequence[int], *, terms: Terms, withhold: Withhold) -> list[Claimed]:
+    """Claim dispatches that are due, those with the longest wait and the highest priority first.
+
+    No two replicas claim the same row.
+
+    Each of `asks` is the limit of one caller, who gets one answer. Claims nothing during a global pause.
     """
     counter_values = counters.snapshot(conn)
     if counter_values["paused_since"]:
-        return [[] for _ in asks]
+        return [Claimed() for _ in asks]
     most, first = sum(asks), 0
     if terms.spacing is not None:
         first = counters.next_start(conn, now, terms.spacing)
@@ -112,13 +149,17 @@ def claim(conn: Connection, now: int, asks: Sequence[int], *, terms: Terms) -> l
     rows = _take(conn, now, most, paused, terms)
     news_rows = news(conn, [row["dispatch_id"] for row in rows])
     orphans.drop_work(conn, [row["dispatch_id"] for row in rows if row["dispatch_id"] not in news_rows])
-    claimed = [row for row in rows if row["dispatch_id"] in news_rows]
-    starts = [_start(first, turn, now, terms) for turn in range(len(claimed))]
+    complete = admit.hold_again(conn, now, [row for row in rows if row["dispatch_id"] in news_rows], news_rows)
+    complete = rule_pauses.hold_claimed(conn, complete, news_rows, terms)
+    claimed, withheld = withhold(conn, now, complete, news_rows, terms)
+    starts = [counters.start_after(first, turn, now, terms.spacing) for turn in range(len(claimed))]
     if terms.spacing is not None and claimed:
         counters.take_starts(conn, first, len(claimed), terms.spacing)
-    _open_attempts(conn, now, claimed, starts)
-    claims = iter(_claims(now, claimed, news_rows, starts, paused, terms))
-    return [list(islice(claims, limit)) for limit in asks]
+    write_many(conn, _PACED, _paced(now, claimed, starts))
+    taken = queue.messages(conn, {row["queue"] for row in claimed if row["follows"] and row["doubt"]})
+    claims = iter(_claims(now, claimed, news_rows, starts, paused, terms, taken))
+    answers = [Claimed(list(islice(claims, limit))) for limit in asks]
+    return [Claimed(answers[0].claims, withheld), *answers[1:]] if withheld else answers
 
 
 def _take(conn: Connection, now: int, most: int, paused: int, terms: Terms) -> list[Found]:
@@ -128,36 +169,33 @@ def _take(conn: Connection, now: int, most: int, paused: int, terms: Terms) -> l
     return sorted(run(conn, _CLAIM, values), key=lambda row: str(row["dispatch_id"]))
 
 
-def _start(first: int, turn: int, now: int, terms: Terms) -> int:
-    return 0 if terms.spacing is None else counters.start_in(first, turn, now, terms.spacing)
+def _paced(now: int, claimed: Sequence[Found], starts: Sequence[int]) -> list[Row]:
+    """The starts of attempts that wait for their turn under the rate."""
+    return [{"of": row["dispatch_id"], "at": now + start} for row, start in zip(claimed, starts, strict=True) if start]
 
 
-def _open_attempts(conn: Connection, now: int, claimed: Sequence[Found], starts: Sequence[int]) -> None:
-    """Insert the rows of the attempts with the claim, so that no call is ever made without a row of it."""
-    rows = [
-        {
-            "dispatch_id": row["dispatch_id"],
-            "run": row["run"],
-            "kind": kind_of(row["state"]),
-            "number": row["number"],
-            "started_at": now + start,
-        }
-        for row, start in zip(claimed, starts, strict=True)
-    ]
-    write_many(conn, _OPEN, rows)
-
-
-def kind_of(state: str) -> str:
-    """The kind of the attempts that are made in this state."""
-    return "message" if state == State.MESSAGING else "chat"
+def kind_of(state: str, *, follows: bool) -> str:
+    """The kind of the attempts that are made in this state; `follows` says that it is in the chat of a thread."""
+    return "follow" if follows else "message" if state == State.MESSAGING else "chat"
 
 
 def _claims(
-    now: int, claimed: Sequence[Found], news_rows: Rows, starts: Sequence[int], paused: int, terms: Terms
+    now: int,
+    claimed: Sequence[Found],
+    news_rows: Rows,
+    starts: Sequence[int],
+    paused: int,
+    terms: Terms,
+    taken: Mapping[bytes, tuple[str, ...]],
 ) -> list[Claim]:
     return [
         claim_of(
-            row, news_rows[row["dispatch_id"]], lease=terms.lease, waited=_waited(row, now, paused), start_in=start
+            row,
+            news_rows[row["dispatch_id"]],
+            lease=terms.lease,
+            waited=_waited(row, now, paused),
+            start_in=start,
+            taken=taken.get(row["queue"], ()),
         )
         for row, start in zip(claimed, starts, strict=True)
     ]
@@ -177,27 +215,43 @@ def _waited(row: Mapping[Any, Any], now: int, paused: int) -> int:
     return max(0, now - int(row["first_attempt_at"]) - (paused - int(row["paused_before"])))
 
 
-def give_back(conn: Connection, now: int, *, keep: Collection[str], terms: Terms) -> int:
-    """Release the claims of this replica, except those of the dispatches in `keep`. Returns how many.
+def give_back(conn: Connection, now: int, *, keep: Collection[tuple[str, int]], terms: Terms) -> int:
+    """Release the claims of this replica, except those in `keep`: a dispatch with its fence. Returns how many.
 
     The dispatches are as if they had not been claimed. The rows of their attempts stay and are ended.
     """
-    own_claims = select(work.c.dispatch_id).where(work.c.lease_until.is_not(None), work.c.owner == terms.owner)
-    locked = own_claims.order_by(work.c.dispatch_id).with_for_update()
-    ids = sorted(set(conn.execute(locked).scalars()) - set(keep))
-    released = run(conn, _RETURN, {"ids": padded(ids), "now": now}) if ids else ()
-    ended_attempts = [
+    own_claims = select(work.c.fence, *(work.c[name] for name in _OPEN)).where(
+        work.c.lease_until.is_not(None), work.c.owner == terms.owner
+    )
+    locked = conn.execute(own_claims.order_by(work.c.dispatch_id).with_for_update()).mappings().all()
+    unused = [row for row in locked if (row["dispatch_id"], row["fence"]) not in keep]
+    if unused:
+        end_attempts(conn, unused, ended_at=now, verdict=Verdict.RETRYABLE)
+        put_back(conn, now, [row["dispatch_id"] for row in unused])
+    return len(unused)
+
+
+def put_back(conn: Connection, now: int, ids: Sequence[str]) -> None:
+    """Make claimed dispatches due, as if they had not been claimed. The rows are locked."""
+    run(conn, _RETURN, {"ids": padded(ids), "now": now})
+
+
+def end_attempts(conn: Connection, rows: Sequence[Found], *, ended_at: int | None, verdict: Verdict | None) -> None:
+    """Insert the rows of the attempts that are open in these rows of `work`. `ended_at` is None when it is unknown."""
+    ended: list[Row] = [
         {
-            "of": row["dispatch_id"],
-            "in_run": row["run"],
-            "as_kind": kind_of(row["state"]),
-            "at": row["number"],
-            "now": now,
+            "dispatch_id": row["dispatch_id"],
+            "run": row["run"],
+            "kind": kind_of(row["state"], follows=row["follows"]),
+            "number": row["number"],
+            "started_at": row["started_at"],
+            "ended_at": ended_at,
+            "verdict": verdict and str(verdict),
         }
-        for row in released
+        for row in rows
+        if row["started_at"] is not None
     ]
-    write_many(conn, _NOT_BEGUN, ended_attempts)
-    return len(ended_attempts)
+    write_many(conn, _ENDED, ended)
 
 
 def sweep(conn: Connection, now: int, *, terms: Terms) -> int:
@@ -229,24 +283,13 @@ def _end_leases(conn: Connection, now: int, over: Any, terms: Terms) -> int:
     The search for a chat starts soon, because a chat may be found at once. A message is due only after `terms.settle`,
     because until then Cargo may still carry out the call, and a missing message proves nothing.
     """
-    chosen = select(work.c.dispatch_id).where(over).with_for_update(skip_locked=True).cte("over")
-    sending = work.c.state == State.SENDING.value
-    ended = case((work.c.lease_until < now, work.c.lease_until), else_=now)
-    swept = (
-        update(work)
-        .where(work.c.dispatch_id.in_(select(chosen.c.dispatch_id)))
-        .values(
-            state=case((sending, State.CHECKING.value), else_=work.c.state),
-            look_at=case((sending, now + SOON)),
-            looks=case((sending, 0), else_=work.c.looks),
-            last_ended_at=case((sending, ended), else_=work.c.last_ended_at),
-            due_at=case((sending, None), else_=ended + terms.settle),
-            doubt=case((sending, work.c.doubt), else_=True),
-            lease_until=None,
-            owner=None,
-        )
-    )
-    return len(conn.execute(swept.returning(work.c.dispatch_id)).all())
+    chosen = select(*(work.c[name] for name in _OPEN)).where(over).order_by(work.c.dispatch_id)
+    rows = conn.execute(chosen.with_for_update(skip_locked=True)).mappings().all()
+    end_attempts(conn, rows, ended_at=None, verdict=None)
+    ids = [row["dispatch_id"] for row in rows]
+    if ids:
+        run(conn, _SWEEP, {"ids": padded(ids), "now": now, "soon": now + SOON, "settle": terms.settle})
+    return len(ids)
 
 
 def doubts(conn: Connection, now: int, *, limit: int) -> list[Doubt]:

@@ -1,0 +1,1 @@
+"""The tables as the first migration makes them. Later migrations change the database, never these modules."""

@@ -1,0 +1,67 @@
+"""What a claim may not start now, although it is due: it is held again, in the same commit."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, case, update
+
+from relay.ledger.engine.sql import Found, Row, write_many
+from relay.ledger.queries.keys import schedule
+from relay.ledger.queries.rows import plan_of
+from relay.ledger.schema import work
+from relay.model import HeldBy, State
+
+UNBEGUN: Final[Mapping[str, Any]] = {
+    "state": State.HELD.value,
+    "lease_until": None,
+    "owner": None,
+    "number": work.c.number - 1,
+    "attempts": work.c.attempts - case((work.c.follows, 0), else_=1),
+    "first_attempt_at": None,
+    "paused_before": 0,
+    "started_at": None,
+}
+"""The columns of a row that is held again, as if its first call had not been claimed."""
+_HOLD: Final = (
+    update(work)
+    .where(work.c.dispatch_id == bindparam("of"))
+    .values(
+        {
+            **UNBEGUN,
+            "held_by": bindparam("by"),
+            "due_at": bindparam("until"),
+            # The time for which it is closed does not count for `expires`.
+            "expires_at": work.c.expires_at + bindparam("shift"),
+        }
+    )
+)
+
+
+def hold_again(conn: Connection, now: int, claimed: Sequence[Found], news_rows: Mapping[str, Found]) -> list[Found]:
+    """Of rows of `work` that were claimed, those that may start. The others are held until their schedule opens.
+
+    Only a first attempt is held: what has begun goes on, and what a person retries goes when they say so.
+    """
+    begun, held = [], list[Row]()
+    for row in claimed:
+        until = _opens_at(now, row, news_rows[row["dispatch_id"]])
+        if until > now:
+            held.append({"of": row["dispatch_id"], "by": HeldBy.SCHEDULE.value, "until": until, "shift": until - now})
+        else:
+            begun.append(row)
+    write_many(conn, _HOLD, held)
+    return begun
+
+
+def is_first(row: Found) -> bool:
+    """Whether nothing was sent for it yet."""
+    if row["follows"]:
+        return bool(row["number"] == 1)
+    return bool(row["attempts"] == 1 and row["state"] == State.SENDING.value)
+
+
+def _opens_at(now: int, row: Found, news_row: Found) -> int:
+    if news_row["plan"] is None or row["run"] > 1 or not is_first(row):
+        return now
+    plan = plan_of(news_row).get("schedule")
+    return now if plan is None else schedule.opens_at(plan, now)

@@ -1,0 +1,148 @@
+"""The steps of rules' keys in the commit that accepts an event.
+
+A dispatch brings what its keys need (`Dispatch.plan`). The keys of a batch are locked in sorted order, so that two
+replicas neither deadlock nor decide on the same key at once; their rows are read and written once per batch. A new key
+is a module with a `KeyStep`, listed here in the order of the way of an event (RULES).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from relay.ledger.queries.keys import changed, delay, newest, once, queue, schedule, window
+from relay.ledger.queries.keys.memory import KeyRow, Memory, hash_of
+from relay.ledger.queries.keys.step import KeyStep, Ruling
+from relay.ledger.queries.keys.window import OpenWindows
+from relay.ledger.terms import Terms
+from relay.model import Dispatch, Entry, EventStatus, Result, State, tell
+
+_ENDED_BY_KEY: Final = frozenset({State.SUPPRESSED, State.SUPERSEDED})
+
+STEPS: Final[Mapping[str, KeyStep]] = {
+    "changed": changed.step,
+    "newest": newest.step,
+    "once": once.step,
+    "debounce": window.step,
+    "thread": queue.step,
+    "order": queue.step,
+    "delay": delay.step,
+    "schedule": schedule.step,
+}
+
+AFTER_WINDOW: Final[Mapping[str, KeyStep]] = {name: STEPS[name] for name in ("thread", "order", "delay", "schedule")}
+"""The steps that a dispatch takes when its window closes."""
+IN_ORDER: Final[Mapping[str, KeyStep]] = {"thread": queue.step, "order": queue.step}
+REPLAYED: Final[Mapping[str, KeyStep]] = {"once": once.step, **IN_ORDER}
+"""The steps of a replay. Its event was seen already, and a person wants its chats now."""
+
+
+def decide(
+    conn: Connection, now: int, entries: Sequence[Entry], terms: Terms, steps: Mapping[str, KeyStep] = STEPS
+) -> dict[str, Entry]:
+    """The entries that the keys of rules change, as they are to be stored, by event."""
+    planned = [entry for entry in entries if any(_is_planned(each, steps) for each in entry.dispatches)]
+    called_off = sorted({key for entry in entries for key in cancel_keys(entry)})
+    if not planned and not called_off:
+        return {}
+    places = {place for entry in planned for dispatch in entry.dispatches for place in places_of(dispatch, steps)}
+    if called_off:
+        # What is cancelled leaves its queue. Those are locked here, because all locks are taken in one order.
+        places |= {*called_off, *delay.queues_under(conn, called_off)}
+    memory = Memory.load(conn, now, sorted(places))
+    windows = OpenWindows.load(conn, now, sorted(windows_of(planned))) if "debounce" in steps else None
+    stored = {}
+    for entry in planned:
+        rulings = [_rule(Ruling(each, windows), memory, now, terms, steps) for each in entry.dispatches]
+        stored[entry.event.id] = _settle(entry, rulings, now)
+    memory.write(conn)
+    if windows is not None:
+        windows.write(conn)
+    return stored
+
+
+def places_of(dispatch: Dispatch, steps: Mapping[str, KeyStep]) -> set[bytes]:
+    """The hashes of the keys that these steps look at."""
+    if dispatch.plan is None or not _is_planned(dispatch, steps):
+        return set()
+    given = {name: _place(name, dispatch, plan) for name, plan in dispatch.plan.items() if name in steps}
+    return {place for place in given.values() if place is not None}
+
+
+def windows_of(entries: Sequence[Entry]) -> set[bytes]:
+    """The hashes of the keys whose windows these entries may open."""
+    return {
+        place
+        for entry in entries
+        for dispatch in entry.dispatches
+        for place in places_of(dispatch, {"debounce": window.step})
+    }
+
+
+def decide_late(dispatch: Dispatch, memory: Memory, now: int, terms: Terms) -> Dispatch:
+    """The dispatch whose window has closed, after the later keys of its rule."""
+    return _rule(Ruling(dispatch), memory, now, terms, AFTER_WINDOW).dispatch
+
+
+def decide_alone(dispatch: Dispatch, memory: Memory, windows: OpenWindows, now: int, terms: Terms) -> Ruling:
+    """What the keys of its rule say of one dispatch."""
+    return _rule(Ruling(dispatch, windows), memory, now, terms, STEPS)
+
+
+def _is_planned(dispatch: Dispatch, steps: Mapping[str, KeyStep]) -> bool:
+    """Whether a key of its rule takes a step here."""
+    return dispatch.plan is not None and dispatch.state is State.READY and not steps.keys().isdisjoint(dispatch.plan)
+
+
+def _rule(ruling: Ruling, memory: Memory, now: int, terms: Terms, steps: Mapping[str, KeyStep]) -> Ruling:
+    """Take a dispatch through the steps of its keys, up to the first that ends it.
+
+    What the steps remember of it counts only when no later one skips it: a stale event was not seen.
+    """
+    dispatch = ruling.dispatch
+    if dispatch.plan is None or not _is_planned(dispatch, steps):
+        return ruling
+    seen: list[tuple[bytes, KeyRow]] = []
+    for name, step in steps.items():
+        if (plan := dispatch.plan.get(name)) is None:
+            continue
+        ruling.place = place = _place(name, dispatch, plan)
+        row = step(ruling, plan, None if place is None else memory.get(place), now, terms)
+        if row is not None and place is not None:
+            seen.append((place, row))
+        if ruling.is_over or ruling.is_gathered:
+            break
+    if ruling.is_gathered and (later := _place("delay", dispatch, dispatch.plan.get("delay", {}))) is not None:
+        ruling.cancel_under(later)
+    if ruling.skip is None:
+        for place, row in seen:
+            memory.put(place, replace(row, rule=dispatch.rule))
+    return ruling
+
+
+def _place(name: str, dispatch: Dispatch, plan: Any) -> bytes | None:
+    """The hash of the rendered key; None for a key of the rule that tells no events apart."""
+    return None if plan.get("key") is None else hash_of(name, dispatch.rule, plan["key"])
+
+
+def cancel_keys(entry: Entry) -> list[bytes]:
+    """The hashes of the keys under which the event cancels what is held."""
+    return [hash_of("delay", rule, key) for rule, key in entry.cancels]
+
+
+def _settle(entry: Entry, rulings: Sequence[Ruling], now: int) -> Entry:
+    """The entry without the dispatches that were skipped, and with the results of those that were suppressed."""
+    skips = (*entry.skips, *[ruling.skip for ruling in rulings if ruling.skip is not None])
+    dispatches = tuple([ruling.dispatch for ruling in rulings if ruling.skip is None])
+    ended = [ruling.dispatch for ruling in rulings if ruling.dispatch.state in _ENDED_BY_KEY]
+    results: tuple[Result, ...] = (*entry.results, *[_tell(entry, dispatch, now) for dispatch in ended])
+    if not dispatches and entry.event.reply_to:
+        results = (*results, tell.unmatched(entry.event, skips, now=now))
+    status = EventStatus.ACCEPTED if dispatches else EventStatus.UNMATCHED
+    return replace(entry, status=status, dispatches=dispatches, results=results, skips=skips)
+
+
+def _tell(entry: Entry, dispatch: Dispatch, now: int) -> Result:
+    assert dispatch.failure is not None  # noqa: S101 - a suppressed dispatch says why
+    return tell.failed(entry.event.about(), dispatch, dispatch.failure, attempts=0, now=now)

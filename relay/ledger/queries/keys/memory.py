@@ -1,0 +1,113 @@
+"""What rules remember of their keys: one row per rule, key and rendered key, until it expires."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from typing import Final
+
+from sqlalchemy import BigInteger, Connection, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from relay.ledger.engine.sql import Found, Upsert, is_alone, padded, run, upsert, write_many
+from relay.ledger.schema import dispatches, rule_keys
+from relay.model import ENDED, State
+
+_ROWS: Final = select(rule_keys).where(
+    rule_keys.c.hash.in_(bindparam("hashes", expanding=True)), rule_keys.c.expires_at > bindparam("now")
+)
+_ENDS: Final = select(dispatches.c.id, dispatches.c.state, dispatches.c.chat_uuid).where(
+    dispatches.c.id.in_(bindparam("ids", expanding=True))
+)
+_NUMBERS: Final = (
+    select(func.unnest(bindparam("numbers", type_=ARRAY(BigInteger))).label("number")).order_by("number").subquery()
+)
+_LOCK: Final = select(func.pg_advisory_xact_lock(_NUMBERS.c.number))
+_WITHOUT_CHAT: Final = ENDED - {State.DONE}
+_KEPT: Final = ("rule", "value", "dispatch_id", "expires_at")
+
+FOREVER: Final = 1 << 62
+"""The expiry of a row that is deleted by what ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """What is remembered of one rendered key. Its key decides what `value` and `dispatch_id` are."""
+
+    expires_at: int
+    value: str | None = None
+    dispatch_id: str | None = None
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """What was remembered. `is_free` says that its dispatch has ended without a chat."""
+
+    value: str | None
+    dispatch_id: str | None
+    is_free: bool
+
+
+def lock(conn: Connection, hashes: Sequence[bytes]) -> None:
+    """Lock keys until the transaction ends, in the order of the numbers that stand for them.
+
+    By number, because a key that is new has no row to lock. Equal numbers of two keys only wait.
+    """
+    if not is_alone(conn):
+        conn.execute(_LOCK, {"numbers": [int.from_bytes(each[:8], "big", signed=True) for each in hashes]})
+
+
+def hash_of(name: str, rule: str, key: str) -> bytes:
+    """The identity of a rendered key; lengths keep the parts apart."""
+    return sha256(f"{name} {len(rule)} {rule} {key}".encode("utf-8", "surrogatepass")).digest()
+
+
+class Memory:
+    """The rows of a batch's keys, locked until the transaction ends."""
+
+    def __init__(self, known: Mapping[bytes, KnownKey]) -> None:
+        self._known = dict(known)
+        self._changed: dict[bytes, KeyRow] = {}
+
+    @classmethod
+    def load(cls, conn: Connection, now: int, hashes: Sequence[bytes]) -> "Memory":
+        """Lock these keys, in their order, and read what is remembered of them."""
+        lock(conn, hashes)
+        return cls.read(conn, now, hashes)
+
+    @classmethod
+    def read(cls, conn: Connection, now: int, hashes: Sequence[bytes]) -> "Memory":
+        """What is remembered of these keys, which are not locked: another transaction may change it."""
+        rows = run(conn, _ROWS, {"hashes": padded(hashes), "now": now})
+        ids = sorted({row["dispatch_id"] for row in rows if row["dispatch_id"] is not None})
+        ends = {row["id"]: row for row in (run(conn, _ENDS, {"ids": padded(ids)}) if ids else ())}
+        return cls({row["hash"]: _known(row, ends.get(row["dispatch_id"])) for row in rows})
+
+    def get(self, place: bytes) -> KnownKey | None:
+        return self._known.get(place)
+
+    def put(self, place: bytes, row: KeyRow) -> None:
+        """Remember a row: the next dispatch of the batch sees it."""
+        self._changed[place] = row
+        self._known[place] = KnownKey(row.value, row.dispatch_id, is_free=False)
+
+    def write(self, conn: Connection) -> None:
+        if not self._changed:
+            return
+        rows = [{"hash": place} | {name: getattr(row, name) for name in _KEPT} for place, row in self._changed.items()]
+        write_many(conn, _put(conn.dialect.name), sorted(rows, key=lambda row: row["hash"]))
+
+
+@cache
+def _put(dialect: str) -> Upsert:
+    """Made once, because the statement itself is what it is prepared under."""
+    put = upsert(dialect, rule_keys)
+    return put.on_conflict_do_update(
+        index_elements=[rule_keys.c.hash], set_={name: put.excluded[name] for name in _KEPT}
+    )
+
+
+def _known(row: Found, end: Found | None) -> KnownKey:
+    is_free = end is not None and end["state"] in _WITHOUT_CHAT and end["chat_uuid"] is None
+    return KnownKey(row["value"], row["dispatch_id"], is_free)

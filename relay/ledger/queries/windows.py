@@ -1,0 +1,195 @@
+"""Closes windows (`debounce`): one dispatch of each goes on to the later keys of its rule, others are superseded."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, delete, func, select, update
+
+from relay.ledger.engine.sql import Found, padded, run, scalar
+from relay.ledger.engine.vault import vault_of
+from relay.ledger.queries import record, versions
+from relay.ledger.queries.keys import AFTER_WINDOW, decide_late, places_of
+from relay.ledger.queries.keys.memory import Memory
+from relay.ledger.queries.rows import about_of, dispatch_of, plan_of, sealed, shown_event
+from relay.ledger.queries.turn import only_row, work_columns
+from relay.ledger.queries.work import news
+from relay.ledger.schema import dispatches, events, windows, work
+from relay.ledger.terms import Terms
+from relay.model import Closed, Dispatch, Failure, Gathered, Move, State, WindowChat, tell
+
+_RENDERED: Final = ("body", "message", "follow", "name")
+_SOME: Final = 20
+"""Windows that are closed in one transaction; each has at most 100 dispatches."""
+
+_NEXT: Final = select(func.min(windows.c.closes_at))
+_DUE: Final = (
+    select(windows)
+    .where(windows.c.closes_at <= bindparam("now"))
+    .order_by(windows.c.closes_at, windows.c.id)
+    .limit(bindparam("most"))
+)
+_AGAIN: Final = (
+    select(windows)
+    .where(windows.c.id.in_(bindparam("ids", expanding=True)), windows.c.closes_at <= bindparam("now"))
+    .order_by(windows.c.id)
+    .with_for_update()
+)
+_MEMBERS: Final = (
+    select(work)
+    .where(work.c.window_id.in_(bindparam("ids", expanding=True)), work.c.state == State.HELD.value)
+    .order_by(work.c.window_id, work.c.queue_number)
+    # One that is locked is being ended at this moment.
+    .with_for_update(skip_locked=True)
+)
+_INSIDE: Final = select(work.c.dispatch_id).where(
+    work.c.window_id.in_(bindparam("ids", expanding=True)), work.c.state == State.HELD.value
+)
+_READ: Final = (
+    select(work.c.dispatch_id, dispatches.c.event_id, dispatches.c.rule_version)
+    .join(dispatches, dispatches.c.id == work.c.dispatch_id)
+    .where(work.c.window_id == bindparam("of"), work.c.state == State.HELD.value)
+    .order_by(work.c.queue_number)
+)
+_EVENTS: Final = select(events).where(events.c.id.in_(bindparam("ids", expanding=True)))
+_OVER: Final = delete(windows).where(windows.c.id.in_(bindparam("ids", expanding=True)))
+
+
+def next_close(conn: Connection, now: int) -> int | None:
+    """Milliseconds until the next window closes; None when there is none."""
+    first = scalar(conn, _NEXT)
+    return None if first is None else max(0, int(first) - now)
+
+
+def gathered(conn: Connection, now: int) -> list[Gathered]:
+    """Windows that have closed and whose chats see all of their events, which must be rendered first."""
+    rows = run(conn, _DUE, {"now": now, "most": _SOME})
+    return [_read(conn, row) for row in rows if row["keep"] == "all"]
+
+
+def _read(conn: Connection, window: Found) -> Gathered:
+    rows = run(conn, _READ, {"of": window["id"]})
+    kept = versions.find(conn, [row["rule_version"] for row in rows[-1:]])
+    news_rows, vault = news(conn, [row["dispatch_id"] for row in rows]), vault_of(conn)
+    ids = [row["event_id"] for row in rows]
+    event_rows = {row["id"]: row for row in run(conn, _EVENTS, {"ids": padded(ids)})} if ids else {}
+    members = [
+        (dispatch_of(news_rows[row["dispatch_id"]]), shown_event(event_rows[row["event_id"]], vault))
+        for row in rows
+        if row["dispatch_id"] in news_rows and row["event_id"] in event_rows
+    ]
+    version = next(iter(kept.values()), None)
+    return Gathered(window["id"], window["count"], tuple(members), version)
+
+
+def close(conn: Connection, now: int, *, rendered: Mapping[str, WindowChat], terms: Terms) -> Closed:
+    """Close windows that are due; of those whose chats see all events only what is `rendered`, by window."""
+    due = [row for row in run(conn, _DUE, {"now": now, "most": _SOME + 1}) if _can_close(row, rendered)]
+    chosen = due[:_SOME]
+    if not chosen:
+        return Closed()
+    ids = {"ids": padded([row["id"] for row in chosen])}
+    # Keys are locked before rows, as by the accept, and all is read again: an event may have come in meanwhile.
+    unlocked = run(conn, _INSIDE, ids)
+    plans = news(conn, [row["dispatch_id"] for row in unlocked])
+    places = {place for row in plans.values() for place in places_of(_planned(row), AFTER_WINDOW)}
+    memory = Memory.load(conn, now, sorted({*places, *(row["key"] for row in chosen)}))
+    closing = _Closing(conn, now, memory, terms)
+    by_window = defaultdict[str, list[Found]](list)
+    locked = {row["id"]: row for row in run(conn, _AGAIN, ids | {"now": now})}
+    for row in run(conn, _MEMBERS, ids):
+        if row["dispatch_id"] in plans:
+            by_window[row["window_id"]].append(row)
+    over = [
+        window["id"]
+        for window in locked.values()
+        if closing.close(window, by_window[window["id"]], plans, rendered.get(window["id"]))
+    ]
+    memory.write(conn)
+    record.record(conn, now, [record.Recording(move) for move in closing.moves], terms=terms)
+    if over:
+        run(conn, _OVER, {"ids": padded(over)})
+    return Closed(tuple(closing.going), tuple(closing.failed), tuple(closing.superseded), more=len(due) > _SOME)
+
+
+def _can_close(window: Found, rendered: Mapping[str, WindowChat]) -> bool:
+    return window["keep"] != "all" or window["id"] in rendered
+
+
+def _planned(news_row: Found) -> Dispatch:
+    return replace(dispatch_of(news_row), plan=plan_of(news_row))
+
+
+class _Closing:
+    """What is to be written of the windows of one transaction."""
+
+    def __init__(self, conn: Connection, now: int, memory: Memory, terms: Terms) -> None:
+        self._conn = conn
+        self._now = now
+        self._memory = memory
+        self._terms = terms
+        self.moves: list[Move] = []
+        self.going: list[Dispatch] = []
+        self.failed: list[Dispatch] = []
+        self.superseded: list[Dispatch] = []
+
+    def close(
+        self, window: Found, members: Sequence[Found], news_rows: Mapping[str, Found], chat: WindowChat | None
+    ) -> bool:
+        """Close one window. Returns False when it has changed since it was rendered: the next turn reads it again."""
+        if not members:
+            return True
+        winner, others = members[-1], members[:-1]
+        if window["keep"] == "first":
+            winner, others = members[0], members[1:]
+        dispatch = _planned(news_rows[winner["dispatch_id"]])
+        if window["keep"] == "all":
+            if (
+                chat is None
+                or chat.dispatch is None
+                or (chat.count, chat.dispatch.id) != (window["count"], dispatch.id)
+            ):
+                return False
+            dispatch = replace(chat.dispatch, plan=dispatch.plan)
+        for row in others:
+            self._supersede(row, news_rows[row["dispatch_id"]], dispatch.id)
+        if dispatch.failure is not None:
+            self.failed.append(dispatch)
+            self._end(winner, news_rows[dispatch.id], dispatch, State.FAILED, dispatch.failure)
+            return True
+        self._let_go(dispatch, was_rendered=window["keep"] == "all")
+        return True
+
+    def _let_go(self, dispatch: Dispatch, *, was_rendered: bool) -> None:
+        """The dispatch goes on to the later keys of its rule, which may hold it."""
+        dispatch = decide_late(dispatch, self._memory, self._now, self._terms)
+        free: dict[str, Any] = {"held_by": None, "queue": None, "queue_number": None, "not_before": None}
+        turn = only_row(work_columns([dispatch], self._now))
+        self._conn.execute(
+            update(work).where(work.c.dispatch_id == dispatch.id).values(free | turn | {"window_id": None})
+        )
+        changed: dict[str, Any] = {}
+        if dispatch.hold is not None and dispatch.hold.chat_uuid is not None:
+            changed = {"chat_uuid": dispatch.hold.chat_uuid, "chat_agent": dispatch.hold.chat_agent}
+        if was_rendered:
+            vault = vault_of(self._conn)
+            changed |= {name: sealed(vault, dispatch.id, name, getattr(dispatch, name)) for name in _RENDERED}
+            changed |= {name: getattr(dispatch, name) for name in ("trigger_type", "agent_uuid", "rule_version")}
+        if changed:
+            self._conn.execute(
+                update(dispatches).where(dispatches.c.id == dispatch.id).values(changed | {"updated_at": self._now})
+            )
+        self.going.append(dispatch)
+
+    def _supersede(self, row: Found, news_row: Found, by: str) -> None:
+        failure = Failure(State.SUPERSEDED.value, f"the chat of its key (debounce) is that of dispatch {by}")
+        dispatch = replace(dispatch_of(news_row), cause=by)
+        self.superseded.append(dispatch)
+        self._end(row, news_row, dispatch, State.SUPERSEDED, failure)
+
+    def _end(self, row: Found, news_row: Found, dispatch: Dispatch, to: State, failure: Failure) -> None:
+        result = tell.failed(about_of(news_row), dispatch, failure, attempts=0, now=self._now)
+        run_, fence = row["run"], row["fence"]
+        move = Move(dispatch.id, run_, State.HELD, to, fence, failure=failure, results=(result,), cause=dispatch.cause)
+        self.moves.append(move)

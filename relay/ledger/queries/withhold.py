@@ -1,0 +1,114 @@
+"""Lets claimed dispatches go to Cargo, or parks, ends or holds them, as the keys of their rules say at the claim."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, update
+
+from relay.ledger.engine.sql import Found, write_many
+from relay.ledger.engine.writes import Writes
+from relay.ledger.queries import counters, record, work
+from relay.ledger.queries.admission import Book, Moment, Plan, Stay, is_asked, judge, places
+from relay.ledger.queries.admit import is_first
+from relay.ledger.queries.rows import about_of, dispatch_of, plan_of
+from relay.ledger.schema import work as work_rows
+from relay.ledger.terms import Terms
+from relay.model import Move, ParkReason, Result, State, Withheld, tell
+
+_HOLD: Final = (
+    update(work_rows)
+    .where(work_rows.c.dispatch_id == bindparam("of"))
+    .values(state=State.HELD.value, held_by=bindparam("by"), due_at=bindparam("until"))
+)
+
+
+def withhold(
+    conn: Connection, now: int, claimed: Sequence[Found], news: Mapping[str, Found], terms: Terms
+) -> tuple[Sequence[Found], Sequence[Withheld]]:
+    """The claimed rows of `work` that go, and what became of the others.
+
+    Only the first call of a run is judged; further calls of it always go. Keys are locked in the order of their hashes,
+    after the rows of `work`, which no one waits for who holds a key.
+    """
+    plans = {row["dispatch_id"]: plan for row in claimed if (plan := _plan(row, news[row["dispatch_id"]])) is not None}
+    if not plans:
+        return claimed, ()
+    rules = {dispatch_id: news[dispatch_id]["rule"] for dispatch_id in plans}
+    book = Book.load(conn, sorted({place for each, plan in plans.items() for place in places(rules[each], plan)}))
+    stays: dict[str, Stay] = {}
+    for row in sorted(claimed, key=lambda row: (-row["priority"], row["dispatch_id"])):
+        if (plan := plans.get(row["dispatch_id"])) is None:
+            continue
+        moment = Moment(now, counters.latest_start(now, terms), row["run"], is_fresh=row["number"] == 1)
+        rule = rules[row["dispatch_id"]]
+        stay, changes = judge(book, rule, plan, moment)
+        book.put(rule, changes)
+        if stay is not None:
+            stays[row["dispatch_id"]] = stay
+    with Writes(conn) as writes:
+        book.write(writes)
+    withheld = [row for row in claimed if row["dispatch_id"] in stays]
+    if not withheld:
+        return claimed, ()
+    return [row for row in claimed if row["dispatch_id"] not in stays], _move_on(
+        conn, now, withheld, stays, news, terms
+    )
+
+
+def _plan(row: Found, news_row: Found) -> Plan | None:
+    """What decides about the call that is claimed; None where nothing does."""
+    if news_row["plan"] is None or not is_first(row):
+        return None
+    plan = plan_of(news_row)
+    return plan if is_asked(plan) else None
+
+
+def _move_on(
+    conn: Connection,
+    now: int,
+    rows: Sequence[Found],
+    stays: Mapping[str, Stay],
+    news: Mapping[str, Found],
+    terms: Terms,
+) -> list[Withheld]:
+    """Take the claims back, and move the dispatches on. `rows` are in the order of their ids."""
+    work.put_back(conn, now, [row["dispatch_id"] for row in rows])
+    held = [
+        {"of": row["dispatch_id"], "by": stay.failure.code, "until": stay.until}
+        for row in rows
+        if (stay := stays[row["dispatch_id"]]).to is State.HELD
+    ]
+    write_many(conn, _HOLD, held)
+    moves = [_move(row, stays[row["dispatch_id"]], news[row["dispatch_id"]], now) for row in rows]
+    ending = [record.Recording(move) for move in moves if move.to is not State.HELD]
+    record.record(conn, now, ending, terms=terms)
+    return [_told(move, stays[move.dispatch_id], news[move.dispatch_id]) for move in moves]
+
+
+def _told(move: Move, stay: Stay, news_row: Found) -> Withheld:
+    if stay.park is not ParkReason.LOOP:
+        return Withheld(dispatch_of(news_row), move.to, stay.failure, stay.until)
+    loop = plan_of(news_row)["loop"]
+    return Withheld(dispatch_of(news_row), move.to, stay.failure, stay.until, loop["key"], loop["trips"][1])
+
+
+def _move(row: Found, stay: Stay, news_row: Found, now: int) -> Move:
+    return Move(
+        row["dispatch_id"],
+        row["run"],
+        State.MESSAGING if row["follows"] else State.READY,
+        stay.to,
+        row["fence"],
+        failure=stay.failure,
+        park=stay.park,
+        results=_results(stay, news_row, now),
+    )
+
+
+def _results(stay: Stay, news_row: Found, now: int) -> tuple[Result, ...]:
+    about, dispatch = about_of(news_row), dispatch_of(news_row)
+    if stay.park is not None:
+        return (tell.parked(about, dispatch, stay.park, stay.failure, attempts=0, now=now),)
+    if stay.to is State.SUPPRESSED:
+        return (tell.failed(about, dispatch, stay.failure, attempts=0, now=now),)
+    return ()
