@@ -1,6 +1,6 @@
-"""URLs of Cargo, of the ledger and of the broker; a password inside one is taken out and held as a secret.
+"""The URLs of Cargo, the ledger and the broker. A password in a URL is taken out and kept as a secret.
 
-No message quotes a URL: it may hold a password.
+No message quotes a URL, because it may contain a password.
 """
 
 import re
@@ -9,14 +9,14 @@ from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from relay import proxy
-from relay.config.block import fault
-from relay.config.fill import Opaque
 from relay.dsn import parse
 from relay.secret import Secret
+from relay.written.block import fault
+from relay.written.reference import Opaque
 
 _WEB: Final = ("http", "https")
 NO_PROXY: Final = "none"
-"""What `cargo.proxy` says to have none, whatever the environment names."""
+"""The value of `cargo.proxy` for no proxy, even when the environment names one."""
 _CREDENTIALS: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/?#:@]*):(?P<password>[^/?#]*)@(?P<rest>[^/?#@]*(?:[/?#].*)?)",
     re.DOTALL,
@@ -24,7 +24,7 @@ _CREDENTIALS: Final = re.compile(
 
 
 def web_url(value: Any) -> Any:
-    """Where Cargo's API is: an http:// or https:// URL without credentials; a slash at its end is dropped.
+    """The URL of Cargo's API: http:// or https://, without credentials. A trailing slash is dropped.
 
     Raises ValueError.
     """
@@ -32,7 +32,7 @@ def web_url(value: Any) -> Any:
 
 
 def public_url(value: Any) -> Any:
-    """The same for the address under which senders reach Relay, without the `/hooks/...` that Relay adds."""
+    """The URL where senders reach Relay, without the `/hooks/...` that Relay adds. Raises ValueError."""
     return _web(value, "https://hooks.example.com")
 
 
@@ -41,20 +41,20 @@ def _web(value: Any, example: str) -> Any:
         return value
     parts = _split(value, _WEB, example)
     if parts.username is not None or parts.password is not None:
-        raise ValueError("holds credentials: take them out of the URL, they have keys of their own")
+        raise ValueError("contains credentials: remove them from the URL, they have their own keys")
     if "?" in value or "#" in value:
-        raise ValueError(f"holds a query or a fragment: end it after the path, as {example}")
+        raise ValueError(f"contains a query or a fragment: end the URL after the path, for example {example}")
     if not value.isascii():
-        raise ValueError("has letters beyond ASCII: write the host in its xn-- form and %-encode the path")
+        raise ValueError("contains non-ASCII characters: write the host in its xn-- form and %-encode the path")
     return f"{parts.scheme}{value[len(parts.scheme) :]}".rstrip("/")
 
 
 def proxy_url(value: Any) -> Any:
-    """A proxy's URL as a secret, since it may hold a password; or `none`, for no proxy. Raises ValueError."""
+    """The URL of a proxy as a secret, because it may contain a password; or `none` for no proxy. Raises ValueError."""
     if isinstance(value, Secret) or value is None:
         return value
     if not isinstance(value, str):
-        raise ValueError("must be text such as http://proxy:3128")  # noqa: TRY004 - pydantic takes ValueError
+        raise ValueError("must be text, for example http://proxy:3128")  # noqa: TRY004 - pydantic takes ValueError
     if value.lower() == NO_PROXY:
         return NO_PROXY
     if not isinstance(value, Opaque):
@@ -63,13 +63,13 @@ def proxy_url(value: Any) -> Any:
 
 
 def ledger_url(value: Any) -> Any:
-    """`sqlite:///file`, or a connection string of PostgreSQL as libpq takes it. Raises ValueError."""
+    """`sqlite:///file`, or a connection string of PostgreSQL in libpq's format. Raises ValueError."""
     if not isinstance(value, str) or isinstance(value, Opaque):
         return value
     scheme, _, rest = value.partition("://")
     if scheme == "sqlite":
         if not rest.startswith("/") or len(rest) < 2 or "?" in rest:
-            raise ValueError("names no file: write sqlite:///relay.db, or sqlite:////var/lib/relay/relay.db")
+            raise ValueError("does not name a file: write sqlite:///relay.db or sqlite:////var/lib/relay/relay.db")
         return str(value)
     parse(value)
     return str(value)
@@ -84,7 +84,7 @@ def broker_url(value: Any) -> Any:
 
 
 def part_password(values: Any) -> Any:
-    """The block's values with the password moved from `url` to `password`. Raises when it has both."""
+    """The values of a block with the password moved from `url` to `password`. Raises a fault when both have one."""
     url = values.get("url") if isinstance(values, Mapping) else None
     if not isinstance(url, str) or isinstance(url, Opaque):
         return values
@@ -92,12 +92,12 @@ def part_password(values: Any) -> Any:
     if password is None:
         return values
     if values.get("password") is not None:
-        raise fault("url", "holds a password, and `password` is given too: keep one of them")
+        raise fault("url", "contains a password, and `password` is given too: keep one of them")
     return {**values, "url": stripped, "password": password}
 
 
 def _part(url: str) -> tuple[str, Secret | None]:
-    """Only the password is cut out of the text: what else stands there is not written anew."""
+    """Cut out only the password: the rest of the text stays as the operator wrote it."""
     match = _CREDENTIALS.fullmatch(url)
     if match is None:
         return url, None
@@ -107,18 +107,18 @@ def _part(url: str) -> tuple[str, Secret | None]:
 
 
 def _split(url: str, schemes: tuple[str, ...], example: str) -> SplitResult:
-    wrong = ValueError(f"is not a URL that begins with {':// or '.join(schemes)}:// and names a host: write {example}")
+    wrong = ValueError(f"is not a URL with {':// or '.join(schemes)}:// and a host: write for example {example}")
     if any(character.isspace() or not character.isprintable() for character in url):
-        raise ValueError(f"holds a blank or a control character: write {example}")
+        raise ValueError(f"contains a blank or a control character: write for example {example}")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         raise ValueError(
-            f"has a host or a port that cannot be read (a password with / # ? or @ in it is %-encoded): write {example}"
+            f"has an invalid host or port (%-encode / # ? and @ in a password): write for example {example}"
         ) from None
     if port == 0:
-        raise ValueError(f"has port 0, to which nothing connects: write {example}")
+        raise ValueError(f"has port 0, which cannot be connected to: write for example {example}")
     if parts.scheme not in schemes or not parts.hostname:
         raise wrong
     return parts

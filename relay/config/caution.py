@@ -1,4 +1,4 @@
-"""Checks of what guards a relay: secrets that guard nothing, and connections that whoever is on the way can read."""
+"""Checks for weak security: secrets that protect nothing, and connections without TLS."""
 
 import ipaddress
 import re
@@ -7,19 +7,19 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from relay.config.draft import Draft
-from relay.config.kinds import Unset
 from relay.config.source import WebhookSource
 from relay.config.tree import Leaf, Path, find, leaves
 from relay.dsn import WEAK, DsnFault, parse
 from relay.secret import SHORT, Secret
+from relay.written.kinds import Unset
 
 _PLACEHOLDER: Final = re.compile(r"replace[-_]with[-_]\S+", re.IGNORECASE)
-"""What a file that ships with Relay, or with what copied from it, says in place of any value."""
+"""The placeholders for any kind of value in the files that ship with Relay."""
 _BLANK: Final = re.compile(r"replace[-_ ]with[-_ ].+|(replace|change)[-_ ]?me|<[^<>]+>", re.IGNORECASE)
-"""What people write in place of a secret; elsewhere it may be meant."""
+"""Common placeholders for secrets. In other values they may be intended."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_OURS: Final = frozenset({("http", "token")})
-"""Secrets outside of sources that operators make up; the others are given to them, however long they are."""
+_CHOSEN: Final = frozenset({("http", "token")})
+"""Secrets outside of sources that operators choose. The length of other secrets is chosen by their issuers."""
 
 
 _AROUND: Final = {
@@ -32,28 +32,28 @@ _AROUND: Final = {
 
 
 def check_secrets(draft: Draft) -> None:
-    """A placeholder is a fault: everybody can read it in the file that it comes from. A short secret can be guessed."""
-    found = set()
+    """Add a fault for each placeholder, which anybody can read in Relay's files, and a warning for short secrets."""
+    placeholders = set()
     for path, secret in _secrets(draft):
         text = secret.reveal()
         if isinstance(secret, Unset) or not draft.whole(*path):
             continue
         if _BLANK.fullmatch(text.strip()):
-            found.add(path)
-            _refuse(draft, path, "placeholder that everybody can read")
-        elif len(text) < SHORT and (path[0] == "sources" or path in _OURS):
-            told = f"has {len(text)} characters, which can be guessed: take {SHORT} and more, random ones"
-            draft.fault(path, told, warn=True)
+            placeholders.add(path)
+            _refuse(draft, path, "placeholder from Relay's files, which anybody can read")
+        elif len(text) < SHORT and (path[0] == "sources" or path in _CHOSEN):
+            message = f"has only {len(text)} characters and can be guessed: use {SHORT} or more random characters"
+            draft.fault(path, message, warn=True)
     for path, leaf in leaves(draft.root):
-        if path not in found and draft.whole(*path) and _PLACEHOLDER.fullmatch(str(leaf.value).strip()):
+        if _PLACEHOLDER.fullmatch(str(leaf.value).strip()) and path not in placeholders and draft.whole(*path):
             _refuse(draft, path, "placeholder")
 
 
-def _refuse(draft: Draft, path: Path, what: str) -> None:
+def _refuse(draft: Draft, path: Path, placeholder: str) -> None:
     node = find(draft.root, path)
-    given = " and ".join(node.filled.values()) if isinstance(node, Leaf) else ""
-    where = f" in what {given} stands for" if given else ""
-    draft.fault(path, f"is still the {what}: put the real value{where}")
+    references = " and ".join(node.filled.values()) if isinstance(node, Leaf) else ""
+    where = f" into {references}" if references else ""
+    draft.fault(path, f"is still the {placeholder}: put the real value{where or ' here'}")
 
 
 def _secrets(draft: Draft) -> Iterator[tuple[Path, Secret]]:
@@ -61,55 +61,59 @@ def _secrets(draft: Draft) -> Iterator[tuple[Path, Secret]]:
         for key, value in block or ():
             if isinstance(value, Secret) and key != "proxy":
                 yield (name, key), value
+    http = draft.blocks.get("http")
+    for holder, entry in (http.tokens if http is not None else {}).items():
+        yield ("http", "tokens", holder, "token"), entry.token
     for name, source in draft.sources.items():
         if isinstance(source, WebhookSource):
             if source.secret is not None:
                 yield ("sources", name, "secret"), source.secret
-            yield from ((("sources", name, "secrets", number), each) for number, each in enumerate(source.secrets))
+            yield from ((("sources", name, "secrets", number), secret) for number, secret in enumerate(source.secrets))
 
 
 def check_workspace(draft: Draft) -> None:
-    """It goes out as a header with every call; whatever is no uuid is refused there, and looks like a bad token."""
+    """Add a fault for a workspace that is not a uuid: Cargo would refuse it in a way that looks like a bad token."""
     cargo = draft.blocks.get("cargo")
     if cargo is None or cargo.workspace_uuid is None or not _is_known(draft, "cargo", "workspace_uuid"):
         return
     if not _UUID.fullmatch(cargo.workspace_uuid) and not _PLACEHOLDER.fullmatch(cargo.workspace_uuid):
-        told = "is not a uuid: copy it from Cargo, as 3c90c3cc-0d44-4b50-8888-8dd25736052a"
-        draft.fault(("cargo", "workspace_uuid"), told)
+        message = "is not a uuid: copy it from Cargo, for example 3c90c3cc-0d44-4b50-8888-8dd25736052a"
+        draft.fault(("cargo", "workspace_uuid"), message)
 
 
 def check_surroundings(draft: Draft) -> None:
-    """A secret that was copied with what stood around it is another secret: whatever is signed with it is refused."""
+    """Warn of secrets that were copied with quotes or blanks: signatures with the real secret would fail."""
     for path, secret in _every_secret(draft):
         if path[0] == "encrypt" or "-----BEGIN" in secret.reveal():
-            continue  # these are read without what stands around them
-        if not isinstance(secret, Unset) and draft.whole(*path) and (told := _surroundings(secret.reveal())):
-            draft.fault(path, f"{told}, and is taken so: take it out, unless it belongs to the secret", warn=True)
+            continue  # blanks around keys and PEM texts are ignored
+        if not isinstance(secret, Unset) and draft.whole(*path) and (surroundings := _surroundings(secret.reveal())):
+            message = f"{surroundings}, which counts as part of it: remove it, unless it belongs to the secret"
+            draft.fault(path, message, warn=True)
 
 
 def _surroundings(text: str) -> str | None:
-    """What stands around a secret and mostly belongs to what it was copied from."""
+    """Describe the characters around a secret that usually come from copying it; None when there are none."""
     for sign, where in ((text[:1], "begins"), (text[-1:], "ends")):
         if sign in _AROUND or sign.isspace():
             return f"{where} with {_AROUND.get(sign, 'a blank')}"
     quoted = len(text) > 2 and text[0] == text[-1] and text[0] in "\"'`"
-    return "stands in quotes of its own" if quoted else None
+    return "is in quotes" if quoted else None
 
 
 def _every_secret(draft: Draft) -> Iterator[tuple[Path, Secret]]:
-    """Each secret of each block and source; a part of a URL that was taken apart stands where the URL does."""
+    """The secrets of all blocks and sources. The path of a password from a URL is that of the URL."""
     holders: list[tuple[Path, Any]] = [((name,), block) for name, block in draft.blocks.items()]
     holders += [(("sources", name), source) for name, source in draft.sources.items()]
     for path, holder in holders:
         for key, value in holder or ():
             if isinstance(value, tuple):
-                yield from (((*path, key, n), each) for n, each in enumerate(value) if isinstance(each, Secret))
+                yield from (((*path, key, n), item) for n, item in enumerate(value) if isinstance(item, Secret))
             elif isinstance(value, Secret):
                 yield (*path, key if find(draft.root, (*path, key)) is not None else "url"), value
 
 
 def check_encryption(draft: Draft) -> None:
-    """What goes beyond this machine without TLS."""
+    """Add faults and warnings for connections that leave this machine without TLS."""
     _check_cargo(draft)
     _check_broker(draft)
     _check_ledger(draft)
@@ -120,11 +124,11 @@ def _check_cargo(draft: Draft) -> None:
     cargo = draft.blocks.get("cargo")
     if cargo is None or not _is_known(draft, "cargo", "base_url") or not _is_exposed(cargo.base_url, "http"):
         return
-    told = "carries the token for everybody on the way"
+    message = "sends the token unencrypted"
     if not _is_known(draft, "cargo", "insecure") or cargo.insecure:
-        draft.fault(("cargo", "base_url"), f"{told}, which cargo.insecure allows", warn=True)
+        draft.fault(("cargo", "base_url"), f"{message}, which cargo.insecure allows", warn=True)
     else:
-        draft.fault(("cargo", "base_url"), f"{told}: write https://, or set cargo.insecure: true")
+        draft.fault(("cargo", "base_url"), f"{message}: write https://, or set cargo.insecure: true")
 
 
 def _check_broker(draft: Draft) -> None:
@@ -132,12 +136,12 @@ def _check_broker(draft: Draft) -> None:
     if broker is None or not _is_known(draft, "broker", "url") or not _is_known(draft, "broker", "urls"):
         return
     if any(_is_exposed(url, "amqp") for url in (broker.url, *broker.urls)):
-        told = "carries events, results and the password for everybody on the way: write amqps://"
-        draft.fault(("broker", "urls" if broker.urls else "url"), told, warn=True)
+        message = "sends events, results and the password unencrypted: write amqps://"
+        draft.fault(("broker", "urls" if broker.urls else "url"), message, warn=True)
 
 
 def _check_ledger(draft: Draft) -> None:
-    """Whether TLS is sure, by the connection string as the driver gets it."""
+    """Warn when the connection string, as the driver gets it, does not enforce TLS."""
     ledger = draft.blocks.get("ledger")
     keys = ("url", "ca_file", "cert_file", "key_file")
     if ledger is None or not all(_is_known(draft, "ledger", key) for key in keys) or ledger.url.startswith("sqlite"):
@@ -147,32 +151,32 @@ def _check_ledger(draft: Draft) -> None:
             ca_file=ledger.ca_file, cert_file=ledger.cert_file, key_file=ledger.key_file, schema=None
         )
     except DsnFault:
-        return  # told by `check_database`
+        return  # `check_database` reports it
     if dsn.tls.mode in WEAK and not all(host.local or _is_here(host.name) for host in dsn.hosts):
-        told = "asks for no TLS, or takes none as well: give ledger.ca_file, or ?sslmode=verify-full"
-        draft.fault(("ledger", "url"), told, warn=True)
+        message = "does not enforce TLS: set ledger.ca_file, or add ?sslmode=verify-full"
+        draft.fault(("ledger", "url"), message, warn=True)
 
 
 def _check_address(draft: Draft) -> None:
     http = draft.blocks.get("http")
     if http is None or http.public_url is None or not _is_known(draft, "http", "public_url"):
         return
-    for told in _doubts(http.public_url):
-        draft.fault(("http", "public_url"), told, warn=True)
+    for doubt in _doubts(http.public_url):
+        draft.fault(("http", "public_url"), doubt, warn=True)
     if _is_exposed(http.public_url, "http"):
-        told = "has senders post events, and tokens, for everybody on the way: let a proxy do https://"
-        draft.fault(("http", "public_url"), told, warn=True)
+        message = "makes senders post events and tokens unencrypted: let a proxy serve https://"
+        draft.fault(("http", "public_url"), message, warn=True)
 
 
 def _doubts(url: str) -> Iterator[str]:
-    """What makes it another address than the one that senders call, and sign."""
+    """Reasons why senders may call, and sign, another URL than this one."""
     parts = urlsplit(url)
     base, hooks, _ = f"{parts.path}/".rpartition("/hooks/")
     if hooks:
-        told = f"holds /hooks, which Relay adds itself, so that {url}/hooks/<source> is verified"
-        yield f"{told}: write {parts.scheme}://{parts.netloc}{base}, unless senders call that"
+        consequence = f"contains /hooks, which Relay adds itself, so that it verifies {url}/hooks/<source>"
+        yield f"{consequence}: write {parts.scheme}://{parts.netloc}{base}, unless senders call that"
     if parts.port is not None and parts.port == {"https": 443, "http": 80}[parts.scheme]:
-        yield f"names the port that {parts.scheme} has anyway, which senders leave out of what they sign: leave it out"
+        yield f"contains the default port of {parts.scheme}, which senders leave out of what they sign: leave it out"
 
 
 def _is_known(draft: Draft, block: str, key: str) -> bool:
@@ -185,7 +189,7 @@ def _is_exposed(url: str, plain: str) -> bool:
 
 
 def _is_here(host: str) -> bool:
-    """Whether it leads to this machine only."""
+    """Whether the host is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

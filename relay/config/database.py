@@ -1,11 +1,11 @@
-"""What `ledger` says of PostgreSQL, seen together: its keys, the parameters of its URL, the files that they name."""
+"""Checks the block `ledger` for PostgreSQL: its keys, the parameters of its URL, and the files that they name."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 from relay.config.draft import Draft
 from relay.dsn import Dsn, DsnFault, parse
+from relay.place import is_file
 from relay.trust import FileFault, inspect_authorities, inspect_identity
 
 _KEYS: Final = ("ca_file", "cert_file", "key_file", "schema")
@@ -15,37 +15,37 @@ _PARAMS: Final = {"ca_file": "sslrootcert", "cert_file": "sslcert", "key_file": 
 
 
 def check_database(draft: Draft) -> None:
-    """Files that are not there are faults only where the relay is to run: pull requests are checked without secrets."""
+    """Add the faults of the block. Missing files are faults only in `serve`: `check` must work without them."""
     block = draft.blocks.get("ledger")
     if block is None or not _is_known(draft, "url"):
         return
-    given = {key: getattr(block, key) for key in _KEYS if _is_known(draft, key) and getattr(block, key) is not None}
+    values = {key: getattr(block, key) for key in _KEYS if _is_known(draft, key) and getattr(block, key) is not None}
     if block.url.startswith("sqlite"):
         for key in _ONLY_POSTGRES:
-            if key in given:
+            if key in values:
                 draft.fault(
                     ("ledger", key), "has no effect with sqlite://: it is for PostgreSQL; leave it out", warn=True
                 )
         return
     try:
         dsn = parse(block.url)
-        for key, told in _over_long(dsn, given.get("schema")):
-            draft.fault(("ledger", key), told)
+        for key, message in _over_long(dsn, values.get("schema")):
+            draft.fault(("ledger", key), message)
         for note in dsn.notes:
             draft.fault(("ledger", "url"), note, warn=True)
         whole = all(_is_known(draft, key) for key in _KEYS)
-        for fault in _look_at_files(dsn.extend(**given) if whole else dsn, block):
+        for fault in _look_at_files(dsn.extend(**values) if whole else dsn, block):
             draft.fault(("ledger", fault.key), fault.message, warn=fault.missing and not draft.strict)
     except DsnFault as fault:
         draft.fault(("ledger", fault.key), str(fault))
 
 
 def _over_long(dsn: Dsn, schema: Any) -> Iterator[tuple[str, str]]:
-    """PostgreSQL cuts a longer name without a word, and finds nothing under it: NAMEDATALEN, 64 with its end."""
-    for key, what, name in (("url", "a database", dsn.database), ("url", "a user", dsn.user), ("schema", "", schema)):
+    """Names that PostgreSQL would cut silently: NAMEDATALEN is 64 bytes, including the terminating zero."""
+    for key, kind, name in (("url", "a database", dsn.database), ("url", "a user", dsn.user), ("schema", "", schema)):
         if name and (size := len(name.encode())) > _NAME:
-            told = f"names {what} that has" if what else "has"
-            yield key, f"{told} {size} bytes, and PostgreSQL's names have {_NAME}: write the name that it has there"
+            subject = f"names {kind} that has" if kind else "has"
+            yield key, f"{subject} {size} bytes, and PostgreSQL cuts names after {_NAME}: write the shortened name"
 
 
 def _is_known(draft: Draft, key: str) -> bool:
@@ -59,12 +59,14 @@ def _look_at_files(dsn: Dsn, block: Any) -> Iterator[FileFault]:
     if tls.cert is not None and tls.key is not None and (fault := inspect_identity(tls.cert, tls.key)):
         yield _aim(fault, block)
     for name, path in (("sslcrl", tls.crl), ("passfile", dsn.passfile)):
-        if path is not None and not Path(path).is_file():
-            yield FileFault("url", f"has a {name} that is not there ({path}): mount it or mend the path", missing=True)
+        if path is not None and not is_file(path):
+            yield FileFault(
+                "url", f"names a {name} that does not exist ({path}): mount it or correct the path", missing=True
+            )
 
 
 def _aim(fault: FileFault, block: Any) -> FileFault:
-    """A file that the URL names is a fault of the URL."""
+    """Assign the fault of a file to `url` when the URL names the file."""
     if getattr(block, fault.key) is not None:
         return fault
     return FileFault("url", f"has a {_PARAMS[fault.key]} that {fault.message}", fault.missing)

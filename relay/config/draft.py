@@ -1,16 +1,17 @@
-"""The configuration while its faults are still being collected: what could be read, and what could not."""
+"""A configuration whose faults are still being collected: what could be read, and what could not."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path as File
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from relay.config.alerts import AlertsBlock
+from relay.config.case import Case, PlacedCase
 from relay.config.explain import explain, scrub
-from relay.config.fault import Fault, Warn, near, spell
-from relay.config.fill import Opaque
-from relay.config.kinds import NIL, label, settle
+from relay.config.fault import ConfigFault, Warn, near, spell
 from relay.config.rule import Rule
 from relay.config.settings import (
     BrokerBlock,
@@ -24,6 +25,8 @@ from relay.config.settings import (
 )
 from relay.config.source import AmqpSource, WebhookSource
 from relay.config.tree import Branch, Leaf, Mark, Node, Path, Row, bare, find, key_place, leaves, place
+from relay.written.kinds import NIL, label, settle
+from relay.written.reference import Opaque
 
 Model = TypeVar("Model", bound=BaseModel)
 _BLOCKS: Final[dict[str, type[BaseModel]]] = {
@@ -34,6 +37,7 @@ _BLOCKS: Final[dict[str, type[BaseModel]]] = {
     "http": HttpBlock,
     "retry": RetryBlock,
     "encrypt": EncryptBlock,
+    "alerts": AlertsBlock,
 }
 _VAR: Final = re.compile(r"\{\{-?\s*vars\.(\w+)\s*-?\}\}")
 _SOURCES: Final[dict[str, type[WebhookSource] | type[AmqpSource]]] = {"webhook": WebhookSource, "amqp": AmqpSource}
@@ -41,59 +45,66 @@ _SOURCES: Final[dict[str, type[WebhookSource] | type[AmqpSource]]] = {"webhook":
 
 @dataclass(slots=True)
 class Draft:
-    """What was read of `root`. `broken` are the paths at which faults stand already: checks leave them alone.
+    """What was read of `root`. `broken` are the paths that have faults already, which further checks skip.
 
-    `strict`: it is to run as it is, so that what is not on this machine is a fault, else a warning.
+    `strict` makes missing files and variables faults, as `serve` needs; otherwise they are warnings.
     """
 
     root: Branch
     blocks: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, WebhookSource | AmqpSource] = field(default_factory=dict)
     rules: dict[int, Rule] = field(default_factory=dict)
+    tests: dict[int, Case] = field(default_factory=dict)
     vars: dict[str, Any] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[ConfigFault] = field(default_factory=list)
     broken: set[Path] = field(default_factory=set)
     strict: bool = True
 
     def fault(self, path: Path, message: str, *, line: int = 1, warn: bool = False) -> None:
-        """Adds a fault (or a warning) at `path`; `line` counts inside that scalar."""
+        """Add a fault (or a warning) at `path`. `line` counts from 1 inside the scalar there."""
         node = find(self.root, path)
         mark = place(self.root, path)
         if isinstance(node, Leaf) and line + node.first != mark.line + 1:
             mark = Mark(mark.order, node.first + line - 1, 1, mark.file)
-        kind = Warn if warn else Fault
+        kind = Warn if warn else ConfigFault
         self.faults.append(kind(mark, spell(path, self.root), scrub(message, node)))
 
     def whole(self, *path: str | int) -> bool:
-        """Whether nothing at `path`, above or below it, is broken."""
-        return not any(path[: len(bad)] == bad or bad[: len(path)] == path for bad in self.broken)
+        """Whether nothing at `path`, above it or below it is broken."""
+        return not any(path[: len(fault)] == fault or fault[: len(path)] == path for fault in self.broken)
 
     def opaque(self, *path: str | int) -> bool:
-        """Whether a variable that is not set leaves something at or below `path` unknown."""
+        """Whether something at or below `path` is unknown because a variable is not set."""
         node = find(self.root, path)
         return node is not None and any(isinstance(leaf.value, Opaque) for _, leaf in leaves(node))
 
     def settings(self) -> Settings:
-        """What was read, as settings; only when there are no faults."""
+        """The settings, without the tests. Call it only when there are no faults."""
         blocks = {key: block for key, block in self.blocks.items() if block is not None}
         rules = tuple(rule for _, rule in sorted(self.rules.items()))
         return Settings(**blocks, vars=self.vars, sources=self.sources, rules=rules)
 
+    def cases(self) -> tuple[PlacedCase, ...]:
+        """The tests, each with its place."""
+        marks = [(case, place(self.root, ("tests", number))) for number, case in sorted(self.tests.items())]
+        return tuple(PlacedCase(case, str(mark), File(mark.file).parent) for case, mark in marks)
+
 
 def read(root: Branch, *, strict: bool = True) -> Draft:
-    """Reads every block, source and rule on its own, so that the faults of one hide none of another."""
+    """Read every block, source and rule separately, so that the faults of one do not hide those of another."""
     draft = Draft(root, strict=strict)
     for key, entry in root.entries.items():
         if key not in Settings.model_fields:
             message = f"is not a key of the configuration: {near(key, Settings.model_fields)}"
-            draft.faults.append(Fault(entry.key, key, message))
+            draft.faults.append(ConfigFault(entry.key, key, message))
     for key, model in _BLOCKS.items():
         node = _present(root, key)
         if node is not None or key != "broker":
             draft.blocks[key] = _read(draft, model, node or Branch(place(root, (key,)), {}), (key,))
     _read_vars(draft)
     _read_sources(draft)
-    _read_rules(draft)
+    draft.rules = read_rows(draft, "rules", Rule)
+    draft.tests = read_rows(draft, "tests", Case)
     return draft
 
 
@@ -117,7 +128,7 @@ def _read(draft: Draft, model: type[Model], node: Node, path: Path) -> Model | N
 
 
 def _culprit(values: Any, loc: Path) -> Path:
-    """The innermost key on the way to `loc` that is there and can be taken out."""
+    """The innermost key on the path to `loc` that exists and can be removed."""
     for number, step in enumerate(loc):
         if not isinstance(values, dict) or step not in values:
             return loc[:number]
@@ -137,7 +148,7 @@ def _entries(draft: Draft, key: str) -> Iterator[tuple[str, Node]]:
         yield from ((name, entry.node) for name, entry in node.entries.items())
     elif node is not None:
         draft.broken.add((key,))
-        draft.fault((key,), "must be a mapping, each name with what it stands for")
+        draft.fault((key,), "must be a mapping of names to values: write each as name: value")
 
 
 def _read_vars(draft: Draft) -> None:
@@ -148,7 +159,7 @@ def _read_vars(draft: Draft) -> None:
 
 
 def _uuid_vars(root: Branch) -> Iterator[str]:
-    """The constants that rules put where Cargo wants a uuid."""
+    """The constants that rules use where Cargo expects a uuid."""
     for path, leaf in leaves(root):
         used = _VAR.fullmatch(leaf.text.strip())
         if used and str(path[-1]).endswith("Uuid"):
@@ -161,7 +172,7 @@ def _read_sources(draft: Draft) -> None:
         try:
             label(key)
         except ValueError as error:
-            draft.faults.append(Fault(key_place(draft.root, path), spell(path), str(error)))
+            draft.faults.append(ConfigFault(key_place(draft.root, path), spell(path), str(error)))
         model = _source_model(draft, node, path)
         source = _read(draft, model, node, path) if model else None
         if source is not None:
@@ -183,13 +194,14 @@ def _source_model(draft: Draft, node: Node, path: Path) -> type[WebhookSource] |
     return None
 
 
-def _read_rules(draft: Draft) -> None:
-    node = _present(draft.root, "rules")
+def read_rows(draft: Draft, key: str, model: type[Model]) -> dict[int, Model]:
+    """What could be read of a list, by number."""
+    node = _present(draft.root, key)
     if node is not None and not isinstance(node, Row):
-        draft.broken.add(("rules",))
-        draft.fault(("rules",), "must be a list: begin each rule with a dash")
-        return
-    for number, item in enumerate(node.items if node else ()):
-        rule = _read(draft, Rule, item, ("rules", number))
-        if rule is not None:
-            draft.rules[number] = rule
+        draft.broken.add((key,))
+        draft.fault((key,), f"must be a list: begin each {key[:-1]} with a dash")
+        return {}
+    found = [
+        (number, _read(draft, model, item, (key, number))) for number, item in enumerate(node.items if node else ())
+    ]
+    return {number: each for number, each in found if each is not None}

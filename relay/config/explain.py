@@ -1,4 +1,4 @@
-"""pydantic's findings in plain words, each at its place."""
+"""Turns pydantic's errors into faults in plain words, each with its place."""
 
 from collections.abc import Mapping
 from types import UnionType
@@ -8,9 +8,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from relay.config.fault import Fault, near, spell
-from relay.config.fill import Opaque
+from relay.config.fault import ConfigFault, near, spell
 from relay.config.tree import Leaf, Node, Path, find, key_place, place
+from relay.written.reference import Opaque
 
 _EMPTY: Final = "is empty: give it a value or leave the key out"
 _KINDS: Final[Mapping[type, str]] = {
@@ -21,7 +21,7 @@ _KINDS: Final[Mapping[type, str]] = {
     list: "a list",
     dict: "a mapping",
 }
-_EACH: Final = {"sources": "a source of this type", "rules": "a rule"}
+_EACH: Final = {"sources": "a source of this type", "rules": "a rule", "tests": "a test"}
 _QUOTE: Final = (bool, int, float)
 _WANTED: Final[Mapping[str, str]] = {
     "string_type": "text",
@@ -33,19 +33,19 @@ _WANTED: Final[Mapping[str, str]] = {
 }
 
 
-def explain(error: ValidationError, model: type[BaseModel], node: Node, base: Path, root: Node) -> list[Fault]:
-    """The faults behind `error`, which `model` raised on the values of `node`; `base` is the node's path in `root`."""
+def explain(error: ValidationError, model: type[BaseModel], node: Node, base: Path, root: Node) -> list[ConfigFault]:
+    """The faults of `error`, which `model` raised for the values of `node`. `base` is the node's path in `root`."""
     faults = []
     for detail in error.errors(include_url=False):
         path = (*detail["loc"], *_aimed(detail))
-        found = _explain_one(detail, path, model, node, base)
-        at = key_place(node, path) if detail["type"] == "extra_forbidden" else _where(node, path, base, root)
-        faults.append(Fault(at, spell(base + path, root), found))
+        message = _explain_one(detail, path, model, node, base)
+        mark = key_place(node, path) if detail["type"] == "extra_forbidden" else _where(node, path, base, root)
+        faults.append(ConfigFault(mark, spell(base + path, root), message))
     return faults
 
 
 def scrub(message: str, node: Node | None) -> str:
-    """The message with what was filled into the scalar given back as its reference: it may be a secret."""
+    """Replace values that were filled into the scalar by their references, because they may be secret."""
     if isinstance(node, Leaf):
         for value, reference in sorted(node.filled.items(), key=lambda pair: -len(pair[0])):
             for form in (value, repr(value)[1:-1]):
@@ -58,29 +58,29 @@ def _aimed(detail: ErrorDetails) -> Path:
 
 
 def _where(node: Node, path: Path, base: Path, root: Node) -> Any:
-    found = find(node, path)
-    if found is None and len(path) <= 1:
+    target = find(node, path)
+    if target is None and len(path) <= 1:
         return place(root, base)
     return place(node, path) if path else place(root, base)
 
 
 def _explain_one(detail: ErrorDetails, path: Path, model: type[BaseModel], node: Node, base: Path) -> str:
-    kind, given, context = detail["type"], detail.get("input"), detail.get("ctx", {})
+    kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     leaf = find(node, path)
     if isinstance(leaf, Leaf) and isinstance(leaf.value, Opaque):
-        return f"{leaf.value} is not known here and nothing can stand in for it: set it, or write a default"
+        return f"{leaf.value} is not set, and this key needs a value: set it, or write a default"
     if kind == "extra_forbidden":
         return f"is not a key of {_title(base + path[:-1])}: {near(str(path[-1]), _fields(model, path[:-1]))}"
     if kind == "missing":
         return f"is missing: add it ({_field_text(model, path)})"
-    if given is None and isinstance(leaf, Leaf):
+    if value is None and isinstance(leaf, Leaf):
         return _EMPTY
     if kind in {"fault", "value_error"}:
         return scrub(str(context.get("message") or context["error"]), leaf)
-    return _describe(kind, given, context)
+    return _describe(kind, value, context)
 
 
-def _describe(kind: str, given: Any, context: Mapping[str, Any]) -> str:
+def _describe(kind: str, value: Any, context: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         words = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
         return f"is not one of {', '.join(words)}: write one of them"
@@ -89,16 +89,16 @@ def _describe(kind: str, given: Any, context: Mapping[str, Any]) -> str:
         return f"must be {'at least' if 'ge' in context else 'at most'} {bound}: write such a number"
     if kind == "string_too_short":
         return _EMPTY
-    wanted = _WANTED.get(kind, "something else")
-    return f"must be {wanted}, not {_KINDS.get(type(given), 'that')}{_mend(wanted, given)}"
+    expected = _WANTED.get(kind, "something else")
+    return f"must be {expected}, not {_KINDS.get(type(value), 'that')}{_advise(expected, value)}"
 
 
-def _mend(wanted: str, given: Any) -> str:
-    if wanted == "text" and isinstance(given, _QUOTE):
+def _advise(expected: str, value: Any) -> str:
+    if expected == "text" and isinstance(value, _QUOTE):
         return ": put it in quotes"
-    if wanted == "text" and isinstance(given, dict | list):
-        return ": put it in quotes, since { and [ are YAML's own"
-    if isinstance(given, str) and wanted in {"a whole number", "true or false"}:
+    if expected == "text" and isinstance(value, dict | list):
+        return ": put it in quotes, because { and [ are YAML syntax"
+    if isinstance(value, str) and expected in {"a whole number", "true or false"}:
         return ": write it without quotes"
     return ": look it up in config/reference.yaml"
 

@@ -1,4 +1,4 @@
-"""Files of certificates: those that are named are there, can be read, belong together, and are of use."""
+"""Checks the certificate files: they exist, can be read, belong together, and have an effect."""
 
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ _BLOCKS: Final = ("cargo", "broker")
 
 
 def check_certificates(draft: Draft) -> None:
-    """A file that is not there is a fault only where the relay is to run: a pull request is checked without secrets."""
+    """Add the faults of the files. Missing files are faults only in `serve`: `check` must work without them."""
     for name in _BLOCKS:
         block = draft.blocks.get(name)
         if block is not None:
@@ -19,9 +19,8 @@ def check_certificates(draft: Draft) -> None:
 def _check_block(draft: Draft, name: str, block: Any) -> None:
     for key, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
         if getattr(block, key) is not None and getattr(block, other) is None and draft.whole(name, other):
-            told = f"needs {name}.{other} as well (the same file, if it holds both)"
-            draft.fault((name, key), told)
-    if name == "broker" and _known(draft, name, "url") and block.url.startswith("amqp://"):
+            draft.fault((name, key), f"needs {name}.{other} as well: set it (to the same file, if it contains both)")
+    if name == "broker" and _is_known(draft, name, "url") and block.url.startswith("amqp://"):
         if block.cert_file is not None:
             draft.fault((name, "cert_file"), "has no effect with amqp://: write amqps:// into broker.url")
         return
@@ -30,16 +29,16 @@ def _check_block(draft: Draft, name: str, block: Any) -> None:
 
 
 def _look_at_authorities(draft: Draft, name: str, block: Any) -> FileFault | None:
-    known = block.ca_file is not None and _known(draft, name, "ca_file")
-    return inspect_authorities(block.ca_file) if known else None
+    is_set = block.ca_file is not None and _is_known(draft, name, "ca_file")
+    return inspect_authorities(block.ca_file) if is_set else None
 
 
 def _look_at_identity(draft: Draft, name: str, block: Any) -> FileFault | None:
-    known = _known(draft, name, "cert_file") and _known(draft, name, "key_file")
-    if not known or block.cert_file is None or block.key_file is None:
+    are_known = _is_known(draft, name, "cert_file") and _is_known(draft, name, "key_file")
+    if not are_known or block.cert_file is None or block.key_file is None:
         return None
     return inspect_identity(block.cert_file, block.key_file)
 
 
-def _known(draft: Draft, name: str, key: str) -> bool:
+def _is_known(draft: Draft, name: str, key: str) -> bool:
     return draft.whole(name, key) and not draft.opaque(name, key)

@@ -1,18 +1,19 @@
-"""Puts files together: those of a folder add up, later paths override earlier ones."""
+"""Merges files: the files of a folder are combined, and later paths override earlier ones."""
 
 from collections.abc import Sequence
 
-from relay.config.fault import Fault, Warn
-from relay.config.tree import Branch, Entry, Leaf, Mark, Node, Row, bare, find
+from relay.config.fault import ConfigFault, Warn
+from relay.config.tree import Branch, KeyedNode, Leaf, Mark, Node, Row, bare, find
 
-_RULES = "rules"
+_ROWS = frozenset({"rules", "tests"})
+"""Lists whose items have names: those of several files add up."""
 _SOURCES = "sources"
 
 
-def gather(files: Sequence[Branch], at: Mark) -> tuple[Branch, list[Fault]]:
-    """The files of one path as one tree. What is given twice is a fault that names both places."""
-    entries: dict[str, Entry] = {}
-    faults: list[Fault] = []
+def gather(files: Sequence[Branch], at: Mark) -> tuple[Branch, list[ConfigFault]]:
+    """Combine the files of one path. Something that is given twice is a fault that names both places."""
+    entries: dict[str, KeyedNode] = {}
+    faults: list[ConfigFault] = []
     for file in files:
         for name, entry in file.entries.items():
             if name not in entries or _empty(entries[name].node):
@@ -24,64 +25,65 @@ def gather(files: Sequence[Branch], at: Mark) -> tuple[Branch, list[Fault]]:
 
 
 def override(below: Branch, above: Branch) -> Branch:
-    """`above` over `below`: mappings key by key; a rule takes the place of the rule of its name, others follow."""
+    """Lay `above` over `below`: mappings key by key. A rule or test replaces that of the same name; new ones follow."""
     entries = dict(below.entries)
     for name, entry in above.entries.items():
-        known = entries.get(name)
-        entries[name] = entry if known is None else Entry(entry.key, _over(name, known.node, entry.node))
+        lower = entries.get(name)
+        entries[name] = entry if lower is None else KeyedNode(entry.key, _over(name, lower.node, entry.node))
     return Branch(below.mark, entries)
 
 
-def told(below: Branch, above: Branch) -> list[Warn]:
-    """What `override` takes away: one line for each source, rule and other value that `above` gives anew.
-
-    A value that is written the same in both is no override.
-    """
-    found: list[Warn] = []
+def list_overrides(below: Branch, above: Branch) -> list[Warn]:
+    """Warnings for each source, rule and other value of `below` that `above` overrides with a different one."""
+    warnings: list[Warn] = []
     for name, entry in above.entries.items():
-        known = below.entries.get(name)
-        if known is None:
+        lower = below.entries.get(name)
+        if lower is None:
             continue
-        if name == _RULES and isinstance(known.node, Row) and isinstance(entry.node, Row):
-            older = {rule_name(rule): rule for rule in known.node.items if rule_name(rule) is not None}
+        if name in _ROWS and isinstance(lower.node, Row) and isinstance(entry.node, Row):
+            older = {rule_name(rule): rule for rule in lower.node.items if rule_name(rule) is not None}
             pairs = [
-                (f"rules[{rule_name(rule)}]", rule.mark, older.get(rule_name(rule)), rule) for rule in entry.node.items
+                (f"{name}[{rule_name(rule)}]", rule.mark, older.get(rule_name(rule)), rule) for rule in entry.node.items
             ]
-        elif name == _SOURCES and isinstance(known.node, Branch) and isinstance(entry.node, Branch):
+        elif name == _SOURCES and isinstance(lower.node, Branch) and isinstance(entry.node, Branch):
             pairs = [
-                (f"{name}.{key}", mine.key, known.node.entries[key].node, mine.node)
-                for key, mine in entry.node.entries.items()
-                if key in known.node.entries
+                (f"{name}.{key}", upper.key, lower.node.entries[key].node, upper.node)
+                for key, upper in entry.node.entries.items()
+                if key in lower.node.entries
             ]
         else:
-            found += _told_below(name, known.node, entry.node)
+            warnings += _list_overrides_below(name, lower.node, entry.node)
             continue
-        found += [_overrides(key, mark, old.mark) for key, mark, old, new in pairs if old and _differs(old, new)]
-    return found
+        warnings += [
+            _overrides(key, mark, lower_node.mark)
+            for key, mark, lower_node, upper_node in pairs
+            if lower_node and _differs(lower_node, upper_node)
+        ]
+    return warnings
 
 
-def _told_below(key: str, below: Node, above: Node) -> list[Warn]:
+def _list_overrides_below(key: str, below: Node, above: Node) -> list[Warn]:
     if isinstance(below, Branch) and isinstance(above, Branch):
         return [
             warning
             for name, entry in above.entries.items()
             if name in below.entries
-            for warning in _told_below(f"{key}.{name}", below.entries[name].node, entry.node)
+            for warning in _list_overrides_below(f"{key}.{name}", below.entries[name].node, entry.node)
         ]
     return [_overrides(key, above.mark, below.mark)] if _differs(below, above) else []
 
 
 def _overrides(key: str, mark: Mark, older: Mark) -> Warn:
-    return Warn(mark, key, f"overrides the one at {older}, because its file is named by a later --config")
+    return Warn(mark, key, f"overrides the value at {older}, because a later --config names this file")
 
 
 def _differs(below: Node, above: Node) -> bool:
-    """Whether `above`, laid over `below`, changes it."""
+    """Whether laying `above` over `below` changes it."""
     return bool(bare(_deep(below, above)) != bare(below))
 
 
 def rule_name(node: Node) -> str | None:
-    """The name that a rule's mapping gives, None when it gives none."""
+    """The name in the mapping of a rule or a test, None when it has none."""
     name = find(node, ("name",))
     return name.text if isinstance(name, Leaf) else None
 
@@ -90,40 +92,41 @@ def _empty(node: Node) -> bool:
     return isinstance(node, Leaf) and node.value is None
 
 
-def _add(name: str, first: Entry, second: Entry, faults: list[Fault]) -> Entry:
-    one, two = first.node, second.node
-    if isinstance(one, Row) and isinstance(two, Row) and name == _RULES:
-        return Entry(first.key, Row(one.mark, one.items + two.items))
-    if not (isinstance(one, Branch) and isinstance(two, Branch)):
+def _add(name: str, first: KeyedNode, second: KeyedNode, faults: list[ConfigFault]) -> KeyedNode:
+    first_node, second_node = first.node, second.node
+    if isinstance(first_node, Row) and isinstance(second_node, Row) and name in _ROWS:
+        return KeyedNode(first.key, Row(first_node.mark, first_node.items + second_node.items))
+    if not (isinstance(first_node, Branch) and isinstance(second_node, Branch)):
         faults.append(_twice(name, first.key, second.key))
         return first
     faults.extend(
-        _twice(f"{name}.{key}", one.entries[key].key, entry.key)
-        for key, entry in two.entries.items()
-        if key in one.entries
+        _twice(f"{name}.{key}", first_node.entries[key].key, entry.key)
+        for key, entry in second_node.entries.items()
+        if key in first_node.entries
     )
-    return Entry(first.key, Branch(one.mark, {**two.entries, **one.entries}))
+    return KeyedNode(first.key, Branch(first_node.mark, {**second_node.entries, **first_node.entries}))
 
 
-def _twice(key: str, first: Mark, second: Mark) -> Fault:
-    return Fault(second, key, f"is given twice, first at {first}: keep one")
+def _twice(key: str, first: Mark, second: Mark) -> ConfigFault:
+    return ConfigFault(second, key, f"is given twice, first at {first}: keep one")
 
 
-def _repeated(entries: dict[str, Entry]) -> list[Fault]:
-    rules = entries[_RULES].node if _RULES in entries else None
-    seen: dict[str, Mark] = {}
+def _repeated(entries: dict[str, KeyedNode]) -> list[ConfigFault]:
     faults = []
-    for rule in rules.items if isinstance(rules, Row) else ():
-        name = rule_name(rule)
-        if name is not None and name in seen:
-            faults.append(_twice(f"rules[{name}]", seen[name], rule.mark))
-        elif name is not None:
-            seen[name] = rule.mark
+    for key in sorted(_ROWS & entries.keys()):
+        rows = entries[key].node
+        seen: dict[str, Mark] = {}
+        for row in rows.items if isinstance(rows, Row) else ():
+            name = rule_name(row)
+            if name is not None and name in seen:
+                faults.append(_twice(f"{key}[{name}]", seen[name], row.mark))
+            elif name is not None:
+                seen[name] = row.mark
     return faults
 
 
 def _over(name: str, below: Node, above: Node) -> Node:
-    if name == _RULES and isinstance(below, Row) and isinstance(above, Row):
+    if name in _ROWS and isinstance(below, Row) and isinstance(above, Row):
         return _over_rules(below, above)
     return _deep(below, above)
 
@@ -133,8 +136,8 @@ def _deep(below: Node, above: Node) -> Node:
         return above
     entries = dict(below.entries)
     for key, entry in above.entries.items():
-        known = entries.get(key)
-        entries[key] = entry if known is None else Entry(entry.key, _deep(known.node, entry.node))
+        lower = entries.get(key)
+        entries[key] = entry if lower is None else KeyedNode(entry.key, _deep(lower.node, entry.node))
     return Branch(below.mark, entries)
 
 

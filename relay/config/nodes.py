@@ -1,17 +1,17 @@
-"""Several nodes of one RabbitMQ: one user, one password."""
+"""Gives all nodes of a RabbitMQ cluster the same user and password."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from relay.config.address import part_password
-from relay.config.block import fault
 from relay.secret import Secret
+from relay.written.block import fault
 
 
 def join_nodes(values: Any) -> Any:
-    """The block's values with one user and one password for all nodes, the password apart. Raises when they differ.
+    """The values of the block with the passwords of all nodes moved to `password`. Raises a fault when they differ.
 
-    Without `url`, the first of `urls` is it.
+    Without `url`, it is the first of `urls`.
     """
     if not isinstance(values, Mapping):
         return values
@@ -25,13 +25,13 @@ def join_nodes(values: Any) -> Any:
 
 
 def _join(url: Any, values: Mapping[str, Any]) -> Any:
-    parted = part_password({"url": url})
-    password = parted.get("password")
+    separated = part_password({"url": url})
+    password = separated.get("password")
     if password is None:
         return url
     if _plain(values.get("password")) != _plain(password):
-        raise fault("urls", "holds another password than `url` or `password`: all nodes are logged in to with one")
-    return parted["url"]
+        raise fault("urls", "contains another password than `url` or `password`: use one password for all nodes")
+    return separated["url"]
 
 
 def _plain(secret: Any) -> Any:

@@ -1,18 +1,18 @@
-"""YAML text to a tree with places, by YAML 1.2's rules (https://yaml.org/spec/1.2.2/#103-core-schema).
+"""Parses YAML into a tree with places, by the rules of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema).
 
-PyYAML's events are composed here rather than by its own composer, which follows YAML 1.1 (`on` is true, `12:30:45`
-a number), takes a key given twice silently, and overflows the C stack on deep nesting.
+It composes PyYAML's events itself. PyYAML's composer follows YAML 1.1 (`on` is true, `12:30:45` a number), silently
+accepts duplicate keys, and overflows the C stack on deep nesting.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import yaml
 
-from relay.config.fault import Fault, Warn, spell
-from relay.config.tree import Branch, Entry, Leaf, Mark, Node, Path, Row, leaves
+from relay.config.fault import ConfigFault, Warn, spell
+from relay.config.tree import Branch, KeyedNode, Leaf, Mark, Node, Path, Row, leaves
+from relay.written.scalar import meaning
 
 _DEPTH: Final = 64
 _ALIASED: Final = 100_000
@@ -27,42 +27,18 @@ _TAGS: Final = {
     _STR,
     "!",
 }
-_WORDS: Final[dict[str, bool | None]] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-_INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_NO_NUMBER: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_QUOTE: Final = "a value that begins with {} is YAML's own syntax here: quote it"
+_QUOTE: Final = "a value that begins with {} is YAML syntax: put it in quotes"
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-"""As YAML counts lines."""
+"""The line breaks of YAML."""
 _MEANT: Final = re.compile(r"[ \t]+#(?:[^\s#]|.*\{\{)")
 _UNQUOTED: Final = re.compile(r"""(?:^|[:,\[-])\s+(\{\{|\[::|\[[0-9a-fA-F]*:|\$\{)""")
 
 
-def meaning(text: str) -> Any:
-    """What an unquoted scalar means by YAML 1.2. Raises ValueError for what JSON cannot hold."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text):
-        return _integer(text)
-    if _FLOAT.fullmatch(text):
-        number = float(text)
-        if math.isfinite(number):
-            return number
-        raise ValueError("this number is too large: put it in quotes if it is meant as text")
-    if _NO_NUMBER.fullmatch(text):
-        raise ValueError(f"JSON knows no {text}: put it in quotes if it is meant as text")
-    return text
-
-
-def parse(text: str, file: str, order: int) -> tuple[Node | None, list[Fault]]:
-    """One document as a tree, None when it is empty or broken, and every fault found on the way."""
+def parse(text: str, file: str, order: int) -> tuple[Node | None, list[ConfigFault]]:
+    """Parse one document. Returns its tree, None when it is empty or broken, and all faults."""
     composer = _Composer(file, order)
     try:
-        node = composer.document(yaml.parse(text, Loader=yaml.CSafeLoader))
+        node = composer.document(yaml.CSafeLoader(text).get_event)
         return node, [*composer.faults, *_cut(node, text)]
     except _Broken as broken:
         fault = broken.fault
@@ -74,21 +50,25 @@ def parse(text: str, file: str, order: int) -> tuple[Node | None, list[Fault]]:
 
 
 def _cut(node: Node | None, text: str) -> Iterator[Warn]:
-    """Unquoted values that YAML ends at a `#` which was meant to be in them, as in `name: Ticket #{{ data.id }}`.
+    """Warn of unquoted values that end at a `#` which probably belongs to them, as in `name: Ticket #{{ data.id }}`.
 
-    A comment for people has a blank after its mark, and no template in it.
+    A real comment has a blank after its `#`, and contains no template.
     """
+    if node is None or not _MEANT.search(text):
+        return
     rows = _BREAK.split(text)
-    unquoted = [(path, leaf) for path, leaf in (leaves(node) if node else ()) if leaf.plain and leaf.text]
+    unquoted = [(path, leaf) for path, leaf in leaves(node) if leaf.plain and leaf.text]
     for path, leaf in unquoted:
         rest = rows[leaf.mark.line - 1][leaf.mark.column - 1 :] if leaf.mark.line <= len(rows) else ""
         if rest.startswith(leaf.text) and _MEANT.match(rest, len(leaf.text)):
-            told = f"ends at its `#`, which begins a comment in YAML, so it is {leaf.text!r}: put the value in quotes"
-            yield Warn(leaf.mark, spell(path, node), told)
+            message = (
+                f"ends at the `#`, which starts a comment in YAML, so it is {leaf.text!r}: put the value in quotes"
+            )
+            yield Warn(leaf.mark, spell(path, node), message)
 
 
 class _Broken(Exception):
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: ConfigFault) -> None:
         super().__init__(str(fault))
         self.fault = fault
 
@@ -97,7 +77,7 @@ class _Composer:
     def __init__(self, file: str, order: int) -> None:
         self.file = file
         self.order = order
-        self.faults: list[Fault] = []
+        self.faults: list[ConfigFault] = []
         self._anchors: dict[str, tuple[Node, int, int] | None] = {}
         self._nodes = 0
         self._deepest = 0
@@ -106,46 +86,52 @@ class _Composer:
     def at(self, line: int, column: int) -> Mark:
         return Mark(self.order, line + 1, column + 1, self.file)
 
-    def document(self, events: Iterator[Any]) -> Node | None:
-        self._events = events
-        next(events)
-        if isinstance(next(events), yaml.StreamEndEvent):
+    def document(self, read_event: Callable[[], Any]) -> Node | None:
+        self._next = read_event
+        read_event()
+        if isinstance(read_event(), yaml.StreamEndEvent):
             return None
-        node = self._node(next(events), ())
-        next(events)
-        after = next(events)
+        node = self._node(read_event(), ())
+        read_event()
+        after = read_event()
         if isinstance(after, yaml.DocumentStartEvent):
-            self._stop(after, (), "a second document begins here: write one document a file, in a folder if need be")
+            self._stop(after, (), "a second document begins here: write one document per file, for example in a folder")
         return node
 
     def _mark(self, event: Any) -> Mark:
-        return self.at(event.start_mark.line, event.start_mark.column)
+        start = event.start_mark
+        return Mark(self.order, start.line + 1, start.column + 1, self.file)
 
     def _fault(self, mark: Mark, path: Path, message: str) -> None:
-        self.faults.append(Fault(mark, spell(path) or "yaml", message))
+        self.faults.append(ConfigFault(mark, spell(path) or "yaml", message))
 
-    def _stop(self, event: Any, path: Path, message: str) -> None:
-        raise _Broken(Fault(self._mark(event), spell(path) or "yaml", message))
+    def _stop(self, event: Any, path: Path, message: str) -> NoReturn:
+        raise _Broken(ConfigFault(self._mark(event), spell(path) or "yaml", message))
 
     def _node(self, event: Any, path: Path) -> Node:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, path)
-        self._require_shallow(event, path, len(path))
+        depth = len(path)
+        self._require_shallow(event, path, depth)
+        if isinstance(event, yaml.ScalarEvent) and not event.anchor and not event.tag:
+            self._nodes += 1  # the short way, which most nodes take
+            self._deepest = max(self._deepest, depth)
+            return self._leaf(event, path)
         before, self._nodes = self._nodes, self._nodes + 1
-        outside, self._deepest = self._deepest, len(path)
+        outside, self._deepest = self._deepest, depth
         if event.anchor:
             self._anchors[event.anchor] = None
         if event.tag and event.tag not in _TAGS:
-            self._fault(self._mark(event), path, f"the tag {event.tag} is not known here: take it out")
+            self._fault(self._mark(event), path, f"the tag {event.tag} is not supported: remove it")
         node = self._build(event, path)
         if event.anchor:
-            self._anchors[event.anchor] = (node, self._nodes - before, self._deepest - len(path))
+            self._anchors[event.anchor] = (node, self._nodes - before, self._deepest - depth)
         self._deepest = max(self._deepest, outside)
         return node
 
     def _require_shallow(self, event: Any, path: Path, depth: int) -> None:
         if depth > _DEPTH:
-            self._stop(event, path[:3], f"this nests deeper than {_DEPTH} levels: flatten it")
+            self._stop(event, path[:3], f"this is nested deeper than {_DEPTH} levels: flatten it")
 
     def _build(self, event: Any, path: Path) -> Node:
         if isinstance(event, yaml.MappingStartEvent):
@@ -157,23 +143,23 @@ class _Composer:
     def _alias(self, event: Any, path: Path) -> Node:
         if event.anchor not in self._anchors:
             self._stop(
-                event, path, f"no anchor &{event.anchor} stands before this: a text that begins with * is quoted"
+                event, path, f"there is no anchor &{event.anchor} above: put a text that begins with * in quotes"
             )
-        known = self._anchors[event.anchor]
-        if known is None:
-            raise _Broken(Fault(self._mark(event), spell(path) or "yaml", f"*{event.anchor} contains itself"))
-        node, size, height = known
-        self._require_shallow(event, path, len(path) + height)  # each alias may hold the one before, and go deeper
+        anchored = self._anchors[event.anchor]
+        if anchored is None:
+            raise _Broken(ConfigFault(self._mark(event), spell(path) or "yaml", f"*{event.anchor} contains itself"))
+        node, size, height = anchored
+        self._require_shallow(event, path, len(path) + height)  # aliases can contain aliases and so nest deeper
         self._deepest = max(self._deepest, len(path) + height)
         self._nodes += size
         self._aliased += size
         if self._aliased > _ALIASED:
-            self._stop(event, path, f"aliases make more than {_ALIASED} values of this: write it out shorter")
+            self._stop(event, path, f"aliases expand to more than {_ALIASED} values: use fewer aliases")
         return node
 
     def _items(self, path: Path) -> Iterator[Node]:
         number = 0
-        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
             yield self._node(event, (*path, number))
             number += 1
 
@@ -190,70 +176,68 @@ class _Composer:
         return Leaf(mark, event.value, value, plain, mark.line + 1 if block else mark.line)
 
     def _branch(self, event: Any, path: Path) -> Branch:
-        own: dict[str, Entry] = {}
-        merged: dict[str, Entry] = {}
-        while not isinstance(key := next(self._events), yaml.MappingEndEvent):
+        own: dict[str, KeyedNode] = {}
+        merged: dict[str, KeyedNode] = {}
+        while not isinstance(key := self._next(), yaml.MappingEndEvent):
             mark = self._mark(key)
             name = self._key(key, path, event)
-            node = self._node(next(self._events), (*path, name))
+            node = self._node(self._next(), (*path, name))
             if name == "<<" and key.implicit[0]:
                 self._merge(node, mark, path, merged)
             elif name in own:
                 self._fault(mark, (*path, name), f"is given twice, first at {own[name].key}: keep one")
             else:
-                own[name] = Entry(mark, node)
-        return Branch(self._mark(event), own | {name: entry for name, entry in merged.items() if name not in own})
+                own[name] = KeyedNode(mark, node)
+        if merged:
+            own |= {name: entry for name, entry in merged.items() if name not in own}
+        return Branch(self._mark(event), own)
 
     def _key(self, event: Any, path: Path, opened: Any) -> str:
+        if isinstance(event, yaml.ScalarEvent):
+            return str(event.value)
         if isinstance(event, yaml.AliasEvent):
             node = self._alias(event, path)
             if isinstance(node, Leaf):
                 return node.text
-        if not isinstance(event, yaml.ScalarEvent):
-            if opened.flow_style and isinstance(event, yaml.MappingStartEvent):
-                self._stop(opened, path, _QUOTE.format("{{"))
-            self._stop(event, path, "a mapping or a list cannot be a key: write a name")
-        return str(event.value)
+        if opened.flow_style and isinstance(event, yaml.MappingStartEvent):
+            return self._stop(opened, path, _QUOTE.format("{{"))
+        return self._stop(event, path, "a mapping or a list cannot be a key: write a name")
 
-    def _merge(self, node: Node, mark: Mark, path: Path, into: dict[str, Entry]) -> None:
+    def _merge(self, node: Node, mark: Mark, path: Path, into: dict[str, KeyedNode]) -> None:
         for part in node.items if isinstance(node, Row) else (node,):
             if not isinstance(part, Branch):
-                self._fault(mark, (*path, "<<"), "merges a mapping or a list of mappings: name one with *anchor")
+                self._fault(mark, (*path, "<<"), "must be a mapping or a list of mappings: write *anchor")
                 continue
             for name, entry in part.entries.items():
                 into.setdefault(name, entry)
 
 
-def _integer(text: str) -> int:
-    if len(text) > 400:
-        raise ValueError("this number is too long: put it in quotes if it is meant as text")
-    return int(text, 0 if text[:2] in {"0o", "0x"} else 10)
-
-
-def _broken(error: yaml.MarkedYAMLError, text: str, composer: _Composer) -> Fault:
+def _broken(error: yaml.MarkedYAMLError, text: str, composer: _Composer) -> ConfigFault:
     mark = error.problem_mark or error.context_mark
     if mark is None:
-        return Fault(composer.at(0, 0), "yaml", f"{error.problem}: mend the YAML")
+        return ConfigFault(composer.at(0, 0), "yaml", f"{error.problem}: correct the YAML")
     rows = text.splitlines()
     for number in dict.fromkeys((mark.line, *((error.context_mark.line,) if error.context_mark else ()))):
-        found = _UNQUOTED.search(rows[number]) if number < len(rows) else None
-        if found:
-            at = composer.at(number, found.start(1))
-            return Fault(at, "yaml", _QUOTE.format(found[1]))
+        value = _UNQUOTED.search(rows[number]) if number < len(rows) else None
+        if value:
+            place = composer.at(number, value.start(1))
+            return ConfigFault(place, "yaml", _QUOTE.format(value[1]))
     where = f" {error.context}" if error.context else ""
-    return Fault(composer.at(mark.line, mark.column), "yaml", f"{error.problem}{where}: {_advise(error.problem or '')}")
+    return ConfigFault(
+        composer.at(mark.line, mark.column), "yaml", f"{error.problem}{where}: {_advise(error.problem or '')}"
+    )
 
 
-def _unreadable(error: yaml.reader.ReaderError, text: str, composer: _Composer) -> Fault:
+def _unreadable(error: yaml.reader.ReaderError, text: str, composer: _Composer) -> ConfigFault:
     before = text.encode()[: error.position].decode(errors="replace")
     mark = composer.at(before.count("\n"), len(before) - before.rfind("\n") - 1)
-    return Fault(mark, "yaml", f"the character U+{int(error.character):04X} is not allowed: take it out")
+    return ConfigFault(mark, "yaml", f"the character U+{int(error.character):04X} is not allowed in YAML: remove it")
 
 
 def _advise(problem: str) -> str:
     advice: dict[str, Callable[[str], bool]] = {
-        "a text with `: ` inside is put in quotes": lambda told: "mapping values are not allowed" in told,
-        "indent with spaces, and quote a text that begins with @, ` or %": lambda told: "cannot start" in told,
-        "close the quotes": lambda told: "end of stream" in told,
+        "put a text that contains `: ` in quotes": lambda text: "mapping values are not allowed" in text,
+        "indent with spaces, and put a text that begins with @, ` or % in quotes": lambda text: "cannot start" in text,
+        "close the quotes": lambda text: "end of stream" in text,
     }
-    return next((text for text, fits in advice.items() if fits(problem)), "mend the indentation or the quotes")
+    return next((hint for hint, applies in advice.items() if applies(problem)), "correct the indentation or the quotes")

@@ -9,7 +9,7 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
-    """Draft 2020-12. A file may hold a part of the whole, so no block and none of a block's keys is required."""
+    """The schema, draft 2020-12. A file may contain a part of the configuration, so no block and no key is required."""
     schema = Settings.model_json_schema(mode="validation")
     kinds = schema["$defs"]
     for part in (schema, kinds["CargoBlock"], kinds["BrokerBlock"]):

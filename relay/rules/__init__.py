@@ -1,14 +1,17 @@
 """Which rules want an event, and the chat that each asks for. Pure: no clock, no network, no environment."""
 
 from relay.rules.check import check_template
+from relay.rules.missing import missing_path
 from relay.rules.ruleset import RuleSet, check_rule, compile_rules
 from relay.rules.scope import scope_of
-from relay.rules.spec import Explanation, Fault, Reason, Rendered, RuleSpec
+from relay.rules.spec import Explanation, Fault, Matched, Reason, Rendered, RuleSpec
 from relay.rules.template import Template
+from relay.rules.version import make_version
 
 __all__ = [
     "Explanation",
     "Fault",
+    "Matched",
     "Reason",
     "Rendered",
     "RuleSet",
@@ -17,5 +20,7 @@ __all__ = [
     "check_rule",
     "check_template",
     "compile_rules",
+    "make_version",
+    "missing_path",
     "scope_of",
 ]

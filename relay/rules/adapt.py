@@ -19,6 +19,7 @@ from relay.rules.values import is_number, settle
 
 _TEXTS: Final = frozenset(
     {"capitalize", "center", "format", "from_json", "indent", "lower", "regex_replace", "regex_search", "replace"}
+    | {"domain", "e164", "strip_html", "truncate_words"}
     | {"split", "string", "striptags", "timestamp", "title", "trim", "truncate", "upper", "wordcount", "wordwrap"}
 )
 _LISTS: Final = frozenset(
@@ -30,18 +31,22 @@ _SIZED: Final = frozenset({"count", "last", "length", "reverse"})
 _OBJECTS: Final = frozenset({"dictsort", "items"})
 _NUMBERS: Final = frozenset({"abs", "round"})
 _NULL: Final[Mapping[str, type]] = {
-    **dict.fromkeys(("abs", "from_json", "iso", "round", "timestamp"), NoneType),
+    **dict.fromkeys(("abs", "domain", "e164", "from_json", "in_zone", "iso", "round", "timestamp"), NoneType),
     **dict.fromkeys(("filesizeformat", "format"), str),
     "split": list,
 }
 """What null gives, empty, without a look at the arguments."""
 _TEXT_ARGUMENTS: Final[Mapping[str, frozenset[str]]] = {
+    "e164": frozenset({"region"}),
+    "in_zone": frozenset({"zone"}),
     "join": frozenset({"d"}),
+    "jsonpath": frozenset({"path"}),
     "regex_replace": frozenset({"pattern", "by"}),
     "regex_search": frozenset({"pattern"}),
     "replace": frozenset({"old", "new"}),
     "split": frozenset({"sep"}),
     "trim": frozenset({"chars"}),
+    "truncate_words": frozenset({"end"}),
     "truncate": frozenset({"end"}),
     "wordwrap": frozenset({"wrapstring"}),
 }

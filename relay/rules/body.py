@@ -9,10 +9,10 @@ from relay.model import frozen
 from relay.rules import parts
 from relay.rules.encode import check_text, check_texts, encode, require_shallow_text
 from relay.rules.missing import join
-from relay.rules.parts import Text, failed
+from relay.rules.parts import TemplatePart, failed
 from relay.rules.scope import Scope
 from relay.rules.shape import check_name, check_shape
-from relay.rules.template import Template, describe, is_template
+from relay.rules.template import Read, Template, describe, is_template
 
 
 @frozen
@@ -33,9 +33,11 @@ class Body(Protocol):
         ...
 
 
-def compile_body(mapping: Mapping[str, Any], place: str = "chat") -> Body:
-    """A body, compiled. `mapping` has passed the checks at load."""
+def compile_body(mapping: Mapping[str, Any], place: str = "chat", *, read: Read | None = None) -> Body:
+    """A body, compiled. `mapping` has passed the checks at load. `read` gives the tree of its `name`'s template."""
     part = parts.compile_part(mapping, place)
+    if read is not None and is_open(mapping.get("name")):
+        part = parts.Object({**part.items, "name": parts.compile_part(mapping["name"], f"{place}.name", read)})
     return _Loose(part, place) if _is_loose(mapping) else _Framed(part, place)
 
 
@@ -52,7 +54,7 @@ class _Framed:
         self._fills = [text.fill for text in self._texts]
         self._frame = parts.frame(part)
         self._name = name = items.get("name")
-        self._name_at = self._texts.index(name) if isinstance(name, Text) else None
+        self._name_at = self._texts.index(name) if isinstance(name, TemplatePart) else None
         self._agent = items.get("agentUuid")
         self._type = (trigger.items if isinstance(trigger, parts.Object) else trigger)["type"]
 
@@ -96,7 +98,7 @@ class _Loose:
 
 def render_text(template: Template, scope: Scope, place: str) -> str | None:
     """A template as text, None when it is blank. Raises `Permanent` as `Body.render` does."""
-    value = Text(template, place).fill(scope)
+    value = TemplatePart(template, place).fill(scope)
     if value is None:
         return None
     try:

@@ -50,7 +50,7 @@ def check_text(text: str) -> None:
         try:
             size = len(text.encode())
         except UnicodeEncodeError:
-            raise ValueError("it holds half of a surrogate pair, which is no character") from None
+            raise ValueError("it holds half of a surrogate pair, which is not a character") from None
     if size > LIMIT:
         raise ValueError(f"it would be {size} bytes; at most {LIMIT} (1 MiB) are sent")
 

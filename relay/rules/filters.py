@@ -11,6 +11,8 @@
 | `split(sep)` | the parts of a text, trimmed; without `sep` its words |
 | `regex_search(pattern)` | the first match, or its first group if there is one; missing when nothing matches |
 | `regex_replace(pattern, by)` | the text with every match replaced |
+| `e164(region)`, `domain`, `strip_html`, `truncate_words(n)`, `in_zone(zone)`, `jsonpath(path)`, `fence` | see
+| | `relay.rules.crm` |
 
 All of them know values as JSON has them (`relay.rules.adapt`).
 """
@@ -27,7 +29,7 @@ from jinja2.filters import make_attrgetter
 
 from relay import moment
 from relay.depth import BODY, TooDeep, text_exceeds
-from relay.rules import ordering
+from relay.rules import crm, ordering
 from relay.rules import pattern as pattern_
 from relay.rules.adapt import adapt
 from relay.rules.budget import Rendering, metered
@@ -136,6 +138,7 @@ _ALL: Final[Mapping[str, Any]] = {
     "urlencode": _urlencode,
     "string": _string,
     **ordering.FILTERS,
+    **crm.FILTERS,
 }
 
 

@@ -13,6 +13,25 @@ _SPECIAL: Final = re.compile(r"[*?\[]")
 Numbers = AbstractSet[int]
 
 
+class _Glob:
+    """One glob, compiled when it is first tried: most of ten thousand never are."""
+
+    __slots__ = ("_compiled", "_piece", "_text", "numbers")
+
+    def __init__(self, text: str, piece: str, numbers: Numbers) -> None:
+        self._text = text
+        self._piece = piece
+        self._compiled: re.Pattern[str] | None = None
+        self.numbers = numbers
+
+    def fits(self, value: str) -> bool:
+        if self._piece not in value:
+            return False
+        if self._compiled is None:
+            self._compiled = re.compile(translate(self._text))
+        return self._compiled.match(value) is not None
+
+
 class Patterns:
     """Names and globs, each with the numbers of the rules that gave it.
 
@@ -30,11 +49,10 @@ class Patterns:
             for pattern in patterns:
                 (globs if _SPECIAL.search(pattern) else exact).setdefault(pattern, set()).add(number)
         self._exact = {name: frozenset(numbers) for name, numbers in exact.items()}
-        self._globs: dict[tuple[str, str], list[tuple[str, re.Pattern[str], Numbers]]] = {}
+        self._globs: dict[tuple[str, str], list[_Glob]] = {}
         for glob, numbers in globs.items():
             head, piece, tail = _literals(glob)
-            compiled = re.compile(translate(glob))
-            self._globs.setdefault((head, tail), []).append((piece, compiled, frozenset(numbers)))
+            self._globs.setdefault((head, tail), []).append(_Glob(glob, piece, frozenset(numbers)))
         self._heads = sorted({len(head) for head, _ in self._globs})
         self._tails = sorted({len(tail) for _, tail in self._globs})
 
@@ -44,12 +62,12 @@ class Patterns:
             return frozenset()
         found = self._exact.get(value, frozenset())
         fitting = [
-            numbers
+            glob.numbers
             for head in self._heads
             for tail in self._tails
             if head + tail <= len(value)
-            for piece, glob, numbers in self._globs.get((value[:head], value[len(value) - tail :]), ())
-            if piece in value and glob.match(value)
+            for glob in self._globs.get((value[:head], value[len(value) - tail :]), ())
+            if glob.fits(value)
         ]
         return found.union(*fitting) if fitting else found
 

@@ -1,5 +1,6 @@
 """What an expression looked for and did not find; it remembers the whole path."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NoReturn
 
@@ -7,6 +8,7 @@ from jinja2 import Undefined
 from jinja2.exceptions import TemplateRuntimeError, UndefinedError
 from jinja2.utils import missing
 
+_PATH: Final = re.compile(r"""((?:[^\s:\["]|\["[^"]*"\]|\[[^\]]*\])+) is (?:missing|not set)""")
 _WORDS: Final = {
     bool: "true or false",
     dict: "an object",
@@ -30,6 +32,12 @@ def join(holder: str, key: object) -> str:
     if isinstance(key, str):
         return f"{holder}.{key}" if key.isidentifier() else f'{holder}["{key}"]'
     return f"{holder}[{key!r}]"
+
+
+def missing_path(message: str) -> str | None:
+    """The path that the message of a failed rendering says to be missing, None when it is about something else."""
+    found = _PATH.search(message)
+    return None if found is None else found[1]
 
 
 class Absent(Undefined):

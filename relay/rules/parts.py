@@ -7,10 +7,10 @@ from typing import Any
 from relay.errors import Permanent
 from relay.rules.encode import encode
 from relay.rules.scope import Scope
-from relay.rules.template import Template, clean, describe, is_template
+from relay.rules.template import Read, Template, clean, describe, is_template
 
 
-class Open(ABC):
+class OpenPart(ABC):
     """A part that is known only when it is filled."""
 
     __slots__ = ()
@@ -20,7 +20,7 @@ class Open(ABC):
         """Its value."""
 
 
-class Text(Open):
+class TemplatePart(OpenPart):
     """One template. `place` names it for people, as `chat.trigger.meta.tags`."""
 
     __slots__ = ("_evaluate", "place")
@@ -37,21 +37,21 @@ class Text(Open):
             raise failed(self.place, describe(error)) from None
 
 
-class Object(Open):
+class Object(OpenPart):
     """An object with something open in it."""
 
     __slots__ = ("_open", "items")
 
     def __init__(self, items: Mapping[str, Any]) -> None:
         self.items = dict(items)
-        self._open = [(key, item) for key, item in items.items() if isinstance(item, Open)]
+        self._open = [(key, item) for key, item in items.items() if isinstance(item, OpenPart)]
 
     def fill(self, scope: Scope) -> dict[str, Any]:
         """A copy with all of it filled."""
         return self.items | {key: item.fill(scope) for key, item in self._open}
 
 
-class List(Open):
+class List(OpenPart):
     """A list with something open in it."""
 
     __slots__ = ("items",)
@@ -64,10 +64,13 @@ class List(Open):
         return [fill(item, scope) for item in self.items]
 
 
-def compile_part(value: Any, place: str) -> Any:
-    """What gives the value when it is filled; the value itself where it is constant."""
+def compile_part(value: Any, place: str, read: Read | None = None) -> Any:
+    """What gives the value when it is filled; the value itself where it is constant.
+
+    `read` gives the tree of a text, where it is another than the text says by itself.
+    """
     if isinstance(value, str):
-        return Text(Template(value), place) if is_template(value) else value
+        return TemplatePart(Template(value, read), place) if is_template(value) else value
     if isinstance(value, Mapping):
         items = {key: compile_part(item, f"{place}.{key}") for key, item in value.items()}
         return Object(items) if _holds_open(items.values()) else items
@@ -79,12 +82,12 @@ def compile_part(value: Any, place: str) -> Any:
 
 def fill(part: Any, scope: Scope) -> Any:
     """The value of a part."""
-    return part.fill(scope) if isinstance(part, Open) else part
+    return part.fill(scope) if isinstance(part, OpenPart) else part
 
 
-def texts(part: Any) -> Iterator[Text]:
+def texts(part: Any) -> Iterator[TemplatePart]:
     """The templates in a part, in the order of `frame`."""
-    if isinstance(part, Text):
+    if isinstance(part, TemplatePart):
         yield part
     elif isinstance(part, Object):
         for item in part.items.values():
@@ -96,7 +99,7 @@ def texts(part: Any) -> Iterator[Text]:
 
 def frame(part: Any) -> str:
     """The JSON text of a part, with `%s` for each template and any other `%` doubled."""
-    if isinstance(part, Text):
+    if isinstance(part, TemplatePart):
         return "%s"
     if isinstance(part, Object):
         return "{" + ",".join(f"{_constant(key)}:{frame(item)}" for key, item in part.items.items()) + "}"
@@ -115,4 +118,4 @@ def _constant(value: Any) -> str:
 
 
 def _holds_open(parts: Iterable[Any]) -> bool:
-    return any(isinstance(part, Open) for part in parts)
+    return any(isinstance(part, OpenPart) for part in parts)

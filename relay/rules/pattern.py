@@ -34,7 +34,7 @@ def compile_pattern(pattern: str) -> Any:
     except re2.error as error:
         raise ValueError(f"the pattern is wrong: {_told(error)}{_instead(pattern)}") from None
     except UnicodeEncodeError:
-        raise ValueError("the pattern is wrong: it holds half of a surrogate pair, which is no character") from None
+        raise ValueError("the pattern is wrong: it holds half of a surrogate pair, which is not a character") from None
 
 
 def search(pattern: str, text: str) -> Any:
@@ -68,7 +68,7 @@ def _sound(text: str) -> str:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ValueError("the text holds half of a surrogate pair, which is no character") from None
+            raise ValueError("the text holds half of a surrogate pair, which is not a character") from None
     return text
 
 

@@ -13,6 +13,7 @@ from relay.rules.scope import NAMES, Scope
 
 Fill = Callable[[Scope], Any]
 Path = tuple[str, ...]
+Pieces = list[str | Path]
 
 SETTLED: Final = frozenset({str, int, float, bool, type(None), dict, list})
 """The types of JSON values, exactly."""
@@ -32,9 +33,8 @@ def expression(tree: nodes.Expr, fill: Fill) -> Fill:
     return short
 
 
-def text(tree: nodes.Template, fill: Fill) -> Fill:
-    """What gives the text of a template with expressions in it; `fill` is Jinja's way."""
-    pieces = _pieces(tree)
+def text(pieces: Pieces | None, fill: Fill) -> Fill:
+    """What gives the text of a template of these pieces; `fill` is Jinja's way, for whatever else there is."""
     if pieces is None:
         return fill
     frame = "".join(piece.replace("%", "%%") if isinstance(piece, str) else "%s" for piece in pieces)
@@ -52,15 +52,15 @@ def text(tree: nodes.Template, fill: Fill) -> Fill:
     return short
 
 
-def _pieces(tree: nodes.Template) -> list[str | Path] | None:
+def pieces(tree: nodes.Template) -> Pieces | None:
     """Texts and paths in turn, None when there is anything else."""
-    pieces: list[str | Path] = []
+    found: Pieces = []
     for part in tree.body[0].iter_child_nodes() if [type(each) for each in tree.body] == [nodes.Output] else ():
         piece = part.data if isinstance(part, nodes.TemplateData) else _path(part)
         if piece is None:
             return None
-        pieces.append(piece)
-    return pieces or None
+        found.append(piece)
+    return found or None
 
 
 def _path(tree: nodes.Node) -> Path | None:

@@ -1,191 +1,200 @@
 """Checks and compiles rules; matches events with them."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from relay.depth import BODY, value_exceeds
-from relay.errors import NotFound, Permanent
-from relay.model import Event, Failure
-from relay.rules.body import compile_body, is_open, place_of, render_text
+from relay.errors import NotFound
+from relay.model import Event, RuleVersion, Skip, set_hash
+from relay.rules.body import is_open, place_of
 from relay.rules.check import Known, inspect_condition, inspect_template
 from relay.rules.index import Index
-from relay.rules.scope import Scope, scope_of
+from relay.rules.keys import KEYS, gathers
+from relay.rules.keys.budget import Budget, plan_of
+from relay.rules.keys.delay import Delay
+from relay.rules.keys.let import Let
+from relay.rules.rule import CompiledRule, OnWhenError
+from relay.rules.scope import NAMES, scope_of
 from relay.rules.shape import check_constants, check_shape
-from relay.rules.spec import Explanation, Fault, Reason, Rendered, RuleSpec
-from relay.rules.template import Condition, Template
+from relay.rules.spec import Explanation, Fault, Matched, Reason, Rendered, RuleSpec
+from relay.rules.walk import texts
 
-_MOST_SHOWN: Final = 80
-"""Characters of a value in an explanation."""
-
-OnWhenError = Callable[[Event, str, str], None]
-"""Told the event, the rule and why its `when` could not be evaluated."""
+_AT_ONCE: Final = 200
+"""The most rules that are compiled before the first event."""
 
 
 def check_rule(spec: RuleSpec, vars: Mapping[str, Any]) -> list[Fault]:  # noqa: A002 - the word of the configuration
-    """Every fault of a rule that can be known without an event."""
-    if value_exceeds(spec.chat, BODY):
+    """Every fault of a rule that can be known without an event, and what is perhaps not meant (`Fault.warn`)."""
+    if value_exceeds(spec.chat, BODY) or value_exceeds(dict(spec.keys), BODY):
         return [Fault(("chat",), 1, "it nests too deeply: make it flatter")]
-    known = Known(vars=vars)
+    known = Known(NAMES | set(spec.keys.get(Let.name) or ()), vars)
     faults = [Fault(("chat", *path), 1, message) for path, message in check_shape(spec.chat, is_open)]
     faults += [Fault(("chat", *path), 1, message) for path, message in check_constants(spec.chat)]
-    for path, text in _texts(spec.chat, ("chat",)):
-        faults += [Fault(path, line, message) for line, message in inspect_template(text, known)]
+    in_chat = Known(known.names | {"events"}, vars) if gathers(spec.keys) else known
+    for path, text in texts(spec.chat, ("chat",)):
+        faults += [Fault(path, line, message) for line, message in inspect_template(text, in_chat)]
     if spec.when is not None:
         faults += [Fault(("when",), line, message) for line, message in inspect_condition(spec.when, known)]
     if spec.message is not None:
-        faults += [Fault(("message",), line, message) for line, message in inspect_template(spec.message, known)]
+        faults += [Fault(("message",), line, message) for line, message in inspect_template(spec.message, in_chat)]
         if not spec.message.strip():
             faults.append(Fault(("message",), 1, "it is empty: write what to say in the chat, or leave the key out"))
+    if spec.follow is not None:
+        faults += [Fault(("follow",), line, message) for line, message in inspect_template(spec.follow, in_chat)]
+        if spec.keys.get("thread") is None:
+            told = "has no effect without `thread`: add thread: {key, idle}, or remove it"
+            faults.append(Fault(("follow",), 1, told))
+    for key in KEYS:
+        if (value := spec.keys.get(key.name)) is not None:
+            faults += key.check(value, spec, known)
     return faults
 
 
-def compile_rules(specs: Sequence[RuleSpec], vars: Mapping[str, Any]) -> "RuleSet":  # noqa: A002 - as above
+def compile_rules(
+    specs: Sequence[RuleSpec],
+    vars: Mapping[str, Any],  # noqa: A002 - as above
+    versions: Sequence[RuleVersion] = (),
+) -> "RuleSet":
     """The rules, ready to match. Raises ValueError with all that `check_rule` finds, one fault per line."""
     faults = [
         f"rule {spec.name}: {place_of(str(fault.path[0]), fault.path[1:])}: line {fault.line}: {fault.message}"
         for spec in specs
         for fault in check_rule(spec, vars)
+        if not fault.warn
     ]
     if faults:
         raise ValueError("\n".join(faults))
-    return RuleSet(specs, vars)
+    return RuleSet(specs, vars, versions)
 
 
 class RuleSet:
-    """Compiled rules in the order of the file. Made by `compile_rules`; never changes."""
+    """Rules in the order of the file, of which `check_rule` finds no fault (`compile_rules` asks it). Never changes.
 
-    def __init__(self, specs: Sequence[RuleSpec], vars: Mapping[str, Any]) -> None:  # noqa: A002 - as above
+    Each rule is compiled when it is first wanted, which takes a few milliseconds: thousands would hold up the start.
+    A few are compiled at once.
+
+    `versions` are those of the rules, none where nothing is stored of them; `hash` is that of all of them.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[RuleSpec],
+        vars: Mapping[str, Any],  # noqa: A002 - as above
+        versions: Sequence[RuleVersion] = (),
+    ) -> None:
         self.rules = tuple(specs)
+        self.versions = tuple(versions)
+        self.hash = set_hash(versions)
+        self._hashes = {version.rule: version.hash for version in versions}
         self._vars = vars
-        self._compiled = [_Rule(spec) for spec in specs]
+        self._compiled: list[CompiledRule | None] = [None] * len(specs)
         self._numbers = {spec.name: number for number, spec in enumerate(specs)}
         self._index = Index([spec.sources for spec in specs], [spec.types for spec in specs])
+        calls_off = [
+            (number, which, block)
+            for number, spec in enumerate(specs)
+            if (delay := spec.keys.get(Delay.name)) is not None
+            for which, block in enumerate(delay.unless)
+        ]
+        self._unless = [(number, which) for number, which, _ in calls_off]
+        self._unless_index = Index([each.source for *_, each in calls_off], [each.type for *_, each in calls_off])
+        if len(specs) <= _AT_ONCE:
+            for number in range(len(specs)):
+                self._rule(number)
 
-    def match(self, event: Event, on_when_error: OnWhenError | None = None) -> list[Rendered]:
+    def _rule(self, number: int) -> CompiledRule:
+        rule = self._compiled[number]
+        if rule is None:
+            rule = self._compiled[number] = CompiledRule(self.rules[number])
+        return rule
+
+    def budgets(self) -> dict[str, Mapping[str, Any]]:
+        """The budgets of rules that have one, by rule, as the ledger is asked for them."""
+        return {spec.name: plan_of(block) for spec in self.rules if (block := spec.keys.get(Budget.name)) is not None}
+
+    def trigger_types(self) -> frozenset[str]:
+        """The types of the triggers that the rules name."""
+        triggers = [spec.chat.get("trigger") for spec in self.rules]
+        named = [trigger.get("type") for trigger in triggers if isinstance(trigger, Mapping)]
+        return frozenset(kind for kind in named if isinstance(kind, str) and "{" not in kind)
+
+    def match(self, event: Event, on_when_error: OnWhenError | None = None, *, alone: bool = False) -> Matched:
         """Every rule that wants the event, rendered, up to the first that stops. Never raises for what is in it.
 
-        A `when` that cannot be evaluated is false, and told to `on_when_error`.
+        A `when` that cannot be evaluated is false, and told to `on_when_error`. A rule that skips the event does not
+        stop the matching. `alone` renders chats that would gather several events, of this one.
         """
-        found: list[Rendered] = []
+        rendered: list[Rendered] = []
+        skips: list[Skip] = []
         numbers = self._index.find(event.source, event.type)
         scope = scope_of(event, self._vars) if numbers else {}
         for number in numbers:
-            rule = self._compiled[number]
-            if rule.wants(event, scope, on_when_error):
-                found.append(rule.render(scope))
+            rule = self._rule(number)
+            outcome = rule.run(event, scope, on_when_error, alone=alone)
+            if isinstance(outcome, Skip):
+                skips.append(outcome)
+            elif outcome is not None:
+                rendered.append(outcome)
                 if rule.spec.stop:
                     break
-        return found
+        return Matched(tuple(rendered), tuple(skips), self._cancels(event, on_when_error) if self._unless else ())
+
+    def _cancels(self, event: Event, on_when_error: OnWhenError | None = None) -> tuple[tuple[str, str], ...]:
+        scope, cancels = scope_of(event, self._vars), []
+        for number in self._unless_index.find(event.source, event.type):
+            holder, which = self._unless[number]
+            rule = self._rule(holder)
+            if (key := rule.called_off(rule.unless()[which], event, scope, on_when_error)) is not None:
+                cancels.append((rule.spec.name, key))
+        return tuple(cancels)
+
+    def wants(self, source: str, kind: str | None) -> bool:
+        """Whether any rule may want an event of this source and type."""
+        return bool(self._index.find(source, kind))
 
     def explain(self, event: Event) -> list[Explanation]:
         """What every rule makes of the event, in order, and why."""
         return list(self._explain(event))
 
-    def render(self, rule: str, event: Event) -> Rendered:
-        """One rule on one event, whether it matches or not. Raises `NotFound` when the rule is gone."""
+    def render_all(self, rule: str, events: Sequence[Event]) -> Rendered:
+        """One rule on the events of a window, in order of arrival. Raises `NotFound` when the rule is gone."""
         if rule not in self._numbers:
             raise NotFound(f'there is no rule "{rule}" in the configuration any more')
-        return self._compiled[self._numbers[rule]].render(scope_of(event, self._vars))
+        scopes = [scope_of(event, self._vars) for event in events]
+        return self._rule(self._numbers[rule]).render(events[-1], scopes)
+
+    def render(self, rule: str, event: Event) -> Rendered:
+        """One rule on one event, whether it matches or not. Raises `NotFound` when the rule is gone."""
+        return self.render_all(rule, [event])
+
+    def version(self, rule: str) -> str | None:
+        """The hash of the rule's version."""
+        return self._hashes.get(rule)
 
     def _explain(self, event: Event) -> Iterator[Explanation]:
         scope = scope_of(event, self._vars)
         stopped: str | None = None
-        for number, rule in enumerate(self._compiled):
-            name = rule.spec.name
-            reason, why = (Reason.STOPPED, f"rule {stopped} stopped the matching") if stopped else (None, "")
-            if reason is None:
-                reason, why = self._judge(number, rule, event, scope)
-            matched = reason is Reason.MATCHED
-            yield Explanation(name, matched, reason, why, rule.render(scope) if matched else None)
-            if matched and rule.spec.stop:
+        for number, spec in enumerate(self.rules):
+            name = spec.name
+            if stopped:
+                yield Explanation(name, False, Reason.STOPPED, f"rule {stopped} stopped the matching")
+                continue
+            if foreign := self._foreign(number, spec, event):
+                yield Explanation(name, False, *foreign)
+                continue
+            explained = self._rule(number).explain(event, scope)
+            yield explained
+            if explained.matched and spec.stop:
                 stopped = name
 
-    def _judge(self, number: int, rule: "_Rule", event: Event, scope: Scope) -> tuple[Reason, str]:
-        spec = rule.spec
+    def _foreign(self, number: int, spec: RuleSpec, event: Event) -> tuple[Reason, str] | None:
+        """Why the rule is no candidate for the event; None when it is one."""
         if not self._index.has_source(number, event.source):
             return Reason.SOURCE, f"the source is {event.source}, not {_either(spec.sources)}"
         if not self._index.has_type(number, event.type):
             was = "the event has no type" if event.type is None else f"the type is {event.type}"
             return Reason.TYPE, f"{was}, not {_either(spec.types)}"
-        return rule.judge(scope)
-
-
-class _Rule:
-    """One rule, compiled."""
-
-    __slots__ = ("_body", "_condition", "_message", "_trigger_type", "spec")
-
-    def __init__(self, spec: RuleSpec) -> None:
-        self.spec = spec
-        self._condition = None if spec.when is None else Condition(spec.when)
-        self._body = compile_body(spec.chat)
-        self._message = None if spec.message is None else Template(spec.message)
-        self._trigger_type = _constant_type(spec.chat)
-
-    def wants(self, event: Event, scope: Scope, on_when_error: OnWhenError | None) -> bool:
-        if self._condition is None:
-            return True
-        try:
-            return self._condition.holds(scope)
-        except Permanent as error:
-            if on_when_error is not None:
-                on_when_error(event, self.spec.name, str(error))
-            return False
-
-    def judge(self, scope: Scope) -> tuple[Reason, str]:
-        if self._condition is None:
-            return Reason.MATCHED, "it matched"
-        try:
-            if self._condition.holds(scope):
-                return Reason.MATCHED, "it matched"
-        except Permanent as error:
-            return Reason.ERROR, f"when cannot be evaluated, so it is false: {error}"
-        return Reason.WHEN, _explain(self._condition, scope)
-
-    def render(self, scope: Scope) -> Rendered:
-        spec = self.spec
-        try:
-            body = self._body.render(scope)
-            message = None if self._message is None else render_text(self._message, scope, "message")
-        except Permanent as error:
-            failure = Failure("render", f"rule {spec.name}: {error}")
-            return Rendered(
-                spec.name, None, trigger_type=self._trigger_type, on_unknown=spec.on_unknown, failure=failure
-            )
-        return Rendered(spec.name, body.text, message, body.trigger_type, body.name, body.agent_uuid, spec.on_unknown)
-
-
-def _explain(condition: Condition, scope: Scope) -> str:
-    """Why it is false: the values that it looked at, and what was not there."""
-    try:
-        gaps, values = condition.gaps(scope), condition.values(scope)
-    except Permanent as error:
-        return f"when is false; what it looked at cannot be shown: {error}"
-    seen = [f"{path} is {_short(value)}" for path, value in values.items()]
-    return "; ".join(["when is false", *seen, *([f"missing: {', '.join(gaps)}"] if gaps else [])])
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
-
-
-def _constant_type(chat: Mapping[str, Any]) -> str:
-    trigger = chat["trigger"]
-    kind = trigger["type"] if isinstance(trigger, Mapping) else trigger
-    return "connector" if is_open(kind) else str(kind)
-
-
-def _texts(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts(item, (*path, key))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _texts(item, (*path, index))
+        return None
 
 
 def _either(patterns: Sequence[str]) -> str:

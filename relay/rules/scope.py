@@ -1,6 +1,6 @@
 """The names that a template or condition sees."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from relay.model import Event
@@ -10,6 +10,40 @@ NAMES: Final = frozenset({"data", "event", "headers", "vars"})
 FIELDS: Final = frozenset({"id", "external_id", "source", "type", "subject", "time", "received_at"})
 
 Scope = Mapping[str, Any]
+Evaluate = Callable[[Scope], Any]
+
+
+class Failed:
+    """Stands for the value of a name that could not be evaluated; `reason` begins with the name's place."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+class Letting(dict[str, Any]):
+    """A scope with the names of a rule's `let`, each evaluated when it is first asked for, and once."""
+
+    __slots__ = ("_known", "_lets")
+
+    def __init__(self, scope: Scope, lets: Mapping[str, Evaluate]) -> None:
+        super().__init__(scope)
+        self._lets = lets
+        self._known: dict[str, Any] = {}
+
+    def has(self, name: str) -> bool:
+        """Whether `let` gives this name."""
+        return name in self._lets
+
+    def value(self, name: str) -> Any:
+        """The value, or `Failed`."""
+        if name not in self._known:
+            try:
+                self._known[name] = self._lets[name](self)
+            except Exception as error:  # noqa: BLE001 - an expression may raise anything; whoever uses the name fails with it
+                self._known[name] = Failed(str(error))
+        return self._known[name]
 
 
 def scope_of(event: Event, vars: Mapping[str, Any]) -> Scope:  # noqa: A002 - the word of the configuration

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from jinja2 import TemplateError, Undefined, nodes
 from jinja2.exceptions import TemplateSyntaxError, UndefinedError
+from jinja2.utils import missing
 
 from relay.errors import Permanent
 from relay.rules import plain
@@ -15,7 +16,10 @@ from relay.rules.encode import encode
 from relay.rules.missing import Absent, join
 from relay.rules.parser import Parser
 from relay.rules.sandbox import LENIENT, STRICT, Sandbox
-from relay.rules.scope import Scope
+from relay.rules.scope import NAMES, Failed, Letting, Scope
+
+Read = Callable[[str], nodes.Template]
+"""Gives the tree of a template. Raises jinja2's TemplateSyntaxError."""
 
 _RESULT: Final = "result"
 _LONGEST: Final = 500
@@ -70,7 +74,24 @@ def settle(value: Any) -> Any:
 
 def enter(sandbox: Sandbox, scope: Scope) -> Rendering:
     """A fresh context; made by hand, because Jinja's own way costs more than most expressions."""
-    return Rendering(sandbox, {**sandbox.globals, **scope}, None, {})
+    if type(scope) is not Letting:
+        return Rendering(sandbox, {**sandbox.globals, **scope}, None, {})
+    rendering = _Named(sandbox, {**sandbox.globals, **scope}, None, {})
+    rendering.scope = scope
+    return rendering
+
+
+class _Named(Rendering):
+    """A rendering that also knows the names of `let`. One that failed is missing, for the reason that it gives."""
+
+    scope: Letting
+
+    def resolve_or_missing(self, key: str) -> Any:
+        value = super().resolve_or_missing(key)
+        if value is not missing or not self.scope.has(key):
+            return value
+        value = self.scope.value(key)
+        return self.environment.undefined(value.reason, name=key) if isinstance(value, Failed) else value
 
 
 class Expression:
@@ -92,16 +113,21 @@ class Expression:
 
 
 @lru_cache(maxsize=_KEPT)
-def compile_template(text: str) -> Callable[[Scope], Any]:
-    """What gives the value of a template in a scope. Raises jinja2's TemplateSyntaxError with `lineno`."""
+def compile_template(text: str, read: Read = parse) -> Callable[[Scope], Any]:
+    """What gives the value of a template in a scope. Raises jinja2's TemplateSyntaxError with `lineno`.
+
+    `read` gives the tree; two that are equal give the same.
+    """
     if not is_template(text):
         return lambda _: text
-    expression = lone(parse(text.strip()))
+    expression = lone(read(text.strip()))
     if expression is not None:
         evaluate = Expression(STRICT, expression)
         return plain.expression(expression, lambda scope: settle(evaluate(scope)))
-    root = STRICT.from_string(text).root_render_func
-    return plain.text(parse(text), lambda scope: "".join(root(enter(STRICT, scope))))
+    tree = read(text)
+    short = plain.pieces(tree)  # before it is compiled, which changes the tree
+    root = STRICT.from_string(tree).root_render_func
+    return plain.text(short, lambda scope: "".join(root(enter(STRICT, scope))))
 
 
 @lru_cache(maxsize=_KEPT)
@@ -121,10 +147,11 @@ class Template:
 
     __slots__ = ("evaluate", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, read: Read | None = None) -> None:
+        """`read` gives the tree of a text, where it is another than the text says by itself."""
         self.text = text
         try:
-            self.evaluate = compile_template(text)
+            self.evaluate = compile_template(text) if read is None else compile_template(text, read)
         except TemplateSyntaxError as error:
             raise ValueError(f"line {error.lineno}: {error.message}") from None
 
@@ -204,8 +231,12 @@ def _spell(path: nodes.Expr) -> str | None:
 
 
 def _paths(tree: nodes.Node) -> Iterator[nodes.Expr]:
-    """The outermost paths in an expression, as `data.detail.priority`; keys that are computed end the search."""
-    if isinstance(tree, nodes.Getattr) or (isinstance(tree, nodes.Getitem) and isinstance(tree.arg, nodes.Const)):
+    """The outermost paths in an expression, as `data.detail.priority`, and names of `let`; keys that are computed end
+    the search."""
+    if isinstance(tree, nodes.Name):
+        if tree.name not in NAMES and tree.name not in LENIENT.globals:
+            yield tree
+    elif isinstance(tree, nodes.Getattr) or (isinstance(tree, nodes.Getitem) and isinstance(tree.arg, nodes.Const)):
         yield tree
     else:
         for child in tree.iter_child_nodes():

@@ -24,7 +24,7 @@ def told(tmp_path):
         except Misconfigured as error:
             lines = list(error.faults)
         assert "hush" not in "".join(lines)
-        return [line.replace(f"{path}:", "") for line in lines if "asks for no TLS" not in line]
+        return [line.replace(f"{path}:", "") for line in lines if "does not enforce TLS" not in line]
 
     return told
 
@@ -48,13 +48,13 @@ def test_a_url_as_libpq_takes_it_is_taken(told, form):
 @pytest.mark.parametrize(
     ("ledger", "line"),
     [
-        ({"url": f"{URL}?pgbouncer=true"}, "4:15: ledger.url: has `pgbouncer`, which Relay does not take: leave it"),
+        ({"url": f"{URL}?pgbouncer=true"}, "4:15: ledger.url: has `pgbouncer`, which Relay does not support: leave it"),
         ({"url": f"{URL}?channel_binding=require"}, "4:15: ledger.url: has channel_binding=require, which Relay"),
         ({"url": "postgresql+asyncpg://u:hush@db/relay"}, "4:15: ledger.url: names a library"),
-        ({"url": "jdbc:postgresql://db/relay?password=hush"}, "4:15: ledger.url: is for Java"),
-        ({"url": f"{URL}?sslmode=disable", "ca_file": "{files}/ca.pem"}, "ledger.ca_file: wants a server that proves"),
+        ({"url": "jdbc:postgresql://db/relay?password=hush"}, "4:15: ledger.url: is a URL for Java"),
+        ({"url": f"{URL}?sslmode=disable", "ca_file": "{files}/ca.pem"}, "ledger.ca_file: verifies the server"),
         ({"url": URL, "cert_file": "{files}/cert.pem"}, "ledger.cert_file: needs ledger.key_file as well"),
-        ({"url": URL, "ca_file": "{files}/note.txt"}, "ledger.ca_file: holds no certificate in PEM"),
+        ({"url": URL, "ca_file": "{files}/note.txt"}, "ledger.ca_file: contains no certificate in PEM"),
         (
             {"url": URL, "cert_file": "{files}/cert.pem", "key_file": "{files}/other.key"},
             "ledger.key_file: is not the key of",
@@ -64,11 +64,11 @@ def test_a_url_as_libpq_takes_it_is_taken(told, form):
             "ledger.url: has a sslkey that is not the key of",
         ),
         ({"url": f"{URL}?sslmode=verify-full&sslrootcert={{files}}/note.txt"}, "ledger.url: has a sslrootcert that"),
-        ({"url": URL, "schema": "pg_x"}, "ledger.schema: is a schema of PostgreSQL's own"),
+        ({"url": URL, "schema": "pg_x"}, "ledger.schema: is a reserved schema of PostgreSQL"),
         ({"url": f"{URL}?options=-c%20jit%3Don"}, "warning: 4:15: ledger.url: sets jit in `options`, which Relay sets"),
         (
             {"url": f"{URL}?sslmode=prefer&sslrootcert={{files}}/ca.pem"},
-            "warning: 4:15: ledger.url: has sslmode=prefer, with which sslrootcert proves nothing",
+            "warning: 4:15: ledger.url: has sslmode=prefer, with which sslrootcert does not verify the server",
         ),
         ({"url": "sqlite:///x", "schema": "a"}, "warning: 4:38: ledger.schema: has no effect with sqlite://"),
     ],
@@ -87,7 +87,7 @@ def test_what_cannot_be_right_is_told_at_its_key(told, files, ledger, line):
             {"url": f"{URL}?sslmode=verify-full&sslrootcert=/nowhere/ca.pem"},
             "ledger.url: has a sslrootcert that cannot be read (/nowhere/ca.pem: no such file)",
         ),
-        ({"url": f"{URL}?passfile=/nowhere/pgpass"}, "ledger.url: has a passfile that is not there"),
+        ({"url": f"{URL}?passfile=/nowhere/pgpass"}, "ledger.url: names a passfile that does not exist"),
     ],
 )
 def test_a_file_that_is_not_here_is_a_fault_only_where_the_relay_is_to_run(told, ledger, line):

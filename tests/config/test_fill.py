@@ -1,13 +1,18 @@
 """`${}` in values: what is filled in, how it is typed, what is a fault."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from relay.config.fill import Filler, Opaque
-from relay.config.kinds import settle
+from relay.config import AmqpSource, Settings, WebhookSource
+from relay.config.fill import Filler
 from relay.config.parse import parse
 from relay.config.tree import bare
+from relay.written.kinds import settle
+from relay.written.reference import Opaque
 
 
 def fill(text, env=None, *, strict=True, file="f.yaml"):
@@ -87,9 +92,9 @@ def test_a_relative_file_is_looked_for_beside_the_configuration(tmp_path):
     [
         ("${GONE}", "f.yaml:1:4: a: the variable GONE is not set: set it, or write ${GONE:-default}"),
         ("${open", "`${` is not closed"),
-        ("${}", "names no variable"),
-        ("${1A}", "names no variable"),
-        ("${A-b}", "names no variable"),
+        ("${}", "is not a reference"),
+        ("${1A}", "is not a reference"),
+        ("${A-b}", "is not a reference"),
         ("${file:/no/such/file}", "the file /no/such/file cannot be read (No such file or directory)"),
         ("${file:/}", "cannot be read (Is a directory)"),
         ("${BYTES}", "the variable BYTES is not UTF-8 text"),
@@ -99,6 +104,47 @@ def test_what_cannot_be_filled_in_is_a_fault_at_its_place(text, told):
     _, faults = fill(f"a: {text}" if "\n" in text else f"a: '{text}'", {"BYTES": "\udcff"})
     assert len(faults) == 1
     assert told in faults[0]
+
+
+def models(model):
+    """The model and those inside of it."""
+    yield model
+    for field in model.model_fields.values():
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from models(inner)
+
+
+SECRETS = sorted(
+    {
+        name
+        for model in (Settings, WebhookSource, AmqpSource)
+        for each in models(model)
+        for name, field in each.model_fields.items()
+        if "Secret" in repr(field.annotation)
+    }
+    - {"proxy", "url"}
+)
+"""All keys whose values are secrets. A proxy's url often holds no password, so it may have a default; so may other
+keys that are named as `alerts.url` is."""
+
+
+@pytest.mark.parametrize("key", SECRETS)
+def test_nobody_is_told_to_write_a_secret_into_the_file_as_a_default(key):
+    for text in (f"{key}: ${{GONE}}", f"{key}: [a, '${{GONE}}']"):
+        [fault] = fill(text)[1]
+        assert "the variable GONE is not set: set it (`export GONE=...`), or name a file that holds it" in fault
+        assert ":-" not in fault
+
+
+@pytest.mark.parametrize("name", ["CARGO_API_TOKEN", "SHOP_SECRET", "DB_PASSWORD", "API_KEY", "API_KEYS", "GITHUB_PAT"])
+def test_a_variable_with_the_name_of_a_secret_is_one_under_any_key(name):
+    assert ":-" not in fill(f"a: ${{{name}}}")[1][0]
+
+
+@pytest.mark.parametrize("name", ["MONKEY", "PATH_TO", "KEY_FILE", "RABBITMQ_URL", "KEYBOARD", "AGENT_UUID"])
+def test_any_other_may_have_a_default(name):
+    assert f"write ${{{name}:-default}}" in fill(f"a: ${{{name}}}")[1][0]
 
 
 def test_a_file_that_is_no_text_or_too_large_is_a_fault(tmp_path):

@@ -227,7 +227,7 @@ def test_faults_of_several_files_come_in_their_order(write):
     ("make", "told"),
     [
         (lambda path: None, "file: the file cannot be read (No such file or directory)"),
-        (lambda path: path.mkdir(), "file: the folder holds no *.yaml"),
+        (lambda path: path.mkdir(), "file: the folder contains no *.yaml"),
         (lambda path: path.write_bytes(b"a: 1\nb: \xff\n"), ":2:4: file: this is not UTF-8"),
         (lambda path: path.write_text("- a"), ":1:1: file: this is not a mapping"),
         (lambda path: path.write_text("hello"), ":1:1: file: this is not a mapping"),

@@ -8,7 +8,7 @@ from relay.secret import Secret
 
 PROXY = "http://relay:hunter2@proxy:3128"
 SHOWN = "http://relay:********@proxy:3128"
-SOCKS = "is a socks5:// proxy, and Relay speaks to HTTP proxies only: write http://user:password@proxy:3128"
+SOCKS = "is a socks5:// proxy, but Relay supports only HTTP proxies: write for example http://user:password@proxy:3128"
 CHAT = "{agentUuid: 3c90c3cc-0d44-4b50-8888-8dd25736052a, trigger: {type: draft}}"
 
 
@@ -72,11 +72,11 @@ def test_what_a_configuration_shows_of_its_proxy(make):
             {"ALL_PROXY": "socks5://u:hunter2@x"},
             f"environment: ALL_PROXY: {SOCKS}; or set cargo.proxy, where none means no proxy",
         ),
-        ("", {"https_proxy": "http://u:hun#ter2@x"}, "environment: https_proxy: has a host or a port that cannot be"),
+        ("", {"https_proxy": "http://u:hun#ter2@x"}, "environment: https_proxy: has an invalid host or port"),
         (
             ", base_url: http://cargo.test, insecure: true",
             {"HTTP_PROXY": "x:port"},
-            "environment: HTTP_PROXY: has a host or a port",
+            "environment: HTTP_PROXY: has an invalid host or port",
         ),
     ],
 )
@@ -92,10 +92,10 @@ def test_a_variable_that_is_bad_is_a_fault_by_its_name(make, cargo, env, told):
 def test_a_variable_that_does_not_count_is_no_fault_and_one_that_only_vendors_meet_a_warning(make):
     assert make("", {"HTTP_PROXY": "socks5://x"}).warnings == ()
     loaded = make(", proxy: none", {"ALL_PROXY": "socks5://x"})
-    told = f"environment: ALL_PROXY: {SOCKS}; until then nothing can be fetched from vendors, as their certificates"
+    told = f"environment: ALL_PROXY: {SOCKS}; until then vendors' certificates cannot be fetched"
     assert loaded.warnings == (told,)
     loaded = make("", {"HTTPS_PROXY": PROXY, "NO_PROXY": "a.test, http://b.test"})
-    told = "environment: NO_PROXY: 'http://b.test' can fit no host: write names, .suffixes, addresses or networks"
+    told = "environment: NO_PROXY: 'http://b.test' cannot match a host: write names, .suffixes, addresses or networks"
     assert loaded.warnings == (told,)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from relay.config import (
+    AlertsBlock,
     AmqpSource,
     Bind,
     BrokerBlock,
@@ -38,6 +39,7 @@ BLOCKS = {
     "http": HttpBlock,
     "retry": RetryBlock,
     "encrypt": EncryptBlock,
+    "alerts": AlertsBlock,
 }
 ENV = {
     "CARGO_API_TOKEN": "token",

@@ -35,7 +35,7 @@ def rule(keys):
     return {"rules": f"[{{name: one, source: a, chat: {CHAT}, {keys}}}]"}
 
 
-SHORTER = f"has {SHORT + 1} bytes, and AMQP carries {SHORT}: write a shorter name"
+SHORTER = f"has {SHORT + 1} bytes, and AMQP allows {SHORT}: write a shorter name"
 
 
 @pytest.mark.parametrize(
@@ -45,45 +45,45 @@ SHORTER = f"has {SHORT + 1} bytes, and AMQP carries {SHORT}: write a shorter nam
         (queue("prefetch: 0"), "sources.a.prefetch: must be at least 1"),
         (queue("", LONG), f"3:34: sources.a.queue: {SHORTER}"),
         (queue("", WIDE), f"sources.a.queue: {SHORTER}"),
-        (queue("", "amq.mine"), "sources.a.queue: begins with amq., which RabbitMQ keeps for itself: take another"),
+        (queue("", "amq.mine"), "sources.a.queue: begins with amq., which RabbitMQ reserves: choose another"),
         (
             queue("bind: {exchange: x, routing_keys: []}"),
-            "sources.a.bind.routing_keys: is an empty list: name at least",
+            "sources.a.bind.routing_keys: is an empty list: write at least",
         ),
         (queue(f"bind: {{exchange: x, routing_keys: [a, {LONG}]}}"), f"sources.a.bind.routing_keys[1]: {SHORTER}"),
         (queue(f"bind: {{exchange: x, routing_keys: {LONG}}}"), f"sources.a.bind.routing_keys[0]: {SHORTER}"),
         (queue(f"bind: {{exchange: {LONG}}}"), f"sources.a.bind.exchange: {SHORTER}"),
         (queue("reply: []"), "sources.a.reply: is an empty list"),
-        (queue("reply: [5]"), "sources.a.reply: must be true, false, or the names and globs of queues"),
+        (queue("reply: [5]"), "sources.a.reply: must be true, false, or names and globs of queues"),
         (queue(f"reply: [{LONG}]"), f"sources.a.reply: {SHORTER}"),
         ({"results": f"{{exchange: {LONG}}}"}, f"5:21: results.exchange: {SHORTER}"),
         ({"results": f"{{queue: {LONG}}}"}, f"results.queue: {SHORTER}"),
-        ({"results": "{queue: amq.mine}"}, "results.queue: begins with amq., which RabbitMQ keeps"),
-        ({"results": "{exchange: amq.mine}"}, "results.exchange: begins with amq., which RabbitMQ keeps"),
+        ({"results": "{queue: amq.mine}"}, "results.queue: begins with amq., which RabbitMQ reserves"),
+        ({"results": "{exchange: amq.mine}"}, "results.exchange: begins with amq., which RabbitMQ reserves"),
         ({"broker": f"{{url: 'amqp://127.0.0.1/{LONG}'}}"}, f"broker.url: names a virtual host that {SHORTER}"),
-        ({"broker": "{url: 'amqp://127.0.0.1:0'}"}, "broker.url: has port 0, to which nothing connects"),
-        ({"cargo": "{token: t, timeout: 0s}"}, "cargo.timeout: is no time at all: write a duration above zero"),
+        ({"broker": "{url: 'amqp://127.0.0.1:0'}"}, "broker.url: has port 0, which cannot be connected to"),
+        ({"cargo": "{token: t, timeout: 0s}"}, "cargo.timeout: is zero: write a duration above zero"),
         ({"cargo": "{token: t, concurrency: 70000}"}, "cargo.concurrency: must be at most 65535"),
         ({"cargo": "{token: t, workspace_uuid: mine}"}, "cargo.workspace_uuid: is not a uuid: copy it from Cargo"),
-        ({"retry": "{first: 0s}"}, "retry.first: is no time at all"),
-        ({"ledger": "{remember: 0.1ms}"}, "ledger.remember: is no time at all"),
+        ({"retry": "{first: 0s}"}, "retry.first: is zero"),
+        ({"ledger": "{remember: 0.1ms}"}, "ledger.remember: is zero"),
         ({"ledger": f"{{url: 'postgres://u@127.0.0.1/{LONG}'}}"}, "ledger.url: names a database that has 256 bytes"),
         ({"ledger": f"{{url: 'postgres://{LONG}@127.0.0.1/x'}}"}, "ledger.url: names a user that has 256 bytes"),
         (
             {"ledger": f"{{url: 'postgres://u@127.0.0.1/x', schema: {LONG}}}"},
-            "ledger.schema: has 256 bytes, and PostgreSQL's names have 63",
+            "ledger.schema: has 256 bytes, and PostgreSQL cuts names after 63",
         ),
-        ({"http": "{max_body: 0}"}, "http.max_body: is nothing: write a size above zero"),
+        ({"http": "{max_body: 0}"}, "http.max_body: is zero: write a size above zero"),
         (
             {"http": "{max_body: 2GiB, max_in_flight: 3GiB}"},
-            "http.max_body: is more than a database holds in one value",
+            "http.max_body: is more than the database can store in one value",
         ),
         (
             webhook("max_body: 2GiB"),
-            "sources.a.max_body: is more than a database holds in one value: write at most 900MiB",
+            "sources.a.max_body: is more than the database can store in one value: write at most 900MiB",
         ),
-        (webhook("keep_rejected: 0s"), "sources.a.keep_rejected: is no time at all"),
-        (webhook("client_cert: {header: 'X Cert', subject: x}"), "client_cert.header: 'X Cert' is not the name of a"),
+        (webhook("keep_rejected: 0s"), "sources.a.keep_rejected: is zero"),
+        (webhook("client_cert: {header: 'X Cert', subject: x}"), "client_cert.header: 'X Cert' is not a header name"),
         (webhook("client_cert: {header: X-Cert, subject: []}"), "sources.a.client_cert.subject: is an empty list"),
         (webhook("cut: []"), "sources.a.cut: is an empty list"),
         ({"sources": "{a: {type: webhook, scheme: github, secrets: []}}"}, "sources.a.secrets: is an empty list"),
@@ -137,8 +137,8 @@ SECRET = "s3cret-of-16-chars"
         (f"{SECRET}\u00a0", "ends with a blank"),
         (f"\ufeff{SECRET}", "begins with a byte order mark"),
         (f"{SECRET}\u200b", "ends with an invisible character"),
-        (f'"{SECRET}"', "stands in quotes of its own"),
-        (f"'{SECRET}'", "stands in quotes of its own"),
+        (f'"{SECRET}"', "is in quotes"),
+        (f"'{SECRET}'", "is in quotes"),
     ],
 )
 @pytest.mark.parametrize(
@@ -175,21 +175,24 @@ def test_a_plain_secret_and_a_key_in_pem_are_well(told):
     [
         (
             "https://h/hooks",
-            "holds /hooks, which Relay adds itself, so that https://h/hooks/hooks/<source> is verified",
+            "contains /hooks, which Relay adds itself, so that it verifies https://h/hooks/hooks/<source>",
         ),
         ("https://h/hooks/", "write https://h, unless"),
         ("https://h/hooks/a", "write https://h, unless"),
         ("https://h/relay/hooks", "write https://h/relay, unless"),
-        ("https://h:443", "names the port that https has anyway"),
-        ("http://localhost:80/x", "names the port that http has anyway"),
-        ("https://h?a=b", "holds a query or a fragment: end it after the path, as https://hooks.example.com"),
-        ("https://h/?", "holds a query or a fragment"),
-        ("https://h#a", "holds a query or a fragment"),
+        ("https://h:443", "contains the default port of https"),
+        ("http://localhost:80/x", "contains the default port of http"),
+        (
+            "https://h?a=b",
+            "contains a query or a fragment: end the URL after the path, for example https://hooks.example.com",
+        ),
+        ("https://h/?", "contains a query or a fragment"),
+        ("https://h#a", "contains a query or a fragment"),
         (
             "h.example",
-            "is not a URL that begins with http:// or https:// and names a host: write https://hooks.example.com",
+            "is not a URL with http:// or https:// and a host: write for example https://hooks.example.com",
         ),
-        ("https://bücher.example", "has letters beyond ASCII"),
+        ("https://bücher.example", "contains non-ASCII characters"),
         ("https://h:0", "has port 0"),
     ],
 )

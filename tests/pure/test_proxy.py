@@ -110,18 +110,18 @@ def test_a_variable_may_leave_out_the_scheme(text):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("socks5://u:hunter2@proxy:1080", "is a socks5:// proxy, and Relay speaks to HTTP proxies only"),
+        ("socks5://u:hunter2@proxy:1080", "is a socks5:// proxy, but Relay supports only HTTP proxies"),
         ("SOCKS5H://hunter2", "is a socks5h:// proxy"),
-        ("ftp://hunter2", "is not a URL that begins with http:// or https://"),
-        ("http://", "names a host"),
-        ("http://:3128", "names a host"),
-        ("http://proxy:99999", "has a host or a port that cannot be read"),
-        ("http://u:hun#ter2@proxy:3128", "has a host or a port that cannot be read (a password with / # ?"),
-        ("http://u:1/hunter2@proxy:3128", "goes on after its host (a password with / # or ? in it is %-encoded)"),
-        ("http://proxy/hunter2.pac", "goes on after its host"),
+        ("ftp://hunter2", "is not a URL with http:// or https://"),
+        ("http://", "a host"),
+        ("http://:3128", "a host"),
+        ("http://proxy:99999", "has an invalid host or port"),
+        ("http://u:hun#ter2@proxy:3128", "has an invalid host or port (%-encode / # ?"),
+        ("http://u:1/hunter2@proxy:3128", "continues after its host (%-encode / # and ? in a password)"),
+        ("http://proxy/hunter2.pac", "continues after its host"),
         ("http://a%3Ab:hunter2@proxy", "has a colon in its user"),
-        ("http://u:hunter 2@proxy", "holds a blank or a control character"),
-        ("http://[hunter2", "has a host or a port that cannot be read"),
+        ("http://u:hunter 2@proxy", "contains a blank or a control character"),
+        ("http://[hunter2", "has an invalid host or port"),
     ],
 )
 def test_what_is_no_proxy_is_told_by_the_variable_and_not_quoted(text, told):

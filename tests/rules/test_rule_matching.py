@@ -28,7 +28,7 @@ def event(data=None, source="helpdesk", kind="ticket.created"):
 
 
 def names(specs, happened, **told):
-    return [rendered.rule for rendered in compile_rules(specs, {}).match(happened, **told)]
+    return [rendered.rule for rendered in compile_rules(specs, {}).match(happened, **told).rendered]
 
 
 def spec(name, **changes):
@@ -160,13 +160,13 @@ def test_explain_says_of_every_rule_why():
         "it matched",
         "rule yes stopped the matching",
     ]
-    assert told[4].rendered == rules.match(event({"detail": {}}))[0]
+    assert told[4].rendered == rules.match(event({"detail": {}})).rendered[0]
     assert rules.explain(event(kind=None))[1].why == "the event has no type, not order.*"
 
 
 def test_one_rule_can_be_rendered_without_matching():
     rules = compile_rules([spec("never", sources=("nowhere",), when="false")], {})
-    assert rules.match(event()) == []
+    assert rules.match(event()).rendered == ()
     assert rules.render("never", event()).body == '{"trigger":{"type":"draft"}}'
     with pytest.raises(NotFound, match='there is no rule "gone"'):
         rules.render("gone", event())

@@ -39,7 +39,7 @@ def event(data, **changes):
 
 def render(chat, data, *, message=None, constants=None, **changes):
     rules = compile_rules([RuleSpec(name="r", chat=chat, message=message, on_unknown="retry")], constants or {})
-    [rendered] = rules.match(event(data, **changes))
+    [rendered] = rules.match(event(data, **changes)).rendered
     return rendered
 
 
@@ -297,7 +297,7 @@ def test_a_rule_that_fails_fails_no_other():
         ],
         {},
     )
-    bad, good = rules.match(event({"x": 1}))
+    bad, good = rules.match(event({"x": 1})).rendered
     assert (bad.rule, bad.body, bad.failure.message) == (
         "bad",
         None,

@@ -1,4 +1,4 @@
-"""What every part of the configuration is: frozen, closed to unknown keys, defaults written as operators write them."""
+"""The base of all parts of the configuration: frozen, without unknown keys, defaults in the operators' notation."""
 
 from typing import Any
 
@@ -20,10 +20,10 @@ class Block(BaseModel):
 
 
 def default(value: Any) -> Any:
-    """A key's default, written as an operator would write it and parsed like it."""
+    """A default in the notation of the file. It is parsed like a value from the file."""
     return Field(default=value)
 
 
 def fault(key: str, message: str) -> PydanticCustomError:
-    """A fault that belongs to `key` of the block under validation."""
+    """A fault at `key` of the block that is being validated."""
     return PydanticCustomError("fault", "{message}", {"key": key, "message": message})

@@ -1,7 +1,7 @@
-"""The kinds of values that the configuration knows, each parsed from what an operator writes.
+"""The types of values in the configuration, parsed from the operators' notation.
 
-Every validator raises ValueError with what would be right; none quotes the value of a secret. An `Opaque` value
-(a variable that is not set, under `check`) gives way to the key's default.
+Validators raise a ValueError that says what is right, and never quote a secret. An `Opaque` value (a variable that is
+not set, in `check`) is replaced by the key's default.
 """
 
 import ipaddress
@@ -13,11 +13,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 from pydantic_core import PydanticUseDefault
 
 from relay import listener, units
-from relay.config.fill import Filled, Loose, Opaque
-from relay.config.parse import meaning
 from relay.secret import Secret, key_bytes
+from relay.written.reference import Filled, Loose, Opaque
+from relay.written.scalar import meaning
 
-_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+"""The pattern of a name."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _REFERENCE: Final = {"type": "string", "pattern": r"\$\{"}
 NIL: Final = "00000000-0000-0000-0000-000000000000"
@@ -25,15 +26,15 @@ _MASK: Final = "********"
 
 
 class Unset(Secret):
-    """Stands for a secret whose variable is not set, under `check`; it never guards anything."""
+    """The placeholder for a secret whose variable is not set, in `check`. It never verifies anything."""
 
     __slots__ = ()
 
 
 def settle(value: Any) -> Any:
-    """A free value with everything in it typed as YAML would.
+    """A value of any type, with the scalars in it typed by YAML's rules.
 
-    What could not be filled in is the text as it stands in the file, or the nil uuid under a key that ends in `Uuid`.
+    A scalar that could not be filled becomes its text in the file, or the nil uuid under a key that ends in `Uuid`.
     """
     if isinstance(value, Loose):
         return meaning(str(value))
@@ -65,7 +66,7 @@ def _parsed(convert: Callable[[str], Any], example: str) -> Callable[[Any], Any]
         if isinstance(value, Opaque):
             raise PydanticUseDefault
         if isinstance(value, bool | None) or not isinstance(value, str | int | float):
-            raise ValueError(f"must be text such as {example}")  # noqa: TRY004 - pydantic takes ValueError
+            raise ValueError(f"must be text, for example {example}")  # noqa: TRY004 - pydantic takes ValueError
         return convert(str(value))
 
     return parse
@@ -74,16 +75,16 @@ def _parsed(convert: Callable[[str], Any], example: str) -> Callable[[Any], Any]
 def _duration(text: str) -> int:
     milliseconds = units.duration(text)
     if milliseconds > units.duration("3650d"):
-        raise ValueError("is longer than ten years: write less")
+        raise ValueError("is longer than ten years: write a shorter duration")
     if milliseconds == 0:
-        raise ValueError("is no time at all: write a duration above zero, as 1s")
+        raise ValueError("is zero: write a duration above zero, for example 1s")
     return milliseconds
 
 
 def _size(text: str) -> int:
     size = units.size(text)
     if size == 0:
-        raise ValueError("is nothing: write a size above zero, as 64KiB")
+        raise ValueError("is zero: write a size above zero, for example 64KiB")
     return size
 
 
@@ -98,7 +99,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         wide = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise ValueError(f"{text!r} is not a network: write one, as 10.0.0.0/8 or fd00::/8") from None
+        raise ValueError(f"{text!r} is not a network: write for example 10.0.0.0/8 or fd00::/8") from None
     if "/" in text and str(ipaddress.ip_interface(text).ip) != str(wide.network_address):
         raise ValueError(f"{text!r} has bits set beyond its prefix: write {wide}")
     mapped = getattr(wide.network_address, "ipv4_mapped", None)
@@ -106,8 +107,8 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 
 def label(value: str) -> str:
-    """The name itself when it is an RFC 1123 label. Raises ValueError."""
-    if not _LABEL.fullmatch(value):
+    """The value, if it is an RFC 1123 label. Raises ValueError."""
+    if not re.fullmatch(LABEL, value):
         raise ValueError(f"{value!r} is not a name: use at most 63 lower-case letters, digits and dashes")
     return value
 
@@ -117,14 +118,14 @@ def _text(value: Any) -> Any:
         if not value:
             raise ValueError("is empty: give it a value or leave the key out")
         if _CONTROL.search(value):
-            raise ValueError("holds a control character or a line break: take it out")
+            raise ValueError("contains a control character or a line break: remove it")
         return str(value)
     return value
 
 
 def _pem(value: Any) -> Any:
     if isinstance(value, str) and "-----BEGIN CERTIFICATE-----" not in value:
-        raise ValueError("is not a certificate in PEM: give the file, as ${file:vendor.pem}")
+        raise ValueError("is not a certificate in PEM: name its file, for example ${file:vendor.pem}")
     return str(value) if isinstance(value, str) else value
 
 
@@ -134,14 +135,14 @@ def _secret(value: Any) -> Secret:
     if not isinstance(value, str):
         raise ValueError("must be text: put it in quotes")  # noqa: TRY004 - pydantic takes ValueError
     if not value.strip():
-        raise ValueError("is empty: an empty secret guards nothing; set its value")
+        raise ValueError("is empty, and an empty secret protects nothing: set its value")
     return Unset(str(value)) if isinstance(value, Opaque) else Secret(str(value))
 
 
 def _token(value: Any) -> Secret:
     secret = _secret(value)
     if not secret.reveal().isascii() or not secret.reveal().isprintable() or " " in secret.reveal():
-        raise ValueError("holds a character that an HTTP header cannot carry: check for blanks and line breaks")
+        raise ValueError("contains a character that an HTTP header cannot carry: check for blanks and line breaks")
     return secret
 
 
@@ -153,9 +154,9 @@ def _key(value: Any) -> Secret:
 
 
 def listed(value: Any) -> Any:
-    """One text as a list of it. Raises ValueError for an empty list, which would do nothing in silence."""
+    """Turn a text into a list of one. Raises ValueError for an empty list, which would silently have no effect."""
     if value == [] and isinstance(value, list):
-        raise ValueError("is an empty list: name at least one, or leave the key out")
+        raise ValueError("is an empty list: write at least one item, or leave the key out")
     return _listed(value)
 
 
@@ -195,6 +196,18 @@ Pace = Annotated[
     PlainSerializer(str, return_type=str),
     _written(r"\d+/\d*(s|m|h|d|mo)", "20/s", "600/m", "9000/mo", "5/10m"),
 ]
+QuotaText = Annotated[
+    units.Quota,
+    PlainValidator(_parsed(units.quota, "500/d")),
+    PlainSerializer(str, return_type=str),
+    _written(r"\d+/(h|d|mo)", "20/h", "500/d", "9000/mo"),
+]
+ShareText = Annotated[
+    units.Share,
+    PlainValidator(_parsed(units.share, "10%")),
+    PlainSerializer(str, return_type=str),
+    _written(r"\d{1,3}(\.\d{1,6})? ?%", "10%", "0.5%"),
+]
 Address = Annotated[
     listener.Listener,
     PlainValidator(_parsed(listener.read, "127.0.0.1:8081")),
@@ -222,18 +235,18 @@ Flag = Annotated[
 ]
 Text = Annotated[str, Field(strict=True, min_length=1), BeforeValidator(_text)]
 PemText = Annotated[str, Field(strict=True), BeforeValidator(_pem), BeforeValidator(_known)]
-"""A certificate in PEM, line breaks and all."""
+"""A certificate in PEM, with its line breaks."""
 
 Label = Annotated[
-    str, Field(strict=True), AfterValidator(label), WithJsonSchema({"type": "string", "pattern": f"^{_LABEL.pattern}$"})
+    str, Field(strict=True), AfterValidator(label), WithJsonSchema({"type": "string", "pattern": f"^{LABEL}$"})
 ]
-"""A name as RFC 1123 has it, so that it fits a URL, a routing key and a Kubernetes label."""
+"""An RFC 1123 label, which is valid in a URL, a routing key and a Kubernetes label."""
 
 Jinja = Annotated[str, Field(strict=True)]
-"""A template; line breaks are welcome."""
+"""A template. It may have line breaks."""
 
 Condition = Annotated[str, Field(strict=True), BeforeValidator(_known)]
-"""A bare expression; one that could not be filled in is left out."""
+"""A Jinja expression without braces. One that could not be filled is ignored."""
 
 TEXTS_SCHEMA: Final = WithJsonSchema(
     {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
@@ -242,7 +255,7 @@ Texts = Annotated[tuple[Text, ...], BeforeValidator(listed), TEXTS_SCHEMA]
 SecretText = Annotated[Secret, PlainValidator(_secret), _masked, _SECRET_SCHEMA]
 Token = Annotated[Secret, PlainValidator(_token), _masked, _SECRET_SCHEMA]
 KeyText = Annotated[Secret, PlainValidator(_key), _masked, _SECRET_SCHEMA]
-"""A key of 256 bits in base64 or hex."""
+"""A 256-bit key in base64 or hex."""
 Keys = Annotated[tuple[KeyText, ...], BeforeValidator(_listed)]
 Secrets = Annotated[tuple[SecretText, ...], BeforeValidator(listed)]
 Free = Annotated[dict[str, Any], BeforeValidator(settle)]

@@ -1,0 +1,171 @@
+"""Personal data in texts: e-mail addresses, telephone numbers, numbers of payment cards, IBANs.
+
+- `email`: an address whose domain has two labels and more.
+- `phone`: an international number (`+` or `00`, 8 to 15 digits), a national one that begins with 0 (9 to 13 digits), or
+  a North American one with its separators, as (415) 555-2671.
+- `card`: 13 to 19 digits, alone or in up to five groups, whose last is right by Luhn's formula. Of 13 digits only
+  Visa's, which begin with 4: a time in milliseconds has as many.
+- `iban`: an IBAN whose check digits are right (ISO 13616), alone or in groups.
+
+Patterns are RE2's, so the time grows with the text only.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Literal
+
+import re2
+from stdnum import iban, luhn
+from stdnum.exceptions import ValidationError
+
+Kind = Literal["email", "phone", "card", "iban"]
+Span = tuple[int, int, str]
+"""Begin, end and kind."""
+
+_EMAIL: Final = re2.compile(
+    r"[\pL\pN!#$%&'*+/=?^_`{|}~-]+(?:\.[\pL\pN!#$%&'*+/=?^_`{|}~-]+)*@(?:[\pL\pN](?:[\pL\pN-]*[\pL\pN])?\.)+[\pL][\pL\pN-]*[\pL\pN]"
+)
+_GAP: Final = r"[ .\x{a0}\x{202f}/()-]{0,2}"
+_PHONE: Final = re2.compile(
+    rf"(?:\+|\b00){_GAP}[1-9](?:{_GAP}[0-9]){{6,14}}\b"
+    rf"|(?:\b|\()0[1-9]?(?:{_GAP}[0-9]){{7,11}}\b"
+    r"|(?:\b1[-. ])?(?:\([2-9][0-9]{2}\) ?|\b[2-9][0-9]{2}[-. ])[2-9][0-9]{2}[-. ][0-9]{4}\b"
+)
+_GROUPS: Final = re2.compile(r"\b[0-9]{1,19}(?:[ -][0-9]{1,19})*\b")
+_GROUP: Final = re.compile(r"[0-9]+")
+_IBAN: Final = re2.compile(r"\b[A-Za-z]{2}[0-9]{2}")
+_CARD_DIGITS: Final = range(13, 20)
+_PHONE_DIGITS: Final = range(8, 16)
+_IBAN_SIZES: Final = range(34, 14, -1)
+_MOST_GROUPS: Final = 5
+"""Of digits in the number of a card, as 4-4-4-4-3."""
+_TRIES: Final = {"card": 20_000, "iban": 2_000}
+"""The most candidates in one text: some 0.2 s."""
+_PLACE_OF_IDS: Final = frozenset({"type"})
+"""Texts of a chat that are Cargo's own words."""
+
+
+def cover(text: str, kinds: Iterable[Kind]) -> str:
+    """The text with `[email]` and the like in place of what is found; of two that overlap, the longer is taken.
+
+    Raises ValueError for a text with more candidates than can be looked at.
+    """
+    spans = sorted((span for kind in kinds for span in _FIND[kind](text)), key=lambda span: (span[0] - span[1], span))
+    if not spans:
+        return text
+    is_taken = bytearray(len(text))
+    taken: list[Span] = []
+    for begin, end, kind in spans:
+        if not any(is_taken[begin:end]):
+            is_taken[begin:end] = b"\1" * (end - begin)
+            taken.append((begin, end, kind))
+    pieces, place = [], 0
+    for begin, end, kind in sorted(taken):
+        pieces += [text[place:begin], f"[{kind}]"]
+        place = end
+    return "".join([*pieces, text[place:]])
+
+
+def cover_body(value: Any, kinds: frozenset[Kind]) -> Any:
+    """A chat's body with every text, key and number in it covered, but for the uuids and types that Cargo asks for."""
+    if isinstance(value, Mapping):
+        return {key: item if _is_ours(key, item) else _cover_item(key, item, kinds) for key, item in value.items()}
+    return _cover_value(value, kinds)
+
+
+def _is_ours(key: str, item: Any) -> bool:
+    return isinstance(item, str) and (key in _PLACE_OF_IDS or key == "uuid" or key.endswith("Uuid"))
+
+
+def _cover_item(key: str, item: Any, kinds: frozenset[Kind]) -> Any:
+    """Only the body itself and its trigger have keys of Cargo's; `meta` is the operator's."""
+    return cover_body(item, kinds) if key == "trigger" else _cover_value(item, kinds)
+
+
+def _cover_value(value: Any, kinds: frozenset[Kind]) -> Any:
+    if isinstance(value, str):
+        return cover(value, kinds)
+    if isinstance(value, Mapping):
+        return {cover(key, kinds): _cover_value(item, kinds) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cover_value(item, kinds) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        text = str(value)
+        covered = cover(text, kinds)
+        return value if covered == text else covered
+    return value
+
+
+def _emails(text: str) -> Iterator[Span]:
+    if "@" in text:
+        yield from ((*match.span(), "email") for match in _EMAIL.finditer(text))
+
+
+def _phones(text: str) -> Iterator[Span]:
+    for match in _PHONE.finditer(text):
+        if sum(map(str.isdigit, match[0])) in _PHONE_DIGITS:
+            yield *match.span(), "phone"
+
+
+def _cards(text: str) -> Iterator[Span]:
+    tries = 0
+    for run in _GROUPS.finditer(text):
+        offset = run.start()
+        groups = [(offset + group.start(), offset + group.end()) for group in _GROUP.finditer(run[0])]
+        for number, (begin, _) in enumerate(groups):
+            digits = ""
+            for first, end in groups[number : number + _MOST_GROUPS]:
+                digits += text[first:end]
+                if len(digits) not in _CARD_DIGITS:
+                    continue
+                tries = _count("card", tries)
+                if (len(digits) != 13 or digits[0] == "4") and luhn.is_valid(digits):
+                    yield begin, end, "card"
+
+
+def _ibans(text: str) -> Iterator[Span]:
+    tries = 0
+    for match in _IBAN.finditer(text):
+        tries = _count("iban", tries)
+        begin = match.start()
+        end = _end_of_iban(text, begin)
+        if end is not None:
+            yield begin, end, "iban"
+
+
+def _count(kind: Kind, tries: int) -> int:
+    if tries == _TRIES[kind]:
+        raise ValueError(f"a text holds more than {tries} numbers that may be of the kind {kind}: send less of it")
+    return tries + 1
+
+
+def _end_of_iban(text: str, begin: int) -> int | None:
+    """Where an IBAN that begins there ends: words may follow that look as if they belonged to it."""
+    places: list[int] = []
+    for place in range(begin, min(len(text), begin + 2 * _IBAN_SIZES[0])):
+        sign = text[place]
+        if sign.isascii() and sign.isalnum():
+            places.append(place)
+        elif sign not in " -" or text[place - 1] in " -":
+            break
+    for size in _IBAN_SIZES:
+        if size <= len(places) and _is_iban("".join(text[place] for place in places[:size]).upper()):
+            after = places[size - 1] + 1
+            if after == len(text) or not text[after].isalnum():
+                return after
+    return None
+
+
+def _is_iban(text: str) -> bool:
+    """By its check digits (ISO 7064, mod 97-10), and by its country's length where the registry has it."""
+    turned = text[4:] + text[:4]
+    if int("".join(str(int(sign, 36)) for sign in turned)) % 97 != 1:
+        return False
+    try:
+        iban.validate(text, check_country=False)
+    except ValidationError:
+        return False
+    return True
+
+
+_FIND: Final[Mapping[Kind, Any]] = {"email": _emails, "phone": _phones, "card": _cards, "iban": _ibans}

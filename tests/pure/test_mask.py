@@ -1,0 +1,141 @@
+"""Hidden values: none is left in any text, however short, nested or odd it is."""
+
+import html
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.mask import MASK, Blind, Mask, parse_path
+
+TEXTS = st.one_of(
+    st.text(min_size=1, max_size=12),
+    st.sampled_from(
+        ["a", "7", "***", "* *", "kim@acme.com", "STRASSE", "straße", "İstanbul", '"q"', "<b>&", "é", "\ud800"]
+    ),
+)
+LEAVES = st.one_of(TEXTS, st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.none())
+HIDDEN = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+def texts_of(value):
+    """The texts of the leaves, as a template writes them."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from texts_of(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts_of(item)
+    elif value is not None:
+        yield value if isinstance(value, str) else json.dumps(value)
+
+
+def everything(value):
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from everything(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from everything(item)
+    elif value is not None:
+        yield value if isinstance(value, str) else json.dumps(value)
+
+
+@given(HIDDEN, st.text(max_size=8), st.text(max_size=8))
+def test_no_hidden_value_is_left_in_any_text(hidden, before, after):
+    mask = Mask(["data.secret"], {"secret": hidden}, {})
+    for value in texts_of(hidden):
+        if not (bare := value.strip()):
+            continue
+        for form in (bare, bare.upper(), html.escape(bare), json.dumps(bare), quote(bare, safe="", errors="replace")):
+            shown = mask.text(f"{before}{form}{after}")
+            for found in {bare, bare.upper(), html.escape(bare)}:
+                assert found not in shown or found in MASK
+
+
+@given(HIDDEN, st.lists(HIDDEN, max_size=3))
+def test_a_document_has_no_hidden_value_anywhere(hidden, others):
+    data = {"secret": hidden, "rest": [hidden, *others, {"deep": hidden}]}
+    mask = Mask(["data.secret"], data, {})
+    shown = mask.data(data)
+    assert shown.get("secret", MASK) == MASK, "a key in which a hidden value stands is masked, too"
+    values = [value.strip() for value in texts_of(hidden) if value.strip()]
+    for text in everything(shown):
+        assert not any(value in text and value not in MASK for value in values)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Mail of Kim@ACME.com: kim@acme.com", "Mail of ***: ***"),
+        ("kim%40acme.com", "***"),
+        ("nothing of that", "nothing of that"),
+        ("abcdefgh", "***gh"),
+    ],
+)
+def test_long_values_are_cut_out_also_where_they_overlap(text, shown):
+    assert Mask(["data.a", "data.b", "data.c"], {"a": "kim@acme.com", "b": "abcd", "c": "cdef"}, {}).text(text) == shown
+
+
+def test_a_text_with_a_short_value_is_masked_as_a_whole():
+    mask = Mask(["data.n"], {"n": 42}, {})
+    assert mask.value({"total": 1420, "text": "room 421", "other": 7}) == {"total": MASK, "text": MASK, "other": 7}
+
+
+def test_either_truth_value_tells_of_the_other():
+    mask = Mask(["data.vip"], {"vip": False}, {})
+    assert mask.value({"a": True, "b": False, "c": None, "d": 1}) == {"a": MASK, "b": MASK, "c": None, "d": 1}
+
+
+def test_paths_go_into_every_item_of_a_list_or_into_one():
+    data = {"rows": [{"mail": "one@acme.com", "n": 1}, {"mail": "two@acme.com", "n": 2}]}
+    masked = [{"mail": MASK, "n": 1}, {"mail": MASK, "n": 2}]
+    assert Mask(["data.rows.mail"], data, {}).data(data) == {"rows": masked}
+    assert Mask(["data.rows[1].mail"], data, {}).data(data)["rows"] == [data["rows"][0], masked[1]]
+    assert Mask(["data['rows'][0]"], data, {}).data(data)["rows"][0] == MASK
+    assert Mask(["data"], data, {}).data(data) == MASK
+
+
+def test_keys_that_are_values_are_hidden_too():
+    data = {"members": {"kim@acme.com": {"role": "owner"}}}
+    mask = Mask(["data.members"], data, {})
+    assert mask.value({"kim@acme.com": 1, "role": "owners"}) == {MASK: 1, "role": "***s"}
+
+
+def test_headers_are_hidden_by_name_and_value():
+    mask = Mask(["headers['X-User']"], {"by": "kim@acme.com"}, {"x-user": "kim@acme.com", "accept": "all"})
+    assert mask.headers({"x-user": "kim@acme.com", "accept": "all"}) == {"x-user": MASK, "accept": "all"}
+    assert mask.data({"by": "kim@acme.com"}) == {"by": MASK}
+
+
+def test_what_would_take_long_is_masked_as_a_whole():
+    data = {"secret": [f"value-{number}" for number in range(20_000)]}
+    mask = Mask(["data.secret"], data, {})
+    assert {mask.text("nothing of that") for _ in range(100)} <= {MASK, "nothing of that"}
+    assert mask.text("x" * 100_000) == MASK
+
+
+def test_blind_shows_nothing():
+    blind = Blind()
+    assert (blind.text("a"), blind.value({"a": [1, None]}), blind.data(None)) == (MASK, {MASK: [MASK, None]}, None)
+    assert blind.headers({"a": "b"}) == {"a": MASK}
+
+
+@pytest.mark.parametrize(
+    "path", ["", "mail", "data.", "data..a", "event.id", "data.a b", "data[a]", "headers.x-user[", "data | x"]
+)
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(ValueError, match="not a path"):
+        parse_path(path)
+
+
+def test_paths_in_their_parts():
+    assert parse_path("data.a-b[0]['c.d'].e") == ("data", "a-b", "0", "c.d", "e")
+    assert parse_path('headers["X-User"]') == ("headers", "x-user")
