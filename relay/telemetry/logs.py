@@ -1,11 +1,10 @@
-"""structlog: JSON in production, a readable form on a terminal, one wide line per step.
+"""Configures structlog: JSON in production, a readable format on a terminal, one wide line per step.
 
-Levels: a step that went well is `info`, one that a person should look at `warning`, one that needs a person `error`.
+Levels: `info` is a step that succeeded, `warning` is worth a look by a person, `error` needs a person.
 """
 
 import asyncio
 import atexit
-import io
 import json
 import logging
 import sys
@@ -29,17 +28,17 @@ __all__ = ["Log", "configure", "get_log"]
 Line = MutableMapping[str, Any]
 
 _PATIENCE: Final = 0.02
-"""Seconds for which a line of what went well may wait for others: each write is a call of the system."""
+"""Seconds for which an info line may wait for others, because each write is a system call."""
 
 
 class _Sink:
-    """Where lines go: `stream`, or what stderr is at the moment.
+    """Writes lines to `stream`, or to the current stderr.
 
-    What went well is written within 20 ms, all that was said meanwhile at once; a line that a person should look at is
-    written with those before it without delay, as is one that no loop turns for.
+    Info lines are collected and written within 20 ms. A line of a higher level is written at once, together with the
+    lines before it. Without a running loop every line is written at once.
 
-    A line that cannot be written (a full disk, a pipe that nobody reads any more) is lost: what it tells of has
-    happened, and failing now would only make the sender repeat it. The next line is tried again.
+    A line that cannot be written (a full disk, a closed pipe) is lost. Its step has already happened, and an error now
+    would only make the sender repeat it. The next line is tried again.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -52,7 +51,7 @@ class _Sink:
         self._waiting.append(line)
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:  # no loop turns in this thread
+        except RuntimeError:  # no loop runs in this thread
             self._write_all()
             return
         if loop is not self._promised:
@@ -67,7 +66,7 @@ class _Sink:
     error = critical = warning
 
     def write(self, text: str) -> None:
-        """For the standard library's handler, which ends its lines itself."""
+        """Write a line of the standard library's handler, which ends with a line break."""
         self.warning(text.removesuffix("\n"))
 
     def flush(self) -> None:
@@ -76,7 +75,7 @@ class _Sink:
     def _write_all(self) -> None:
         self._promised = None
         lines = []
-        with suppress(IndexError):  # another thread may take, too: each line is written once
+        with suppress(IndexError):  # another thread may write too: popping makes sure that each line is written once
             while True:
                 lines.append(self._waiting.popleft())
         if lines:
@@ -87,15 +86,16 @@ class _Sink:
 
 
 def get_log() -> Log:
-    """The logger; call it per module, it configures itself at the first line."""
+    """A logger for a module. It is bound to the configuration at its first line."""
     log: Log = structlog.get_logger()
     return log
 
 
-def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
-    """Set level (`debug`, `info`, `warning`, `error`) and form (`json`, `console`, `auto`: by terminal).
+def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None, *, is_final: bool = True) -> None:
+    """Set the level (`debug`, `info`, `warning`, `error`) and the format (`json`, `console`, or `auto` by terminal).
 
-    Lines of libraries that use the standard library's logging come out in the same form, from `warning` up.
+    When it is final, each logger keeps it from its first line on, which makes a line cheaper.
+    Lines of libraries that use the standard library's logging get the same format, from `warning` up.
     """
     out, sink = stream or sys.stderr, _Sink(stream)
     if form == "auto":
@@ -108,7 +108,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         processors=[Sparse(), *shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=lambda *_: sink,
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=is_final,
     )
     handler = logging.StreamHandler(sink)
     handler.setFormatter(
@@ -128,46 +128,46 @@ _show_exception: Final = structlog.processors.ExceptionRenderer(
 
 
 def _to_json(log: Any, name: str, line: Line) -> str:
-    """By pydantic's encoder, which takes a third of the time; it refuses half a surrogate, which must fail no line."""
+    """Render JSON in UTF-8, with pydantic's encoder, which takes a third of the time."""
     return _encode(log, name, line, ascii_only=False)
 
 
 def _to_ascii(log: Any, name: str, line: Line) -> str:
-    """For a stream that cannot carry all of UTF-8: what it would escape in its own way would be no JSON."""
+    """Render JSON in ASCII, for a stream that is not UTF-8: its own escapes would not be valid JSON."""
     return _encode(log, name, line, ascii_only=True)
 
 
 def _encode(log: Any, name: str, line: Line, *, ascii_only: bool) -> str:
-    whole = _show_exception(log, name, line) if line.get("exc_info") else line
+    document = _show_exception(log, name, line) if line.get("exc_info") else line
     try:
-        text = to_json(whole, fallback=repr, ensure_ascii=ascii_only).decode()
-    except ValueError:
-        text = json.dumps(whole, default=repr)
+        text = to_json(document, fallback=repr, ensure_ascii=ascii_only).decode()
+    except ValueError:  # pydantic refuses lone surrogates
+        text = json.dumps(document, default=repr)
     return visible_json(text)
 
 
 class _Console:
-    """The readable form; no name, value or traceback of it moves the terminal."""
+    """The readable format, one line per record. Control characters in names, values and tracebacks are escaped.
+
+    A traceback comes last, as `exc=`, with its line breaks escaped: a reader of lines (grep, journald, a container's
+    log) then never takes a part of it for a record.
+    """
 
     def __init__(self, *, colours: bool) -> None:
-        self._render = structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=_show_traceback)
+        self._render = structlog.dev.ConsoleRenderer(colors=colours)
 
     def __call__(self, log: Any, name: str, line: Line) -> str:
-        shown = {visible(key, keep=""): value if key == "exc_info" else _shown(value) for key, value in line.items()}
-        return self._render(log, name, shown)
+        formatted = structlog.processors.format_exc_info(log, name, dict(line))
+        traceback = formatted.pop("exception", None)
+        text = self._render(log, name, {visible(key, keep=""): _shown(value) for key, value in formatted.items()})
+        return text if traceback is None else f"{text} exc={visible(str(traceback), keep='')}"
 
 
 def _shown(value: Any) -> Any:
-    """What a console line says of a value: text and whatever is written as text without a control in it."""
+    """A value for a console line. Texts, and values that are written as text, have their control characters escaped."""
     if isinstance(value, str):
         return visible(value, keep="")
     return value if value is None or isinstance(value, int | float) else visible(repr(value), keep="")
-
-
-def _show_traceback(out: TextIO, exc_info: Any) -> None:
-    text = io.StringIO()
-    structlog.dev.plain_traceback(text, exc_info)
-    out.write(visible(text.getvalue()))
 
 
 def _stamp(_: Any, __: str, line: Line) -> Line:
@@ -178,5 +178,5 @@ def _stamp(_: Any, __: str, line: Line) -> Line:
 
 @lru_cache(maxsize=4)
 def _second(moment: int) -> str:
-    """A second of Unix time as ISO 8601 in UTC; a busy relay writes many lines in one."""
+    """A second of Unix time as ISO 8601 in UTC, cached because a busy relay writes many lines per second."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))

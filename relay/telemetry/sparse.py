@@ -1,4 +1,4 @@
-"""Lines that say the same again and again while something lasts, told once and then every minute."""
+"""Drops log lines that repeat while a condition lasts: one is written at once, then one per minute."""
 
 import time
 from collections.abc import Callable
@@ -9,36 +9,37 @@ from structlog.typing import EventDict
 
 _EVERY: Final = 60.0
 _AT_MOST: Final = 5.0
-"""Seconds between two lines although the second gives another reason: an outage may give a new one each time."""
-_LASTING: Final = frozenset({"ledger.unavailable"})
-"""Told by every part that meets it, several times a second."""
+"""Minimum seconds between two lines with different reasons, because an outage may give a new reason each time."""
+_LASTING: Final = frozenset({"ledger.unavailable", "event.timeless", "message.trimmed"})
+"""The lines that every affected part logs, or every event of a source, several times per second."""
 _OVER: Final = {"ledger.available": "ledger.unavailable"}
-"""What says that it is over: the next one is told at once."""
+"""The lines that end a condition. After one of them the next line is written at once."""
 
 
 class Sparse:
-    """A step of structlog's: lets one of these lines through a minute, or when its reason is another one.
+    """A structlog processor that passes one of these lines per source and minute, or earlier when its reason changes.
 
-    The next line says how many were left out, as `repeated`. `clock` gives monotonic seconds.
+    The next line has the number of dropped lines as `repeated`. `clock` returns monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._last: dict[str, tuple[float, Any]] = {}
-        self._left_out: dict[str, int] = {}
+        self._last: dict[tuple[str, Any], tuple[float, Any]] = {}
+        self._dropped: dict[tuple[str, Any], int] = {}
 
     def __call__(self, _log: Any, _method: str, line: EventDict) -> EventDict:
         name = line.get("event")
         if name in _OVER:
-            self._last.pop(_OVER[name], None)
+            self._last.pop((_OVER[name], None), None)
         if name not in _LASTING:
             return line
+        key = (name, line.get("source"))
         now, reason = self._clock(), line.get("error")
-        at, before = self._last.get(name, (-_EVERY, None))
-        if now - at < (_EVERY if reason == before else _AT_MOST):
-            self._left_out[name] = self._left_out.get(name, 0) + 1
+        written_at, last_reason = self._last.get(key, (-_EVERY, None))
+        if now - written_at < (_EVERY if reason == last_reason else _AT_MOST):
+            self._dropped[key] = self._dropped.get(key, 0) + 1
             raise DropEvent
-        self._last[name] = (now, reason)
-        if left_out := self._left_out.pop(name, 0):
-            line["repeated"] = left_out
+        self._last[key] = (now, reason)
+        if dropped := self._dropped.pop(key, 0):
+            line["repeated"] = dropped
         return line

@@ -1,15 +1,15 @@
-"""What the supervisor knows of the service: its phase, its parts, and whether the event loop still turns."""
+"""The status of the service: its phase, its parts, and whether the event loop is stuck."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 _PATIENCE: Final = 30.0
 
 
 class Phase(StrEnum):
-    """Where the process stands between its start and its end."""
+    """The phase of the process."""
 
     STARTING = "starting"
     SERVING = "serving"
@@ -17,7 +17,7 @@ class Phase(StrEnum):
 
 
 class PartState(StrEnum):
-    """How a part is. `degraded` works on with a fault; `down` does not work and is being restarted."""
+    """The state of a part. `degraded` works with a fault; `down` does not work and is being restarted."""
 
     STARTING = "starting"
     UP = "up"
@@ -27,7 +27,7 @@ class PartState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the service as it is now. `since` is milliseconds since the epoch, when it came into `state`."""
+    """A part of the service. `since` is when it entered `state`, in milliseconds since the epoch."""
 
     name: str
     state: PartState
@@ -37,16 +37,18 @@ class Part:
 
 
 class Status:
-    """Set by the supervisor, read by the health listener and the status page.
+    """The status, which the supervisor sets and the health listener and the console read.
 
-    `clock` gives milliseconds since the epoch, `monotonic` seconds. A heartbeat task calls `beat()` about each
-    second; `patience` seconds without one mean that the event loop is stuck.
+    `clock` returns milliseconds since the epoch, `monotonic` seconds. A heartbeat task calls `beat()` about once per
+    second; `patience` seconds without a call mean that the event loop is stuck.
     """
 
     def __init__(
         self, clock: Callable[[], int], monotonic: Callable[[], float], *, patience: float = _PATIENCE
     ) -> None:
         self.phase = Phase.STARTING
+        self.problems: tuple[Mapping[str, Any], ...] = ()
+        """The problems that are not resolved, as the API gives them; one of the ledger also while that is away."""
         self._clock = clock
         self._monotonic = monotonic
         self._patience = patience
@@ -54,21 +56,21 @@ class Status:
         self._parts: dict[str, Part] = {}
 
     def set(self, part: str, state: PartState, reason: str = "", *, vital: bool = False) -> None:
-        """Say how a part is. A `vital` one that is down makes the service unready (an embedded ledger's file)."""
+        """Set the state of a part. The service is not ready while a `vital` part (an embedded ledger) is down."""
         before = self._parts.get(part)
         since = before.since if before and before.state is state else self._clock()
         self._parts[part] = Part(part, state, reason, since, vital)
 
     def drop(self, part: str) -> None:
-        """Forget a part that the configuration no longer has."""
+        """Remove a part that the configuration no longer has."""
         self._parts.pop(part, None)
 
     def parts(self) -> tuple[Part, ...]:
-        """All parts, in the order in which they were first named."""
+        """All parts, in the order in which they were first set."""
         return tuple(self._parts.values())
 
     def ready(self) -> tuple[bool, tuple[str, ...]]:
-        """Whether traffic may come, and if not, why."""
+        """Whether the service accepts traffic, and the reasons if not."""
         reasons = [] if self.phase is Phase.SERVING else [f"the relay is {self.phase}"]
         reasons += [
             f"{part.name} is down: {part.reason}"
@@ -78,10 +80,10 @@ class Status:
         return not reasons, tuple(reasons)
 
     def beat(self) -> None:
-        """The event loop turned."""
+        """Record that the event loop runs."""
         self._beaten = self._monotonic()
 
     def stuck(self) -> float | None:
-        """Seconds since the last beat if that is longer than a living loop takes, else None."""
+        """The seconds since the last beat when the loop is stuck, otherwise None."""
         age = self._monotonic() - self._beaten
         return age if age > self._patience else None

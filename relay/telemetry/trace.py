@@ -1,4 +1,4 @@
-"""W3C trace context (https://www.w3.org/TR/trace-context/), kept per event also without OpenTelemetry."""
+"""W3C trace context (https://www.w3.org/TR/trace-context/), stored per event even without OpenTelemetry."""
 
 import re
 import secrets
@@ -8,13 +8,18 @@ _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-(
 
 
 def new_traceparent() -> str:
-    """A fresh `traceparent`, not sampled."""
+    """A new `traceparent`, not sampled."""
     ids = secrets.token_hex(24)
     return f"00-{ids[:32]}-{ids[32:]}-00"
 
 
 def child_of(header: str | None) -> str:
-    """The caller's trace with a span of our own; a fresh one when the header is missing or malformed."""
+    """A new span in the caller's trace, or a new trace when the header is missing or malformed."""
+    return adopt(header)[0]
+
+
+def adopt(header: str | None) -> tuple[str, str | None]:
+    """As `child_of`, and the caller's `traceparent` when it is well formed."""
     match = _TRACEPARENT.fullmatch(header.strip()) if header else None
     if (
         match is None
@@ -23,10 +28,10 @@ def child_of(header: str | None) -> str:
         or set(match[3]) == {"0"}
         or (match[1] == "00" and match[5])
     ):
-        return new_traceparent()
-    return f"00-{match[2]}-{secrets.token_hex(8)}-{match[4]}"
+        return new_traceparent(), None
+    return f"00-{match[2]}-{secrets.token_hex(8)}-{match[4]}", f"00-{match[2]}-{match[3]}-{match[4]}"
 
 
 def trace_id(traceparent: str | None) -> str | None:
-    """The trace id inside a `traceparent`."""
+    """The trace id in a `traceparent`."""
     return traceparent[3:35] if traceparent else None

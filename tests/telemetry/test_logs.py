@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import logging
 import subprocess
 import sys
 from contextlib import suppress
@@ -162,9 +163,53 @@ def test_an_outage_that_every_part_meets_is_told_once_and_then_every_minute():
     assert [sparse(None, "info", line) for _ in range(3)] == [line] * 3
 
 
+def test_a_source_that_goes_on_does_not_hide_another_one():
+    now = 0.0
+    sparse = Sparse(lambda: now)
+    told = []
+    for moment, source in [(0, "a"), (1, "b"), (2, "a"), (59, "b"), (60, "a"), (60.5, "b"), (61, "b")]:
+        now = float(moment)
+        with suppress(structlog.DropEvent):
+            told.append((moment, dict(sparse(None, "warning", {"event": "event.timeless", "source": source}))))
+    assert [(moment, line["source"], line.get("repeated", 0)) for moment, line in told] == [
+        (0, "a", 0),
+        (1, "b", 0),
+        (60, "a", 1),
+        (61, "b", 2),
+    ]
+
+
 def test_lines_go_through_it():
     out = io.StringIO()
     configure("info", "json", out)
     for part in ("worker", "gate", "publisher"):
         get_log().warning("ledger.unavailable", part=part, error="away")
     assert [json.loads(line)["part"] for line in out.getvalue().splitlines()] == ["worker"]
+
+
+def fail(message):
+    raise ValueError(message)
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_every_record_is_one_line_also_with_a_traceback_or_a_stack(form):
+    out = io.StringIO()
+    configure("info", form, out)
+    log, library = get_log(), logging.getLogger("library")
+    try:
+        fail("two\nlines \x1b[2J")
+    except ValueError:
+        log.exception("part.failed", part="worker")
+        library.exception("a library\nfailed")
+    library.warning("where", stack_info=True)
+    log.warning("text\nof several\rlines", value="a\nb", other=["c\nd"])
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 4
+    assert ["\x1b" in line for line in lines] == [False] * 4
+    for line in lines[:2]:
+        assert "test_logs.py" in line
+        assert "ValueError" in line
+        assert "two\\nlines" in line
+    if form == "console":
+        assert lines[0].index("part=worker") < lines[0].index(" exc=Traceback (most recent call last):\\n")
+        assert "Stack (most recent call last)" in lines[2]

@@ -1,0 +1,191 @@
+"""Writes what goes wrong to the ledger every second, and looks for what nobody counts."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from relay.errors import Unavailable
+from relay.life import Signals, Stop
+from relay.model import Problem, ProblemKey, ProblemKind, ProblemState, ProblemTurn, Sighting, Sightings, Watched
+from relay.ports import Problems
+from relay.telemetry import Metrics, PartState, Status, Tally, get_log
+
+log = get_log()
+
+PATIENCE: Final = 30_000
+"""Milliseconds for which the broker or the ledger may be away before that is a problem."""
+_EVERY: Final = 1.0
+_AGAIN_AT_STOP: Final = 0.2
+_PARKED_EVERY: Final = 5_000
+_AGAIN: Final = 5_000
+_LASTS: Final = 15_000
+_UNRESOLVED: Final = (ProblemState.OPEN, ProblemState.ACKNOWLEDGED)
+
+
+class Watcher:
+    """The part `problems` of one replica.
+
+    `expect` has the longest silence of each source that has one, `backlog` the longest wait of a due dispatch, in
+    milliseconds; both may be replaced at any time. `clock` returns milliseconds since the epoch, `boottime`
+    milliseconds on a clock that keeps counting while the machine is suspended. `away` is how long the ledger was
+    away before it could be opened.
+
+    A problem of the ledger is kept here while the ledger is away, and written with its times when it is back. Causes
+    are counted again when it is not known whether they were written: then they may be counted twice.
+    """
+
+    def __init__(
+        self,
+        ledger: Problems,
+        metrics: Metrics,
+        status: Status,
+        signals: Signals,
+        *,
+        expect: Mapping[str, int],
+        backlog: int | None,
+        clock: Callable[[], int],
+        boottime: Callable[[], int],
+        away: int = 0,
+    ) -> None:
+        self.expect = expect
+        self.backlog = backlog
+        self._ledger = ledger
+        self._metrics = metrics
+        self._counts = metrics.problems
+        self._status = status
+        self._signals = signals
+        self._clock = clock
+        self._boottime = boottime
+        self._started = boottime()
+        self._looked_at_parked: int | None = None
+        self._away_since = self._started - away if away >= PATIENCE else None
+        self._away_told = False
+        self._broker_since: int | None = None
+        self._broker_told: int | None = None
+        self._unresolved: tuple[Problem, ...] = ()
+
+    async def run(self, stop: Stop) -> None:
+        """Take a turn every second until `stop`, then until one is written or the grace is over."""
+        while not stop.asked:
+            await self.turn()
+            await stop.sleep(_EVERY)
+        while not await self.turn() and stop.left() > _AGAIN_AT_STOP:  # noqa: ASYNC110 - nobody tells when it is back
+            await asyncio.sleep(_AGAIN_AT_STOP)
+
+    async def turn(self) -> bool:
+        """Write what was counted, and apply the rules by which problems open and end. Returns whether it is written."""
+        now = self._boottime()
+        self._look_at_broker(now)
+        self._look_at_ledger(now)
+        counts = self._counts.take()
+        written = False
+        try:
+            turn = await self._ledger.watch(self._sightings(counts, now), self._watched(now))
+            written = True
+        except Unavailable as error:
+            self._miss_ledger(now, str(error))
+        finally:
+            if not written:
+                self._counts.put_back(counts)
+        if written:
+            self._unresolved = turn.unresolved
+            if not self._is_down("ledger"):
+                self._away_since, self._away_told = None, False
+            self._report(turn)
+        self._show()
+        return written
+
+    def _watched(self, now: int) -> Watched:
+        due = self._looked_at_parked is None or now - self._looked_at_parked >= _PARKED_EVERY
+        if due:
+            self._looked_at_parked = now
+        return Watched(self.expect, self.backlog, now - self._started, parked=due)
+
+    def _sightings(self, counts: Tally, now: int) -> Sightings:
+        seen = [
+            Sighting(
+                ProblemKey(ProblemKind(kind), source, rule, code, detail),
+                counted.count,
+                max(0, self._counts.clock() - counted.first_at),
+                max(0, self._counts.clock() - counted.last_at),
+                counted.lasts,
+                counted.event_id,
+                counted.dispatch_id,
+            )
+            for (kind, source, rule, code, detail), counted in counts.seen.items()
+        ]
+        if (since := self._long_away(now)) is not None and not self._is_down("ledger"):
+            seen.append(Sighting(ProblemKey(ProblemKind.LEDGER, code="away"), 1, now - since, lasts=0))
+        over = tuple(ProblemKey(ProblemKind(kind), *rest) for kind, *rest in sorted(counts.over, key=str))
+        accepted, made = self._needed(counts)
+        return Sightings(tuple(seen), accepted, made, over)
+
+    def _needed(self, counts: Tally) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The successes that may end a problem: others need no write."""
+        keys = [problem.key for problem in self._unresolved]
+        refused = {key.source for key in keys if key.kind is ProblemKind.REJECTIONS}
+        failed = {key.rule for key in keys if key.kind is ProblemKind.FAILURES}
+        return tuple(sorted(counts.accepted & refused)), tuple(sorted(counts.made & failed))
+
+    def _long_away(self, now: int) -> int | None:
+        """Since when the ledger is away, None when it is not away for long."""
+        since = self._away_since
+        return since if since is not None and now - since >= PATIENCE else None
+
+    def _is_down(self, part: str) -> bool:
+        return any(each.name == part and each.state is PartState.DOWN for each in self._status.parts())
+
+    def _look_at_ledger(self, now: int) -> None:
+        if self._is_down("ledger"):
+            self._miss_ledger(now, "it does not take writes")
+
+    def _miss_ledger(self, now: int, error: str) -> None:
+        self._away_since = now if self._away_since is None else self._away_since
+        if self._long_away(now) is not None and not self._away_told:
+            self._away_told = True
+            what = "it is kept in memory until the ledger is back, and told then"
+            log.warning("problem.opened", kind="ledger", code="away", error=error, what=what)
+
+    def _look_at_broker(self, now: int) -> None:
+        """Count that the broker is away. The problem is over some seconds after no replica counts it any more."""
+        if not self._is_down("broker"):
+            self._broker_since = self._broker_told = None
+            return
+        self._broker_since = now if self._broker_since is None else self._broker_since
+        if now - self._broker_since < PATIENCE:
+            return
+        if self._broker_told is None or now - self._broker_told >= _AGAIN:
+            first = self._broker_told is None
+            ago = now - self._broker_since
+            self._counts.saw("broker", code="away", count=1 if first else 0, ago=ago if first else 0, lasts=_LASTS)
+            self._broker_told = now
+
+    def _report(self, turn: ProblemTurn) -> None:
+        for change in turn.changes:
+            problem = change.problem
+            key = problem.key
+            parts = {"source": key.source, "rule": key.rule, "code": key.code, "detail": key.detail}
+            line: dict[str, object] = {"problem_id": problem.id, "kind": str(key.kind), "count": problem.count}
+            line |= {name: value for name, value in parts.items() if value is not None}
+            if change.resolved:
+                log.info("problem.resolved", **line)
+            else:
+                log.warning("problem.opened", event_id=problem.event_id, dispatch_id=problem.dispatch_id, **line)
+        if turn.told:
+            self._signals.results.set()
+            self._signals.alerts.set()
+
+    def _show(self) -> None:
+        """Set the metrics and what the health listener and the console show."""
+        unresolved = list(self._unresolved)
+        if (since := self._long_away(self._boottime())) is not None:
+            now = self._clock()
+            key = ProblemKey(ProblemKind.LEDGER, code="away")
+            first_at = now - (self._boottime() - since)
+            unresolved = [problem for problem in unresolved if problem.key != key]
+            unresolved.append(Problem("", key, ProblemState.OPEN, 1, first_at, now))
+        for kind in ProblemKind:
+            for state in _UNRESOLVED:
+                many = sum(problem.key.kind is kind and problem.state is state for problem in unresolved)
+                self._metrics.problems_unresolved.labels(str(kind), str(state)).set(many)
+        self._status.problems = tuple(problem.document() for problem in unresolved)

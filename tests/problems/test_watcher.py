@@ -1,0 +1,249 @@
+"""The part that writes problems, on virtual time: soon, with true times, nothing lost and nothing told twice."""
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from relay.errors import Unavailable
+from relay.ledger import SqlLedger, Terms
+from relay.life import Signals, Stop
+from relay.model import ProblemKind, ProblemQuery, ProblemState
+from relay.problems import Watcher
+from relay.telemetry import Metrics, PartState, Status
+from tests.dispatch.relays import START, open_store
+from tests.virtual import milliseconds, virtually
+
+
+class Ledger:
+    """A ledger that can be away."""
+
+    def __init__(self, ledger):
+        self.ledger = ledger
+        self.away = False
+
+    async def watch(self, sightings, watched):
+        if self.away:
+            raise Unavailable("no route")
+        return await self.ledger.watch(sightings, watched)
+
+
+class Relay:
+    """The part, its surroundings, and the clock of the database, which follows the loop's."""
+
+    def __init__(self, store, **rest):
+        self.sql = SqlLedger(store, Terms(owner="one"))
+        self.ledger = Ledger(self.sql)
+        self.metrics = Metrics(milliseconds)
+        self.status = Status(wall, asyncio.get_running_loop().time)
+        self.signals = Signals()
+        self.stop = Stop()
+        clocks = {"clock": wall, "boottime": milliseconds}
+        rest = {"expect": {}, "backlog": 300_000} | rest
+        self.watcher = Watcher(self.ledger, self.metrics, self.status, self.signals, **clocks, **rest)
+        self.counts = self.metrics.problems
+        self.task = asyncio.create_task(self.watcher.run(self.stop))
+
+    async def end(self):
+        self.stop.begin(1)
+        await self.task
+
+    async def problems(self):
+        return (await self.sql.problems(ProblemQuery())).problems
+
+
+def wall():
+    return START + milliseconds()
+
+
+async def open_relay(**rest):
+    store = await open_store()
+    store._clock = wall
+    return Relay(store, **rest)
+
+
+@virtually
+async def test_what_is_counted_is_written_within_a_second_and_at_a_stop():
+    relay = await open_relay()
+    await asyncio.sleep(0.3)
+    for _ in range(1_000):
+        relay.counts.saw("failures", rule="urgent", code="render", event_id="e-1", dispatch_id="d-1")
+    await asyncio.sleep(1)
+    [problem] = await relay.problems()
+    assert (problem.count, problem.event_id, problem.first_at) == (1_000, "e-1", START + 300)
+    relay.counts.saw("failures", rule="urgent", code="render")
+    await relay.end()
+    assert (await relay.problems())[0].count == 1_001
+
+
+@virtually
+async def test_what_the_ledger_does_not_take_is_kept_with_its_times():
+    relay = await open_relay()
+    relay.ledger.away = True
+    for _ in range(10):
+        relay.counts.saw("rejections", source="shop", code="method")
+        await asyncio.sleep(1)
+    relay.ledger.away = False
+    await asyncio.sleep(1)
+    [problem] = await relay.problems()
+    assert (problem.count, problem.first_at, problem.last_at) == (10, START, START + 9_000)
+    await relay.end()
+
+
+@virtually
+async def test_a_ledger_that_is_away_is_shown_at_once_and_written_when_it_is_back():
+    relay = await open_relay()
+    await asyncio.sleep(5)
+    with capture_logs() as lines:
+        relay.ledger.away = True
+        await asyncio.sleep(29)
+        assert relay.status.problems == ()
+        await asyncio.sleep(3)
+        [shown] = relay.status.problems
+        assert (shown["kind"], shown["state"], shown["id"]) == ("ledger", "open", "")
+        await asyncio.sleep(600)
+    assert [line["kind"] for line in lines if line["event"] == "problem.opened"] == ["ledger"]
+    relay.ledger.away = False
+    await asyncio.sleep(2)
+    [problem] = await relay.problems()
+    assert (problem.key.kind, problem.state) == (ProblemKind.LEDGER, ProblemState.RESOLVED)
+    assert abs(problem.first_at - (START + 5_000)) <= 1_000
+    assert abs(problem.last_at - wall()) <= 2_000
+    assert relay.status.problems == ()
+    await asyncio.sleep(601)
+    assert [result.id.rpartition(".")[2] for _, result in await relay.sql.follow(0, 9)] == ["opened", "resolved"]
+    assert relay.metrics.registry.get_sample_value("relay_problems", {"kind": "ledger", "state": "open"}) == 0
+    await relay.end()
+
+
+@virtually
+async def test_a_ledger_that_takes_no_writes_is_away():
+    relay = await open_relay()
+    relay.status.set("ledger", PartState.DOWN, "the disk is full")
+    await asyncio.sleep(32)
+    assert [problem["kind"] for problem in relay.status.problems] == ["ledger"]
+    assert await relay.problems() == ()
+    relay.status.set("ledger", PartState.UP)
+    await asyncio.sleep(2)
+    assert [problem.state for problem in await relay.problems()] == [ProblemState.RESOLVED]
+    await relay.end()
+
+
+@virtually
+async def test_a_ledger_that_was_away_at_the_start_is_told():
+    relay = await open_relay(away=45_000)
+    await asyncio.sleep(1)
+    [problem] = await relay.problems()
+    assert (problem.key.kind, problem.last_at - problem.first_at) == (ProblemKind.LEDGER, 45_000)
+    await relay.end()
+
+
+@virtually
+async def test_a_broker_that_is_away_is_a_problem_after_half_a_minute_until_it_is_back():
+    relay = await open_relay()
+    relay.status.set("broker", PartState.DOWN, "connection refused")
+    await asyncio.sleep(29)
+    assert await relay.problems() == ()
+    await asyncio.sleep(3)
+    [problem] = await relay.problems()
+    assert (problem.key.code, problem.first_at) == ("away", START)
+    await asyncio.sleep(3_600)
+    [problem] = await relay.problems()
+    assert (problem.state, problem.count) == (ProblemState.OPEN, 1)
+    relay.status.set("broker", PartState.UP)
+    await asyncio.sleep(17)
+    assert (await relay.problems())[0].state is ProblemState.RESOLVED
+    await relay.end()
+
+
+@virtually
+async def test_results_that_nobody_takes_are_a_problem_until_one_is_taken():
+    relay = await open_relay()
+    relay.counts.unroutable("unroutable")
+    await asyncio.sleep(100)
+    assert [problem.key.code for problem in await relay.problems()] == ["unroutable"]
+    relay.counts.routed()
+    await asyncio.sleep(1)
+    assert (await relay.problems())[0].state is ProblemState.RESOLVED
+    await relay.end()
+
+
+@virtually
+async def test_loop_and_reload_open_and_end():
+    relay = await open_relay()
+    relay.counts.looped("urgent", "4711", 30_000, "e-1", "d-1")
+    relay.counts.reload_refused("relay.yaml:3:5: cargo: unknown key")
+    await asyncio.sleep(1)
+    found = {problem.key.kind: problem for problem in await relay.problems()}
+    assert found[ProblemKind.RELOAD].key.detail == "relay.yaml:3:5: cargo: unknown key"
+    assert found[ProblemKind.LOOP].key.detail == "4711"
+    relay.counts.reloaded()
+    await asyncio.sleep(1)
+    assert _open(await relay.problems()) == {ProblemKind.LOOP}
+    await asyncio.sleep(30)
+    assert _open(await relay.problems()) == set()
+    await relay.end()
+
+
+def _open(problems):
+    return {problem.key.kind for problem in problems if problem.state is ProblemState.OPEN}
+
+
+@virtually
+async def test_a_problem_is_resolved_by_a_success_and_an_hour_of_quiet():
+    relay = await open_relay()
+    relay.counts.saw("failures", rule="urgent", code="render")
+    await asyncio.sleep(2)
+    for _ in range(3_602):
+        relay.metrics.chat("urgent", "created")
+        await asyncio.sleep(1)
+    assert (await relay.problems())[0].state is ProblemState.RESOLVED
+    await relay.end()
+
+
+@virtually
+async def test_silence_is_looked_for_as_configured_and_reconfigured():
+    relay = await open_relay(expect={"shop": 60_000})
+    await asyncio.sleep(62)
+    assert [problem.key.source for problem in await relay.problems()] == ["shop"]
+    relay.watcher.expect = {}
+    await asyncio.sleep(1)
+    assert (await relay.problems())[0].state is ProblemState.RESOLVED
+    await relay.end()
+
+
+@virtually
+async def test_opening_and_resolving_is_logged_once_counted_and_wakes_who_tells():
+    relay = await open_relay()
+    relay.signals.results.clear()
+    with capture_logs() as lines:
+        relay.counts.reload_refused("relay.yaml:1: no")
+        await asyncio.sleep(1)
+        labels = {"kind": "reload", "state": "open"}
+        assert relay.metrics.registry.get_sample_value("relay_problems", labels) == 1
+        assert relay.signals.results.is_set
+        assert relay.signals.alerts.is_set
+        relay.counts.reloaded()
+        await asyncio.sleep(60)
+    names = [line["event"] for line in lines if line["event"].startswith("problem.")]
+    assert names == ["problem.opened", "problem.resolved"]
+    await relay.end()
+
+
+@virtually
+async def test_an_error_that_nobody_foresaw_loses_no_count():
+    relay = await open_relay()
+    await asyncio.sleep(0.5)
+
+    async def fail(*_):
+        raise RuntimeError("bug")
+
+    right, relay.ledger.watch = relay.ledger.watch, fail
+    relay.counts.reload_refused("relay.yaml:1: no")
+    with pytest.raises(RuntimeError):
+        await relay.task
+    relay.ledger.watch = right
+    relay.task = asyncio.create_task(relay.watcher.run(relay.stop))
+    await asyncio.sleep(1)
+    assert len(await relay.problems()) == 1
+    await relay.end()
