@@ -1,103 +1,301 @@
-"""The handlers under `/api`. Each reads what is asked, asks the ledger or the operations, and shows the answer."""
+"""The handlers under `/api`. Each parses the request, calls the ledger or the operations, and returns a document."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 from aiohttp import web
 
-from relay.ops import show, wire
+from relay.errors import NotFound
+from relay.model import EventQuery, Kind, Loads, Measured, Problem, ProblemPage, ProblemQuery, ProblemState, ResultPage
+from relay.ops import rated, setup, show, watched, wire
+from relay.ops.access import Role
 from relay.ops.ask import (
+    ActsAsk,
+    DeadAsk,
+    EmptyAsk,
+    EraseAsk,
     EventsAsk,
+    NewerAsk,
+    ProblemsAsk,
     ReadmitAsk,
     RejectedAsk,
     ReplayAsk,
+    RequeueAsk,
     ResultsAsk,
     RetryAsk,
+    ToldAsk,
     TryAsk,
+    WaitingAsk,
     read_body,
     read_cursor,
     read_id,
     read_query,
 )
+from relay.ops.guard import actor_of, require_role
+from relay.ops.hide import Hide
+from relay.ops.job import JobAsk, JobDocument, JobList, JobsAsk, show_job, show_jobs
 from relay.ops.operations import Operations
-from relay.ops.problem import BadRequest
+from relay.ops.problem import BadRequest, problem
 from relay.ops.stream import Stream
+from relay.ops.trial import Explained, Trial
 from relay.ports import Archive
+from relay.units import iso
+
+_DAY: Final = 86_400_000
 
 
 class Api:
-    """`clock` gives milliseconds since the epoch."""
+    """`clock` returns milliseconds since the epoch."""
 
-    def __init__(self, archive: Archive, operations: Operations, stream: Stream, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, archive: Archive, operations: Operations, stream: Stream, hide: Hide, clock: Callable[[], int]
+    ) -> None:
         self._archive = archive
         self._operations = operations
         self._stream = stream
+        self._hide = hide
         self._clock = clock
 
     async def events(self, request: web.Request) -> wire.EventPage:
-        asked = read_query(request, EventsAsk)
-        return show.page(await self._archive.events(asked.query(self._clock())))
+        parameters = read_query(request, EventsAsk)
+        query = self._hide.query(request, parameters.query(self._clock()))
+        return show.page(await self._hide.page(request, await self._archive.events(query)))
+
+    async def recent(self, request: web.Request, source: str | None, limit: int) -> wire.EventPage:
+        """The newest events, perhaps of one source."""
+        query = self._hide.query(request, EventQuery(source=source, limit=limit))
+        return show.page(await self._hide.page(request, await self._archive.events(query)))
+
+    async def count_newer(self, request: web.Request, most: int) -> int:
+        """How many events of a list have come since its newest one was read; counted up to `most`."""
+        asked = read_query(request, NewerAsk)
+        query = replace(asked.query(self._clock()), cursor=None, limit=most)
+        page = await self._archive.events(self._hide.query(request, query))
+        return sum(asked.after is None or event.id > asked.after for event in page.events)
 
     async def event(self, request: web.Request) -> wire.EventDetail:
-        return show.detail(await self._archive.event(read_id(request)))
+        found = await self._archive.event(await self.whole_id(request, Kind.EVENT, Kind.DISPATCH))
+        return show.detail(*self._hide.detail(request, found))
+
+    async def explain(self, request: web.Request) -> Explained:
+        found = await self._archive.event(await self.whole_id(request, Kind.EVENT, Kind.DISPATCH))
+        event_id = found.event.id
+        explained = await self._operations.explain(event_id)
+        return Explained.model_validate(await self._hide.explained(request, event_id, explained))
 
     async def replay(self, request: web.Request) -> wire.Replayed:
-        asked = await read_body(request, ReplayAsk)
-        added = await self._operations.replay(read_id(request), again=asked.again)
-        return wire.Replayed(dispatches=[wire.Added(id=made, rule=rule) for made, rule in added])
+        body = await read_body(request, ReplayAsk)
+        added = await self._operations.replay(
+            await self.whole_id(request, Kind.EVENT), again=body.again, by=actor_of(request)
+        )
+        return wire.Replayed(dispatches=[wire.Added(id=dispatch_id, rule=rule) for dispatch_id, rule in added])
 
     async def retry(self, request: web.Request) -> wire.Started:
-        asked = await read_body(request, RetryAsk)
-        return show.started(await self._operations.retry(read_id(request), render=asked.render))
+        body = await read_body(request, RetryAsk)
+        dispatch_id = await self.whole_id(request, Kind.DISPATCH)
+        return show.started(await self._operations.retry(dispatch_id, render=body.render, by=actor_of(request)))
 
     async def cancel(self, request: web.Request) -> wire.Started:
-        return show.started(await self._operations.cancel(read_id(request)))
+        return show.started(
+            await self._operations.cancel(await self.whole_id(request, Kind.DISPATCH), by=actor_of(request))
+        )
 
     async def results(self, request: web.Request) -> web.StreamResponse:
-        asked = read_query(request, ResultsAsk)
+        parameters = read_query(request, ResultsAsk)
         resumed = read_cursor(request.headers.get("Last-Event-ID"))
-        after = None if asked.after == "latest" else read_cursor(asked.after) or 0
-        return await self._stream.send(request, after if resumed is None else resumed, follow=asked.follow)
+        after = None if parameters.after == "latest" else read_cursor(parameters.after) or 0
+        return await self._stream.send(request, after if resumed is None else resumed, follow=parameters.follow)
 
-    async def attempt(self, request: web.Request) -> wire.Trial:
-        asked = await read_body(request, TryAsk)
-        if asked.event is not None:
-            if asked.model_fields_set != {"event"}:
-                raise BadRequest("give the id of an event, or a delivery with source and body, not both")
-            return wire.Trial.model_validate(await self._operations.try_kept(asked.event))
-        if asked.source is None:
-            raise BadRequest("key source: name a source, with headers and body, or give the id of an event as event")
-        headers = {name.lower(): value for name, value in asked.headers.items()}
-        return wire.Trial.model_validate(await self._operations.try_event(asked.source, headers, asked.raw()))
+    async def told(self, request: web.Request) -> wire.ResultPage:
+        parameters = read_query(request, ToldAsk)
+        return await self._results(request, await self._archive.told(parameters.cursor, parameters.limit))
 
-    async def sources(self, _: web.Request) -> wire.Sources:
-        return wire.Sources.model_validate({"sources": self._operations.sources()})
+    async def waiting(self, request: web.Request) -> wire.ResultPage:
+        return await self.still_waiting(request, read_query(request, WaitingAsk).limit)
 
-    async def pause(self, request: web.Request) -> wire.SourceState:
+    async def still_waiting(self, request: web.Request, limit: int) -> wire.ResultPage:
+        """Results that wait for a destination."""
+        return await self._results(request, await self._archive.waiting(limit))
+
+    async def _results(self, request: web.Request, page: ResultPage) -> wire.ResultPage:
+        views = page.results
+        shown = await self._hide.results(request, [(0, view.result) for view in views])
+        masked = [replace(view, result=result) for view, (_, result) in zip(views, shown, strict=True)]
+        return show.results(replace(page, results=tuple(masked)))
+
+    async def attempt(self, request: web.Request) -> Trial:
+        return await self.tried(request, await read_body(request, TryAsk))
+
+    async def tried(self, request: web.Request, body: TryAsk) -> Trial:
+        """A dry run. Raises what is wrong with the rule, if one is given, as `Faulty`."""
+        if body.rule is not None:
+            require_role(request, Role.OPERATE)  # a template can take long
+        return Trial.model_validate(await self._try(request, body))
+
+    async def _try(self, request: web.Request, body: TryAsk) -> Mapping[str, Any]:
+        if body.event is not None:
+            if not body.model_fields_set <= {"event", "rule"}:
+                raise BadRequest("send either the id of an event or a delivery with source and body, not both")
+            event_id = await self._archive.whole_id(body.event, Kind.EVENT)
+            if body.rule is not None:
+                await self._hide.require_open(request, event_id)
+            trial = await self._operations.try_kept(event_id, body.rule)
+            return await self._hide.trial(request, event_id, trial)
+        if body.source is None:
+            raise BadRequest("key source: missing; send source with headers and body, or event with an event's id")
+        headers = {name.lower(): value for name, value in body.headers.items()}
+        return await self._operations.try_event(body.source, headers, body.raw(), body.rule)
+
+    async def doctor(self, _: web.Request) -> setup.DoctorReport:
+        lines = await self._operations.doctor()
+        return setup.DoctorReport.model_validate({"at": iso(self._clock()), "lines": lines})
+
+    async def sources(self, _: web.Request) -> setup.Sources:
+        return setup.Sources.model_validate({"sources": self._operations.sources()})
+
+    async def pause(self, request: web.Request) -> setup.SourceState:
         name = request.match_info["name"]
-        await self._operations.pause_source(name)
-        return wire.SourceState(name=name, paused=True)
+        await self._operations.pause_source(name, by=actor_of(request))
+        return setup.SourceState(name=name, paused=True)
 
-    async def resume(self, request: web.Request) -> wire.SourceState:
+    async def resume(self, request: web.Request) -> setup.SourceState:
         name = request.match_info["name"]
-        await self._operations.resume_source(name)
-        return wire.SourceState(name=name, paused=False)
+        await self._operations.resume_source(name, by=actor_of(request))
+        return setup.SourceState(name=name, paused=False)
+
+    async def erase(self, request: web.Request) -> watched.EventsErased:
+        body = await read_body(request, EraseAsk)
+        return show.erased(await self._operations.erase(body.erasure(), by=actor_of(request)))
 
     async def readmit(self, request: web.Request) -> wire.Readmission:
-        asked = read_query(request, ReadmitAsk)
-        told = await self._operations.readmit(request.match_info["name"], dry_run=asked.dry_run)
-        return wire.Readmission.model_validate(told)
+        parameters = read_query(request, ReadmitAsk)
+        readmission = await self._operations.readmit(
+            request.match_info["name"], dry_run=parameters.dry_run, by=actor_of(request)
+        )
+        return wire.Readmission.model_validate(readmission)
 
-    async def forget(self, request: web.Request) -> wire.Forgotten:
-        return wire.Forgotten(forgotten=await self._operations.forget(request.match_info["name"]))
+    async def forget(self, request: web.Request) -> setup.Forgotten:
+        return setup.Forgotten(
+            forgotten=await self._operations.forget(request.match_info["name"], by=actor_of(request))
+        )
 
-    async def secret(self, request: web.Request) -> wire.LearnedSecret:
-        secret = await self._operations.learned_secret(request.match_info["name"])
-        return wire.LearnedSecret(secret=secret.reveal())
+    async def secret(self, request: web.Request) -> setup.LearnedSecret:
+        secret = await self._operations.learned_secret(request.match_info["name"], by=actor_of(request))
+        return setup.LearnedSecret(secret=secret.reveal())
 
-    async def rules(self, _: web.Request) -> wire.Rules:
-        return wire.Rules.model_validate({"rules": self._operations.rules()})
+    async def rules(self, _: web.Request) -> rated.Rules:
+        return rated.show_rules(self._operations.rules(), *await self._counted())
+
+    async def rule(self, request: web.Request) -> rated.RuleDetail:
+        name = request.match_info["name"]
+        described = next((each for each in self._operations.rules() if each["name"] == name), None)
+        if described is None:
+            raise NotFound(f"there is no rule {name[:80]!r}")
+        text = self._operations.rule_text(name) if described.get("inForce", True) else None
+        return rated.show_rule(described, *await self._counted(), text)
+
+    async def _counted(self) -> tuple[Loads, Mapping[str, Measured]]:
+        """What rules hold, and what they did in the last day."""
+        return await self._archive.loads(), await self._archive.totals("rule", self._clock() - _DAY)
+
+    async def pause_rule(self, request: web.Request) -> rated.RuleState:
+        name = request.match_info["name"]
+        await self._operations.pause_rule(name, by=actor_of(request))
+        return rated.RuleState(name=name, paused=True)
+
+    async def resume_rule(self, request: web.Request) -> rated.RuleState:
+        name = request.match_info["name"]
+        await self._operations.resume_rule(name, by=actor_of(request))
+        return rated.RuleState(name=name, paused=False)
+
+    async def rates(self, request: web.Request) -> rated.Rates:
+        return await self.rates_of(read_query(request, rated.RatesAsk))
+
+    async def rates_of(self, parameters: rated.RatesAsk) -> rated.Rates:
+        """What was counted per step."""
+        query = parameters.query(self._clock())
+        return rated.show_rates(query, await self._archive.rates(query))
+
+    async def by_source(self) -> Mapping[str, rated.RateStep]:
+        """What was counted of each source in the last 24 hours."""
+        totals = await self._archive.totals("source", self._clock() - _DAY)
+        return {name: rated.show_step(rate) for name, rate in totals.items()}
+
+    async def usage(self, request: web.Request) -> rated.UsageReport:
+        parameters = read_query(request, rated.UsageAsk)
+        return rated.show_usage(await self._archive.used(*parameters.span(self._clock())), parameters.rule)
+
+    async def reload(self, request: web.Request) -> setup.Reload | web.Response:
+        done = await self._operations.reload(by=actor_of(request))
+        if faults := done["faults"]:
+            count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
+            return problem(422, f"the configuration has {count}; the former one is in force", faults=faults)
+        return setup.Reload.model_validate(done)
+
+    async def config(self, _: web.Request) -> setup.Configuration:
+        return setup.Configuration.model_validate(self._operations.configuration())
 
     async def rejected(self, request: web.Request) -> wire.Rejections:
-        asked = read_query(request, RejectedAsk)
-        refused = await self._archive.rejected(asked.source, asked.limit)
-        return wire.Rejections(rejected=[show.rejection(one) for one in refused])
+        parameters = read_query(request, RejectedAsk)
+        views = await self._archive.rejected(parameters.source, parameters.limit)
+        return wire.Rejections(rejected=[show.rejection(view) for view in self._hide.rejected(request, views)])
+
+    async def dead(self, request: web.Request) -> wire.DeadPage:
+        parameters = read_query(request, DeadAsk)
+        page = await self._archive.dead(parameters.source, parameters.cursor, parameters.limit)
+        return show.dead(self._hide.dead(request, page))
+
+    async def problems(self, request: web.Request) -> watched.ProblemPage:
+        parameters = read_query(request, ProblemsAsk)
+        return show.problems(await self._hide.problems(request, await self._archive.problems(parameters.query())))
+
+    async def unresolved(self, request: web.Request, state: ProblemState, most: int) -> watched.ProblemPage:
+        """The problems in one state, whatever the query parameters are: for the overview."""
+        query = ProblemQuery(state=state, limit=most)
+        return show.problems(await self._hide.problems(request, await self._archive.problems(query)))
+
+    async def acknowledge(self, request: web.Request) -> watched.Problem:
+        await read_body(request, EmptyAsk)
+        problem_id = await self.whole_id(request, Kind.PROBLEM)
+        found = await self._operations.acknowledge_problem(problem_id, by=actor_of(request))
+        return await self._problem(request, found)
+
+    async def resolve(self, request: web.Request) -> watched.Problem:
+        await read_body(request, EmptyAsk)
+        problem_id = await self.whole_id(request, Kind.PROBLEM)
+        found = await self._operations.resolve_problem(problem_id, by=actor_of(request))
+        return await self._problem(request, found)
+
+    async def _problem(self, request: web.Request, found: Problem) -> watched.Problem:
+        [shown] = (await self._hide.problems(request, ProblemPage((found,), None))).problems
+        return show.problem(shown)
+
+    async def acts(self, request: web.Request) -> watched.ActPage:
+        parameters = read_query(request, ActsAsk)
+        return show.acts(await self._archive.acts(parameters.cursor, parameters.limit))
+
+    async def requeue(self, request: web.Request) -> wire.Requeued:
+        body = await read_body(request, RequeueAsk)
+        ids = body.ids and [await self._archive.whole_id(given, Kind.DEAD) for given in body.ids]
+        return wire.Requeued.model_validate(
+            await self._operations.requeue(ids, source=body.source, by=actor_of(request))
+        )
+
+    async def jobs(self, request: web.Request) -> JobList:
+        parameters = read_query(request, JobsAsk)
+        return show_jobs(await self._operations.jobs(parameters.cursor, parameters.limit))
+
+    async def start_job(self, request: web.Request) -> JobDocument:
+        body = await read_body(request, JobAsk)
+        return show_job(await self._operations.start_replay(body.aim(self._clock()), by=actor_of(request)))
+
+    async def job(self, request: web.Request) -> JobDocument:
+        return show_job(await self._operations.job(await self.whole_id(request, Kind.JOB)))
+
+    async def cancel_job(self, request: web.Request) -> JobDocument:
+        return show_job(await self._operations.cancel_job(await self.whole_id(request, Kind.JOB), by=actor_of(request)))
+
+    async def whole_id(self, request: web.Request, *kinds: Kind) -> str:
+        """The whole id for the one in the path, of which the end is enough. Raises NotFound, Ambiguous."""
+        return await self._archive.whole_id(read_id(request), *kinds)

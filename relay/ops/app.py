@@ -1,4 +1,4 @@
-"""The ops listener's application: the API, its description and the status page."""
+"""The ops listener's application: the API, its description and the console."""
 
 import asyncio
 import time
@@ -8,17 +8,18 @@ from typing import Final
 from aiohttp import web
 
 from relay.model import Result
+from relay.ops.access import TokenHolder
 from relay.ops.api import Api
+from relay.ops.console import Console, add_console, show_trouble
 from relay.ops.gauges import Watch
-from relay.ops.guard import add_headers, make_guard
+from relay.ops.guard import Guesses, add_headers, make_guard
+from relay.ops.hide import Hide
 from relay.ops.openapi import describe
 from relay.ops.operations import Operations
-from relay.ops.page import StatusPage
-from relay.ops.problem import problems
+from relay.ops.problem import make_problems
 from relay.ops.routes import ROUTES, dumps
 from relay.ops.stream import Stream
 from relay.ports import Archive, Outbox
-from relay.secret import Secret
 from relay.telemetry import Metrics, Status
 
 _MOST_BYTES: Final = 8 << 20
@@ -29,7 +30,7 @@ def make_ops_app(
     outbox: Outbox,
     operations: Operations,
     *,
-    token: Secret | None,
+    holders: Callable[[], tuple[TokenHolder, ...]],
     status: Status,
     metrics: Metrics,
     version: str,
@@ -37,16 +38,20 @@ def make_ops_app(
     clock: Callable[[], int],
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    workspace_at: Callable[[], str | None] = lambda: None,
 ) -> web.Application:
     """The application of the ops listener.
 
-    `encode` makes the CloudEvent of a result; `clock` gives milliseconds since the epoch, `monotonic` seconds.
-    Without a `token` the listener must be bound to loopback.
+    `encode` returns the CloudEvent of a result as JSON. `clock` returns milliseconds since the epoch, `monotonic`
+    seconds. `holders` returns the present holders of tokens; without any the listener must be bound to loopback.
+    `workspace_at` is the address of the workspace in Cargo's app, for links.
     """
-    stream = Stream(outbox, encode, monotonic=monotonic)
-    api = Api(archive, operations, stream, clock)
+    hide = Hide(archive, operations.hidden)
+    stream = Stream(outbox, encode, hide, monotonic=monotonic)
+    api = Api(archive, operations, stream, hide, clock)
     watch = Watch(archive.gauges, monotonic)
-    page = StatusPage(archive, operations, status, watch, version=version, clock=clock)
+    guesses = Guesses(metrics, sleep)
+    console = Console(api, operations, status, watch, guesses, holders, clock, version, workspace_at)
     description = dumps(describe(version)).encode()
 
     async def openapi(_: web.Request) -> web.Response:
@@ -56,12 +61,13 @@ def make_ops_app(
         yield
         await watch.close()
 
-    app = web.Application(middlewares=[make_guard(token, metrics, sleep), problems], client_max_size=_MOST_BYTES)
+    guard = make_guard(holders, metrics, guesses, clock)
+    app = web.Application(middlewares=[make_problems(show_trouble), guard], client_max_size=_MOST_BYTES)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(stream.close)
     app.cleanup_ctx.append(watching)
-    app.router.add_get("/", page.show)
     app.router.add_get("/openapi.json", openapi)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.serve(api))
+    add_console(app, console)
     return app

@@ -1,8 +1,9 @@
-"""The health listener: `/livez`, `/readyz`, `/metrics`; nothing of a customer's."""
+"""The health listener: `/livez`, `/readyz` and `/metrics`. It shows no customer data."""
 
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
@@ -11,7 +12,7 @@ from relay.model import Gauges
 from relay.ops.gauges import Watch, expose
 from relay.telemetry import Metrics, Part, Status
 from relay.units import iso
-from relay.visible import visible_json
+from relay.visible import visible, visible_json
 
 
 def make_health_app(
@@ -21,7 +22,7 @@ def make_health_app(
     *,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> web.Application:
-    """The application of the health listener. `gauges` may raise `Unavailable`; `monotonic` gives seconds."""
+    """The application of the health listener. `gauges` may raise `Unavailable`; `monotonic` returns seconds."""
     health = _Health(status, metrics, Watch(gauges, monotonic))
     app = web.Application()
     app.cleanup_ctx.append(health.watching)
@@ -43,18 +44,21 @@ class _Health:
         await self._watch.close()
 
     async def livez(self, request: web.Request) -> web.Response:
-        """200 unless the event loop is stuck; a broker, a ledger or Cargo being away is no reason to be killed."""
+        """200 unless the event loop is stuck. A restart would not help when the broker, the ledger or Cargo is down."""
         age = self._status.stuck()
         reasons = () if age is None else (f"the event loop has not turned for {age:.0f} s",)
         return self._answer(request, "live", reasons)
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """200 unless starting, draining, or a vital part is down; `?verbose` lists the parts."""
+        """200 unless Relay is starting or draining, or a vital part is down.
+
+        `?verbose` lists the parts and the problems that are not resolved.
+        """
         _, reasons = self._status.ready()
         return self._answer(request, "ready", reasons)
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Prometheus text, or OpenMetrics to who asks for it."""
+        """Prometheus text, or OpenMetrics when the `Accept` header asks for it."""
         gauges = await self._watch.current()
         if gauges is not None:
             expose(gauges, self._metrics, self._reasons)
@@ -65,17 +69,24 @@ class _Health:
         code = 503 if reasons else 200
         verdict = f"not {word}" if reasons else word
         parts = self._status.parts() if "verbose" in request.query else ()
+        problems = self._status.problems if "verbose" in request.query else ()
         if "application/json" in request.headers.get("Accept", ""):
-            told = {"status": verdict, "phase": self._status.phase.value, "reasons": list(reasons)}
-            return web.json_response(
-                told | {"parts": [_part(part) for part in parts]} if parts else told, status=code, dumps=_dumps
-            )
+            document = {"status": verdict, "phase": self._status.phase.value, "reasons": list(reasons)}
+            more = {"parts": [_part(part) for part in parts], "problems": list(problems)} if parts or problems else {}
+            return web.json_response(document | more, status=code, dumps=_dumps)
         lines = [verdict, *(f"- {reason}" for reason in reasons), *(_line(part) for part in parts)]
+        lines += map(_problem_line, problems)
         return web.Response(text="\n".join(lines) + "\n", status=code)
 
 
 def _dumps(document: object) -> str:
     return visible_json(json.dumps(document, ensure_ascii=False))
+
+
+def _problem_line(problem: Mapping[str, Any]) -> str:
+    about = [problem[name] for name in ("kind", "source", "rule", "code", "detail") if problem[name] is not None]
+    times = f"{problem['state']} since {problem['firstAt']}, {problem['count']} times"
+    return visible(f"problem: {' '.join(about)}: {times}")
 
 
 def _part(part: Part) -> dict[str, str]:

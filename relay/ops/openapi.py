@@ -8,27 +8,30 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from relay.ops.routes import ROUTES, Route
-from relay.ops.wire import Problem
+from relay.ops.wire import FaultyConfiguration, ProblemDetails
 
 _REF: Final = "#/components/schemas/{model}"
 _PATH_NAME: Final = re.compile(r"\{(\w+)\}")
 _PROBLEMS: Final = {
-    400: "What is asked cannot be understood.",
+    400: "The request is malformed.",
     401: "The token is missing or wrong.",
-    403: "Without http.token: not from this machine.",
-    404: "There is no such thing.",
-    409: "It is not in a state in which this can be done.",
-    503: "The ledger is away; come back after `Retry-After`.",
+    403: "The request is cross-site, or without http.token not from this machine.",
+    404: "There is nothing with this id or name.",
+    409: "Its state does not allow this.",
+    422: "The configuration, or the rule to try, has faults; `faults` has each with its place. Nothing was changed.",
+    503: "The ledger is unavailable; try again after `Retry-After`.",
 }
+_SHAPES: Final[dict[int, type[ProblemDetails]]] = {422: FaultyConfiguration}
+"""Problems with members of their own."""
 _EVENT: Final = {
     "type": "object",
-    "description": "One event of the stream; before OpenAPI 3.2 that is what a stream's schema is taken for.",
+    "description": "One event of the stream: before OpenAPI 3.2 the schema of a stream describes a single event.",
     "properties": {
         "id": {"type": "string", "description": "the cursor"},
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
-            "description": "the CloudEvent, as `relay schema result` has it",
+            "description": "the CloudEvent, described by `relay schema result`",
         },
     },
     "required": ["id", "data"],
@@ -36,7 +39,7 @@ _EVENT: Final = {
 
 
 def describe(version: str) -> dict[str, Any]:
-    """The whole document."""
+    """The OpenAPI document. `version` is Relay's version."""
     definitions = _define(ROUTES)
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
@@ -46,13 +49,13 @@ def describe(version: str) -> dict[str, Any]:
         "info": {
             "title": "Relay",
             "version": version,
-            "description": "What operators see and do: events, dispatches, results, sources and rules.",
+            "description": "The API for operators: events, dispatches, results, sources and rules.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "security": [{}, {"token": []}],
         "paths": paths,
         "components": {
-            "schemas": {name: found for name, found in definitions.items() if not name.endswith("Ask")},
+            "schemas": {name: schema for name, schema in definitions.items() if not name.endswith("Ask")},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "the value of http.token"}
             },
@@ -61,7 +64,8 @@ def describe(version: str) -> dict[str, Any]:
 
 
 def _define(routes: Sequence[Route]) -> dict[str, Any]:
-    gives: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Problem, "serialization")]
+    problems: list[type[BaseModel]] = [ProblemDetails, *_SHAPES.values()]
+    gives: list[tuple[type[BaseModel], JsonSchemaMode]] = [(problem, "serialization") for problem in problems]
     gives += [(route.gives, "serialization") for route in routes if route.gives]
     asks: list[tuple[type[BaseModel], JsonSchemaMode]] = [(route.query, "validation") for route in routes]
     asks += [(route.body, "validation") for route in routes if route.body]
@@ -71,7 +75,7 @@ def _define(routes: Sequence[Route]) -> dict[str, Any]:
 
 
 def _operation(route: Route, definitions: dict[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
         "parameters": [*_path_parameters(route), *_query_parameters(definitions[route.query.__name__])],
@@ -79,11 +83,11 @@ def _operation(route: Route, definitions: dict[str, Any]) -> dict[str, Any]:
     }
     if route.body:
         schema = definitions[route.body.__name__]
-        told["requestBody"] = {
+        operation["requestBody"] = {
             "required": "required" in schema or "oneOf" in schema,
             "content": {"application/json": {"schema": schema}},
         }
-    return told
+    return operation
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
@@ -93,20 +97,20 @@ def _path_parameters(route: Route) -> list[dict[str, Any]]:
     ]
 
 
-def _query_parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
+def _query_parameters(model: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "query", "description": found.get("description", ""), "schema": _plain(found)}
-        for name, found in schema["properties"].items()
+        {"name": name, "in": "query", "description": parameter.get("description", ""), "schema": _plain(parameter)}
+        for name, parameter in model["properties"].items()
     ]
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """A query parameter cannot be null: it is left out."""
-    told = {key: value for key, value in schema.items() if key not in {"anyOf", "description", "title", "default"}}
+    """The schema of a query parameter, without the alternative `null`: a query parameter is omitted instead."""
+    plain = {key: value for key, value in schema.items() if key not in {"anyOf", "description", "title", "default"}}
     for choice in schema.get("anyOf", ()):
         if choice.get("type") != "null":
-            told |= choice
-    return told | ({} if schema.get("default") is None else {"default": schema["default"]})
+            plain |= choice
+    return plain | ({} if schema.get("default") is None else {"default": schema["default"]})
 
 
 def _responses(route: Route) -> dict[str, Any]:
@@ -119,11 +123,11 @@ def _responses(route: Route) -> dict[str, Any]:
 
 
 def _problem(status: int) -> dict[str, Any]:
-    schema = {"$ref": _REF.format(model=Problem.__name__)}
-    told: dict[str, Any] = {
+    schema = {"$ref": _REF.format(model=_SHAPES.get(status, ProblemDetails).__name__)}
+    response: dict[str, Any] = {
         "description": _PROBLEMS[status],
         "content": {"application/problem+json": {"schema": schema}},
     }
     if status == 503:
-        told["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
-    return told
+        response["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+    return response

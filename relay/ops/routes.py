@@ -1,4 +1,4 @@
-"""The table of the API: what the router serves and `/openapi.json` says, made from the same rows."""
+"""The routes of the API. The router and `/openapi.json` are both made from this table."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -8,8 +8,11 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel
 
-from relay.ops import ask, wire
+from relay.ops import ask, job, rated, setup, watched, wire
+from relay.ops.access import Role
 from relay.ops.api import Api
+from relay.ops.guard import require_role
+from relay.ops.trial import Explained, Trial
 from relay.visible import visible_json
 
 Answer = BaseModel | web.StreamResponse
@@ -17,7 +20,10 @@ Answer = BaseModel | web.StreamResponse
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation. `gives` is None for the stream of results; `problems` are the statuses besides 400, 401, 403."""
+    """One operation. `gives` is None for the stream of results. `problems` are error statuses besides 400, 401, 403.
+
+    `role` is what who asks must have.
+    """
 
     method: str
     path: str
@@ -25,14 +31,16 @@ class Route:
     handle: Callable[[Api, web.Request], Awaitable[Answer]]
     summary: str
     gives: type[BaseModel] | None
-    query: type[BaseModel] = ask.Nothing
+    query: type[BaseModel] = ask.EmptyAsk
     body: type[BaseModel] | None = None
     problems: tuple[int, ...] = (503,)
+    role: Role = Role.READ
 
     def serve(self, api: Api) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """The handler for aiohttp."""
+        """The operation as an aiohttp handler."""
 
         async def serve(request: web.Request) -> web.StreamResponse:
+            require_role(request, self.role)
             answer = await self.handle(api, request)
             if isinstance(answer, web.StreamResponse):
                 return answer
@@ -53,38 +61,50 @@ ROUTES: Final = (
         "/api/events/{id}",
         "showEvent",
         Api.event,
-        "All about the event with this id, or with this dispatch: timeline, attempts, request and answer",
+        "An event by its id or the id of one of its dispatches, with timeline, attempts, request and response",
         wire.EventDetail,
         problems=(404, 503),
+    ),
+    Route(
+        "GET",
+        "/api/events/{id}/explain",
+        "explainEvent",
+        Api.explain,
+        "Why each rule made a chat of an event or did not, by the rules as they were then",
+        Explained,
+        problems=(404, 409, 503),
     ),
     Route(
         "POST",
         "/api/events/{id}/replay",
         "replayEvent",
         Api.replay,
-        "Match an event with today's rules",
+        "Match an event with the current rules",
         wire.Replayed,
         body=ask.ReplayAsk,
         problems=(404, 409, 503),
+        role=Role.OPERATE,
     ),
     Route(
         "POST",
         "/api/dispatches/{id}/retry",
         "retryDispatch",
         Api.retry,
-        "Start the next run of a dispatch that ended without a chat, or is parked",
+        "Start the next run of a dispatch that ended without a chat or is parked",
         wire.Started,
         body=ask.RetryAsk,
         problems=(404, 409, 503),
+        role=Role.OPERATE,
     ),
     Route(
         "POST",
         "/api/dispatches/{id}/cancel",
         "cancelDispatch",
         Api.cancel,
-        "End a dispatch; one whose outcome is open ends as soon as it is known to have no chat",
+        "Cancel a dispatch; while its outcome is unknown, it ends once it is known to have no chat",
         wire.Started,
         problems=(404, 409, 503),
+        role=Role.OPERATE,
     ),
     Route(
         "GET",
@@ -96,63 +116,215 @@ ROUTES: Final = (
         ask.ResultsAsk,
     ),
     Route(
+        "GET",
+        "/api/results/told",
+        "listResults",
+        Api.told,
+        "Results, newest first, with what is still to be confirmed",
+        wire.ResultPage,
+        ask.ToldAsk,
+    ),
+    Route(
+        "GET",
+        "/api/results/waiting",
+        "listWaiting",
+        Api.waiting,
+        "Results that a destination has not confirmed yet",
+        wire.ResultPage,
+        ask.WaitingAsk,
+    ),
+    Route(
         "POST",
         "/api/try",
         "tryEvent",
         Api.attempt,
-        "What the rules would make of a delivery, or of a kept event; nothing is kept or sent",
-        wire.Trial,
+        "What the rules would do with a delivery or a stored event; nothing is stored or sent",
+        Trial,
         body=ask.TryAsk,
-        problems=(404, 503),
+        problems=(404, 422, 503),
     ),
-    Route("GET", "/api/sources", "listSources", Api.sources, "The configured sources", wire.Sources),
+    Route("GET", "/api/sources", "listSources", Api.sources, "The configured sources", setup.Sources),
     Route(
         "POST",
         "/api/sources/{name}/pause",
         "pauseSource",
         Api.pause,
-        "Stop taking events from a source, on all replicas and over restarts",
-        wire.SourceState,
+        "Stop accepting events from a source, on all replicas; restarts do not end the pause",
+        setup.SourceState,
         problems=(404, 503),
+        role=Role.OPERATE,
     ),
     Route(
         "POST",
         "/api/sources/{name}/resume",
         "resumeSource",
         Api.resume,
-        "Take events from a source again",
-        wire.SourceState,
+        "Accept events from a source again",
+        setup.SourceState,
         problems=(404, 503),
+        role=Role.OPERATE,
     ),
     Route(
         "POST",
         "/api/sources/{name}/readmit",
         "readmitRequests",
         Api.readmit,
-        "Judge the refused requests of a source that are kept again, and take in what is right now",
+        "Verify the kept refused requests of a source again, and accept those that are valid now",
         wire.Readmission,
         ask.ReadmitAsk,
         problems=(404, 409, 503),
+        role=Role.OPERATE,
+    ),
+    Route(
+        "POST",
+        "/api/erase",
+        "eraseEvents",
+        Api.erase,
+        "Erase payloads, headers, rendered texts and labels of events; ids, times, states and uuids stay",
+        watched.EventsErased,
+        body=ask.EraseAsk,
+        role=Role.ADMIN,
     ),
     Route(
         "POST",
         "/api/sources/{name}/forget",
         "forgetSecret",
         Api.forget,
-        "Forget the secret that a handshake brought, so that the next one is taken",
-        wire.Forgotten,
+        "Forget the secret that a handshake brought, so that the next handshake sets it",
+        setup.Forgotten,
         problems=(404, 503),
+        role=Role.ADMIN,
     ),
     Route(
         "GET",
         "/api/sources/{name}/secret",
         "showSecret",
         Api.secret,
-        "The secret that a handshake brought, for vendors that want it pasted back",
-        wire.LearnedSecret,
+        "The secret that a handshake brought, for vendors that ask to paste it back",
+        setup.LearnedSecret,
+        problems=(404, 503),
+        role=Role.ADMIN,
+    ),
+    Route(
+        "GET",
+        "/api/problems",
+        "listProblems",
+        Api.problems,
+        "What goes wrong, grouped, those opened last first",
+        watched.ProblemPage,
+        ask.ProblemsAsk,
+    ),
+    Route(
+        "POST",
+        "/api/problems/{id}/acknowledge",
+        "acknowledgeProblem",
+        Api.acknowledge,
+        "Note that somebody has seen a problem",
+        watched.Problem,
+        problems=(404, 409, 503),
+        role=Role.OPERATE,
+    ),
+    Route(
+        "POST",
+        "/api/problems/{id}/resolve",
+        "resolveProblem",
+        Api.resolve,
+        "Resolve a problem by hand, unless it is of a kind that is resolved as soon as its cause ends",
+        watched.Problem,
+        problems=(404, 409, 503),
+        role=Role.OPERATE,
+    ),
+    Route(
+        "GET", "/api/acts", "listActs", Api.acts, "What people did by hand, newest first", watched.ActPage, ask.ActsAsk
+    ),
+    Route(
+        "GET",
+        "/api/doctor",
+        "examineRelay",
+        Api.doctor,
+        "What is well and what is not: ledger, servers, sources, rules, secrets",
+        setup.DoctorReport,
+    ),
+    Route("GET", "/api/rules", "listRules", Api.rules, "The rules, in the order in which they are tried", rated.Rules),
+    Route(
+        "GET",
+        "/api/rules/{name}",
+        "showRule",
+        Api.rule,
+        "A rule as written, what it did and what waits for it",
+        rated.RuleDetail,
         problems=(404, 503),
     ),
-    Route("GET", "/api/rules", "listRules", Api.rules, "The rules, in the order in which they are tried", wire.Rules),
+    Route(
+        "POST",
+        "/api/rules/{name}/pause",
+        "pauseRule",
+        Api.pause_rule,
+        "Hold new dispatches of a rule, on all replicas; restarts and reloads do not end the pause",
+        rated.RuleState,
+        problems=(404, 503),
+        role=Role.OPERATE,
+    ),
+    Route(
+        "POST",
+        "/api/rules/{name}/resume",
+        "resumeRule",
+        Api.resume_rule,
+        "Let the dispatches go that a rule's pause has held, in order of arrival",
+        rated.RuleState,
+        problems=(404, 503),
+        role=Role.OPERATE,
+    ),
+    Route(
+        "GET",
+        "/api/rates",
+        "listRates",
+        Api.rates,
+        "Events, refusals and chats per step of time; minutes are kept for 30 days",
+        rated.Rates,
+        rated.RatesAsk,
+        problems=(409, 503),
+    ),
+    Route(
+        "GET",
+        "/api/usage",
+        "listUsage",
+        Api.usage,
+        "Chats and credits by rule and day",
+        rated.UsageReport,
+        rated.UsageAsk,
+    ),
+    Route("GET", "/api/config", "showConfig", Api.config, "What is in force, without secrets", setup.Configuration),
+    Route(
+        "POST",
+        "/api/reload",
+        "reloadConfig",
+        Api.reload,
+        "Read the configuration again and put it into force, all or nothing",
+        setup.Reload,
+        problems=(409, 422, 503),
+        role=Role.ADMIN,
+    ),
+    Route(
+        "GET",
+        "/api/dead",
+        "listDead",
+        Api.dead,
+        "Messages that went to the dead letters, newest first",
+        wire.DeadPage,
+        ask.DeadAsk,
+    ),
+    Route(
+        "POST",
+        "/api/dead/requeue",
+        "requeueDead",
+        Api.requeue,
+        "Send dead letters back to the queues from which they came",
+        wire.Requeued,
+        body=ask.RequeueAsk,
+        problems=(404, 409, 503),
+        role=Role.OPERATE,
+    ),
     Route(
         "GET",
         "/api/rejected",
@@ -161,5 +333,28 @@ ROUTES: Final = (
         "Refused requests, newest first",
         wire.Rejections,
         ask.RejectedAsk,
+    ),
+    Route("GET", "/api/jobs", "listJobs", Api.jobs, "Jobs, newest first", job.JobList, job.JobsAsk),
+    Route(
+        "POST",
+        "/api/jobs",
+        "startJob",
+        Api.start_job,
+        "Replay the events of a span of time, as a job that goes on in the relay; live work goes first",
+        job.JobDocument,
+        body=job.JobAsk,
+        problems=(404, 503),
+        role=Role.OPERATE,
+    ),
+    Route("GET", "/api/jobs/{id}", "showJob", Api.job, "How a job stands", job.JobDocument, problems=(404, 409, 503)),
+    Route(
+        "POST",
+        "/api/jobs/{id}/cancel",
+        "cancelJob",
+        Api.cancel_job,
+        "End a job; what it has made stays",
+        job.JobDocument,
+        problems=(404, 409, 503),
+        role=Role.OPERATE,
     ),
 )

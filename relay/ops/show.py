@@ -1,24 +1,27 @@
-"""From the ledger's views to the documents of the API."""
+"""Converts the ledger's views to the documents of the API."""
 
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
 
+import yaml
+
 from relay import model
-from relay.ops import wire
+from relay.ops import watched, wire
 from relay.ops.timeline import trace
 from relay.units import iso
 
 
 def page(events: model.EventPage) -> wire.EventPage:
-    shown = [_event(view) for view in events.events]
-    return wire.EventPage(events=shown, cursor=events.cursor, notice=events.notice)
+    documents = [_event(view) for view in events.events]
+    return wire.EventPage(events=documents, cursor=events.cursor, notice=events.notice)
 
 
-def detail(found: model.EventDetail) -> wire.EventDetail:
-    """All about one event."""
-    event = found.event
-    raw, raw_base64 = _text(event.raw)
+def detail(view: model.EventDetail, hidden: Sequence[str] = ()) -> wire.EventDetail:
+    """An event with its timeline, dispatches, attempts and results; without its bytes where paths are `hidden`."""
+    event = view.event
+    raw, raw_base64 = (None, None) if hidden else _text(event.raw)
     return wire.EventDetail(
         id=event.id,
         source=event.source,
@@ -27,24 +30,42 @@ def detail(found: model.EventDetail) -> wire.EventDetail:
         type=event.type,
         subject=event.subject,
         time=_moment(event.time),
-        status=found.status,
+        status=view.status,
         received_at=iso(event.received_at),
         content_type=event.content_type,
         headers=dict(event.headers),
         data=event.data,
         raw=raw,
         raw_base64=raw_base64,
+        hidden=list(hidden),
         unreadable=event.unreadable,
         correlation_id=event.correlation_id,
         reply_to=event.reply_to,
         traceparent=event.traceparent,
         timeline=[
             wire.Step(at=iso(step.at), what=step.what, dispatch_id=step.dispatch_id, rule=step.rule, detail=step.detail)
-            for step in trace(found)
+            for step in trace(view)
         ],
-        dispatches=[_dispatch_detail(view) for view in found.dispatches],
-        attempts=[_attempt(view) for view in found.attempts],
-        results=[_result(view) for view in found.results],
+        skips=[wire.Skip(**skip.document()) for skip in view.skips],
+        dispatches=[
+            _dispatch_detail(dispatch, view.versions.get(dispatch.rule_version or "")) for dispatch in view.dispatches
+        ],
+        attempts=[_attempt(attempt) for attempt in view.attempts],
+        results=[_result(result) for result in view.results],
+    )
+
+
+def erased(done: model.Erased) -> watched.EventsErased:
+    return watched.EventsErased(
+        erased=done.events,
+        cancelled=done.cancelled,
+        requests=done.requests,
+        chats=list(done.chats),
+        left=[
+            watched.EventSpared(event_id=each.event_id, dispatch_id=each.dispatch_id, state=each.state)
+            for each in done.left
+        ],
+        compacted=done.compacted,
     )
 
 
@@ -78,6 +99,45 @@ def rejection(view: model.RejectionView) -> wire.Rejection:
     )
 
 
+def problem(found: model.Problem) -> watched.Problem:
+    return watched.Problem.model_validate(found.document())
+
+
+def problems(page: model.ProblemPage) -> watched.ProblemPage:
+    return watched.ProblemPage(problems=[problem(found) for found in page.problems], cursor=page.cursor)
+
+
+def acts(page: model.ActPage) -> watched.ActPage:
+    return watched.ActPage(acts=[_act(act) for act in page.acts], cursor=page.cursor)
+
+
+def _act(act: model.Act) -> watched.Act:
+    return watched.Act(id=act.id, at=iso(act.at), actor=act.actor, act=act.act, target=act.target, detail=act.detail)
+
+
+def dead(page: model.DeadPage) -> wire.DeadPage:
+    return wire.DeadPage(dead=[_letter(letter) for letter in page.letters], cursor=page.cursor)
+
+
+def _letter(letter: model.DeadLetter) -> wire.DeadLetter:
+    return wire.DeadLetter(
+        id=letter.id,
+        at=iso(letter.at),
+        source=letter.source,
+        queue=letter.queue,
+        reason=letter.reason,
+        error=letter.error,
+        routing_key=letter.routing_key,
+        message_id=letter.message_id,
+        type=letter.type,
+        content_type=letter.content_type,
+        headers=dict(letter.headers),
+        size=letter.size,
+        digest=letter.digest,
+        requeued_at=_moment(letter.requeued_at),
+    )
+
+
 def _event(view: model.EventView) -> wire.Event:
     return wire.Event(
         id=view.id,
@@ -91,9 +151,17 @@ def _event(view: model.EventView) -> wire.Event:
     )
 
 
-def _dispatch_detail(view: model.DispatchView) -> wire.DispatchDetail:
+def _dispatch_detail(view: model.DispatchView, version: model.RuleVersion | None) -> wire.DispatchDetail:
     request = None if view.body is None else json.loads(view.body)
-    return wire.DispatchDetail(**_dispatch(view), request=request, message=view.message)
+    shown = None if version is None else wire.KeptVersion(hash=version.hash, text=_yaml(version.text))
+    return wire.DispatchDetail(
+        **_dispatch(view), request=request, message=view.message, follow=view.follow, rule_version=shown
+    )
+
+
+def _yaml(text: str) -> str:
+    """A rule's JSON as an operator writes rules."""
+    return yaml.safe_dump(json.loads(text), allow_unicode=True, sort_keys=False, width=100)
 
 
 def _dispatch(view: model.DispatchView) -> dict[str, Any]:
@@ -113,10 +181,22 @@ def _dispatch(view: model.DispatchView) -> dict[str, Any]:
         "cancelling": view.cancelling,
         "failure": _fault(view.failure),
         "parked": view.park,
+        "held": _held(view.held),
         "due_at": _moment(view.due_at),
         "created_at": iso(view.created_at),
         "updated_at": iso(view.updated_at),
+        "labels": dict(view.labels.values) if view.labels else {},
+        "left_out": [
+            wire.LeftOut(label=name, why=why) for name, why in (view.labels.left_out if view.labels else {}).items()
+        ],
+        "result": view.outlet and wire.ResultOutlet(exchange=view.outlet.exchange, routing_key=view.outlet.routing_key),
     }
+
+
+def _held(held: model.Held | None) -> wire.HeldBack | None:
+    if held is None:
+        return None
+    return wire.HeldBack(by=held.by, key=held.key, until=_moment(held.until), cause=held.cause)
 
 
 def _attempt(view: model.AttemptView) -> wire.Attempt:
@@ -133,11 +213,18 @@ def _attempt(view: model.AttemptView) -> wire.Attempt:
     )
 
 
+def results(page: model.ResultPage) -> wire.ResultPage:
+    cursor = None if page.cursor is None else str(page.cursor)
+    return wire.ResultPage(results=[_result(view) for view in page.results], cursor=cursor)
+
+
 def _result(view: model.ResultView) -> wire.ResultState:
     return wire.ResultState(
         id=view.result.id,
         type=view.result.type,
         time=iso(view.result.time),
+        exchange=view.result.exchange,
+        routing_key=view.result.routing_key,
         data=dict(view.result.data),
         pending={destination or "exchange": error for destination, error in view.pending.items()},
         undeliverable=[destination or "exchange" for destination in view.undeliverable],

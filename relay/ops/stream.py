@@ -1,4 +1,4 @@
-"""Results as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), resumable."""
+"""Results as resumable server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from aiohttp import web
 
 from relay.errors import Unavailable
 from relay.model import Result
+from relay.ops.hide import Hide
 from relay.ports import Outbox
 
 _BATCH: Final = 200
@@ -15,16 +16,17 @@ _HEADERS: Final = {"Content-Type": "text/event-stream", "Cache-Control": "no-sto
 
 
 class Stream:
-    """Sends each result as one event: `id:` its cursor, `data:` its CloudEvent.
+    """Sends each result as one event: `id:` is its cursor, `data:` its CloudEvent.
 
-    Looks for new results each `poll` seconds and sends a comment after `heartbeat` seconds of silence, so that
-    proxies keep the connection. `monotonic` gives seconds.
+    It polls for new results every `poll` seconds, and sends a comment after `heartbeat` seconds of silence, so that
+    proxies keep the connection. `monotonic` returns seconds.
     """
 
     def __init__(
         self,
         outbox: Outbox,
         encode: Callable[[Result], bytes],
+        hide: Hide,
         *,
         monotonic: Callable[[], float],
         poll: float = 0.5,
@@ -32,50 +34,62 @@ class Stream:
     ) -> None:
         self._outbox = outbox
         self._encode = encode
+        self._hide = hide
         self._monotonic = monotonic
         self._poll = poll
         self._heartbeat = heartbeat
         self._closing = asyncio.Event()
 
     async def close(self, _: web.Application) -> None:
-        """End every stream, so that the service can stop; for `on_shutdown`."""
+        """End all streams so that the service can stop. For `on_shutdown`."""
         self._closing.set()
 
     async def send(self, request: web.Request, after: int | None, *, follow: bool) -> web.StreamResponse:
-        """Answer with the results after a cursor (None: from now on). Raises `Unavailable` before the first byte."""
+        """Stream the results after a cursor (None: from now on). Raises `Unavailable` before the first byte."""
         cursor = await self._outbox.latest() if after is None else after
-        batch = await self._outbox.follow(cursor, _BATCH)
+        batch = await self._read(request, cursor)
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
         try:
-            await self._run(response, cursor, batch, follow=follow)
+            await self._run(request, response, cursor, batch, follow=follow)
         except ConnectionError:
-            return response  # the reader went away; it comes back with its Last-Event-ID
+            return response  # the client disconnected; it resumes with its Last-Event-ID
         return response
 
     async def _run(
-        self, response: web.StreamResponse, cursor: int, batch: list[tuple[int, Result]], *, follow: bool
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        cursor: int,
+        batch: list[tuple[int, Result]],
+        *,
+        follow: bool,
     ) -> None:
-        await response.write(b"retry: 2000\nid: %d\n\n" % cursor)  # who is cut off before the first result has a cursor
-        heard = self._monotonic()
+        await response.write(
+            b"retry: 2000\nid: %d\n\n" % cursor
+        )  # so that a client can resume from before the first result
+        last_write = self._monotonic()
         while True:
             if batch:
-                await response.write(b"".join(self._event(at, result) for at, result in batch))
-                cursor, heard = batch[-1][0], self._monotonic()
+                await response.write(b"".join(self._event(position, result) for position, result in batch))
+                cursor, last_write = batch[-1][0], self._monotonic()
             elif not follow or await self._rest():
                 return
-            elif self._monotonic() - heard >= self._heartbeat:
+            elif self._monotonic() - last_write >= self._heartbeat:
                 await response.write(b": here\n\n")
-                heard = self._monotonic()
-            batch = await self._next(cursor, follow=follow)
+                last_write = self._monotonic()
+            batch = await self._next(request, cursor, follow=follow)
 
-    async def _next(self, cursor: int, *, follow: bool) -> list[tuple[int, Result]]:
+    async def _read(self, request: web.Request, cursor: int) -> list[tuple[int, Result]]:
+        return await self._hide.results(request, await self._outbox.follow(cursor, _BATCH))
+
+    async def _next(self, request: web.Request, cursor: int, *, follow: bool) -> list[tuple[int, Result]]:
         try:
-            return await self._outbox.follow(cursor, _BATCH)
+            return await self._read(request, cursor)
         except Unavailable:
             if not follow:
                 raise
-            return []  # a stream outlives a ledger that is away; nothing is skipped, the cursor stands
+            return []  # the stream goes on when the ledger is back; the cursor has not moved, so nothing is skipped
 
     async def _rest(self) -> bool:
         try:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from relay.ops import make_ops_app
+from relay.ops.access import make_holders
 from relay.telemetry import Metrics, Phase, Status
 from relay.units import iso
 from tests.ops.desk import NOW, Desk, Memory
@@ -49,12 +50,12 @@ def make_app(memory, desk, status, metrics, slept):
     async def sleep(seconds):
         slept.append(seconds)
 
-    def make(token=None):
+    def make(token=None, tokens=None):
         return make_ops_app(
             memory,
             memory,
             desk,
-            token=token,
+            holders=lambda: make_holders(token, tokens or {}),
             status=status,
             metrics=metrics,
             version="1.2.3",

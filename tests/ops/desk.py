@@ -4,11 +4,17 @@ from collections import Counter
 from dataclasses import replace
 
 from relay.app.dry import try_events
-from relay.errors import Conflict, NotFound, Unavailable
+from relay.app.explain import explain_past
+from relay.errors import Ambiguous, Conflict, NotFound, Unavailable
 from relay.model import (
+    Act,
+    ActPage,
     AttemptView,
+    DeadLetter,
+    DeadPage,
     Dispatch,
     DispatchView,
+    Erased,
     Event,
     EventDetail,
     EventPage,
@@ -16,13 +22,27 @@ from relay.model import (
     EventView,
     Failure,
     Gauges,
+    Job,
+    JobPage,
+    JobState,
+    Load,
+    Loads,
+    Measured,
+    Problem,
+    ProblemKey,
+    ProblemKind,
+    ProblemPage,
+    ProblemState,
     Rejection,
     RejectionView,
+    ReplayAim,
     Result,
+    ResultPage,
     ResultType,
     ResultView,
     State,
 )
+from relay.ops import FaultyInput
 from relay.rules import RuleSpec, compile_rules
 from relay.secret import Secret
 from relay.units import iso
@@ -91,13 +111,24 @@ class Memory:
         self.details = {}
         self.outbox = []
         self.refused = []
+        self.letters = []
+        self.kinds = []
+        self.problem_rows = []
+        self.act_rows = []
         self.numbers = Gauges()
         self.queries = []
+        self.rates_asked = []
+        self.rate_rows = []
+        self.usage_rows = []
+        self.waiting_rows = []
         self.asked = 0
         self.away = False
 
-    def add(self, event, *dispatches, status=EventStatus.ACCEPTED, attempts=(), results=()):
-        self.details[event.id] = EventDetail(event, status, tuple(dispatches), tuple(attempts), tuple(results))
+    def add(self, event, *dispatches, status=EventStatus.ACCEPTED, attempts=(), results=(), skips=(), versions=()):
+        kept = {version.hash: version for version in versions}
+        self.details[event.id] = EventDetail(
+            event, status, tuple(dispatches), tuple(attempts), tuple(results), skips, kept
+        )
 
     def tell(self, *results):
         self.outbox += results
@@ -125,9 +156,86 @@ class Memory:
                 return detail
         raise NotFound(f"there is no event and no dispatch {any_id}")
 
+    async def load(self, event_id):
+        return (await self.event(event_id)).event
+
+    async def whole_id(self, given, *kinds):
+        self._reach()
+        self.kinds.append(kinds)
+        ids = {event_id for event_id in self.details if event_id.endswith(given)}
+        if len(ids) > 1:
+            raise Ambiguous(f"several ids end in {given}: {', '.join(sorted(ids))}; give more of it")
+        return next(iter(ids), given)
+
+    async def dead(self, source, cursor, limit):
+        self._reach()
+        found = [letter for letter in self.letters if source in (None, letter.source)]
+        found = [letter for letter in found if cursor is None or letter.id < cursor]
+        return DeadPage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
+
+    async def problems(self, query):
+        self._reach()
+        asked = {"kind": query.kind, "source": query.source, "rule": query.rule}
+        found = [
+            each
+            for each in self.problem_rows
+            if all(value in (None, getattr(each.key, name)) for name, value in asked.items())
+            and query.state in (None, each.state)
+            and (query.cursor is None or each.id < query.cursor)
+        ]
+        page = tuple(found[: query.limit])
+        return ProblemPage(page, page[-1].id if len(found) > len(page) else None)
+
+    async def acknowledge_problem(self, problem_id, actor):
+        return self._change(problem_id, state=ProblemState.ACKNOWLEDGED, acknowledged_by=actor)
+
+    async def resolve_problem(self, problem_id, actor):
+        return self._change(problem_id, state=ProblemState.RESOLVED)
+
+    async def acts(self, cursor, limit):
+        self._reach()
+        found = [act for act in self.act_rows if cursor is None or act.id < cursor]
+        return ActPage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
+
+    def _change(self, problem_id, **changes):
+        self._reach()
+        for number, each in enumerate(self.problem_rows):
+            if each.id == problem_id:
+                if each.state is ProblemState.RESOLVED:
+                    raise Conflict(f"problem {problem_id} is resolved already")
+                self.problem_rows[number] = replace(each, **changes)
+                return self.problem_rows[number]
+        raise NotFound(f"there is no problem {problem_id}")
+
     async def rejected(self, source, limit):
         self._reach()
         return [view for view in self.refused if source in (None, view.rejection.source)][:limit]
+
+    async def told(self, before, limit):
+        self._reach()
+        rows = [ResultView(result, {}, NOW) for result in self.outbox][:before]
+        return ResultPage(tuple(reversed(rows[-limit:])), None)
+
+    async def waiting(self, limit):
+        self._reach()
+        return ResultPage(tuple(self.waiting_rows[:limit]), None)
+
+    async def rates(self, query):
+        self._reach()
+        self.rates_asked.append(query)
+        return self.rate_rows
+
+    async def totals(self, kind, since):
+        self._reach()
+        return {"urgent": Measured(since, {"chats": 4, "failed": 1, "ignored": 2})} if kind == "rule" else {}
+
+    async def loads(self):
+        self._reach()
+        return Loads({"urgent": Load(held=3, parked=2)}, complete=True)
+
+    async def used(self, since, until):
+        self._reach()
+        return [used for used in self.usage_rows if since <= used.day < until]
 
     async def gauges(self):
         self.asked += 1
@@ -150,16 +258,43 @@ class Desk:
         self.memory = memory
         self.paused = set()
         self.tried = []
+        self.rules_tried = []
         self.learned = {"helpdesk": Secret("hush-learned")}
         self.judged = [make_judged(1)]
         self.dry = []
+        self.requeues = []
+        self.requeued = {"requeued": [], "refused": [], "missing": []}
         self.rendered = []
+        self.faults = []
+        self.jobs_kept = []
+        self.rules_then = ()
+        self.stuck = False
+        self.total = 3
+        self.outcome = {"done": 3, "made": 2, "skipped": 1, "rules": {"urgent": 2}}
+        self.in_force = {"hash": "0f", "settings": {"rules": []}, "secrets": {"cargo.token": "ab"}, "restart": []}
+        self.bys = []
+        self.paths = {}
+        self.lines = [{"check": "clock", "verdict": "ok", "what": "it is right", "todo": None}]
+        self.erasures = []
+        self.erased = Erased()
+        self.strangers = []
 
-    async def replay(self, event_id, *, again):
+    def hidden(self):
+        return self.paths
+
+    async def doctor(self):
+        return self.lines
+
+    async def note_refused_sign_in(self, remote):
+        self.strangers.append(remote)
+
+    async def replay(self, event_id, *, again, by):
+        self.bys.append(by)
         await self.memory.event(event_id)
         return [("d-new", "urgent")] if again else []
 
-    async def retry(self, dispatch_id, *, render):
+    async def retry(self, dispatch_id, *, render, by):
+        self.bys.append(by)
         self.rendered.append(render)
         detail = await self.memory.event(dispatch_id)
         view = next((dispatch for dispatch in detail.dispatches if dispatch.id == dispatch_id), None)
@@ -169,20 +304,37 @@ class Desk:
             raise Conflict(f"dispatch {dispatch_id} is {view.state}; only one that ended without a chat is retried")
         return Dispatch(view.id, view.event_id, view.source, view.rule, view.body, state=State.READY, run=view.run + 1)
 
-    async def cancel(self, dispatch_id):
+    async def cancel(self, dispatch_id, *, by):
+        self.bys.append(by)
         detail = await self.memory.event(dispatch_id)
         view = detail.dispatches[0]
         return Dispatch(view.id, view.event_id, view.source, view.rule, view.body, state=State.CANCELLED)
 
-    async def try_event(self, source, headers, body):
+    async def acknowledge_problem(self, problem_id, *, by):
+        return await self.memory.acknowledge_problem(problem_id, by)
+
+    async def resolve_problem(self, problem_id, *, by):
+        return await self.memory.resolve_problem(problem_id, by)
+
+    async def try_event(self, source, headers, body, rule=None):
         self._know(source)
+        self.rules_tried.append(rule)
+        if rule == "faulty":
+            fault = {"file": "rule", "line": 1, "column": 1, "key": "rule", "message": "is none", "hint": "write one"}
+            raise FaultyInput("the rule has faults; nothing was tried", [fault | {"text": "rule:1:1: rule: is none"}])
         self.tried.append((source, headers, body))
         verdict = {"rule": "urgent", "matched": False, "why": "when is false", "body": None}
         return {"events": [{"event": {"type": "x"}, "rules": [verdict]}]}
 
-    async def try_kept(self, event_id):
+    async def try_kept(self, event_id, rule=None):
+        self.rules_tried.append(rule)
         event = (await self.memory.event(event_id)).event
         return try_events([event], compile_rules([RuleSpec("urgent", when="data.subject == 'Bye'", chat=CHAT)], {}))
+
+    async def explain(self, event_id):
+        detail = await self.memory.event(event_id)
+        rules = compile_rules([RuleSpec("urgent", when="data.subject == 'Bye'", chat=CHAT)], {})
+        return explain_past(detail, self.rules_then, rules)
 
     def sources(self):
         return [
@@ -190,6 +342,7 @@ class Desk:
                 "name": "helpdesk",
                 "type": "webhook",
                 "scheme": "zendesk",
+                "path": "/hooks/helpdesk",
                 "paused": "helpdesk" in self.paused,
                 "learned": "helpdesk" in self.learned,
             },
@@ -197,17 +350,60 @@ class Desk:
         ]
 
     def rules(self):
-        return [{"name": "urgent", "sources": ["helpdesk"], "types": [], "when": None, "stop": False}]
+        paused = "urgent" in self.paused
+        return [{"name": "urgent", "sources": ["helpdesk"], "types": [], "when": None, "stop": False, "paused": paused}]
 
-    async def pause_source(self, name):
+    def rule_text(self, name):
+        return f"name: {name}\n"
+
+    async def pause_rule(self, name, *, by):
+        self.bys.append(by)
+        self._know_rule(name)
+        self.paused.add(name)
+
+    async def resume_rule(self, name, *, by):
+        self.bys.append(by)
+        self._know_rule(name)
+        self.paused.discard(name)
+
+    def _know_rule(self, name):
+        if name != "urgent":
+            raise NotFound(f"there is no rule {name}")
+
+    async def reload(self, *, by):
+        self.bys.append(by)
+        if self.faults:
+            faults = [
+                {
+                    "file": "a.yaml",
+                    "line": 1,
+                    "column": 2,
+                    "key": "rules",
+                    "message": each,
+                    "hint": "mend it",
+                    "text": f"a.yaml:1:2: rules: {each}",
+                }
+                for each in self.faults
+            ]
+            return {"status": "refused", "hash": "0f", "changes": [], "restart": [], "faults": faults}
+        changes = [{"key": "rules[urgent]", "change": "changed"}]
+        return {"status": "reloaded", "hash": "0f", "changes": changes, "restart": ["http.ops"], "faults": []}
+
+    def configuration(self):
+        return self.in_force
+
+    async def pause_source(self, name, *, by):
+        self.bys.append(by)
         self._know(name)
         self.paused.add(name)
 
-    async def resume_source(self, name):
+    async def resume_source(self, name, *, by):
+        self.bys.append(by)
         self._know(name)
         self.paused.discard(name)
 
-    async def readmit(self, name, *, dry_run):
+    async def readmit(self, name, *, dry_run, by):
+        self.bys.append(by)
         self._know(name)
         if name == "crm-bus":
             raise Conflict("source crm-bus keeps no refused requests")
@@ -215,11 +411,61 @@ class Desk:
         count = Counter(one["verdict"] for one in self.judged)
         return {"readmitted": count["readmitted"], "refused": count["refused"], "requests": self.judged}
 
-    async def forget(self, name):
+    async def send_sample(self, name):
+        self._know(name)
+        if name == "crm-bus":
+            raise Conflict("source crm-bus is a queue: publish a message to it on RabbitMQ instead")
+        return ["0190-1"]
+
+    async def requeue(self, letter_ids, *, source, by):
+        self.bys.append(by)
+        self.requeues.append((letter_ids, source))
+        return self.requeued
+
+    async def start_replay(self, aim, *, by):
+        self.bys.append(by)
+        if aim.rule not in (None, "urgent"):
+            raise NotFound(f'there is no rule "{aim.rule}" in force')
+        self.jobs_kept.append(make_job(len(self.jobs_kept) + 1, aim=aim, total=self.total))
+        return self.jobs_kept[-1]
+
+    async def jobs(self, cursor, limit):
+        found = [job for job in reversed(self.jobs_kept) if cursor is None or job.id < cursor]
+        return JobPage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
+
+    async def job(self, job_id):
+        """It has ended when it is looked at."""
+        number, job = self._find_job(job_id)
+        if job.state is JobState.RUNNING and not self.stuck:
+            self.jobs_kept[number] = replace(job, state=JobState.DONE, ended_at=NOW, **self.outcome)
+        return self.jobs_kept[number]
+
+    async def cancel_job(self, job_id, *, by):
+        self.bys.append(by)
+        number, job = self._find_job(job_id)
+        if job.state is not JobState.RUNNING:
+            raise Conflict(f"job {job_id} has ended as {job.state}")
+        self.jobs_kept[number] = replace(job, state=JobState.CANCELLED, ended_at=NOW)
+        return self.jobs_kept[number]
+
+    def _find_job(self, job_id):
+        found = [(number, job) for number, job in enumerate(self.jobs_kept) if job.id == job_id]
+        if not found:
+            raise NotFound(f"there is no job {job_id}")
+        return found[0]
+
+    async def erase(self, asked, *, by):
+        self.bys.append(by)
+        self.erasures.append(asked)
+        return self.erased
+
+    async def forget(self, name, *, by):
+        self.bys.append(by)
         self._know(name)
         return self.learned.pop(name, None) is not None
 
-    async def learned_secret(self, name):
+    async def learned_secret(self, name, *, by):
+        self.bys.append(by)
         self._know(name)
         if name not in self.learned:
             raise NotFound(f"source {name} has learned no secret")
@@ -239,7 +485,8 @@ def make_failed(number):
         AttemptView(dispatch.id, 1, "chat", 1, NOW + 10, NOW + 20, "retryable", Failure("busy", "too many", 429), None),
         AttemptView(dispatch.id, 1, "chat", 2, NOW + 50, NOW + 60, "permanent", failure, None),
     ]
-    told = ResultView(replace(make_result(number), type=ResultType.FAILED, time=NOW + 61, chat_uuid=None), {"": "gone"})
+    failed = replace(make_result(number), type=ResultType.FAILED, time=NOW + 61, chat_uuid=None)
+    told = ResultView(failed, {"": "gone"}, at=NOW + 61)
     return event, dispatch, attempts, told
 
 
@@ -259,7 +506,43 @@ def make_rejection(number, **view):
     return RejectionView(rejection, **view)
 
 
+def make_job(number, **changes):
+    aim = ReplayAim(NOW - 86_400_000, NOW)
+    job = Job(f"j-{number}", "replay", JobState.RUNNING, aim, "local", total=3, started_at=NOW, cursor="0")
+    return replace(job, **changes)
+
+
 def make_judged(number, verdict="readmitted", **changes):
     """A row of a readmission, as the desk tells it."""
     row = {"id": f"r-{number}", "at": iso(NOW), "verdict": verdict, "reason": None, "hint": None, "events": []}
     return row | ({"events": [f"0190-{number}"]} if verdict != "refused" else {"reason": "signature_wrong"}) | changes
+
+
+def make_problem(number=1, state=ProblemState.OPEN, **key):
+    parts = {"kind": ProblemKind.FAILURES, "rule": "urgent", "code": "render", "detail": "data.id"} | key
+    return Problem(
+        f"p-{number}", ProblemKey(**parts), state, 3, NOW, NOW + 5, event_id="0190-1", dispatch_id="d-0190-1"
+    )
+
+
+def make_act(number=1, **changes):
+    return replace(Act(f"a-{number}", NOW + number, "kim", "source.paused", "helpdesk"), **changes)
+
+
+def make_letter(number, source="crm-bus", **changes):
+    letter = DeadLetter(
+        id=f"l-{number}",
+        at=NOW + number,
+        source=source,
+        queue="crm.events",
+        reason="json",
+        error="line 1: not JSON",
+        routing_key="deal.won",
+        message_id=f"m-{number}",
+        type="deal.won",
+        content_type="application/json",
+        headers={"x-team": "sales"},
+        size=12,
+        digest="cd" * 32,
+    )
+    return replace(letter, **changes)

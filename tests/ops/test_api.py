@@ -5,9 +5,9 @@ from io import BytesIO
 
 import pytest
 
-from relay.model import EventStatus, ParkReason, State
-from relay.ops import wire
-from tests.ops.desk import NOW, make_dispatch, make_event, make_failed, make_judged, make_rejection
+from relay.model import EventStatus, Kind, Labels, Outlet, ParkReason, RuleVersion, Skip, State, Why
+from relay.ops import setup
+from tests.ops.desk import NOW, make_dispatch, make_event, make_failed, make_judged, make_letter, make_rejection
 
 
 async def get(http, path, status=200):
@@ -54,24 +54,33 @@ async def test_every_filter_reaches_the_ledger(http, memory):
     assert query.until == 1_795_392_000_000
     await get(http, "/api/events?since=999999999d&until=2026-11-23t01:00:00%2B01:00")
     assert (memory.queries[-1].since, memory.queries[-1].until) == (0, 1_795_392_000_000)
+    await get(http, "/api/events?label=customer:Acme%3A%20%2B%0A%E2%9C%93")
+    assert memory.queries[-1].label == ("customer", "Acme: +\n✓")
     await get(http, "/api/events?status=unmatched")
+    assert memory.queries[-1].label is None
     assert (memory.queries[-1].status, memory.queries[-1].state) == (EventStatus.UNMATCHED, None)
 
 
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("sorce=x", "sorce is not known; known are: source"),
-        ("status=duplicate", "write one of accepted"),
-        ("since=yesterday", "write 2026-11-23T09:00:00Z"),
-        ("since=%00", "write 2026-11-23T09:00:00Z"),
-        ("since=" + "9" * 400 + "d", "write 2026-11-23T09:00:00Z"),
+        ("sorce=x", "sorce: unknown; allowed: source"),
+        ("status=duplicate", "expected one of accepted"),
+        ("since=yesterday", "or 2026-11-23T09:00:00Z"),
+        ("since=%00", "or 2026-11-23T09:00:00Z"),
+        ("since=" + "9" * 400 + "d", "or 2026-11-23T09:00:00Z"),
         ("limit=0", "query parameter limit"),
         ("limit=many", "query parameter limit"),
         ("limit=99999999999999999999999", "query parameter limit"),
         ("text=%00", "query parameter text"),
         ("text=", "query parameter text"),
         ("source=a&source=b", "source is given twice"),
+        ("label=a:b&label=c:d", "label is given twice"),
+        ("label=customer", "write its name, a colon and its value: customer:Acme"),
+        ("label=customer%3DAcme", "write its name, a colon and its value: customer:Acme"),
+        ("label=customer:%20", "write its name, a colon and its value: customer:Acme"),
+        ("label=customer:a%00", "write its name, a colon and its value: customer:Acme"),
+        ("label=:Acme", "write its name, a colon and its value: customer:Acme"),
     ],
 )
 async def test_what_cannot_be_asked_is_refused_by_name(http, query, said):
@@ -79,6 +88,32 @@ async def test_what_cannot_be_asked_is_refused_by_name(http, query, said):
     assert answer.status == 400
     assert answer.content_type == "application/problem+json"
     assert said in (await answer.json(content_type=None))["detail"]
+
+
+async def test_labels_and_where_results_go_are_shown_in_lists_too(http, memory):
+    event = make_event(1)
+    given = {"labels": Labels({"customer": "Acme"}, {"tier": "labels.tier: data.tier is missing"})}
+    memory.add(event, make_dispatch(event, **given, outlet=Outlet("crm.results", "deal.7")))
+    memory.add(other := make_event(2), make_dispatch(other))
+    [plain, marked] = [each["dispatches"][0] for each in (await get(http, "/api/events"))["events"]]
+    assert marked["labels"] == {"customer": "Acme"}
+    assert marked["leftOut"] == [{"label": "tier", "why": "labels.tier: data.tier is missing"}]
+    assert marked["result"] == {"exchange": "crm.results", "routingKey": "deal.7"}
+    assert (plain["labels"], plain["leftOut"], plain["result"]) == ({}, [], None)
+    [shown] = (await get(http, f"/api/events/{event.id}"))["dispatches"]
+    assert {key: shown[key] for key in ("labels", "leftOut", "result")} == {
+        key: marked[key] for key in ("labels", "leftOut", "result")
+    }
+
+
+async def test_a_dispatch_is_shown_with_the_rule_as_it_was_as_an_operator_writes_it(http, memory):
+    event, version = make_event(1), RuleVersion("0f" * 8, "urgent", '{"name":"urgent","message":"Grüße"}')
+    memory.add(
+        event, make_dispatch(event, rule_version=version.hash), make_dispatch(event, id="d-2"), versions=[version]
+    )
+    first, second = (await get(http, f"/api/events/{event.id}"))["dispatches"]
+    assert first["ruleVersion"] == {"hash": "0f" * 8, "text": "name: urgent\nmessage: Grüße\n"}
+    assert second["ruleVersion"] is None
 
 
 async def test_an_event_is_shown_with_all_that_happened(http, memory):
@@ -101,6 +136,32 @@ async def test_an_event_is_shown_with_all_that_happened(http, memory):
     ]
     assert shown["timeline"][5]["detail"] == "run 1, attempt 2: permanent after 10ms, no such agent (404)"
     assert shown["results"][0]["pending"] == {"exchange": "gone"}
+
+
+async def test_the_rules_that_skipped_an_event_are_shown_with_their_reason(http, memory):
+    event = make_event(1)
+    memory.add(event, skips=(Skip("own", Why.IGNORED, "data.bot"), Skip("trial", Why.SHADOW, {"name": "x"})))
+    assert (await get(http, f"/api/events/{event.id}"))["skips"] == [
+        {"rule": "own", "why": "ignored", "detail": "data.bot"},
+        {"rule": "trial", "why": "shadow", "detail": {"name": "x"}},
+    ]
+
+
+async def test_a_kept_event_is_tried_term_by_term(http, memory):
+    event = make_event(1)
+    memory.add(event)
+    [verdict] = (await post(http, "/api/try", json={"event": event.id}))["events"][0]["rules"]
+    assert (verdict["reason"], verdict["keys"], verdict["skip"]) == ("when", {}, None)
+    assert verdict["conditions"] == [
+        {
+            "condition": "data.subject == 'Bye'",
+            "joined": None,
+            "holds": False,
+            "values": {"data.subject": "Hello"},
+            "missing": [],
+            "error": None,
+        }
+    ]
 
 
 async def test_a_body_that_is_no_text_is_shown_in_base64(http, memory):
@@ -156,7 +217,7 @@ async def test_a_body_that_cannot_be_read_is_refused(http, memory, body):
 async def test_a_body_that_nests_too_deeply_is_refused_as_that(http, desk):
     deep = b"[" * 5_000 + b"]" * 5_000
     told = await post(http, "/api/try", 400, data=b'{"source": "helpdesk", "body": ' + deep + b"}")
-    assert told["detail"] == "the body nests more than 400 deep; flatten it"
+    assert told["detail"] == "the body is nested more than 400 levels deep; flatten it"
     assert desk.tried == []
 
 
@@ -211,7 +272,7 @@ async def test_a_learned_secret_is_shown_on_demand_uncached_and_unlogged(http, c
     answer = await http.get("/api/sources/helpdesk/secret")
     assert (answer.headers["Cache-Control"], await answer.json()) == ("no-store", {"secret": "hush-learned"})
     assert "hush" not in caplog.text
-    assert "hush" not in repr(wire.LearnedSecret(secret="hush-learned"))
+    assert "hush" not in repr(setup.LearnedSecret(secret="hush-learned"))
     await get(http, "/api/sources/crm-bus/secret", 404)
 
 
@@ -243,6 +304,54 @@ async def test_a_rejection_says_whether_it_is_kept_and_what_it_has_become(http, 
     ]
 
 
+async def test_dead_letters_are_listed_in_pages(http, memory):
+    memory.letters = [make_letter(3, "other"), make_letter(2, requeued_at=NOW), make_letter(1)]
+    document = await get(http, "/api/dead?limit=2")
+    assert [letter["id"] for letter in document["dead"]] == ["l-3", "l-2"]
+    assert document["dead"][1] == {
+        "id": "l-2",
+        "at": "2026-11-23T02:13:20.002Z",
+        "source": "crm-bus",
+        "queue": "crm.events",
+        "reason": "json",
+        "error": "line 1: not JSON",
+        "routingKey": "deal.won",
+        "messageId": "m-2",
+        "type": "deal.won",
+        "contentType": "application/json",
+        "headers": {"x-team": "sales"},
+        "size": 12,
+        "digest": "cd" * 32,
+        "requeuedAt": "2026-11-23T02:13:20.000Z",
+    }
+    rest = await get(http, f"/api/dead?limit=2&source=crm-bus&cursor={document['cursor']}")
+    assert ([letter["id"] for letter in rest["dead"]], rest["cursor"]) == (["l-1"], None)
+
+
+async def test_dead_letters_are_sent_back(http, desk, memory):
+    sent = {"id": "l-1", "source": "bus", "queue": "in"}
+    desk.requeued = {"requeued": [sent], "refused": [sent | {"error": "no queue"}], "missing": ["l-9"]}
+    assert await post(http, "/api/dead/requeue", json={"ids": ["l-1", "l-9"]}) == desk.requeued
+    await post(http, "/api/dead/requeue", json={"source": "bus"})
+    await post(http, "/api/dead/requeue")
+    assert desk.requeues == [(["l-1", "l-9"], None), (None, "bus"), (None, None)]
+    assert memory.kinds == [(Kind.DEAD,)] * 2
+    await post(http, "/api/dead/requeue", json={"ids": []}, status=400)
+
+
+async def test_the_end_of_an_id_is_enough_wherever_one_is_asked_for(http, memory):
+    event = make_event(7)
+    memory.add(event, make_dispatch(event))
+    memory.add(make_event(17))
+    assert (await get(http, "/api/events/-7"))["id"] == "0190-7"
+    assert "several ids end in 7: 0190-17, 0190-7" in (await get(http, "/api/events/7", 409))["detail"]
+    await post(http, "/api/events/-7/replay", json={"again": True})
+    await post(http, "/api/try", json={"event": "-7"})
+    for verb in ("retry", "cancel"):
+        await post(http, f"/api/dispatches/7/{verb}", status=409)
+    assert memory.kinds[-4:] == [(Kind.EVENT,), (Kind.EVENT,), (Kind.DISPATCH,), (Kind.DISPATCH,)]
+
+
 async def test_a_ledger_that_is_away_is_said_with_retry_after(http, memory):
     memory.away = True
     answer = await http.get("/api/events")
@@ -254,4 +363,4 @@ async def test_other_paths_and_methods_are_problems_too(http):
     assert "openapi.json" in (await get(http, "/api/nothing", 404))["detail"]
     answer = await http.delete("/api/events")
     assert (answer.status, answer.headers["Allow"]) == (405, "GET")
-    assert (await answer.json(content_type=None))["detail"] == "/api/events takes GET"
+    assert (await answer.json(content_type=None))["detail"] == "/api/events does not allow DELETE; use GET"

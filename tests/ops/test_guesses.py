@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from relay.ops.access import make_holders
 from relay.ops.app import make_ops_app
 from relay.secret import Secret
 from tests.ops.conftest import NOW, encode
@@ -64,9 +65,17 @@ async def test_every_wrong_one_is_held_up_however_many_there_are(aiohttp_client,
         await gate.wait()
 
     app = make_ops_app(
-        memory, memory, desk, token=Secret("right"), status=status, metrics=metrics, version="1", encode=encode,
-        clock=lambda: NOW, sleep=sleep,
-    )  # fmt: skip
+        memory,
+        memory,
+        desk,
+        holders=lambda: make_holders(Secret("right"), {}),
+        status=status,
+        metrics=metrics,
+        version="1",
+        encode=encode,
+        clock=lambda: NOW,
+        sleep=sleep,
+    )
     http = await aiohttp_client(app)
     asked = [asyncio.create_task(http.get("/", headers={"Authorization": "Bearer x"})) for _ in range(40)]
     async with asyncio.timeout(20):

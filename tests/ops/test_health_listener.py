@@ -109,10 +109,24 @@ def value(metrics, name, **labels):
 
 
 async def test_metrics_carry_the_ledgers_gauges(http, memory, metrics):
-    memory.numbers = Gauges(due=3, oldest_due=1500, unpublished=2, parked={"unknown": 4}, paused={"denied": NOW})
+    memory.numbers = Gauges(
+        due=3,
+        oldest_due=1500,
+        held=5,
+        unfinished=994,
+        high_water=1_000,
+        unpublished=2,
+        parked={"unknown": 4},
+        paused={"denied": NOW},
+        oldest_transaction=12_000,
+    )
     text = await (await http.get("/metrics")).text()
     assert "relay_due_dispatches 3.0" in text
     assert "relay_oldest_due_seconds 1.5" in text
+    assert "relay_ledger_oldest_transaction_seconds 12.0" in text
+    assert "relay_paused_dispatches 5.0" in text
+    assert "relay_unfinished_dispatches 994.0" in text
+    assert "relay_high_water_ratio 0.994" in text
     assert 'relay_parked{reason="unknown"} 4.0' in text
     assert 'relay_parked{reason="gave_up"} 0.0' in text
     assert 'relay_cargo_paused{reason="denied"} 1.0' in text

@@ -1,0 +1,55 @@
+"""How many events have come since a list was read, as server-sent events.
+
+Only the count is sent: a list that moved by itself could not be read, and one that grew by 500 events a second would
+stop the browser.
+"""
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+from aiohttp_sse import sse_response
+
+from relay.errors import Unavailable
+from relay.ops.api import Api
+
+MOST: Final = 100
+"""What is counted; more are told as `100+`."""
+_POLL: Final = 1.0
+_TURNS: Final = 600
+
+
+class Live:
+    """`GET /events/live`. A stream ends after ten minutes: the browser asks again, and is let in again or not."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._closing = asyncio.Event()
+
+    async def close(self, _: web.Application) -> None:
+        """End all streams so that the service can stop. For `on_shutdown`."""
+        self._closing.set()
+
+    async def send(self, request: web.Request) -> web.StreamResponse:
+        """Send the count whenever it has changed."""
+        count = await self._api.count_newer(request, MOST)
+        async with sse_response(request) as response:
+            await response.send(str(count))
+            for _ in range(_TURNS):
+                if await self._rest() or not response.is_connected():
+                    break
+                try:
+                    newer = await self._api.count_newer(request, MOST)
+                except Unavailable:
+                    continue  # it goes on when the ledger is back
+                if newer != count:
+                    count = newer
+                    await response.send(str(count))
+        return response
+
+    async def _rest(self) -> bool:
+        try:
+            await asyncio.wait_for(self._closing.wait(), _POLL)
+        except TimeoutError:
+            return False
+        return True

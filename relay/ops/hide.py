@@ -1,0 +1,287 @@
+"""Hides from callers below the role `admin` what is at the paths in `hide` of a source."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from aiohttp import web
+
+from relay.errors import Conflict, NotFound
+from relay.mask import MASK, Blind, Mask
+from relay.model import (
+    AttemptView,
+    DeadPage,
+    DispatchView,
+    Event,
+    EventDetail,
+    EventPage,
+    EventQuery,
+    EventView,
+    Failure,
+    Labels,
+    ProblemPage,
+    RejectionView,
+    Result,
+    ResultType,
+    ResultView,
+    Skip,
+)
+from relay.ops.access import Role
+from relay.ops.guard import role_of
+from relay.ops.problem import NotAllowed
+from relay.ports import Archive
+
+Hidden = Mapping[str, Sequence[str]]
+"""The hidden paths of each source that has some."""
+Found = TypeVar("Found", Event, EventView)
+
+_OURS: Final = frozenset(
+    {
+        *("source", "eventId", "receivedAt", "agentUuid", "rule", "dispatchId", "run", "attempts", "chatUuid"),
+        *("reconciled", "createdAt", "by"),
+    }
+)
+"""The fields of a result's data that no sender can write into."""
+_OF_PROBLEMS: Final = frozenset({ResultType.OPENED, ResultType.RESOLVED})
+_MASKED: Final = ("keys", "body", "message")
+"""The fields of a rule's verdict that are made of the event."""
+
+
+class Hide:
+    """What callers may see of events. `hidden` gives the hidden paths that are in force.
+
+    A list reads no bodies, so for each of its events of a source with hidden paths the event is read.
+    """
+
+    def __init__(self, archive: Archive, hidden: Callable[[], Hidden]) -> None:
+        self._archive = archive
+        self._hidden = hidden
+
+    def of(self, request: web.Request) -> Hidden:
+        """The hidden paths by source, for who asks."""
+        return {} if role_of(request) is Role.ADMIN else self._hidden()
+
+    def query(self, request: web.Request, query: EventQuery) -> EventQuery:
+        """The query, which then finds no event by what is hidden of it."""
+        return replace(query, closed=frozenset(self.of(request)))
+
+    async def page(self, request: web.Request, page: EventPage) -> EventPage:
+        hidden = self.of(request)
+        if not hidden:
+            return page
+        events = [
+            _event_view(view, await self._mask(view.id, hidden[view.source])) if view.source in hidden else view
+            for view in page.events
+        ]
+        return replace(page, events=tuple(events))
+
+    def detail(self, request: web.Request, detail: EventDetail) -> tuple[EventDetail, Sequence[str]]:
+        """An event without what is hidden of it, and the paths that are hidden."""
+        paths = self.of(request).get(detail.event.source)
+        return (detail, ()) if not paths else (_detail(detail, _mask_of(detail.event, paths)), paths)
+
+    async def results(self, request: web.Request, batch: list[tuple[int, Result]]) -> list[tuple[int, Result]]:
+        hidden = self.of(request)
+        return [(cursor, await self._result(result, hidden)) for cursor, result in batch] if hidden else batch
+
+    async def problems(self, request: web.Request, page: ProblemPage) -> ProblemPage:
+        hidden = self.of(request)
+        if not hidden:
+            return page
+        shown = [
+            replace(found, key=replace(found.key, detail=await self._seen(found.key.detail, found.event_id, hidden)))
+            for found in page.problems
+        ]
+        return replace(page, problems=tuple(shown))
+
+    async def require_open(self, request: web.Request, event_id: str) -> None:
+        """Refuse who may not see all of a stored event, since a rule of theirs could show it. Raises NotAllowed."""
+        hidden = self.of(request)
+        if hidden and (source := (await self._archive.load(event_id)).source) in hidden:
+            raise NotAllowed(
+                f"values of events of {source} are hidden (`hide`), and a rule could show them: send a delivery, or "
+                "use a token with the role admin"
+            )
+
+    async def trial(self, request: web.Request, event_id: str, trial: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the rules would do with a stored event."""
+        mask = await self._mask_for(request, event_id)
+        return trial if mask is None else {"events": [_tried(each, mask) for each in trial["events"]]}
+
+    async def explained(self, request: web.Request, event_id: str, explained: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Why each rule made a chat of a stored event or did not."""
+        mask = await self._mask_for(request, event_id)
+        if mask is None:
+            return explained
+        return {**explained, "rules": [_verdict(verdict, mask) for verdict in explained["rules"]]}
+
+    async def _mask_for(self, request: web.Request, event_id: str) -> Mask | None:
+        """The mask of a stored event, None when nothing of it is hidden from who asks."""
+        hidden = self.of(request)
+        if not hidden:
+            return None
+        event = await self._archive.load(event_id)
+        paths = hidden.get(event.source)
+        return _mask_of(event, paths) if paths else None
+
+    def rejected(self, request: web.Request, views: list[RejectionView]) -> list[RejectionView]:
+        hidden = self.of(request)
+        return [
+            replace(view, rejection=replace(view.rejection, headers=_headers(view.rejection, hidden))) for view in views
+        ]
+
+    def dead(self, request: web.Request, page: DeadPage) -> DeadPage:
+        hidden = self.of(request)
+        letters = [replace(letter, headers=_headers(letter, hidden)) for letter in page.letters]
+        return replace(page, letters=tuple(letters))
+
+    async def _mask(self, event_id: str, paths: Sequence[str]) -> Mask:
+        try:
+            return _mask_of(await self._archive.load(event_id), paths)
+        except (NotFound, Conflict):  # it was pruned meanwhile, or cannot be decrypted
+            return Blind()
+
+    async def _seen(self, detail: str | None, event_id: str | None, hidden: Hidden) -> str | None:
+        """The detail of a problem, which may be rendered from its events, of which this is one."""
+        if detail is None or event_id is None:
+            return detail
+        try:
+            event = await self._archive.load(event_id)
+        except (NotFound, Conflict):
+            return MASK
+        return _mask_of(event, hidden[event.source]).text(detail) if event.source in hidden else detail
+
+    async def _result(self, result: Result, hidden: Hidden) -> Result:
+        if result.type in _OF_PROBLEMS:
+            example = result.data.get("example") or {}
+            seen = await self._seen(result.data.get("detail"), example.get("eventId"), hidden)
+            return replace(result, data={**result.data, "detail": seen})
+        paths = hidden.get(result.source)
+        return _result(result, await self._mask(result.event_id, paths)) if paths else result
+
+
+def _mask_of(event: Event, paths: Sequence[str]) -> Mask:
+    """Of an event that could not be read nobody knows what its hidden values are."""
+    return Blind() if event.unreadable is not None else Mask(paths, event.data, event.headers)
+
+
+def _named(record: Found, mask: Mask) -> Found:
+    """With the parts that both an event and its line in a list have."""
+    return replace(
+        record,
+        external_id=mask.optional(record.external_id),
+        type=mask.optional(record.type),
+        subject=mask.optional(record.subject),
+    )
+
+
+def _event_view(view: EventView, mask: Mask) -> EventView:
+    return replace(_named(view, mask), dispatches=tuple(_dispatch(each, mask) for each in view.dispatches))
+
+
+def _detail(detail: EventDetail, mask: Mask) -> EventDetail:
+    event = replace(
+        _named(detail.event, mask),
+        raw=b"",
+        data=mask.data(detail.event.data),
+        headers=mask.headers(detail.event.headers),
+        origin=mask.optional(detail.event.origin),
+        traceparent=mask.optional(detail.event.traceparent),
+        correlation_id=mask.optional(detail.event.correlation_id),
+        reply_to=mask.optional(detail.event.reply_to),
+        unreadable=mask.optional(detail.event.unreadable),
+    )
+    return replace(
+        detail,
+        event=event,
+        dispatches=tuple(_dispatch(view, mask) for view in detail.dispatches),
+        attempts=tuple(_attempt(view, mask) for view in detail.attempts),
+        results=tuple(_result_view(view, mask) for view in detail.results),
+        skips=tuple(Skip(skip.rule, skip.why, mask.value(skip.detail)) for skip in detail.skips),
+    )
+
+
+def _dispatch(view: DispatchView, mask: Mask) -> DispatchView:
+    return replace(
+        view,
+        name=mask.optional(view.name),
+        body=None if view.body is None else json.dumps(mask.value(json.loads(view.body))),
+        message=mask.optional(view.message),
+        follow=mask.optional(view.follow),
+        failure=_failure(view.failure, mask),
+        held=view.held and replace(view.held, key=mask.optional(view.held.key)),
+        labels=view.labels and Labels(mask.value(view.labels.values), mask.value(view.labels.left_out)),
+        outlet=view.outlet and replace(view.outlet, routing_key=mask.optional(view.outlet.routing_key)),
+    )
+
+
+def _failure(failure: Failure | None, mask: Mask) -> Failure | None:
+    return failure and replace(failure, message=mask.text(failure.message))
+
+
+def _attempt(view: AttemptView, mask: Mask) -> AttemptView:
+    return replace(view, failure=_failure(view.failure, mask))
+
+
+def _result_view(view: ResultView, mask: Mask) -> ResultView:
+    pending = {mask.text(name) if name else name: mask.optional(error) for name, error in view.pending.items()}
+    undeliverable = tuple(mask.text(name) if name else name for name in view.undeliverable)
+    return replace(view, result=_result(view.result, mask), pending=pending, undeliverable=undeliverable)
+
+
+def _result(result: Result, mask: Mask) -> Result:
+    data = _ours(result.data, mask, _OURS)
+    if isinstance(error := result.data.get("error"), Mapping):
+        data["error"] = {**error, "message": mask.value(error.get("message"))}
+    return replace(
+        result,
+        data=data,
+        routing_key=mask.optional(result.routing_key),
+        correlation_id=mask.optional(result.correlation_id),
+        reply_to=mask.optional(result.reply_to),
+        traceparent=mask.optional(result.traceparent),
+    )
+
+
+def _ours(document: Mapping[str, Any], mask: Mask, ours: set[str] | frozenset[str]) -> dict[str, Any]:
+    """The document with all masked but the values of these keys."""
+    return {key: value if key in ours else mask.value(value) for key, value in document.items()}
+
+
+def _tried(tried: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
+    event = tried["event"]
+    shown = _ours(event, mask, {"source", "time"}) | {"data": mask.data(event["data"])}
+    return {"event": shown, "rules": [_verdict(verdict, mask) for verdict in tried["rules"]]}
+
+
+def _verdict(verdict: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
+    """What a rule does with the event, in which `why` may name values."""
+    shown = {**verdict, **{name: mask.value(verdict.get(name)) for name in _MASKED}}
+    shown["why"] = mask.optional(verdict.get("why"))
+    shown["conditions"] = [
+        {**each, "values": mask.value(each.get("values") or {}), "error": mask.optional(each.get("error"))}
+        for each in verdict.get("conditions", ())
+    ]
+    for name, inner in (("skip", "detail"), ("failure", "message")):
+        if isinstance(found := verdict.get(name), Mapping):
+            shown[name] = {**found, inner: mask.value(found.get(inner))}
+    if isinstance(now := verdict.get("now"), Mapping):
+        shown["now"] = _now(now, mask)
+    return shown
+
+
+def _now(now: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
+    """What the ledger would say: the key and a skip may name values."""
+    held, skip = now["held"], now["skip"]
+    return {
+        **now,
+        "held": None if held is None else {**held, "key": mask.optional(held["key"])},
+        "skip": None if skip is None else {**skip, "detail": mask.value(skip["detail"])},
+    }
+
+
+def _headers(record: Any, hidden: Hidden) -> Mapping[str, str]:
+    """The headers of what never became an event: only their names tell what is hidden."""
+    headers: Mapping[str, str] = record.headers
+    return Mask(hidden[record.source], None, headers).headers(headers) if record.source in hidden else headers

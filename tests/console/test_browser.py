@@ -1,0 +1,261 @@
+"""A person walks every page and every button, in a real browser, before a real relay."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from playwright.async_api import expect
+
+from tests.console.browser import browsing
+from tests.e2e.harness import Relay, Vendor, eventually
+from tests.e2e.simulator import simulating
+
+RULES = """
+  - name: broken
+    type: "broken.*"
+    chat:
+      trigger: {type: connector, connectorUuid: 7b0e0a34-6d1f-4f0e-9a55-0c2f7c1d2e3f, meta: {id: "{{ data.missing }}"}}
+"""
+TOKENS = "  tokens: {kim: {token: kim-may-operate, role: operate}, ray: {token: ray-may-read, role: read}}\n"
+EVENTS = 55
+PAGES = (
+    *("/", "/problems", "/events", "/refused", "/sources", "/sources/crm", "/rules", "/rules/broken", "/results"),
+    *("/usage", "/acts"),
+)
+
+
+@asynccontextmanager
+async def serving(folder, ledger):
+    """A relay with chats that were made, one that cannot be, and a request that was refused."""
+    async with simulating() as simulator, aiohttp.ClientSession() as session:
+        relay = Relay(folder, cargo=simulator.url, ledger=ledger, rules=RULES)
+        relay.config.write_text(relay.config.read_text().replace("retry:", TOKENS + "retry:"))
+        try:
+            await asyncio.to_thread(relay.start)
+            vendor = Vendor(session, relay.url("hooks"))
+            async with session.post(relay.url("hooks") + "/hooks/crm", json={"type": "deal.won"}) as answer:
+                assert answer.status == 401
+            await asyncio.gather(*(vendor.insist(number) for number in range(EVENTS)))
+            await vendor.insist(EVENTS, "broken.deal")
+
+            async def has_problem():
+                headers = {"Authorization": "Bearer ray-may-read"}
+                async with session.get(relay.url("ops") + "/api/problems?kind=failures", headers=headers) as answer:
+                    return bool((await answer.json())["problems"])
+
+            await eventually(has_problem, seconds=60, what=relay.describe)
+            yield relay.url("ops"), vendor
+        finally:
+            await asyncio.to_thread(relay.stop)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_a_person_finds_what_happened_and_acts_on_it(kind, tmp_path, request):
+    ledger = request.getfixturevalue("postgres_url") if kind == "postgresql" else None
+    async with serving(tmp_path, ledger) as (at, vendor), browsing("127.0.0.1") as watched:
+        page = await watched.open(base_url=at, viewport={"width": 1280, "height": 900})
+        await sign_in(watched, page, "kim-may-operate")
+        await look_at_all(watched, page, *(("dark", 360) if ledger else ("light", 1280)))
+        await find_the_failed(watched, page)
+        await try_and_pause_a_rule(watched, page)
+        await use_the_keyboard(page)
+        await follow_what_comes(page, vendor)
+        await act_on_problems(watched, page)
+        await readmit(page)
+        await come_from_elsewhere(page, at)
+        await lose_the_session(page)
+        await read_only(watched, at)
+        await without_script(watched, at)
+        await sign_out(page)
+        assert watched.faults == []
+        assert any("vendor/htmx.js" in url for url in watched.asked)
+
+
+async def sign_in(watched, page, token):
+    await page.goto("/")
+    await expect(page).to_have_url("/signin")
+    await watched.look(page)
+    await page.get_by_label("Token").fill("no-token")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_contain_text("This token is not known")
+    await page.get_by_label("Token").fill(token)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page).to_have_url("/")
+
+
+async def look_at_all(watched, page, scheme, width):
+    await page.emulate_media(color_scheme=scheme)
+    await page.set_viewport_size({"width": width, "height": 900})
+    for path in PAGES:
+        await page.goto(path)
+        await watched.look(page)
+    await page.set_viewport_size({"width": 1280, "height": 900})
+
+
+async def find_the_failed(watched, page):
+    """By the problem to the list, by its filters to the event, and back."""
+    await page.goto("/")
+    await page.get_by_role("link", name="See the failed events").click()
+    await expect(page).to_have_url("/events?rule=broken&status=failed")
+    await expect(page.get_by_label("Status")).to_have_value("failed")
+    await page.locator("[data-row] a").click()
+    await expect(page.locator(".answer")).to_contain_text("There is no chat")
+    await expect(page.get_by_text("data.missing").first).to_be_visible()
+    await watched.look(page)
+    await page.get_by_role("link", name="Retry").click()
+    await watched.look(page)
+    await page.get_by_role("button", name="Retry").click()
+    await expect(page.get_by_role("heading")).to_have_text("Not possible in this state")
+    await expect(page.get_by_text("correct the rule, then retry it")).to_be_visible()
+    await watched.look(page)
+    await page.go_back()
+    await page.get_by_role("link", name="Go back").click()
+    await page.get_by_role("link", name="Replay with the rules of now").click()
+    await page.get_by_label("Also make chats again").check()
+    await page.get_by_role("button", name="Replay").click()
+    await expect(page.get_by_role("status")).to_contain_text("Replayed")
+    await expect(page.get_by_text("by kim").first).to_be_visible()
+    await page.goto("/events?source=crm")
+    await page.get_by_role("link", name="Older").click()
+    await expect(page.locator("[data-row]")).not_to_have_count(50)
+    await page.go_back()
+    await expect(page).to_have_url("/events?source=crm")
+    await expect(page.locator("[data-row]")).to_have_count(50)
+    await page.go_forward()
+    await expect(page.get_by_role("link", name="Newest")).to_be_visible()
+
+
+async def try_and_pause_a_rule(watched, page):
+    """A rule is changed in the playground, where nothing is saved, then paused and resumed."""
+    await page.goto("/rules")
+    await page.get_by_role("link", name="broken", exact=True).click()
+    broken = page.locator("select[name=event] option", has_text="broken.deal").first
+    await page.get_by_label("A stored event").select_option(await broken.get_attribute("value"))
+    await page.get_by_role("button", name="Try").click()
+    await expect(page.locator("#outcome")).to_contain_text("data.missing")
+    rule = page.locator("textarea[name=rule]")
+    text = await rule.input_value()
+    await rule.fill(text.replace("data.missing", "event.id"))
+    await page.get_by_role("button", name="Try").click()
+    await expect(page.locator("#outcome")).to_contain_text("The body for Cargo")
+    await watched.look(page)
+    await rule.fill(text + "colour: red\n")
+    await page.get_by_role("button", name="Try").click()
+    await expect(page.locator("#outcome")).to_contain_text("The rule has faults")
+    await page.get_by_role("link", name="Pause", exact=True).click()
+    await watched.look(page)
+    await page.get_by_role("button", name="Pause").click()
+    await expect(page.get_by_role("status")).to_have_text("The rule broken is paused.")
+    await watched.look(page)
+    await page.get_by_role("link", name="Resume").click()
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.get_by_role("status")).to_have_text("The rule broken goes on.")
+
+
+async def use_the_keyboard(page):
+    await page.goto("/events")
+    for key in ("j", "j", "j", "k"):
+        await page.keyboard.press(key)
+    chosen = page.locator("[data-row].chosen")
+    await expect(chosen).to_have_count(1)
+    assert await page.locator("[data-row]").nth(1).evaluate("row => row.classList.contains('chosen')")
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).not_to_be_visible()
+    await page.keyboard.press("/")
+    await page.keyboard.type("won")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url("/events?text=won&since=24h")
+    await expect(page.locator("[data-row]")).to_have_count(50)
+
+
+async def follow_what_comes(page, vendor):
+    """What is read does not move; whoever wants what is new asks for it."""
+    await page.goto("/events?status=done")
+    first = await page.locator("[data-row] a").first.get_attribute("href")
+    await expect(page.get_by_text("Live: nothing new")).to_be_visible()
+    await vendor.insist(1_000)
+    await expect(page.get_by_role("link", name="Show 1 new")).to_be_visible()
+    assert await page.locator("[data-row] a").first.get_attribute("href") == first
+    await page.get_by_role("button", name="Pause").click()
+    await vendor.insist(1_001)
+    await page.get_by_role("button", name="Go on").click()
+    await page.get_by_role("link", name="Show 2 new").click()
+    await expect(page.locator("[data-row] a").nth(2)).to_have_attribute("href", first)
+
+
+async def act_on_problems(watched, page):
+    await page.goto("/problems?kind=failures")
+    await watched.look(page)
+    for act in ("Acknowledge", "Resolve"):
+        await page.get_by_role("link", name=act).first.click()
+        await page.get_by_role("button", name=act).click()
+        await expect(page.get_by_role("status")).to_contain_text(f"The problem is {act.lower().rstrip('e')}ed")
+        await page.goto("/problems?kind=failures")
+    await expect(page.locator(".problems .pill")).to_have_text("resolved")
+
+
+async def readmit(page):
+    await page.goto("/refused")
+    await expect(page.get_by_text("1 request,")).to_be_visible()
+    button = page.get_by_role("link", name="Readmit")
+    if await button.count():  # a request is kept where its source keeps some
+        await button.click()
+        await page.get_by_role("button", name="Readmit").click()
+        await expect(page.get_by_role("status")).to_contain_text("0 readmitted, 1 refused again")
+
+
+async def come_from_elsewhere(page, at):
+    """A colleague's link in a chat: the browser sends no cookie with it, and yet the page is there."""
+    await page.goto("about:blank")
+    await page.set_content(f'<a href="{at}/events?source=crm">look</a>')
+    await page.get_by_text("look").click()
+    await expect(page).to_have_url("/events?source=crm")
+    await expect(page.locator("[data-row]")).to_have_count(50)
+
+
+async def lose_the_session(page):
+    await page.goto("/problems")
+    await page.context.clear_cookies()
+    await page.get_by_role("link", name="Events", exact=True).click()
+    await expect(page).to_have_url("/signin?next=%2Fevents")
+    await page.get_by_label("Token").fill("kim-may-operate")
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page).to_have_url("/events")
+
+
+async def read_only(watched, at):
+    page = await watched.open(base_url=at)
+    await sign_in(watched, page, "ray-may-read")
+    for path in PAGES:
+        await page.goto(path)
+        for act in ("Acknowledge", "Resolve", "Readmit"):
+            await expect(page.get_by_role("link", name=act)).to_have_count(0)
+    await page.goto("/events?status=done")
+    await page.locator("[data-row] a").first.click()
+    await expect(page.get_by_role("link", name="Replay")).to_have_count(0)
+    await page.context.close()
+
+
+async def without_script(watched, at):
+    page = await watched.open(base_url=at, java_script_enabled=False)
+    await page.goto("/events")
+    await page.get_by_label("Token").fill("kim-may-operate")
+    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_label("Status").select_option("done")
+    await page.get_by_role("button", name="Filter").click()
+    await expect(page).to_have_url("/events?status=done")
+    await page.locator("[data-row] a").first.click()
+    await page.get_by_role("link", name="Replay with the rules of now").click()
+    await page.get_by_role("button", name="Replay").click()
+    await expect(page.get_by_role("status")).to_contain_text("no rule made a new chat")
+    await page.context.close()
+
+
+async def sign_out(page):
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("status")).to_contain_text("You are signed out")
+    await page.goto("/events")
+    await expect(page).to_have_url("/signin?next=%2Fevents")

@@ -1,0 +1,152 @@
+"""The pages of sources, rules, results, usage and acts: what they show, what they do, and for whom."""
+
+import re
+from html import unescape
+
+import pytest
+
+from relay.model import Act, Measured, ResultView, Usage
+from tests.ops.desk import NOW, make_event, make_result
+
+PAGES = ("/sources", "/sources/helpdesk", "/sources/crm-bus", "/rules", "/rules/urgent", "/results", "/usage", "/acts")
+HOSTILE = "<script>alert(1)</script>\"'&\x00\x1b[31m\u202e\u2066" + "x" * 3_000
+DAY = 86_400_000
+
+
+@pytest.fixture
+def memory(world):
+    return world.memory
+
+
+@pytest.fixture
+def desk(world):
+    return world.desk
+
+
+@pytest.fixture
+def http(console):
+    return console
+
+
+async def get(http, path, status=200):
+    answer = await http.get(path, headers={"Accept": "text/html"})
+    assert answer.status == status, await answer.text()
+    return await answer.text()
+
+
+def words(page):
+    """The text of a page."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_each_page_says_so_where_there_is_nothing_and_is_in_the_navigation(http, path):
+    page = await get(http, path)
+    place = "/" + path.split("/")[1]
+    assert f'<a href="{place}" aria-current="page">' in page
+    assert "<script>" not in page.replace('<script src="', "")
+    assert " style=" not in page
+
+
+async def test_a_source_shows_how_it_is_set_up_and_what_came(http, memory):
+    memory.add(make_event(1))
+    memory.rate_rows = [Measured(NOW - NOW % 900_000, {"accepted": 7, "refused": 2, "took_0": 1})]
+    page = await get(http, "/sources/helpdesk")
+    shown = words(page)
+    assert "Set it up at Zendesk" in shown
+    assert "https://<your relay>/hooks/helpdesk" in shown
+    assert 'aria-label="accepted: 7 in' in page
+    assert "/events/0190-1" in page
+    assert "there is no source" in words(await get(http, "/sources/none", 404))
+
+
+async def test_a_rule_shows_what_it_holds_and_how_it_is_written(http):
+    page = await get(http, "/rules/urgent")
+    shown = words(page)
+    assert "name: urgent" in shown
+    assert 'href="/events?rule=urgent&amp;status=held">3</a>' in page
+    assert "skipped: ignored" in shown
+    assert "ignored 2" in words(await get(http, "/rules"))
+
+
+@pytest.mark.parametrize(("what", "name"), [("rules", "urgent"), ("sources", "helpdesk")])
+async def test_pausing_asks_first_and_leads_back(http, desk, what, name):
+    assert "on all replicas" in await get(http, f"/{what}/{name}/pause")
+    assert desk.paused == set()
+    for verb, paused in (("pause", {name}), ("resume", set())):
+        answer = await http.post(f"/{what}/{name}/{verb}", allow_redirects=False)
+        assert (answer.status, answer.headers["Location"]) == (303, f"/{what}/{name}")
+        assert desk.paused == paused
+        assert (">Resume<" if paused else ">Pause<") in await get(http, f"/{what}/{name}")
+
+
+async def test_a_sample_is_sent_and_what_became_of_it_is_shown(http):
+    assert "real chats" in await get(http, "/sources/helpdesk/sample")
+    answer = await http.post("/sources/helpdesk/sample", allow_redirects=False)
+    assert (answer.status, answer.headers["Location"]) == (303, "/events/0190-1")
+    answer = await http.post("/sources/crm-bus/sample", headers={"Accept": "text/html"})
+    assert (answer.status, "is a queue" in await answer.text()) == (409, True)
+
+
+async def test_the_playground_shows_match_values_and_body_or_what_is_wrong(http, desk, memory):
+    memory.add(make_event(1, data={"subject": "Bye"}))
+    form = {"rule": "name: urgent\r\nchat: {}\r\n", "event": "0190-1", "body": ""}
+    page = await (await http.post("/rules/urgent", data=form)).text()
+    assert desk.rules_tried == ["name: urgent\nchat: {}\n"]
+    shown = words(page)
+    assert "matches" in shown
+    assert "data.subject == 'Bye' true data.subject is \"Bye\"" in shown
+    assert '"type" : "draft"' in shown
+    given = {"rule": "faulty", "source": "helpdesk", "headers": "x-kind: a\n", "body": "{}"}
+    page = await (await http.post("/rules/urgent", data=given)).text()
+    assert "line 1: rule is none ; write one" in words(page)
+    assert desk.tried == []
+    page = await (await http.post("/rules/urgent", data=given | {"rule": "name: x"})).text()
+    assert "does not match" in words(page)
+    assert desk.tried == [("helpdesk", {"content-type": "application/json", "x-kind": "a"}, b"{}")]
+    page = await (await http.post("/rules/urgent", data=form | {"event": "none"})).text()
+    assert 'role="alert"' in page
+
+
+async def test_results_show_what_waits_and_why(http, memory):
+    told = make_result(1)
+    memory.tell(told)
+    memory.waiting_rows = [ResultView(make_result(2), {"": "no queue is bound"}, NOW)]
+    shown = words(await get(http, "/results"))
+    assert "exchange : no queue is bound" in shown
+    assert "told" in shown
+
+
+async def test_usage_sums_rules_and_leaves_unknown_what_was_not_asked(http, memory):
+    today = NOW - NOW % DAY
+    memory.usage_rows = [Usage(today, "a", 3, 1.5, NOW), Usage(today - DAY, "a", 1, None, None)]
+    shown = words(await get(http, "/usage"))
+    assert "4 chats 1.5 credits" in shown or "chats 4 credits 1.5" in shown
+    assert "unknown" in shown
+    assert await get(http, "/usage?since=2d&rule=b")
+    await get(http, "/usage?since=soon", 400)
+
+
+async def test_acts_link_what_was_acted_on(http, memory):
+    memory.act_rows = [Act("a-1", NOW, "kim", "rule.paused", "urgent", HOSTILE)]
+    page = await get(http, "/acts")
+    assert '<a href="/rules/urgent">' in page
+
+
+async def test_who_only_reads_sees_no_buttons_and_may_press_none(signed):
+    http = await signed("read")
+    for path in PAGES:
+        page = await get(http, path)
+        assert not re.search(r"/(pause|resume|sample)\"|id=\"playground\"", page)
+    [csrf] = set(re.findall(r'name="csrf" content="(\w+)"', await get(http, "/rules")))
+    for path in ("/rules/urgent/pause", "/sources/helpdesk/sample", "/rules/urgent"):
+        assert (await http.post(path, data={"rule": "name: x", "csrf": csrf})).status == 403
+
+
+async def test_what_is_typed_into_the_playground_is_text(http):
+    form = dict.fromkeys(("rule", "event", "body", "headers", "source"), HOSTILE)
+    answer = await http.post("/rules/urgent", data=form)
+    page = await answer.text()
+    assert answer.status == 200
+    assert "<script>alert" not in page
+    assert not re.search("[\x00\x1b\u202e\u2066]", page)

@@ -1,0 +1,160 @@
+"""`hide` of a source: below the role admin nobody gets a hidden value, by whatever way."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from relay.model import (
+    AttemptView,
+    Failure,
+    Held,
+    HeldBy,
+    Labels,
+    Outlet,
+    ProblemKind,
+    ResultView,
+    Skip,
+    State,
+    Why,
+)
+from relay.secret import Secret
+from tests.ops.desk import NOW, make_dispatch, make_event, make_letter, make_problem, make_rejection, make_result
+
+TOKENS = {name: (Secret(f"token-of-{name}"), name) for name in ("read", "operate", "admin")}
+MAIL = "kim@acme.com"
+FAILED = Failure("render", f"{MAIL} is no number")
+
+
+@pytest.fixture
+async def client(aiohttp_client, make_app, desk):
+    desk.paths = {"helpdesk": ("data.customer.mail", "headers['x-user']")}
+    return await aiohttp_client(make_app(None, TOKENS))
+
+
+def make_hidden():
+    """An event of which each part has the hidden value, with its dispatch and result."""
+    data = {"subject": f"of {MAIL}", "customer": {"mail": MAIL, "plan": "gold"}}
+    event = make_event(
+        data=data,
+        raw=json.dumps(data).encode(),
+        headers={"x-user": "someone", "x-mail": MAIL},
+        **dict.fromkeys(
+            ("type", "subject", "external_id", "origin", "correlation_id", "reply_to", "traceparent"), MAIL
+        ),
+    )
+    dispatch = make_dispatch(
+        event,
+        state=State.HELD,
+        name=f"Chat with {MAIL}",
+        body=json.dumps({"trigger": {"type": "draft", "meta": {MAIL: MAIL.upper()}}}),
+        message=f"Ask {MAIL}",
+        follow=f"Again {MAIL}",
+        failure=FAILED,
+        held=Held(HeldBy.ORDER, MAIL, None, None),
+        labels=Labels({"customer": MAIL}, {"other": f"{MAIL} is blank"}),
+        outlet=Outlet("own", f"chat.{MAIL}"),
+    )
+    attempt = AttemptView(dispatch.id, 1, "chat", 1, NOW, NOW + 1, "permanent", FAILED, None)
+    told = {"eventId": event.id, "externalId": MAIL, "name": MAIL, "labels": {"customer": MAIL}, "run": 1}
+    result = replace(make_result(1), data={**told, "error": {"code": "failed", "message": MAIL}}, routing_key=MAIL)
+    skip = Skip("shadow", Why.SHADOW, {"chat": {"name": MAIL}})
+    return event, dispatch, attempt, result, skip
+
+
+@pytest.fixture
+def event(memory):
+    event, dispatch, attempt, result, skip = make_hidden()
+    memory.add(
+        event, dispatch, attempts=[attempt], results=[ResultView(result, {MAIL: MAIL}, NOW, (MAIL,))], skips=(skip,)
+    )
+    memory.tell(result)
+    return event
+
+
+async def ask(client, role, method, path, **given):
+    answer = await client.request(method, path, headers={"Authorization": f"Bearer token-of-{role}"}, **given)
+    assert answer.status == 200, await answer.text()
+    return await answer.text()
+
+
+WAYS = [
+    ("GET", "/api/events", {}),
+    ("GET", "/api/events?text=kim", {}),
+    ("GET", "/api/events/0190-1", {}),
+    ("GET", "/api/events/d-0190-1", {}),
+    ("GET", "/api/results?follow=0", {}),
+    ("POST", "/api/try", {"json": {"event": "0190-1"}}),
+    ("GET", "/api/events/0190-1/explain", {}),
+    ("GET", "/events", {}),
+    ("GET", "/events/0190-1", {}),
+    ("GET", "/events/0190-1/raw", {}),
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way[1])
+async def test_only_an_admin_sees_it(client, event, way):
+    method, path, given = way
+    for role in ("read", "operate"):
+        text = await ask(client, role, method, path, **given)
+        assert event.id in text or path.endswith(("/try", "/explain", "/raw"))
+        assert "***" in text
+        assert "kim" not in text.lower()
+        assert "someone" not in text
+    assert MAIL in await ask(client, "admin", method, path, **given)
+
+
+async def test_the_rest_is_shown_and_the_paths_are_named(client, event):
+    shown = json.loads(await ask(client, "read", "GET", f"/api/events/{event.id}"))
+    assert shown["data"] == {"subject": "of ***", "customer": {"mail": "***", "plan": "gold"}}
+    assert (shown["raw"], shown["rawBase64"], shown["hidden"]) == (
+        None,
+        None,
+        ["data.customer.mail", "headers['x-user']"],
+    )
+    assert shown["dispatches"][0]["message"] == "Ask ***"
+    assert shown["dispatches"][0]["request"]["trigger"]["type"] == "draft"
+    whole = json.loads(await ask(client, "admin", "GET", f"/api/events/{event.id}"))
+    assert (whole["raw"], whole["hidden"]) == (event.raw.decode(), [])
+
+
+async def test_other_sources_stay_as_they_are(client, memory):
+    memory.add(make_event(source="shop", subject=MAIL))
+    shown = json.loads(await ask(client, "read", "GET", "/api/events/0190-1"))
+    assert (shown["subject"], shown["hidden"], shown["raw"]) == (MAIL, [], '{"subject": "Hello"}')
+
+
+async def test_searches_leave_the_source_out(client, memory):
+    await ask(client, "read", "GET", "/api/events?text=kim")
+    assert memory.queries[-1].closed == {"helpdesk"}
+    await ask(client, "admin", "GET", "/api/events?text=kim")
+    assert memory.queries[-1].closed == frozenset()
+
+
+async def test_of_an_event_that_could_not_be_read_nothing_is_shown(client, memory):
+    memory.add(make_event(data=None, raw=b"\xff", unreadable=f"not JSON: {MAIL}", subject=MAIL, headers={"a": MAIL}))
+    shown = json.loads(await ask(client, "read", "GET", "/api/events/0190-1"))
+    assert (shown["unreadable"], shown["subject"], shown["headers"], shown["raw"]) == ("***", "***", {"a": "***"}, None)
+
+
+async def test_a_problem_that_is_told_by_a_rendered_key(client, memory, event):
+    problem = make_problem(kind=ProblemKind.LOOP, detail=MAIL)
+    memory.problem_rows = [problem, replace(problem, id="p-2", event_id="pruned"), make_problem(3, detail="data.id")]
+    memory.tell(problem.message(NOW, "opened"))
+    shown = json.loads(await ask(client, "read", "GET", "/api/problems"))["problems"]
+    assert [each["detail"] for each in shown] == ["***", "***", "data.id"]
+    assert MAIL not in await ask(client, "read", "GET", "/api/results?follow=0")
+    for act in ("acknowledge", "resolve"):
+        assert MAIL not in await ask(client, "operate", "POST", f"/api/problems/p-1/{act}", json={})
+    assert MAIL in await ask(client, "admin", "GET", "/api/problems")
+
+
+async def test_headers_of_what_never_became_an_event(client, memory, desk):
+    desk.paths["crm-bus"] = ("headers.x-team",)
+    memory.letters = [make_letter(1)]
+    refused = make_rejection(1)
+    memory.refused = [replace(refused, rejection=replace(refused.rejection, headers={"x-user": "someone", "a": "b"}))]
+    assert json.loads(await ask(client, "read", "GET", "/api/dead"))["dead"][0]["headers"] == {"x-team": "***"}
+    shown = json.loads(await ask(client, "read", "GET", "/api/rejected"))["rejected"]
+    assert shown[0]["headers"] == {"x-user": "***", "a": "b"}
+    assert "someone" in await ask(client, "admin", "GET", "/api/rejected")

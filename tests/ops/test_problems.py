@@ -1,0 +1,54 @@
+"""Problems over the API and at the health listener."""
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from relay.model import Gauges, ProblemKind, ProblemState
+from relay.ops import make_health_app
+from tests.ops.desk import make_problem
+
+
+@pytest.fixture
+def memory_with(memory):
+    memory.problem_rows = [
+        make_problem(3),
+        make_problem(2, kind=ProblemKind.REJECTIONS, source="helpdesk", rule=None, code="method", detail=None),
+        make_problem(1, ProblemState.RESOLVED),
+    ]
+    return memory
+
+
+async def ids(http, path):
+    return [problem["id"] for problem in (await (await http.get(path)).json())["problems"]]
+
+
+async def test_problems_are_listed_by_filters_in_pages(http, memory_with):
+    document = await (await http.get("/api/problems?limit=1")).json()
+    assert document == {"problems": [make_problem(3).document()], "cursor": "p-3"}
+    assert await ids(http, "/api/problems?cursor=p-3") == ["p-2", "p-1"]
+    assert await ids(http, "/api/problems?kind=rejections&source=helpdesk") == ["p-2"]
+    assert await ids(http, "/api/problems?state=resolved&rule=urgent") == ["p-1"]
+    answer = await http.get("/api/problems?kind=trouble")
+    assert answer.status == 400
+    assert "kind" in (await answer.json())["detail"]
+
+
+async def test_a_problem_is_acknowledged_by_name_and_resolved(http, memory_with):
+    seen = await (await http.post("/api/problems/p-3/acknowledge")).json()
+    assert (seen["state"], seen["acknowledgedBy"]) == ("acknowledged", "local")
+    assert (await (await http.post("/api/problems/p-3/resolve")).json())["state"] == "resolved"
+    assert (await http.post("/api/problems/p-3/resolve")).status == 409
+    assert (await http.post("/api/problems/none/resolve")).status == 404
+
+
+async def test_readyz_lists_problems_when_asked(status, metrics):
+    async def gauges():
+        return Gauges()
+
+    status.problems = (make_problem(1).document(),)
+    async with TestClient(TestServer(make_health_app(status, metrics, gauges))) as http:
+        text = await (await http.get("/readyz?verbose")).text()
+        assert "problem: failures urgent render data.id: open since" in text
+        document = await (await http.get("/readyz?verbose", headers={"Accept": "application/json"})).json()
+        assert document["problems"] == [make_problem(1).document()]
+        assert "problem" not in await (await http.get("/readyz")).text()
