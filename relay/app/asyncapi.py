@@ -8,10 +8,11 @@ descriptions document these.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from relay.app.adapters import make_address
+from relay.app.adapters import make_address, result_blocks
 from relay.broker import DEAD
 from relay.config import AmqpSource, Settings
-from relay.outbox import MESSAGES, message_schemas
+from relay.model import ProblemKind
+from relay.outbox import MESSAGES, PROBLEMS, message_schemas
 
 _EXAMPLE: Final = {
     "cargo": {"token": "none"},
@@ -43,6 +44,8 @@ _KEYS: Final = {
     "MessageSent": "message.sent",
     "MessageFailed": "message.failed",
 }
+
+_PROBLEM_KEYS: Final = {"ProblemOpened": "problem.opened", "ProblemResolved": "problem.resolved"}
 
 
 def describe_messages(settings: Settings | None, version: str) -> dict[str, Any]:
@@ -112,11 +115,19 @@ class _Document:
 
     def _results(self) -> tuple[dict[str, Any], dict[str, Any]]:
         results = self._settings.results
+        own = result_blocks(self._settings)
         parameters = {
             "source": _parameter("The source of the event", self._settings.sources),
-            "rule": _parameter("The rule that matched the event", (rule.name for rule in self._settings.rules)),
+            "rule": _parameter(
+                "The rule that matched the event", (rule.name for rule in self._settings.rules if rule.name not in own)
+            ),
         }
         channels, operations = {}, {}
+        kinds = {"kind": _parameter("The kind of the problem", map(str, ProblemKind))}
+        for message, key in _PROBLEM_KEYS.items():
+            name = _lower(message)
+            channels[name] = self._channel(f"{key}.{{kind}}", [name], exchange=results.exchange, parameters=kinds)
+            operations[f"send{message}"] = _send(name, [name], mandatory=True)
         for message, key in _KEYS.items():
             name = _lower(message)
             channels[name] = self._channel(
@@ -126,8 +137,14 @@ class _Document:
         if results.queue is not None:
             description = f"Takes everything that is published to the exchange {results.exchange}."
             channels["results"] = self._channel(
-                results.queue, map(_lower, _KEYS), queue=results.queue, description=description
+                results.queue, map(_lower, _KEYS | _PROBLEM_KEYS), queue=results.queue, description=description
             )
+        for rule, block in own.items():
+            channel, messages = f"rule-{rule}", [_lower(message) for message in _KEYS]
+            channels[channel] = self._channel(
+                None, messages, exchange=block.exchange, description=_routed(rule, block.routing_key)
+            )
+            operations[f"send-{rule}"] = _send(channel, messages, mandatory=True)
         return channels, operations
 
     def _dead(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -142,7 +159,7 @@ class _Document:
 
     def _queues(self) -> tuple[dict[str, Any], dict[str, Any]]:
         channels, operations = {}, {}
-        replies = [_lower(model.__name__) for model in MESSAGES]
+        replies = [_lower(model.__name__) for model in MESSAGES if model not in PROBLEMS]
         for name, source in self._inputs.items():
             channel = f"source-{name}"
             messages = ["event", "cloudEvent"]
@@ -257,6 +274,9 @@ _INPUT_MESSAGES: Final[Mapping[str, Any]] = {
                 "relay-source": {"type": "string", "description": "The source whose message it is"},
                 "relay-reason": {"type": "string", "description": "A stable word"},
                 "relay-error": {"type": "string", "description": "For people"},
+                "relay-id": {"type": "string", "description": "The id under which `relay dead` lists it"},
+                "relay-queue": {"type": "string", "description": "The queue from which it came"},
+                "relay-routing-key": {"type": "string", "description": "The routing key by which it came"},
             },
         },
     },
@@ -271,6 +291,13 @@ def _send(channel: str, messages: Iterable[str], *, mandatory: bool) -> dict[str
         "messages": _refs(channel, messages),
         "bindings": {"amqp": binding},
     }
+
+
+def _routed(rule: str, routing_key: str | None) -> str:
+    """The routing key of a rule's results on an exchange of its own, which a template makes for each event."""
+    if routing_key is None:
+        return f"The results of rule {rule}, with routing keys as `chat.created.<source>.{rule}`."
+    return f"All results of rule {rule}, with the routing key `{routing_key}`, made for each event."
 
 
 def _bound(source: AmqpSource) -> str:

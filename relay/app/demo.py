@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import aiohttp
 
 from relay.app.clock import wall
-from relay.app.run import on_signals
+from relay.app.home import make_folder
+from relay.app.run import on_hang_up, on_signals
 from relay.app.service import Addresses, Service, build
 from relay.config import Loaded, WebhookSource, load
 from relay.model import Result
@@ -32,7 +32,7 @@ _DEALS: Final = "crm-deals.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DemoRequest:
     """One request that the demo sends: `sample` to `source` under `id`. `shows` describes what it demonstrates."""
 
     shows: str
@@ -43,25 +43,25 @@ class Step:
 
 
 STEPS: Final = (
-    Step("an urgent ticket: a rule wants it", "helpdesk", "helpdesk-ticket.json", "ticket-1"),
-    Step(
+    DemoRequest("an urgent ticket: a rule wants it", "helpdesk", "helpdesk-ticket.json", "ticket-1"),
+    DemoRequest(
         "the same ticket again, as vendors do: a duplicate, no second chat",
         "helpdesk",
         "helpdesk-ticket.json",
         "ticket-1",
     ),
-    Step("an unimportant ticket: kept as unmatched", "helpdesk", "helpdesk-question.json", "ticket-2"),
-    Step(
+    DemoRequest("an unimportant ticket: kept as unmatched", "helpdesk", "helpdesk-question.json", "ticket-2"),
+    DemoRequest(
         "HubSpot tells of two deals at once: two events, and a rule wants the one that was won", "crm", _DEALS, "deals"
     ),
-    Step("an order over 1000", "shop", "shop-order.json", "order-1"),
-    Step(
+    DemoRequest("an order over 1000", "shop", "shop-order.json", "order-1"),
+    DemoRequest(
         "an issue without assignee: the rule's template misses it, its dispatch fails",
         "code",
         "code-issue.json",
         "issue-1",
     ),
-    Step("a forged signature: refused", "crm", _DEALS, "deals", forged=True),
+    DemoRequest("a forged signature: refused", "crm", _DEALS, "deals", forged=True),
 )
 
 
@@ -69,11 +69,12 @@ async def run(*, once: bool, say: Say | None = None) -> int:
     """Run every step; with `once` stop when all results are in. Returns the exit code: 1 when a result is missing."""
     say = say or _print
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(TemporaryDirectory(prefix="relay-demo-"))
+        folder = stack.enter_context(make_folder())
         cargo = await stack.enter_async_context(await simulate(make_app(token=_TOKEN)))
         ending = asyncio.Event()
         on_signals(ending)
         service = await build(_load(f"{cargo.url}/v1", folder, stack), stack, migrate=False)
+        on_hang_up(service.reloader.hang_up)
         addresses = service.addresses
         serving = asyncio.create_task(service.serve(ending, grace=5.0))
         say(_greeting(addresses, cargo.url))
@@ -107,7 +108,7 @@ async def _show(service: Service, addresses: Addresses, say: Say) -> bool:
     return False
 
 
-async def _send(session: aiohttp.ClientSession, service: Service, step: Step, hooks: str) -> tuple[int, Any]:
+async def _send(session: aiohttp.ClientSession, service: Service, step: DemoRequest, hooks: str) -> tuple[int, Any]:
     source = service.settings.sources[step.source]
     assert isinstance(source, WebhookSource)  # noqa: S101 - the demo's own configuration has no other
     body = (_HERE / "samples" / step.sample).read_bytes()
@@ -119,7 +120,7 @@ async def _send(session: aiohttp.ClientSession, service: Service, step: Step, ho
         return answer.status, await answer.json(content_type=None)
 
 
-def _github_event(step: Step) -> str | None:
+def _github_event(step: DemoRequest) -> str | None:
     return "issues" if step.source == "code" else None
 
 

@@ -2,25 +2,40 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from relay.app.clock import wall
 from relay.app.inputs import make_hook, make_input
 from relay.broker import Delivery
-from relay.config import Settings, WebhookSource
+from relay.config import Rule, Settings, WebhookSource
 from relay.config.fault import near
 from relay.consumer import decode as decode_message
 from relay.errors import NotFound
 from relay.hooks import decode as decode_request
-from relay.model import Event, Ids, new_id
-from relay.rules import Explanation, RuleSet, compile_rules
+from relay.model import Event, Ids, RuleVersion, new_id
+from relay.rules import Explanation, RuleSet, compile_rules, make_version
 from relay.schemes import Headers, Request
 from relay.units import iso
 
 
 def make_rules(settings: Settings) -> RuleSet:
-    """The configured rules, compiled."""
-    return compile_rules([rule.spec() for rule in settings.rules], settings.vars)
+    """The configured rules, which were checked when they were loaded."""
+    versions = [make_version(rule.written(), settings.vars) for rule in settings.rules]
+    return RuleSet([rule.spec() for rule in settings.rules], settings.vars, versions)
+
+
+def one_rule(rule: Rule, vars: Mapping[str, Any]) -> RuleSet:  # noqa: A002 - the configuration's
+    """One rule, compiled, by itself."""
+    return compile_rules([rule.spec()], vars)
+
+
+@lru_cache(maxsize=32)
+def rules_of(version: RuleVersion) -> RuleSet:
+    """One rule as it was, compiled, with the constants that it named."""
+    written = json.loads(version.text)
+    constants = written.pop("vars", {})
+    return compile_rules([Rule.model_validate(written).spec()], constants, [version])
 
 
 def dry_run(
@@ -36,10 +51,8 @@ def dry_run(
 
     Raises NotFound when the source is not configured, and Rejected or Unreadable when the delivery cannot be read.
     """
-    if source not in settings.sources:
-        raise NotFound(f"there is no source {source!r}: {near(source, settings.sources)}")
-    rules = make_rules(settings)
-    return try_events(_read(settings, source, headers, body, ids, wall() if now is None else now), rules)
+    events = read_delivery(settings, source, headers, body, ids, wall() if now is None else now)
+    return try_events(events, make_rules(settings))
 
 
 def try_events(events: Sequence[Event], rules: RuleSet) -> dict[str, Any]:
@@ -47,9 +60,12 @@ def try_events(events: Sequence[Event], rules: RuleSet) -> dict[str, Any]:
     return {"events": [_try(event, rules) for event in events]}
 
 
-def _read(
+def read_delivery(
     settings: Settings, name: str, headers: Mapping[str, str], body: bytes, ids: Ids, now: int
 ) -> Sequence[Event]:
+    """The events of a delivery. Raises NotFound, Rejected, Unreadable as `dry_run` does."""
+    if name not in settings.sources:
+        raise NotFound(f"there is no source {name!r}: {near(name, settings.sources)}")
     source = settings.sources[name]
     if isinstance(source, WebhookSource):
         hook = make_hook(name, source, settings.vars)
@@ -79,7 +95,7 @@ def _delivery(headers: Mapping[str, str], body: bytes) -> Delivery:
 
 def _try(event: Event, rules: RuleSet) -> dict[str, Any]:
     verdicts = [] if event.unreadable is not None else rules.explain(event)
-    return {"event": _show(event), "rules": [_verdict(verdict) for verdict in verdicts]}
+    return {"event": _show(event), "rules": [show_verdict(verdict) for verdict in verdicts]}
 
 
 def _show(event: Event) -> dict[str, Any]:
@@ -94,13 +110,18 @@ def _show(event: Event) -> dict[str, Any]:
     }
 
 
-def _verdict(verdict: Explanation) -> dict[str, Any]:
+def show_verdict(verdict: Explanation) -> dict[str, Any]:
+    """What one rule made of an event, ready for JSON."""
     rendered = verdict.rendered
     failure = rendered.failure if rendered else None
     return {
         "rule": verdict.rule,
         "matched": verdict.matched,
         "why": verdict.why,
+        "reason": str(verdict.reason),
+        "conditions": list(verdict.conditions),
+        "keys": dict(verdict.keys),
+        "skip": None if verdict.skip is None else verdict.skip.document(),
         "body": json.loads(rendered.body) if rendered and rendered.body else None,
         "message": rendered.message if rendered else None,
         "failure": None if failure is None else {"code": failure.code, "message": failure.message},

@@ -1,16 +1,16 @@
 """Creates the inputs from the configuration: webhooks and queues."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from relay.app.clock import wall
 from relay.broker import Broker, DeadLetters
 from relay.broker.link import Report
-from relay.config import AmqpSource, EventTemplates, Settings, WebhookSource
+from relay.config import AmqpSource, EventTemplates, WebhookSource
 from relay.consumer import Consumer, Input
 from relay.effort import Aside
-from relay.hooks import Bounds, Certificate, Hook
+from relay.hooks import Bounds, ClientCertificate, Hook
 from relay.intake import Intake
 from relay.model import new_id
 from relay.rules import Template
@@ -20,31 +20,26 @@ from relay.telemetry import Metrics
 
 
 def make_consumers(
-    settings: Settings,
-    broker: Broker,
-    dead: DeadLetters,
-    intake: Intake,
-    metrics: Metrics,
-    report: Callable[[str], Report],
-) -> Iterator[tuple[str, Consumer]]:
-    """The consumer of each queue source, as pairs (name, consumer)."""
+    broker: Broker, dead: DeadLetters, intake: Intake, metrics: Metrics, report: Callable[[str], Report]
+) -> Callable[[str, tuple[AmqpSource, Mapping[str, Any]]], Consumer]:
+    """A function that creates the consumer of a queue source, from its name, and the source and the constants."""
     aside = Aside("messages")
-    for name, source in settings.sources.items():
-        if isinstance(source, AmqpSource):
-            yield (
-                name,
-                Consumer(
-                    broker.consuming,
-                    make_input(name, source, settings.vars),
-                    intake,
-                    dead,
-                    ids=new_id,
-                    clock=wall,
-                    metrics=metrics,
-                    report=report(f"source {name}"),
-                    aside=aside,
-                ),
-            )
+
+    def make(name: str, queue: tuple[AmqpSource, Mapping[str, Any]]) -> Consumer:
+        broker.consume()
+        return Consumer(
+            broker.consuming,
+            make_input(name, *queue),
+            intake,
+            dead,
+            ids=new_id,
+            clock=wall,
+            metrics=metrics,
+            report=report(f"source {name}"),
+            aside=aside,
+        )
+
+    return make
 
 
 def make_hook(name: str, source: WebhookSource, constants: Mapping[str, Any], learnt: Secret | None = None) -> Hook:
@@ -65,7 +60,7 @@ def _make_bounds(source: WebhookSource) -> Bounds:
         rate=None if limit is None else limit.rate,
         burst=None if limit is None else limit.burst,
         allow=source.allow,
-        certificate=None if certificate is None else Certificate(certificate.header, certificate.subject),
+        certificate=None if certificate is None else ClientCertificate(certificate.header, certificate.subject),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from relay.app.readmit import Judge, Judgement, Outcome, admitted
 from relay.effort import Aside
 from relay.errors import Conflict
-from relay.hooks import Fetch, Hook, Intake, decode, prove
+from relay.hooks import Accepting, Fetch, Hook, decode, prove
 from relay.model import Event, Ids, Kept
 from relay.schemes import Headers, Request
 
@@ -19,7 +19,7 @@ class Court:
     """Implements `Judges`. `most` is the largest body in bytes after decompression."""
 
     hooks: Mapping[str, Hook]
-    intake: Intake
+    intake: Accepting
     most: int
     ids: Ids
     fetch: Fetch
@@ -40,8 +40,12 @@ class Court:
     async def _read(self, hook: Hook, kept: Kept, at: int) -> list[Event]:
         most, configured, headers = hook.bounds.body or self.most, hook.scheme, Headers.of(kept.headers)
         request = Request(kept.method, kept.url, headers, kept.body, at, most, configured.lists, configured.bodies)
+        return await self.read(hook, request, at)
+
+    async def read(self, hook: Hook, request: Request, at: int) -> list[Event]:
+        """The events of a request, which is verified first. Raises Rejected."""
         aside = self.aside
-        scheme = await aside.run(lambda: configured.of(request))
+        scheme = await aside.run(lambda: hook.scheme.of(request))
         evidence = await prove(scheme, request, self.fetch, aside)
         events = await aside.run(lambda: decode(hook, scheme, request, ids=self.ids, evidence=evidence))
         return [_name(event, at, place) for place, event in enumerate(events)]

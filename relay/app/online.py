@@ -4,41 +4,32 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from relay.app.adapters import make_address, make_policy, make_terms
-from relay.broker import BrokerFault, Link, Missing, delivery_limit, ensure_queue, find_exchange
+from relay.app.adapters import make_address, make_owner, make_policy, make_terms
+from relay.app.finding import Finding
+from relay.app.inventory import check_cargo
+from relay.broker import BrokerFault, Link, MissingEntity, delivery_limit, ensure_queue, find_exchange
 from relay.config import AmqpSource, Settings
 from relay.errors import Unavailable
 from relay.ledger import Unusable, open_ledger, pending_steps
 from relay.ledger.opening import is_file
+from relay.place import exists, is_folder
+from relay.proxy import Proxy
 from relay.telemetry import PartState
 
 _PATIENCE: Final = 20.0
 _FILE: Final = "sqlite:///"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One problem: the configuration key, what is wrong and what to do. With a `fault` Relay cannot run."""
-
-    key: str
-    what: str
-    fault: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.what}"
-
-
 Check = Callable[[Settings], Awaitable[list[Finding]]]
 
 
-async def check_online(settings: Settings) -> list[Finding]:
-    """The findings of all checks, in the order of the checks."""
-    results = await asyncio.gather(*(check(settings) for check in CHECKS))
+async def check_online(settings: Settings, proxy: Proxy | None = None) -> list[Finding]:
+    """The findings of all checks, in the order of the checks. `proxy` is that for Cargo."""
+    results = await asyncio.gather(*(check(settings) for check in CHECKS), check_cargo(settings, proxy))
     return [finding for findings in results for finding in findings]
 
 
@@ -52,7 +43,7 @@ async def check_ledger(settings: Settings) -> list[Finding]:
         if steps:
             todo = "run `relay migrate`, or serve with --migrate"
             return [Finding("ledger.url", f"the schema lacks {len(steps)} step(s): {todo}", fault=False)]
-        terms = make_terms(settings, make_policy(settings))
+        terms = make_terms(settings, make_policy(settings), make_owner())
         ledger = await open_ledger(block.url, terms, **block.access())
         try:
             await ledger.probe()
@@ -65,9 +56,9 @@ async def check_ledger(settings: Settings) -> list[Finding]:
 
 def _check_folder(url: str) -> list[Finding]:
     path = Path(unquote(url.removeprefix(_FILE)))
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         return [Finding("ledger.url", f"the folder {path.absolute().parent} does not exist: create it")]
-    place = path if path.exists() else path.parent
+    place = path if exists(path) else path.parent
     if not os.access(place, os.W_OK):
         return [Finding("ledger.url", f"{place.absolute()} cannot be written: give the relay's user write access")]
     return []
@@ -77,7 +68,7 @@ async def check_broker(settings: Settings) -> list[Finding]:
     """Check the login and every queue that Relay consumes."""
     if settings.broker is None:
         return []
-    async with _connected(settings) as link:
+    async with connected(settings) as link:
         if isinstance(link, str):
             return [Finding("broker.url", link)]
         queues = [(name, source) for name, source in settings.sources.items() if isinstance(source, AmqpSource)]
@@ -85,7 +76,7 @@ async def check_broker(settings: Settings) -> list[Finding]:
 
 
 @asynccontextmanager
-async def _connected(settings: Settings) -> AsyncIterator[Link | str]:
+async def connected(settings: Settings) -> AsyncIterator[Link | str]:
     """A connection to the first node that accepts it, or the reason why none does."""
     block = settings.broker
     assert block is not None  # noqa: S101 - the caller has checked it
@@ -114,7 +105,7 @@ async def _check_queue(link: Link, name: str, source: AmqpSource) -> list[Findin
     try:
         await ensure_queue(link, source.queue, None)
         findings += await _check_limit(link, key, source.queue)
-    except Missing:
+    except MissingEntity:
         if not source.declare:
             hint = "create it, or leave out `declare: false`"
             findings.append(Finding(key, f"queue {source.queue!r} does not exist: {hint}"))
@@ -128,7 +119,7 @@ async def _check_queue(link: Link, name: str, source: AmqpSource) -> list[Findin
 async def _check_exchange(link: Link, key: str, exchange: str) -> list[Finding]:
     try:
         await find_exchange(link, exchange)
-    except Missing:
+    except MissingEntity:
         return [Finding(key, f"exchange {exchange!r} does not exist: create it, or correct the name")]
     except BrokerFault as fault:
         return [Finding(key, str(fault))]

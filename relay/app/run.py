@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -19,8 +20,11 @@ log = get_log()
 _INTERRUPTED = 130
 
 
-async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
+async def run(loaded: Loaded, *, migrate: bool, grace: float, linger: float = 0.0) -> int:
     """Serve until SIGTERM or SIGINT, then drain within `grace` seconds. A second signal exits at once.
+
+    After SIGTERM the relay goes on taking events for `linger` seconds before it drains. SIGINT is a person's Ctrl-C,
+    who waits for the end: it drains at once.
 
     Returns the exit code. Raises Misconfigured, Unusable and Blocked when it cannot start.
     """
@@ -28,8 +32,8 @@ async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
         log.warning("config.warning", what=warning)
     if loaded.proxy is not None:
         log.info("cargo.proxied", cargo=loaded.settings.cargo.base_url, proxy=str(loaded.proxy))
-    ending = asyncio.Event()
-    on_signals(ending)  # before the build, which may wait for the ledger and must be interruptible
+    ending, interrupted = asyncio.Event(), asyncio.Event()
+    on_signals(ending, interrupted)  # before the build, which may wait for the ledger and must be interruptible
     async with AsyncExitStack() as stack:
         service = await _build(loaded, stack, ending, migrate=migrate)
         if service is None:
@@ -45,7 +49,8 @@ async def run(loaded: Loaded, *, migrate: bool, grace: float) -> int:
         )
         _freeze()
         sys.setswitchinterval(_SWITCH)
-        await service.serve(ending, grace)
+        on_hang_up(service.reloader.hang_up)
+        await service.serve(ending, grace, lambda: 0.0 if interrupted.is_set() else linger)
     log.info("service.stopped")
     return 0
 
@@ -78,11 +83,10 @@ def _freeze() -> None:
     gc.set_threshold(50_000)
 
 
-def on_signals(ending: asyncio.Event) -> None:
-    """Set `ending` on SIGTERM or SIGINT, which starts the drain. A second one exits the process at once.
+def on_signals(ending: asyncio.Event, interrupted: asyncio.Event | None = None) -> None:
+    """Set `ending` on SIGTERM or SIGINT, and before it `interrupted` on SIGINT. A second one exits the process at once.
 
-    SIGHUP is only logged. A closed terminal or a mistaken reload sends it, and by default it would end the process
-    without a drain.
+    SIGHUP is ignored until `on_hang_up`: by default it would end the process without a drain.
     """
 
     def end() -> None:
@@ -91,10 +95,18 @@ def on_signals(ending: asyncio.Event) -> None:
             os._exit(_INTERRUPTED)  # safe: the ledger survives a crash at any point
         ending.set()
 
-    def stay() -> None:
-        log.warning("signal.ignored", signal="SIGHUP", what="a changed configuration is read at the next start")
+    def interrupt() -> None:
+        if interrupted is not None:
+            interrupted.set()
+        end()
 
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, stay)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end)
+    # What has changed by then is read when the service has started.
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    loop.add_signal_handler(signal.SIGTERM, end)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+
+
+def on_hang_up(reload: Callable[[], None]) -> None:
+    """Call `reload` on SIGHUP."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)

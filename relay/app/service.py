@@ -1,43 +1,45 @@
 """The composition root: builds a complete relay from its configuration and runs it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final, Self
+from functools import partial
 
 from relay import __version__
 from relay.app import adapters, inputs
 from relay.app.clock import boottime, wall
-from relay.app.dry import make_rules
+from relay.app.doctor import Patient
+from relay.app.doctor.running import make_patient
+from relay.app.dry import rules_of
+from relay.app.ground import Ground, LateGauges, listen_health, open_ledger, watch
 from relay.app.judge import Court
 from relay.app.learned import Hooks
-from relay.app.listen import Listening
 from relay.app.operations import Desk
-from relay.app.otherloop import OtherLoop
+from relay.app.pauses import RulePauses
+from relay.app.queues import Queues
+from relay.app.reload import PART, Reloader
+from relay.app.samples import Samples
 from relay.app.sources import Sources
 from relay.app.stages import Stage, run_stages
 from relay.app.supervise import Run
-from relay.app.upkeep import Upkeep, beat
-from relay.broker import Broker, DeadLetters, ResultPublisher
-from relay.broker.link import Report
+from relay.app.swap import Swap
+from relay.app.upkeep import Upkeep
+from relay.broker import Broker, DeadLetters, Link, ResultPublisher
+from relay.cargo import Cargo
 from relay.config import Loaded, Settings
-from relay.dispatch import Gate, Policy, Reconciler, Worker
-from relay.errors import Unavailable
-from relay.hooks import fetch
-from relay.hooks import make_runner as make_hooks_runner
-from relay.intake import Intake
+from relay.dispatch import BudgetWatch, CreditWatch, Gate, Plans, Reconciler, Worker
+from relay.hooks import Front, fetch
+from relay.intake import Closer, Intake, JobRunner
 from relay.ledger import SqlLedger, is_file
-from relay.life import Signals
-from relay.model import Gauges, new_id
-from relay.ops import make_health_app, make_ops_app
+from relay.model import RuleVersion, new_id
+from relay.ops import make_ops_app
 from relay.outbox import Publisher, encode
-from relay.telemetry import Metrics, PartState, Phase, Status, get_log
+from relay.rules import RuleSet
+from relay.slots import no_offer
+from relay.telemetry import Phase, Status, get_log
 
 log = get_log()
-
-_CLOSING: Final = 5.0
-"""The timeout for closing the ledger, whose server may be away, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,53 +60,42 @@ class Service:
     ledger: SqlLedger
     status: Status
     stages: Sequence[Stage]
+    front: Front
+    reloader: Reloader
 
-    async def serve(self, ending: asyncio.Event, grace: float) -> None:
-        """Run the parts until `ending`, then drain within `grace` seconds: stop inputs, finish calls, publish."""
+    async def serve(self, ending: asyncio.Event, grace: float, linger: Callable[[], float] = lambda: 0.0) -> None:
+        """Run the parts until `ending`, then go on for `linger` seconds, then drain within `grace` seconds.
+
+        Draining is: stop inputs, finish calls, publish.
+        """
         self.status.phase = Phase.SERVING
-        draining = asyncio.create_task(self._drain(ending, grace))
+        stopping = asyncio.Event()
+        leaving = asyncio.create_task(self._leave(ending, stopping, grace, linger))
         try:
-            await run_stages(self.stages, ending, grace, self.status)
+            await run_stages(self.stages, stopping, grace, self.status)
         finally:
-            draining.cancel()
+            leaving.cancel()
         log.info("service.drained")
 
-    async def _drain(self, ending: asyncio.Event, grace: float) -> None:
+    async def _leave(
+        self, ending: asyncio.Event, stopping: asyncio.Event, grace: float, linger: Callable[[], float]
+    ) -> None:
+        """Say that the relay is about to stop, and take what comes until nobody sends it anything any more.
+
+        A balancer hears of the end by `/readyz`, some seconds late; a sender hears of it by the answers, which close
+        its connection. So the listener is closed only after `linger`. Connections that come later are refused by the
+        system: then balancers take the next replica.
+        """
         await ending.wait()
-        self.status.phase = Phase.DRAINING
-        log.info("service.draining", grace_s=grace)
-
-
-@dataclass(frozen=True, slots=True)
-class _Base:
-    """What all parts of a relay share and what exists before the ledger is open."""
-
-    settings: Settings
-    metrics: Metrics
-    status: Status
-    policy: Policy
-    signals: Signals
-    listening: Listening
-
-    @classmethod
-    def of(cls, loaded: Loaded) -> Self:
-        settings, metrics = loaded.settings, Metrics()
-        metrics.config_info.labels(loaded.digest).set(1)
-        metrics.config_reload.set(1)
-        metrics.build_info.labels(__version__).set(1)
-        status = Status(wall, asyncio.get_running_loop().time)
-        listening = Listening(settings, metrics)
-        return cls(settings, metrics, status, adapters.make_policy(settings), Signals(), listening)
-
-    def report(self, part: str, *, vital: bool = False) -> Report:
-        def report(state: PartState, reason: str) -> None:
-            self.status.set(part, state, reason, vital=vital)
-
-        return report
-
-    def report_ledger(self) -> Report:
-        """A reporter for the ledger. An unusable file makes the relay unready; an unavailable server does not."""
-        return self.report("ledger", vital=is_file(self.settings.ledger.url))
+        try:
+            seconds = linger()
+            self.status.phase = Phase.DRAINING
+            self.front.say_goodbye()
+            log.info("service.draining", linger_s=seconds, grace_s=grace)
+            await asyncio.sleep(seconds)
+            await self.front.close_entrance()
+        finally:
+            stopping.set()
 
 
 async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Service:
@@ -112,48 +103,93 @@ async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Serv
 
     `stack` closes what is opened, in reverse order. Raises Misconfigured, Unusable, Blocked.
     """
-    base = _Base.of(loaded)
-    settings, metrics, signals = base.settings, base.metrics, base.signals
-    heart = asyncio.create_task(beat(base.status))
-    stack.callback(heart.cancel)
-    gauges = _Gauges()
+    ground = Ground.of(loaded)
+    force, settings, metrics, signals = ground.force, ground.settings, ground.metrics, ground.signals
+    watch(ground, stack)
+    gauges = LateGauges()
     # Health comes first: opening the ledger may wait for its server, and probes must see why.
-    health = await _listen_health(base, stack, gauges)
-    ledger = gauges.ledger = await _open_ledger(base, stack, migrate=migrate)
+    health = await listen_health(ground, stack, gauges)
+    # Likewise the hooks listener, which asks senders to come again meanwhile. A balancer so sees a port that is open.
+    crowd = ground.listening.public()
+    front = Front(crowd, most=settings.http.max_body)
+    public = await ground.listening.open(stack, front, "hooks", settings.http.hooks)
+    missed: list[int] = []
+    ledger = gauges.ledger = await open_ledger(ground, stack, missed, migrate=migrate)
+    away = boottime() - missed[0] if missed else 0
+    watcher = adapters.make_watcher(settings, ledger, metrics, ground.status, signals, away=away)
     cargo = await stack.enter_async_context(adapters.make_cargo(settings, loaded.proxy, metrics))
-    gate = Gate(ledger, cargo, base.policy, signals, boottime=boottime)
+    broker = adapters.make_broker(settings, ground.report("broker"))
+    publisher = None if broker is None else _make_publisher(ground, broker, ledger)
+    gate = Gate(ledger, cargo, force.policy, signals, boottime=boottime)
     worker = Worker(
         ledger,
         cargo,
         gate,
-        base.policy,
+        force.policy,
         signals,
         concurrency=settings.cargo.concurrency,
         clock=wall,
         boottime=boottime,
         metrics=metrics,
+        publishing=no_offer if publisher is None else publisher.offer,
+        tracing=ground.tracing,
     )
-    reconciler = Reconciler(ledger, cargo, gate, base.policy, signals, clock=wall, boottime=boottime, metrics=metrics)
+    reconciler = Reconciler(ledger, cargo, gate, force.policy, signals, clock=wall, boottime=boottime, metrics=metrics)
     intake = Intake(
         ledger,
-        make_rules(settings),
+        force.rules,
         high_water=settings.ledger.high_water,
         ids=new_id,
         clock=wall,
         boottime=boottime,
         metrics=metrics,
         signals=signals,
+        offers=worker.offer,
+        tracing=ground.tracing,
     )
-    hooks = Hooks(settings)
+
+    def rules_as_of(version: RuleVersion | None) -> RuleSet:
+        """The rules in force, or the one that a reload has changed since."""
+        current = intake.rules
+        return current if version is None or current.version(version.rule) == version.hash else rules_of(version)
+
+    closer = Closer(ledger, rules_as_of, signals, boottime=boottime, metrics=metrics)
+
+    def plans() -> Plans:
+        return intake.rules.budgets()  # of the rules in force, which may be replaced
+
+    jobs = JobRunner(ledger, lambda: intake.rules, signals, ids=new_id, clock=wall, boottime=boottime)
+    budgets = BudgetWatch(ledger, cargo, gate, plans, boottime=boottime, metrics=metrics)
+
+    credit_watch = _make_credit_watch(ledger, cargo, gate, intake)
+    hooks = Hooks(settings, force.hooks)
     sources = Sources(settings.sources, ledger, hooks.take)
-    broker = adapters.make_broker(settings, base.report("broker"))
-    ways_in, ways_out = _use_broker(base, broker, ledger, intake, sources)
-    upkeep = Upkeep(ledger, base.report_ledger())
-    # Before the listeners that accept work: a paused source must not accept anything, a learned secret must be there.
+    pauses = RulePauses(ledger, lambda: intake.rules, signals)
+    queues = None if broker is None else _make_queues(ground, broker, intake, sources)
+
+    swap = Swap(
+        cargo, ledger, gate, worker, reconciler, intake, hooks, sources, crowd, queues, watcher, metrics, signals
+    )
+    reloader = Reloader(force, swap.put, ledger.keep_versions, metrics, ground.status)
+    upkeep = Upkeep(ledger, ground.report_ledger())
+    # Before anything is taken in: a paused source must not accept anything, a learned secret must be there.
     await sources.refresh()
-    ops = await _listen_ops(base, stack, ledger, intake, hooks, sources)
-    public = await _listen_hooks(base, stack, ledger, intake, hooks, sources)
-    tidying: dict[str, Run] = {"ledger": upkeep.watch, "pruner": upkeep.prune, "sources": sources.run}
+    await pauses.refresh()
+    await ledger.keep_versions(force.rules.versions)  # and every version before a dispatch names it
+    link = broker.publishing if broker is not None else None
+    patient = partial(make_patient, ledger, cargo, gate, hooks, sources, reloader, link, ground.status)
+    ops = await _listen_ops(ground, stack, ledger, intake, hooks, sources, pauses, reloader, link, patient)
+    _open_front(front, ground, ledger, intake, hooks, sources, reloader)
+    tidying: dict[str, Run] = {
+        "ledger": upkeep.watch,
+        "pruner": upkeep.prune,
+        "sources": sources.run,
+        "rules": pauses.run,
+        "problems": watcher.run,
+        "minutes": partial(upkeep.count, metrics.minutes),
+    }
+    if settings.alerts.urls:
+        tidying["alerts"] = (await adapters.make_alerts(settings, ledger, signals, stack)).run
     if not is_file(settings.ledger.url):
         tidying["cursors"] = upkeep.sequence  # a file has one writer, which assigns cursors at once
     if broker is not None:
@@ -161,118 +197,124 @@ async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Serv
     # The order in which the parts stop: each stage still needs the later ones. Inputs first, then calls to Cargo, then
     # the publishing of their results, and last what keeps the ledger and the connections.
     stages = (
-        Stage(ways_in, share=0.5),
-        Stage({"worker": worker.run, "reconciler": reconciler.run}, share=0.9),
-        Stage({"gate": gate.run} | ways_out),
+        Stage({PART: reloader.run, "jobs": jobs.run} | ({} if queues is None else {"queues": queues.run}), share=0.5),
+        Stage(
+            {
+                "worker": worker.run,
+                "reconciler": reconciler.run,
+                "budgets": budgets.run,
+                "usage": credit_watch.run,
+                "windows": closer.run,
+            },
+            share=0.9,
+        ),
+        Stage({"gate": gate.run} | ({} if publisher is None else {"publisher": publisher.run})),
         Stage(tidying),
     )
-    return Service(settings, Addresses(public, health, ops), ledger, base.status, stages)
+    return Service(settings, Addresses(public, health, ops), ledger, ground.status, stages, front, reloader)
 
 
-class _Gauges:
-    """Reads the ledger's gauges for the health listener, which opens before the ledger."""
+def _make_credit_watch(ledger: SqlLedger, cargo: Cargo, gate: Gate, intake: Intake) -> CreditWatch:
+    def trigger_types() -> frozenset[str]:
+        return intake.rules.trigger_types()  # of the rules in force
 
-    ledger: SqlLedger | None = None
-
-    async def read(self) -> Gauges:
-        if self.ledger is None:
-            raise Unavailable("the ledger is not open yet")
-        return await self.ledger.gauges()
+    return CreditWatch(ledger, ledger, cargo, gate, trigger_types, clock=wall, boottime=boottime)
 
 
-async def _open_ledger(base: _Base, stack: AsyncExitStack, *, migrate: bool) -> SqlLedger:
-    report = base.report_ledger()
-    report(PartState.STARTING, "")
-    ledger = await adapters.reach_ledger(
-        base.settings,
-        adapters.make_terms(base.settings, base.policy),
-        migrate=migrate,
-        away=lambda error: report(PartState.STARTING, error),
+def _make_publisher(ground: Ground, broker: Broker, ledger: SqlLedger) -> Publisher:
+    results = ground.settings.results
+    exchange = ResultPublisher(
+        broker.publishing,
+        exchange=results.exchange,
+        queue=results.queue,
+        others=adapters.result_exchanges(ground.settings),
     )
-    stack.push_async_callback(_close_ledger, ledger)
-    return ledger
-
-
-async def _close_ledger(ledger: SqlLedger) -> None:
-    try:
-        async with asyncio.timeout(_CLOSING):
-            await ledger.aclose()
-    except TimeoutError:
-        log.warning("ledger.unclosed", what=f"it did not close within {_CLOSING:.0f} s: the process ends anyway")
-
-
-def _use_broker(
-    base: _Base, broker: Broker | None, ledger: SqlLedger, intake: Intake, sources: Sources
-) -> tuple[dict[str, Run], dict[str, Run]]:
-    """The parts that consume from queues, and those that publish; both empty without a broker."""
-    if broker is None:
-        return {}, {}
-    results, dead = base.settings.results, DeadLetters(broker.publishing)
-    out = ResultPublisher(broker.publishing, exchange=results.exchange, queue=results.queue)
-    broker.publishing.want(out.ensure)
-    broker.publishing.want(dead.ensure)
-    publisher = Publisher(
+    broker.publishing.want(exchange.ensure)
+    return Publisher(
         ledger,
-        out,
-        base.signals,
+        exchange,
+        ground.signals,
         clock=wall,
         boottime=boottime,
-        metrics=base.metrics,
-        report=base.report("publisher"),
+        metrics=ground.metrics,
+        report=ground.report("publisher"),
+        tracing=ground.tracing,
     )
-    consumers = dict(inputs.make_consumers(base.settings, broker, dead, intake, base.metrics, base.report))
-    for name, consumer in consumers.items():
-        sources.add_switch(name, consumer.set_paused)
-    return {f"source {name}": consumer.run for name, consumer in consumers.items()}, {"publisher": publisher.run}
 
 
-async def _listen_health(base: _Base, stack: AsyncExitStack, gauges: _Gauges) -> str:
-    """Open the health listener in its own event loop, so that it answers even when the main loop is stuck."""
-    other = OtherLoop("health")
-    stack.push_async_callback(other.aclose)
-    app = make_health_app(base.status, base.metrics, other.ask(gauges.read))
-    runner = base.listening.inside("health", app)
-    return await base.listening.open(stack, runner, "health", base.settings.http.health, other)
+def _make_queues(ground: Ground, broker: Broker, intake: Intake, sources: Sources) -> Queues:
+    dead = DeadLetters(broker.publishing)
+    broker.publishing.want(dead.ensure)
+    make = inputs.make_consumers(broker, dead, intake, ground.metrics, ground.report)
+    return Queues(make, ground.force.queues, sources, ground.status)
 
 
 async def _listen_ops(
-    base: _Base, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake, hooks: Hooks, sources: Sources
+    ground: Ground,
+    stack: AsyncExitStack,
+    ledger: SqlLedger,
+    intake: Intake,
+    hooks: Hooks,
+    sources: Sources,
+    pauses: RulePauses,
+    reloader: Reloader,
+    link: Link | None,
+    patient: Callable[[], Patient],
 ) -> str:
-    http = base.settings.http
+    http = ground.settings.http
     judges = Court(hooks.by_name, intake, http.max_body, new_id, fetch)
-    desk = Desk(ledger, intake, base.settings, sources, judges, new_id, wall, base.signals)
+    samples = Samples(judges, new_id, wall)
+    desk = Desk(
+        ledger,
+        ledger,
+        intake,
+        reloader,
+        sources,
+        pauses,
+        judges,
+        new_id,
+        wall,
+        ground.signals,
+        patient,
+        link,
+        samples,
+    )
     app = make_ops_app(
         ledger,
         ledger,
         desk,
-        token=http.token,
-        status=base.status,
-        metrics=base.metrics,
+        holders=lambda: adapters.holders_of(reloader.force.settings.http),
+        status=ground.status,
+        metrics=ground.metrics,
         version=__version__,
         encode=encode,
         clock=wall,
+        workspace_at=lambda: adapters.workspace_at(reloader.force.settings.cargo),
     )
-    return await base.listening.open(stack, base.listening.inside("ops", app), "ops", http.ops)
+    return await ground.listening.open(stack, ground.listening.inside("ops", app), "ops", http.ops)
 
 
-async def _listen_hooks(
-    base: _Base, stack: AsyncExitStack, ledger: SqlLedger, intake: Intake, hooks: Hooks, sources: Sources
-) -> str:
-    http = base.settings.http
-    runner = make_hooks_runner(
+def _open_front(
+    front: Front,
+    ground: Ground,
+    ledger: SqlLedger,
+    intake: Intake,
+    hooks: Hooks,
+    sources: Sources,
+    reloader: Reloader,
+) -> None:
+    http = ground.settings.http
+    front.open(
         hooks.by_name,
         intake,
         max_body=http.max_body,
         ids=new_id,
         clock=wall,
-        metrics=base.metrics,
-        public_url=http.public_url,
+        metrics=ground.metrics,
+        public_url=lambda: reloader.force.settings.http.public_url,
         reject=ledger.reject,
         paused=sources.is_paused,
-        draining=lambda: base.status.phase is Phase.DRAINING,
         fetch=fetch,
         learn=hooks.learner(sources.learn, boottime),
-        crowd=base.listening.public(),
         limit_refused=http.limit_refused,
     )
-    return await base.listening.open(stack, runner, "hooks", http.hooks)

@@ -6,7 +6,9 @@ from typing import Any, Final
 
 from relay.config import AmqpSource, WebhookSource
 from relay.errors import NotFound, Unavailable
+from relay.intake import log_act
 from relay.life import Stop
+from relay.model import LOCAL, ActName, Deed
 from relay.ports import Archive
 from relay.secret import SHORT, Secret
 from relay.telemetry import get_log
@@ -46,14 +48,24 @@ class Sources:
         """Register the function that pauses and resumes a consuming source (a queue)."""
         self._switches[name] = switch
 
+    def remove_switch(self, name: str) -> None:
+        """Forget the function of a source that is not consumed any more."""
+        self._switches.pop(name, None)
+
+    def use(self, sources: Mapping[str, WebhookSource | AmqpSource]) -> None:
+        """Replace the configured sources. Pauses and secrets of those that are gone stay in the ledger."""
+        self._sources = sources
+
     def is_paused(self, name: str) -> bool:
         return name in self._paused
 
-    async def set_paused(self, name: str, *, paused: bool) -> None:
+    async def set_paused(self, name: str, *, paused: bool, by: str = LOCAL) -> None:
         """Pause or resume everywhere. Raises NotFound."""
         self.require(name)
-        await self._archive.pause_source(name, paused=paused)
+        deed = Deed(by, ActName.SOURCE_PAUSED if paused else ActName.SOURCE_RESUMED, name)
+        await self._archive.pause_source(name, paused=paused, deed=deed)
         log.info("source.paused" if paused else "source.resumed", source=name)
+        log_act(deed)
         await self.refresh()
 
     def require(self, name: str) -> None:
@@ -77,16 +89,18 @@ class Sources:
         await self.refresh()
         return True
 
-    async def forget(self, name: str) -> bool:
+    async def forget(self, name: str, *, by: str = LOCAL) -> bool:
         """Delete a learned secret, also of a source that is no longer configured. Returns whether there was one.
 
         Raises NotFound when there is neither a secret nor such a source.
         """
-        forgotten = await self._archive.forget(name)
+        deed = Deed(by, ActName.SECRET_FORGOTTEN, name)
+        forgotten = await self._archive.forget(name, deed)
         if not forgotten:
             self.require(name)
             return False
         log.info("secret.forgotten", source=name)
+        log_act(deed)
         await self.refresh()
         return True
 
@@ -95,7 +109,7 @@ class Sources:
         # Locked: otherwise an older answer could arrive after a newer one and undo it.
         async with self._refreshing:
             self._paused = await self._archive.paused_sources()
-            for name, switch in self._switches.items():
+            for name, switch in list(self._switches.items()):
                 switch(self.is_paused(name))
             self._learned = await self._archive.learned()
             self._taught(self._learned)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from relay.app.adapters import make_address
+from relay.app.adapters import make_address, result_exchanges
 from relay.broker import DEAD, PATIENT, QUORUM, Binding, Entity, Exchange, Queue
 from relay.config import AmqpSource, Settings
 from relay.errors import Misconfigured
@@ -67,7 +67,11 @@ def describe_topology(settings: Settings) -> Topology:
         entities=tuple(entities),
         given=tuple(dict.fromkeys(_given(inputs))),
         reads=tuple(dict.fromkeys(source.queue for source in inputs)),
-        writes=(settings.results.exchange, *([DEAD] if inputs else []), *replies),
+        writes=(
+            *dict.fromkeys([settings.results.exchange, *result_exchanges(settings)]),
+            *([DEAD] if inputs else []),
+            *replies,
+        ),
     )
 
 
@@ -77,12 +81,13 @@ def _results(settings: Settings) -> Iterator[Entity]:
     if queue is not None:
         yield Queue(queue, tuple(QUORUM.items()))
         yield Binding(exchange, queue, "#")
+    yield from (Exchange(name) for name in result_exchanges(settings))
 
 
 def _dead(inputs: list[AmqpSource]) -> Iterator[Entity]:
     if inputs:
         yield Exchange(DEAD)
-        yield Queue(DEAD, tuple(QUORUM.items()))
+        yield Queue(DEAD, tuple(PATIENT.items()))
         yield Binding(DEAD, DEAD, "#")
 
 

@@ -1,4 +1,4 @@
-"""Maintenance: the heartbeat, the check of the ledger, cursors, pruning."""
+"""Maintenance: the heartbeat, the check of the ledger, cursors, pruning, the counters of minutes."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Final
 from relay.errors import RelayError, Unavailable
 from relay.ledger import SqlLedger
 from relay.life import Stop
-from relay.telemetry import PartState, Status, get_log
+from relay.telemetry import MinuteCounts, PartState, Status, get_log
 
 log = get_log()
 
@@ -16,6 +16,7 @@ _LOOK: Final = 5.0
 _PRUNE: Final = 60.0
 _BREATH: Final = 0.05
 _SEQUENCE: Final = 1.0
+_COUNT: Final = 1.0
 _LEASE: Final = 180_000
 
 
@@ -63,11 +64,36 @@ class Upkeep:
         """Delete expired rows, one replica at a time, with a short pause between turns for other writers."""
         while not stop.asked:
             try:
+                await self._ledger.make_days()
                 while not stop.asked and await self._ledger.lease("pruner", _LEASE):
                     if not (pruned := await self._ledger.prune()):
                         break
                     log.info("ledger.pruned", rows=pruned)
                     await stop.sleep(_BREATH)
+                while not stop.asked and await self._ledger.shrink():
+                    await stop.sleep(_BREATH)
             except Unavailable as error:
                 log.warning("ledger.unavailable", part="pruner", error=str(error))
             await stop.sleep(_PRUNE)
+
+    async def count(self, counts: MinuteCounts, stop: Stop) -> None:
+        """Add what was counted to the ledger's minutes every second, and once more at the end.
+
+        While the ledger is away the counts are kept. One whose answer did not come may be added twice.
+        """
+        while True:
+            await self._add(counts)
+            if stop.asked:
+                return
+            await stop.sleep(_COUNT)
+
+    async def _add(self, counts: MinuteCounts) -> None:
+        tally = counts.take()
+        if not tally:
+            return
+        try:
+            await self._ledger.count(tally)
+        except BaseException as error:
+            counts.put_back(tally)
+            if not isinstance(error, Unavailable):
+                raise

@@ -1,9 +1,11 @@
 """The command line: one file per command.
 
-Exit codes: 0 well, 1 a fault in the input or the configuration, 2 wrong use or what serves cannot start, 3 the service
-cannot be reached.
+Exit codes: 0 success, 1 a fault in the input or the configuration, 2 wrong usage or a service that cannot start, 3 the
+service cannot be reached.
 """
 
+import os
+import signal
 from collections.abc import Callable
 from typing import Annotated
 
@@ -11,19 +13,30 @@ import typer
 
 from relay.cli.cancel import cancel
 from relay.cli.check import check
+from relay.cli.dead import dead
 from relay.cli.demo import demo
+from relay.cli.diff import diff
+from relay.cli.doctor import doctor
+from relay.cli.done import acts
+from relay.cli.erase import erase
 from relay.cli.events import events
 from relay.cli.examples import EXAMPLES
 from relay.cli.forget import forget
 from relay.cli.guard import Guarded
 from relay.cli.health import health
 from relay.cli.init import init
+from relay.cli.jobs import jobs
 from relay.cli.migrate import migrate
+from relay.cli.pause import pause, resume
+from relay.cli.problems import problems
 from relay.cli.readmit import readmit
 from relay.cli.recipes import recipes
+from relay.cli.rehearse import rehearse
 from relay.cli.rekey import rekey
+from relay.cli.reload import reload
 from relay.cli.replay import replay
 from relay.cli.retry import retry
+from relay.cli.rules import rules
 from relay.cli.sandbox import sandbox
 from relay.cli.schema import schema
 from relay.cli.send import send
@@ -34,6 +47,7 @@ from relay.cli.tail import tail
 from relay.cli.terminal import Command, When, choose_colours, prepare
 from relay.cli.topology import topology
 from relay.cli.try_ import try_
+from relay.cli.usage import usage
 from relay.cli.verify import verify
 
 __all__ = ["app", "main"]
@@ -47,8 +61,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(show_version: bool) -> None:
+    if show_version:
         from relay import __version__
 
         typer.echo(f"relay {__version__}")
@@ -56,35 +70,61 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback(
-    epilog="Exit codes: 0 well, 1 a fault in the input or configuration, 2 wrong use or no start, 3 not reached."
+    epilog="Exit codes: 0 success, 1 fault in the input or configuration, 2 wrong usage or no start, 3 unreachable."
 )
 def _relay(
-    version: Annotated[  # noqa: ARG001 - its callback has ended the command
-        bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=_print_version)
+    version: Annotated[  # noqa: ARG001 - its callback ends the command
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
     colour: Annotated[
         When,
-        typer.Option("--color", help="Colours: auto is on a terminal, unless NO_COLOR is set."),
+        typer.Option("--color", help="Colours; auto means on a terminal, unless NO_COLOR is set."),
     ] = When.AUTO,
 ) -> None:
-    """Turns what happens in a CRM, a helpdesk or a queue into Cargo AI chats: none lost, none twice."""
+    """Turns events of a CRM, a helpdesk or a queue into Cargo AI chats: none lost, none twice."""
     choose_colours(colour)
 
 
 _PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Run": {"serve": serve, "demo": demo, "init": init, "check": check},
-    "Try": {"sources": sources, "recipes": recipes, "try": try_, "send": send, "verify": verify, "sandbox": sandbox},
+    "Try": {
+        "sources": sources,
+        "recipes": recipes,
+        "try": try_,
+        "rehearse": rehearse,
+        "send": send,
+        "verify": verify,
+        "sandbox": sandbox,
+    },
     "Look and act": {
         "events": events,
         "show": show,
         "replay": replay,
+        "jobs": jobs,
         "retry": retry,
         "cancel": cancel,
+        "pause": pause,
+        "resume": resume,
+        "rules": rules,
+        "usage": usage,
+        "problems": problems,
         "readmit": readmit,
+        "dead": dead,
+        "acts": acts,
         "forget": forget,
+        "erase": erase,
         "tail": tail,
     },
-    "Maintain": {"migrate": migrate, "rekey": rekey, "topology": topology, "schema": schema, "health": health},
+    "Maintain": {
+        "doctor": doctor,
+        "reload": reload,
+        "diff": diff,
+        "migrate": migrate,
+        "rekey": rekey,
+        "topology": topology,
+        "schema": schema,
+        "health": health,
+    },
 }
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands.items():
@@ -92,6 +132,10 @@ for _panel, _commands in _PANELS.items():
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
+    """Run the command in the arguments."""
+    if os.getpid() == 1:
+        # The kernel ignores SIGTERM for the first process of a container until it has a handler. `serve` sets its own
+        # when it has read its configuration; a stop before that would wait for the kill.
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     prepare()
     app(prog_name="relay")

@@ -1,9 +1,10 @@
-"""Does one thing to several dispatches: each is tried, and each that could not be done is said."""
+"""Applies an operation to several dispatches, and reports each one that fails."""
 
+import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,11 +14,15 @@ from relay.errors import Conflict, NotFound
 if TYPE_CHECKING:
     from relay.cli.client import Client
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of dispatches.", show_default=False)]
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID", help="Ids of dispatches; the end of one is enough.", show_default=False),
+]
+_NAMED: Final = re.compile(r"dispatch (\S+) ")
 
 
-class Reason(StrEnum):
-    """Why dispatches are parked; `all` of them."""
+class ParkedReason(StrEnum):
+    """The reason why dispatches are parked; `all` means any reason."""
 
     ALL = "all"
     UNKNOWN = "unknown"
@@ -28,9 +33,9 @@ class Reason(StrEnum):
 
 
 Parked = Annotated[
-    Reason | None,
+    ParkedReason | None,
     typer.Option(
-        "--parked", help="Every dispatch that is parked for this reason, in place of ids.", show_default=False
+        "--parked", help="All dispatches that are parked for this reason, instead of ids.", show_default=False
     ),
 ]
 
@@ -38,21 +43,21 @@ Parked = Annotated[
 def act(
     verb: str,
     dispatch_ids: Sequence[str],
-    parked: Reason | None,
+    parked: ParkedReason | None,
     where: tuple[str | None, str | None, list[Path] | None],
     *,
     as_json: bool,
     body: dict[str, Any] | None = None,
 ) -> None:
-    """POST `verb` with `body` for each dispatch and print what each has become; exit code 1 when one was refused.
+    """POST `verb` with `body` for each dispatch and print the new states. The exit code is 1 when one is refused.
 
-    `where` is the url, the token and the configuration that name the relay.
+    `where` is the url, the token and the configuration files for connecting to the relay.
     """
     from relay.cli.client import connect, segment
     from relay.cli.output import print_json, print_line, print_table
 
     if bool(dispatch_ids) == (parked is not None):
-        raise typer.BadParameter("give ids of dispatches, or --parked and a reason", param_hint="ID")
+        raise typer.BadParameter("give either ids of dispatches or --parked with a reason", param_hint="ID")
     client = connect(*where)
     done, refused = [], False
     for dispatch_id in dispatch_ids if parked is None else list(_parked(client, parked)):
@@ -60,22 +65,24 @@ def act(
             done.append(client.post(f"dispatches/{segment(dispatch_id)}/{verb}", body))
         except (NotFound, Conflict) as error:
             refused = True
-            look = f"; `relay show {dispatch_id}` shows what it is" if isinstance(error, Conflict) else ""
-            warn(f"relay: {error}{look}")
+            # The message of a conflict begins with the whole id, also where only its end was given.
+            named = _NAMED.match(str(error)) if isinstance(error, Conflict) else None
+            advice = f"; `relay show {named[1]}` shows its state" if named else ""
+            warn(f"relay: {error}{advice}")
     if as_json:
         print_json({"dispatches": done})
     elif done:
         print_table(
-            ["id", "rule", "state", "run"], [(one["id"], one["rule"], one["state"], one["run"]) for one in done]
+            ["id", "rule", "state", "run"], [(row["id"], row["rule"], row["state"], row["run"]) for row in done]
         )
     elif not refused:
-        print_line("nothing is parked")
+        print_line("no dispatch is parked")
     if refused:
         raise typer.Exit(1)
 
 
-def _parked(client: "Client", reason: Reason) -> Iterator[str]:
-    """Their ids; to be read to the end before the first is touched, for what is touched leaves the pages."""
+def _parked(client: "Client", reason: ParkedReason) -> Iterator[str]:
+    """The ids of parked dispatches. Read all of them before changing one, because a change moves the pages."""
     cursor = None
     while True:
         page = client.get("events", status="parked", limit=500, cursor=cursor)

@@ -1,4 +1,4 @@
-"""`relay cancel ID`: the end of a dispatch."""
+"""`relay cancel ID`: cancels dispatches."""
 
 from relay.cli.acts import Ids, Parked, act
 from relay.cli.options import AsJson, Config, Token, Url
@@ -12,5 +12,5 @@ def cancel(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """End dispatches; one that is being sent ends once it is known to have no chat."""
+    """Cancel dispatches. A dispatch that is being sent is cancelled once it is known to have no chat."""
     act("cancel", dispatch_ids or [], parked, (url, token, config), as_json=as_json)

@@ -1,4 +1,4 @@
-"""`relay check`: is the configuration right?"""
+"""`relay check`: validates the configuration."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,20 +9,20 @@ from relay.cli.options import AsJson, Config
 from relay.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from relay.app.online import Finding
     from relay.config import Loaded
 
 
 def check(
     config: Config = None,
     online: Annotated[
-        bool, typer.Option("--online", help="Also ask the ledger and the broker; variables must be set.")
+        bool, typer.Option("--online", help="Also ask the ledger, the broker and Cargo; variables must be set.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Validate the configuration, also where its secrets are not set; exit code 1 with every fault.
+    """Validate the configuration, even when its secrets are not set, and run the tests beside its rules.
 
-    With --json each of `findings` has its severity, file, line, column, key, message and hint.
+    The exit code is 1 when the configuration has faults or a test fails. With --json each of `findings` has a
+    severity, file, line, column, key, message and hint, and each of `tests` a name, place and differences.
     """
     from relay.cli.output import print_json
     from relay.cli.settings import load
@@ -35,32 +35,51 @@ def check(
         findings = [_finding("fault", fault) for fault in error.faults]
         print_json({"ok": False, "faults": list(error.faults), "warnings": [], "findings": findings})
         raise typer.Exit(1) from None
-    found = _ask(loaded) if online else []
-    faults = [str(finding) for finding in found if finding.fault]
-    warnings = [*loaded.warnings, *(str(finding) for finding in found if not finding.fault)]
-    document = _document(loaded, faults, warnings)
+    faults, doubts = _ask(loaded) if online else ([], [])
+    document = _document(loaded, faults, [*loaded.warnings, *doubts], _run(loaded))
     if as_json:
         print_json(document)
     else:
         _print(document, loaded.settings.cargo.base_url)
-    if faults:
+    if not document["ok"]:
         raise typer.Exit(1)
 
 
-def _ask(loaded: "Loaded") -> "list[Finding]":
+def _ask(loaded: "Loaded") -> tuple[list[str], list[str]]:
+    """What the servers say is wrong, and what is perhaps not meant: lines with their places."""
     import asyncio
 
     from relay.app import check_online
+    from relay.config import locate
     from relay.telemetry import configure
 
-    configure("critical")  # what the parts would log on the way is found and told here
-    return asyncio.run(check_online(loaded.settings))
+    configure("critical", is_final=False)  # the parts would log the same faults that this command reports
+    found = asyncio.run(check_online(loaded.settings, loaded.proxy))
+    faults, doubts = (
+        locate(loaded.origin, [(each.place, each.what) for each in found if each.fault is is_fault])
+        for is_fault in (True, False)
+    )
+    return [*faults], [*doubts]
 
 
-def _document(loaded: "Loaded", faults: list[str], warnings: list[str]) -> dict[str, Any]:
+def _run(loaded: "Loaded") -> list[dict[str, Any]]:
+    """The tests beside the rules, each with its differences."""
+    if not loaded.tests:
+        return []
+    from relay.app import run_tests
+    from relay.telemetry import configure
+
+    configure("critical", is_final=False)  # what goes wrong with a rule is in the differences
+    outcomes = run_tests(loaded.settings, loaded.tests)
+    return [
+        {"name": each.name, "place": each.place, "passed": each.passed, "diff": list(each.diff)} for each in outcomes
+    ]
+
+
+def _document(loaded: "Loaded", faults: list[str], warnings: list[str], tests: list[dict[str, Any]]) -> dict[str, Any]:
     settings = loaded.settings
     return {
-        "ok": not faults,
+        "ok": not faults and all(test["passed"] for test in tests),
         "faults": faults,
         "warnings": warnings,
         "findings": [
@@ -72,6 +91,7 @@ def _document(loaded: "Loaded", faults: list[str], warnings: list[str]) -> dict[
         "proxy": None if loaded.proxy is None else str(loaded.proxy),
         "sources": list(settings.sources),
         "rules": [rule.name for rule in settings.rules],
+        "tests": tests,
     }
 
 
@@ -86,13 +106,23 @@ def _print(document: dict[str, Any], base_url: str) -> None:
 
     for warning in document["warnings"]:
         print_line(f"warning: {warning}")
-    print_line(f"{', '.join(document['files'])}: {'no faults' if document['ok'] else 'well formed'}")
+    print_line(f"{', '.join(document['files'])}: {'well formed' if document['faults'] else 'no faults'}")
     if document["proxy"] is not None:
-        print_line(f"Cargo at {base_url} is reached by the proxy {document['proxy']}")
+        print_line(f"Cargo at {base_url} is reached through the proxy {document['proxy']}")
     for kind in ("sources", "rules"):
         print_line(f"{kind} ({len(document[kind])}): {', '.join(document[kind]) or '-'}")
+    failed = [test for test in document["tests"] if not test["passed"]]
+    if document["tests"]:
+        print_line(f"tests ({len(document['tests'])}): {f'{len(failed)} failed' if failed else 'all passed'}")
+    for test in failed:
+        warn(f"{test['place']}: test failed: {test['name']}")
+        for line in test["diff"]:
+            warn(f"    {line}")
     if faults := document["faults"]:
         for fault in faults:
             warn(fault)
         count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
-        complain(f"the servers show {count}; fix what is listed above", 1)
+        complain(f"the servers report {count}; fix what is listed above", 1)
+    elif failed:
+        count = "one test failed" if len(failed) == 1 else f"{len(failed)} tests failed"
+        complain(f"{count}; fix the rules, or what the tests expect", 1)

@@ -1,4 +1,4 @@
-"""Asks the API of a running relay, and turns what it refuses into plain errors."""
+"""The client of a running relay's API. It turns error responses into Relay's errors."""
 
 import asyncio
 import json
@@ -19,34 +19,64 @@ from relay.errors import Conflict, Misconfigured, NotFound, RelayError
 from relay.secret import Secret
 
 LONG: Final = 600.0
-"""Seconds for what takes a commit per request."""
+"""Timeout in seconds of operations that commit once per request."""
 _SHORT: Final = 60.0
+_AT_ONCE: Final = 8
 _STREAM: Final = aiohttp.ClientTimeout(total=None, connect=5, sock_read=45)
 _TYPES: Final = {"application/json", "text/event-stream"}
-_STRANGER: Final = "{url} answers, but not as a relay does ({what}); is it the listener of http.ops?"
+_STRANGER: Final = "{url} answers, but not like a relay ({what}); is it the listener of http.ops?"
 _KINDS: Final[dict[int, type[RelayError]]] = {404: NotFound, 409: Conflict, 503: Unreachable}
+
+
+class Faulty(Misconfigured):
+    """The relay found faults in its configuration; `document` is its answer."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        super().__init__([fault["text"] for fault in document["faults"]])
+        self.document = document
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The ops listener at `url`. Every method raises Unreachable (no relay there, or it is not available now),
-    NotFound, Conflict, and RelayError for what is asked wrongly."""
+    """The ops listener at `url`.
+
+    Every method raises Unreachable (there is no relay, or it is not available now), NotFound, Conflict, Faulty, and
+    RelayError for a request that the relay refuses.
+    """
 
     url: str
     token: Secret | None = None
 
     def get(self, path: str, **query: Any) -> Any:
-        """The JSON at `/api/...`; parameters that are None are left out."""
+        """The JSON at `/api/...`. Parameters that are None are left out."""
         return asyncio.run(self._ask("GET", path, query))
 
     def post(self, path: str, body: Any = None, *, within: float = _SHORT, **query: Any) -> Any:
-        """The JSON that an action answers, within so many seconds; parameters likewise."""
+        """The JSON that an action returns within `within` seconds. Parameters that are None are left out."""
         return asyncio.run(self._ask("POST", path, query, body or {}, within))
 
-    async def results(self, after: str, *, follow: bool) -> AsyncGenerator[tuple[str, Any]]:
-        """The stream of results: pairs of cursor and CloudEvent, at first the cursor at which it begins and None.
+    async def get_all(self, asks: Sequence[tuple[str, dict[str, Any]]]) -> list[Any]:
+        """The JSON at several paths with their parameters, in this order; None where there is nothing.
 
-        Raises Unreachable also when the connection is cut.
+        Some are asked for at the same time.
+        """
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def get(session: aiohttp.ClientSession, path: str, query: dict[str, Any]) -> Any:
+            given = {name: value for name, value in query.items() if value is not None}
+            try:
+                async with slots, self._request(session, "GET", path, params=given) as answer:
+                    return await answer.json()
+            except NotFound:
+                return None
+
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(sock_read=_SHORT, connect=_SHORT)) as session:
+            return await asyncio.gather(*(get(session, path, query) for path, query in asks))
+
+    async def results(self, after: str, *, follow: bool) -> AsyncGenerator[tuple[str, Any]]:
+        """The stream of results: pairs of cursor and CloudEvent. The first pair is the starting cursor and None.
+
+        Raises Unreachable also when the connection breaks.
         """
         query = {"follow": str(int(follow)), "after": after}
         async with (
@@ -59,29 +89,29 @@ class Client:
     async def _ask(
         self, method: str, path: str, query: dict[str, Any], body: Any = None, within: float = _SHORT
     ) -> Any:
-        asked = {name: value for name, value in query.items() if value is not None}
+        parameters = {name: value for name, value in query.items() if value is not None}
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=within, connect=5)) as session,
-            self._request(session, method, path, params=asked, json=body) as answer,
+            self._request(session, method, path, params=parameters, json=body) as answer,
         ):
             return await answer.json()
 
     @asynccontextmanager
     async def _request(
-        self, session: aiohttp.ClientSession, method: str, path: str, **given: Any
+        self, session: aiohttp.ClientSession, method: str, path: str, **arguments: Any
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         url = self._locate(path)
         headers = {"Authorization": f"Bearer {self.token.reveal()}"} if self.token else {}
-        way = route(str(url), headers)
+        proxy = route(str(url), headers)
         try:
-            async with session.request(method, url, allow_redirects=False, **way, **given) as answer:
+            async with session.request(method, url, allow_redirects=False, **proxy, **arguments) as answer:
                 if answer.status != 200 or answer.content_type not in _TYPES:
                     raise await _refusal(answer, self.url)
                 yield answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(
-                f"no relay answers at {self.url} ({reason(error, way)}); "
-                "start one with `relay serve`, or say where it is with --url or RELAY_URL"
+                f"no relay answers at {self.url} ({reason(error, proxy)}); "
+                "start one with `relay serve`, or set its address with --url or RELAY_URL"
             ) from None
         except json.JSONDecodeError:
             raise Unreachable(_STRANGER.format(url=self.url, what="no JSON")) from None
@@ -93,13 +123,13 @@ class Client:
                 return url
         except ValueError:
             pass
-        raise RelayError(f"--url {self.url!r} is not an address; write it as http://127.0.0.1:8081")
+        raise RelayError(f"--url {self.url!r} is not an address; write for example http://127.0.0.1:8081")
 
 
 def connect(url: str | None, token: str | None, config: Sequence[Path] | None) -> Client:
-    """The relay at `url`, else at the `http.ops` of the configuration, else where it is by default.
+    """The relay at `url`, otherwise at `http.ops` of the configuration, otherwise at the default address.
 
-    Raises Misconfigured for a configuration that was named and has faults; one that was found goes with a warning.
+    Raises Misconfigured when `config` has faults. Faults in a configuration that was not named are only a warning.
     """
     return Client(url or _find(config), Secret(token) if token else None)
 
@@ -114,22 +144,26 @@ def _find(config: Sequence[Path] | None) -> str:
     except Misconfigured:
         if config:
             raise
-        warn(f"relay: the configuration has faults (`relay check` shows them), so {DEFAULT_URL} is asked")
+        warn(f"relay: the configuration has faults (`relay check` lists them), so {DEFAULT_URL} is used")
         return DEFAULT_URL
     return address("http.ops", settings.http.ops)
 
 
 def segment(text: str) -> str:
-    """A path segment, escaped."""
+    """The text as an escaped path segment."""
     return quote(text, safe="")
 
 
 async def _refusal(answer: aiohttp.ClientResponse, url: str) -> RelayError:
     if answer.status == 401:
-        return RelayError(f"the relay at {url} refused the token; give that of http.token by RELAY_TOKEN or --token")
+        return RelayError(
+            f"the relay at {url} refused the token; set RELAY_TOKEN or --token to the value of http.token"
+        )
     if answer.content_type != "application/problem+json":
         return Unreachable(_STRANGER.format(url=url, what=answer.status))
     problem = await answer.json(content_type=None)
+    if answer.status == 422:
+        return Faulty(problem)
     return _KINDS.get(answer.status, RelayError)(problem["detail"])
 
 

@@ -1,4 +1,4 @@
-"""One example for each command, as `--help` shows it."""
+"""The example of each command in its `--help`."""
 
 from typing import Final
 
@@ -12,17 +12,30 @@ EXAMPLES: Final = {
     "sources": "relay sources hubspot",
     "recipes": "relay recipes hubspot --sample",
     "try": "relay try helpdesk ticket.json --config relay.yaml",
+    "rehearse": "relay rehearse new.yaml --since 7d --fail-on-change",
     "send": "relay send helpdesk ticket.json --config relay.yaml",
     "verify": "relay verify slack body.json --secret-env SLACK_SECRET -H 'X-Slack-Signature: v0=...'",
     "sandbox": "relay sandbox --port 8090 --lost 0.1",
     "events": "relay events --status failed --since 1h",
     "show": f"relay show {_ID}",
-    "replay": f"relay replay {_ID}",
+    "replay": "relay replay --since 24h --rule urgent --dry-run",
+    "jobs": f"relay jobs --cancel {_ID}",
     "retry": f"relay retry --render {_ID}",
     "cancel": "relay cancel --parked unknown",
+    "acts": "relay acts --limit 20",
+    "pause": "relay pause rule urgent-ticket",
+    "resume": "relay resume rule urgent-ticket",
+    "rules": "relay rules urgent-ticket",
+    "usage": "relay usage --since 30d",
+    "problems": "relay problems --kind failures",
     "readmit": "relay readmit helpdesk --dry-run",
+    "dead": "relay dead --requeue --source crm-bus",
     "forget": "relay forget notion --yes",
-    "tail": "relay tail --after 0 --no-follow --json",
+    "erase": "relay erase --label customer=Acme --source helpdesk",
+    "tail": "relay tail --forward localhost:4242/results",
+    "doctor": "relay doctor --url http://127.0.0.1:8081",
+    "reload": "relay reload --url http://127.0.0.1:8081",
+    "diff": "relay diff --config relay.yaml",
     "migrate": "relay migrate --config relay.yaml --pending",
     "rekey": "relay rekey --config relay.yaml",
     "topology": "relay topology --config relay.yaml",

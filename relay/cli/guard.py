@@ -1,4 +1,4 @@
-"""From errors to exit codes: an expected error is one plain sentence, never a traceback."""
+"""Turns errors into exit codes. An expected error prints one sentence, never a traceback."""
 
 import os
 import sys
@@ -17,8 +17,12 @@ class Unreachable(RelayError):
     """The service cannot be reached."""
 
 
+class Untaken(Unreachable):
+    """A local program did not take what was posted to it."""
+
+
 class Guarded(TyperGroup):
-    """The group of all commands; what a command raises ends here."""
+    """The group of all commands. It handles the errors that commands raise."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -32,13 +36,15 @@ class Guarded(TyperGroup):
         except RelayError as error:
             complain(str(error), 1)
         except UnicodeEncodeError as error:
-            what = error.object[:80]
-            complain(f"{what!r} is not text in the encoding {error.encoding}: set LC_ALL=C.UTF-8 and write UTF-8", 1)
+            text = error.object[:80]
+            complain(
+                f"{text!r} cannot be written in the encoding {error.encoding}: set LC_ALL=C.UTF-8 and write UTF-8", 1
+            )
 
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """For what serves: all that keeps it from its work, but what is only away, ends with exit code 2."""
+    """For services: every error that prevents the start exits with code 2, except a server that is unreachable."""
     try:
         yield
     except Unreachable:
@@ -50,18 +56,18 @@ def starting() -> Iterator[None]:
 
 
 def complain(message: str, code: int) -> NoReturn:
-    """Say on stderr what happened and what to do, and end with this exit code."""
+    """Print to stderr what happened and what to do, and exit with this code."""
     warn(f"relay: {message}")
     raise typer.Exit(code)
 
 
 def warn(text: str) -> None:
-    """One line to stderr; nothing of a stranger's in it moves the terminal."""
+    """Print a line to stderr. Control characters in untrusted text are escaped."""
     sys.stderr.write(f"{visible(text)}\n")
 
 
 def reason(error: Exception) -> str:
-    """Why a connection or a file failed, in the system's words and without the library's around them."""
+    """Why a connection or a file failed, in the system's words, without those of the library."""
     cause = getattr(error, "os_error", error)
     number = getattr(cause, "errno", None) or 0
     return os.strerror(number) if number > 0 else str(cause) or type(error).__name__

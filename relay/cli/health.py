@@ -1,4 +1,4 @@
-"""`relay health`: does the service on this machine live? Made to be called often: it imports next to nothing."""
+"""`relay health`: asks whether the service is alive. It runs often, so it imports as little as possible."""
 
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -19,21 +19,21 @@ def health(
         str | None,
         typer.Option(
             envvar="RELAY_HEALTH_URL",
-            help=f"The health listener; else that of the configuration, else {_DEFAULT}.",
+            help=f"The health listener; default: that of the configuration, or {_DEFAULT}.",
             show_default=False,
         ),
     ] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask /livez; exit code 3 when it does not answer well."""
+    """Request /livez. The exit code is 3 when the service does not answer or is not alive."""
     import json
     import sys
 
     target = url or _find(config)
     text = _ask(target)
-    told = json.dumps({"url": target, "status": text}) if as_json else visible(f"{target}: {text}")
-    sys.stdout.write(f"{told}\n")  # without cli.output, which imports what draws tables
+    line = json.dumps({"url": target, "status": text}) if as_json else visible(f"{target}: {text}")
+    sys.stdout.write(f"{line}\n")  # not by cli.output, which imports the library for tables
 
 
 def _find(config: Config) -> str:
@@ -55,7 +55,7 @@ def _ask(url: str) -> str:
     except ValueError:
         host = None
     if not host or parts.scheme not in {"http", "https"}:
-        raise RelayError(f"--url {url!r} is not an address; write it as {_DEFAULT}")
+        raise RelayError(f"--url {url!r} is not an address; write for example {_DEFAULT}")
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(host, port, timeout=_TIMEOUT)
     try:
@@ -67,5 +67,5 @@ def _ask(url: str) -> str:
     finally:
         connection.close()
     if answer.status != 200:
-        raise Unreachable(f"{url} is not well ({answer.status}): {text}")
+        raise Unreachable(f"{url} is not alive ({answer.status}): {text}")
     return text

@@ -1,4 +1,4 @@
-"""`relay init VENDOR`: a first configuration, to be edited."""
+"""`relay init VENDOR`: writes a first configuration to edit."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from relay.cli.vendors import First
 
 _TEMPLATE: Final = """\
-# The relay's configuration. `relay check` says whether it is right; `relay schema` prints every key.
+# The relay's configuration. `relay check` validates it; `relay schema` prints every key.
 # At the sender:
 {setup}
 
@@ -45,7 +45,7 @@ _RULE: Final = """\
         connectorUuid: 7b0e0a34-6d1f-4f0e-9a55-0c2f7c1d2e3f    # your connector's
         meta:
 {meta}
-    # message: "What the agent is to do: {{{{ event.type }}}}"   # the chat's first message makes the agent act"""
+    # message: "What the agent should do: {{{{ event.type }}}}"  # the chat's first message makes the agent act"""
 _NO_BROKER: Final = """\
 # broker:                              # results to RabbitMQ too; without it: `relay tail`, GET /api/results
 #   url: ${RABBITMQ_URL}"""
@@ -62,7 +62,7 @@ def _complete(incomplete: str) -> list[str]:
 
 def init(
     vendor: Annotated[
-        str, typer.Argument(help="Who sends, as `relay sources` lists them, or rabbitmq.", autocompletion=_complete)
+        str, typer.Argument(help="The sender: a scheme of `relay sources`, or rabbitmq.", autocompletion=_complete)
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write; - is stdout.")] = Path(
         "config/relay.yaml"
@@ -76,36 +76,36 @@ def init(
             show_default=False,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a first configuration for a vendor, with comments, or add that vendor to one that is there."""
+    """Write a first configuration for a vendor, with comments, or add the vendor to an existing one."""
     from relay.cli.output import print_line
     from relay.cli.vendors import first, names
     from relay.cli.words import near
 
     if vendor not in names():
-        hint = near(vendor, names(), "`relay sources` lists who is, and there is rabbitmq")
-        raise RelayError(f"vendor {vendor} is not known: {hint}")
+        hint = near(vendor, names(), "`relay sources` lists the vendors; rabbitmq is for a queue")
+        raise RelayError(f"{vendor!r} is not a vendor that Relay knows: {hint}")
     chosen = first(vendor)
     if add is not None:
         from relay.cli.add import extend
 
-        added = extend(add, vendor, chosen)
-        told = f"{added.path} has source {added.source} and rule {added.rule} now"
-        return _print_next(told, added.text, add)
+        addition = extend(add, vendor, chosen)
+        summary = f"{addition.path} now has source {addition.source} and rule {addition.rule}"
+        return _print_next(summary, addition.text, add)
     text = compose(chosen)
     if str(out) == "-":
         return print_line(text.rstrip())
     _write(out, text, force=force)
-    return _print_next(f"{out} is written", text, out)
+    return _print_next(f"{out} was written", text, out)
 
 
-def _print_next(told: str, text: str, path: Path) -> None:
+def _print_next(summary: str, text: str, path: Path) -> None:
     from relay.cli.output import print_line
 
     variables = _variables(text)
     needed = f", set {' and '.join(variables)}" if variables else ""
-    print_line(f"{told}: put in your agent and connector{needed}, then")
+    print_line(f"{summary}: fill in your agent and connector{needed}, then")
     print_line(f"  relay check --config {path}")
     print_line(f"  relay serve --config {path}")
 
@@ -121,12 +121,12 @@ def compose(vendor: "First") -> str:
 
 
 def compose_setup(vendor: "First", source: str) -> str:
-    """What is to be done at the vendor's, as comments."""
+    """The steps at the vendor's, as comments."""
     return "\n".join(_wrapped(number, step, source) for number, step in enumerate(vendor.setup, 1))
 
 
 def compose_source(vendor: "First", source: str) -> str:
-    """The source under this name, as an entry of `sources`."""
+    """The source with this name, as an entry of `sources`."""
     return _SOURCE.format(
         source=source,
         address="" if vendor.queue else f"{' ' * max(1, 34 - len(source))}# POST /hooks/{source}",
@@ -135,7 +135,7 @@ def compose_source(vendor: "First", source: str) -> str:
 
 
 def compose_rule(vendor: "First", source: str, rule: str) -> str:
-    """A rule of this name for that source, as an item of `rules`."""
+    """A rule with this name for the source, as an item of `rules`."""
     return _RULE.format(
         rule=rule,
         source=source,
@@ -166,6 +166,6 @@ def _write(out: Path, text: str, *, force: bool) -> None:
         with out.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise RelayError(f"{out} is there already; --force overwrites it, --out names another") from None
+        raise RelayError(f"{out} already exists; use --force to overwrite it, or --out to name another file") from None
     except OSError as error:
-        raise RelayError(f"{out} cannot be written: {error.strerror}; name another file by --out") from None
+        raise RelayError(f"{out} cannot be written: {error.strerror}; name another file with --out") from None

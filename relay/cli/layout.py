@@ -1,18 +1,18 @@
-"""How wide the columns of a table are: no word is ever broken; what does not fit is left out, or becomes cards."""
+"""The widths of a table's columns. Words are not broken: columns are left out, or rows become cards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 GAP: Final = 2
-"""Blanks between two columns."""
+"""The number of blanks between two columns."""
 NARROW: Final = 100
-"""Terminals below this width do without columns that are of less use, before they get cards."""
+"""On terminals below this width the spare columns are left out, before rows become cards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's least and natural width in cells. `spare`: a narrow terminal can do without it."""
+    """A column's minimum and natural width in cells. `spare` columns are left out on a narrow terminal."""
 
     least: int
     most: int
@@ -20,7 +20,7 @@ class Column:
 
 
 def fit(columns: Sequence[Column], width: int) -> dict[int, int] | None:
-    """The widths of the columns that are shown, by their numbers; None when nothing but cards fits into `width`."""
+    """The widths of the shown columns by their numbers, None when only cards fit into `width`."""
     shown = dict(enumerate(columns))
     spare = [number for number, column in shown.items() if column.spare] if width < NARROW else []
     while (room := width - GAP * (len(shown) - 1)) < sum(column.least for column in shown.values()):
@@ -31,12 +31,12 @@ def fit(columns: Sequence[Column], width: int) -> dict[int, int] | None:
 
 
 def _share(shown: dict[int, Column], room: int) -> dict[int, int]:
-    """Every column gets its least width; what is left goes to those first that want the least more."""
+    """Give each column its minimum width, then the rest to the columns that lack the least first."""
     widths = {number: column.least for number, column in shown.items()}
     left = room - sum(widths.values())
-    hungry = sorted(shown, key=lambda number: shown[number].most - shown[number].least)
-    for place, number in enumerate(hungry):
-        more = min(shown[number].most - widths[number], left // (len(hungry) - place))
+    growing = sorted(shown, key=lambda number: shown[number].most - shown[number].least)
+    for position, number in enumerate(growing):
+        more = min(shown[number].most - widths[number], left // (len(growing) - position))
         widths[number] += more
         left -= more
     return widths

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""The options that several commands share."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -13,8 +13,8 @@ Config = Annotated[
     typer.Option(
         "--config",
         "-c",
-        help="A configuration file or folder; may be repeated, later ones override. "
-        "Else RELAY_CONFIG, else config/relay.yaml.",
+        help="A configuration file or folder; may be repeated, later ones override earlier ones. "
+        "Default: RELAY_CONFIG, or config/relay.yaml.",
         show_default=False,
     ),
 ]
@@ -23,25 +23,26 @@ Url = Annotated[
     typer.Option(
         "--url",
         envvar="RELAY_URL",
-        help="The ops listener of a running relay; else that of the configuration, else http://127.0.0.1:8081.",
+        help="The ops listener of a running relay; default: that of the configuration, or http://127.0.0.1:8081.",
         show_default=False,
     ),
 ]
 Token = Annotated[
-    str | None, typer.Option("--token", envvar="RELAY_TOKEN", help="The token of http.token.", show_default=False)
+    str | None, typer.Option("--token", envvar="RELAY_TOKEN", help="The value of http.token.", show_default=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Headers = Annotated[
-    list[str] | None, typer.Option("--header", "-H", help="A header, as 'Name: value'; may be repeated.")
-]
+Headers = Annotated[list[str] | None, typer.Option("--header", "-H", help="A header 'Name: value'; may be repeated.")]
 SourceName = Annotated[
     str, typer.Argument(metavar="SOURCE", help="The name of a source.", autocompletion=complete_source)
 ]
-Payload = Annotated[str, typer.Argument(metavar="FILE", help="The body as it comes in; - is stdin.")]
+LabelFilter = Annotated[
+    str | None, typer.Option("--label", metavar="NAME=VALUE", help="Only events with this label, as customer=Acme.")
+]
+Payload = Annotated[str, typer.Argument(metavar="FILE", help="The file with the body; - is stdin.")]
 
 
 class Level(StrEnum):
-    """From which level on lines are written."""
+    """The lowest level of lines that are written."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -49,8 +50,8 @@ class Level(StrEnum):
     ERROR = "error"
 
 
-class Form(StrEnum):
-    """How lines are written; `auto` is console on a terminal, else json."""
+class LineFormat(StrEnum):
+    """The format of log lines; `auto` is console on a terminal, otherwise json."""
 
     AUTO = "auto"
     JSON = "json"
@@ -58,9 +59,18 @@ class Form(StrEnum):
 
 
 LogLevel = Annotated[
-    Level, typer.Option("--log-level", envvar="RELAY_LOG_LEVEL", help="From which level on lines are written.")
+    Level, typer.Option("--log-level", envvar="RELAY_LOG_LEVEL", help="The lowest level of lines that are written.")
 ]
 LogFormat = Annotated[
-    Form, typer.Option("--log-format", envvar="RELAY_LOG_FORMAT", help="auto: console on a terminal, else json.")
+    LineFormat,
+    typer.Option("--log-format", envvar="RELAY_LOG_FORMAT", help="auto: console on a terminal, otherwise json."),
 ]
 DEFAULT_URL: Final = "http://127.0.0.1:8081"
+
+
+def read_label(written: str) -> str:
+    """A label as the API asks for it."""
+    name, sign, value = written.partition("=")
+    if not (sign and name and value.strip()):
+        raise typer.BadParameter("write NAME=VALUE, as customer=Acme", param_hint="--label")
+    return f"{name}:{value}"

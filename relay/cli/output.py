@@ -1,4 +1,4 @@
-"""What a command prints: a table for people, JSON for programs; nothing of a stranger's moves the terminal."""
+"""Prints tables for people and JSON for programs. Control characters in untrusted text are escaped."""
 
 import json
 import re
@@ -30,22 +30,22 @@ _COLOURS: Final = {
 }
 
 _STATE: Final = re.compile(rf"(?m)(?:^|: )({'|'.join(_COLOURS)})(?= |,|$)")
-"""A state wherever it stands: alone, first of a line, or behind the name of its rule."""
+"""A state: alone, at the start of a line, or after the name of its rule."""
 
 
 def print_json(document: Any, indent: int | None = None) -> None:
-    """One JSON document, indented on a terminal or as asked."""
+    """Print a JSON document, indented by two on a terminal, otherwise by `indent`."""
     indent = 2 if sys.stdout.isatty() else indent
     _write(visible_json(json.dumps(document, ensure_ascii=not _unicode(), indent=indent)))
 
 
 def print_json_line(document: Any) -> None:
-    """One JSON document on one line, in ASCII, as it goes to RabbitMQ."""
+    """Print a JSON document on one line, in ASCII, as it is sent to RabbitMQ."""
     _write(visible_json(json.dumps(document)))
 
 
 def print_line(text: str) -> None:
-    """One line to stdout, at once, so that a pipe sees it when it happens."""
+    """Print a line to stdout and flush it, so that a pipe gets it at once."""
     _write(visible(text))
 
 
@@ -61,11 +61,11 @@ def print_table(
     whole: Sequence[str] = ("id",),
     spare: Sequence[str] = (),
 ) -> None:
-    """A table; the columns in `whole` stay on one line, so that what is in them can be copied.
+    """Print a table. The columns in `whole` are not wrapped, so that their values can be copied.
 
-    No word is broken: a narrow terminal does without the columns in `spare`, from the last on, and where that is not
-    enough each row becomes a card, one value a line. A cell is one line, or as many as a list has: a line break in a
-    text would look like another row.
+    Words are not broken. A narrow terminal leaves out the columns in `spare`, the last first; if that is not enough,
+    each row becomes a card with one value per line. A text is one line, because a line break would look like another
+    row; a list has one line per item.
     """
     console = _console()
     cells = [[_cell(value) for value in row] for row in rows]
@@ -76,7 +76,7 @@ def print_table(
     if widths is None:
         return _print_cards(console, columns, cells)
     box = SIMPLE_HEAD if console.is_terminal else None
-    padding = GAP - 1 if box else GAP  # the box has a blank of its own between two columns
+    padding = GAP - 1 if box else GAP  # the box adds a blank between two columns
     table = Table(box=box, padding=(0, padding, 0, 0), pad_edge=False, show_edge=False)
     for number, width in widths.items():
         table.add_column(columns[number], no_wrap=columns[number] in whole, width=width, overflow="fold")
@@ -106,37 +106,37 @@ def _print_cards(console: Console, columns: Sequence[str], cells: Sequence[Seque
 
 
 def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
-    """Names and values, one pair a line; those without a value are left out."""
+    """Print names and values, one pair per line, without those that have no value."""
     console = _console()
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs:
         if value not in (None, "", [], {}):
-            table.add_row(name, _cell(str(value).split("\n")))
+            table.add_row(name, _cell(value if isinstance(value, list) else str(value).split("\n")))
     console.print(table)
 
 
 def print_title(text: str) -> None:
-    """A heading with a blank line before it."""
+    """Print a heading with a blank line before it."""
     _console().print("\n" + visible(text), style="bold", markup=False, highlight=False)
 
 
 def short(moment: str | None) -> str:
-    """An ISO time of the API, to the second, without the year; `Z` says that it is UTC."""
+    """An ISO time of the API, to the second, without the year. `Z` means UTC."""
     return f"{moment[5:10]} {moment[11:19]}Z" if moment else ""
 
 
 def precise(moment: str | None) -> str:
-    """The same to the millisecond, without the day: what happened in what order."""
+    """An ISO time of the API, to the millisecond, without the date."""
     return f"{moment[11:23]}Z" if moment else ""
 
 
 def _cell(value: Any) -> Text:
     lines = [*map(str, value)] if isinstance(value, list | tuple) else ["" if value is None else str(value)]
     text = Text("\n".join(visible(line, keep="") for line in lines))
-    for found in _STATE.finditer(text.plain):
-        text.stylize(_COLOURS[found[1]], *found.span(1))
+    for state in _STATE.finditer(text.plain):
+        text.stylize(_COLOURS[state[1]], *state.span(1))
     return text
 
 
@@ -145,5 +145,5 @@ def _unicode() -> bool:
 
 
 def _console() -> Console:
-    """Made anew each time: stdout may have been replaced since."""
+    """A new console for each call, because stdout may have been replaced."""
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else _PIPE_WIDTH)

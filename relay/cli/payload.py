@@ -1,4 +1,4 @@
-"""Reads what a command is given to send: a file or stdin, and headers."""
+"""Reads the body (a file or stdin) and the headers that a command sends."""
 
 import os
 import sys
@@ -18,29 +18,29 @@ def read_payload(name: str) -> bytes:
     if name == "-":
         return sys.stdin.buffer.read()
     try:
-        # The name was read as UTF-8; the system's own encoding, if it is another one, wants it as the bytes it was.
+        # The name was decoded as UTF-8. If the file system's encoding differs, it needs the original bytes.
         return Path(os.fsdecode(name.encode("utf-8", "surrogateescape"))).read_bytes()
     except OSError as error:
         raise RelayError(f"{name} cannot be read: {error.strerror}; name a file, or - for stdin") from None
 
 
 def read_text(name: str) -> str:
-    """The same as text, which is UTF-8 whatever the locale."""
+    """The text of a file, or of stdin for `-`, as UTF-8 in every locale. Raises RelayError when it cannot be read."""
     try:
         return read_payload(name).decode()
     except UnicodeDecodeError:
-        raise RelayError(f"{name} is not text in UTF-8; name another file") from None
+        raise RelayError(f"{name} is not UTF-8 text; save it as UTF-8") from None
 
 
-def read_headers(given: Sequence[str] | None) -> dict[str, str]:
-    """`Name: value` pairs with lower-case names. Raises RelayError for what is none."""
-    return dict(read_header_lines(given))
+def read_headers(lines: Sequence[str] | None) -> dict[str, str]:
+    """Headers from `Name: value` lines, with lower-case names. Raises RelayError for other lines."""
+    return dict(read_header_lines(lines))
 
 
-def read_header_lines(given: Sequence[str] | None) -> list[tuple[str, str]]:
-    """The same in order, repeated names too. Raises RelayError for what is none."""
+def read_header_lines(lines: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Headers from `Name: value` lines, in order and with repeated names. Raises RelayError for other lines."""
     headers = []
-    for line in given or ():
+    for line in lines or ():
         name, colon, value = line.partition(":")
         if not colon or not name.strip() or not line.isprintable():
             raise RelayError(f"--header {name.strip()!r} is not a header; write 'Name: value'")
@@ -49,9 +49,9 @@ def read_header_lines(given: Sequence[str] | None) -> list[tuple[str, str]]:
 
 
 def guess_type(name: str, body: bytes) -> str:
-    """The content type of a payload: by the ending of its name, else by how it begins."""
-    known = {".json": _JSON, ".xml": _XML, ".form": _FORM, ".ndjson": "application/x-ndjson"}
-    if Path(name).suffix in known:
-        return known[Path(name).suffix]
-    begin = body.lstrip()[:1]
-    return _XML if begin == b"<" else _JSON if begin in {b"{", b"[", b""} else _FORM
+    """The content type of a payload, from the suffix of its name or from its first character."""
+    by_suffix = {".json": _JSON, ".xml": _XML, ".form": _FORM, ".ndjson": "application/x-ndjson"}
+    if Path(name).suffix in by_suffix:
+        return by_suffix[Path(name).suffix]
+    first = body.lstrip()[:1]
+    return _XML if first == b"<" else _JSON if first in {b"{", b"[", b""} else _FORM

@@ -1,4 +1,4 @@
-"""`relay readmit SOURCE`: what was refused, judged again."""
+"""`relay readmit SOURCE`: verifies refused requests again."""
 
 from typing import Annotated, Any
 
@@ -9,15 +9,15 @@ from relay.cli.options import AsJson, Config, SourceName, Token, Url
 
 def readmit(
     source: SourceName,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge only: take nothing in.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Verify only, without accepting anything.")] = False,
     url: Url = None,
     token: Token = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge kept refused requests of a source again, by today's secrets as of when they came; take in what is right.
+    """Verify the kept refused requests of a source again, with the current secrets, and accept the valid ones.
 
-    Exit code 1 when one was refused again.
+    Timestamps are compared with the time when a request arrived. The exit code is 1 when one is refused again.
     """
     from relay.cli.client import LONG, connect, segment
     from relay.cli.output import print_json
@@ -37,11 +37,11 @@ def _print(source: str, document: dict[str, Any], *, dry_run: bool) -> None:
 
     requests = document["requests"]
     if not requests:
-        return print_line(f"no refused request of {source} is kept; `relay events --rejected` lists what was refused")
+        return print_line(f"no refused request of {source} is kept; `relay events --rejected` lists refused requests")
     print_table(
         ["id", "at", "verdict", "reason", "hint", "events"],
-        [(one["id"], short(one["at"]), one["verdict"], one["reason"], one["hint"], one["events"]) for one in requests],
+        [(row["id"], short(row["at"]), row["verdict"], row["reason"], row["hint"], row["events"]) for row in requests],
     )
     if dry_run:
-        print_line("nothing was taken in: leave --dry-run out to do it")
+        print_line("nothing was accepted: leave out --dry-run to accept the valid requests")
     return None

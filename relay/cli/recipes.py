@@ -1,4 +1,4 @@
-"""`relay recipes [NAME]`: whole configurations with a sample payload, to begin from."""
+"""`relay recipes [NAME]`: complete configurations, each with a sample payload."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _SAMPLES = (".json", ".xml")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One recipe: its configuration as text, and a body as its vendor sends it."""
+    """A recipe: its configuration as text, and a sample body of its vendor."""
 
     name: str
     text: str
@@ -26,12 +26,12 @@ class Recipe:
 
     @property
     def about(self) -> str:
-        """What it is for, as its second line says."""
+        """The purpose of the recipe, from its second line."""
         return self.text.splitlines()[1].removeprefix("# ")
 
     @property
     def document(self) -> dict[str, Any]:
-        """The configuration as plain YAML, variables as they are written."""
+        """The configuration as parsed YAML, without filling in variables."""
         import yaml
 
         document: dict[str, Any] = yaml.safe_load(self.text)
@@ -39,44 +39,44 @@ class Recipe:
 
     @property
     def source(self) -> str:
-        """The name of its one source."""
+        """The name of its only source."""
         (name,) = self.document["sources"]
         return str(name)
 
 
 def find_recipes() -> dict[str, Recipe]:
-    """All of them by name: from the installed package, in a checkout from `config/recipes`."""
+    """All recipes by name, from the installed package or, in a checkout, from `config/recipes`."""
     return {recipe.name: recipe for recipe in sorted(_read(_folder()), key=lambda recipe: recipe.name)}
 
 
 def complete_recipe(incomplete: str) -> list[str]:
-    """Names of recipes for the shell."""
+    """Complete names of recipes in the shell."""
     return [name for name in find_recipes() if name.startswith(incomplete)]
 
 
 def recipes(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Print this one.", autocompletion=complete_recipe, show_default=False),
+        typer.Argument(metavar="[NAME]", help="Print this recipe.", autocompletion=complete_recipe, show_default=False),
     ] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Print its sample payload instead.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List recipes, or print one: a whole configuration for a vendor, or a body as that vendor sends it."""
+    """List recipes, or print one: a complete configuration for a vendor, or a sample body of that vendor."""
     from relay.cli.output import print_json, print_line, print_table
     from relay.cli.words import near
 
-    known = find_recipes()
+    available = find_recipes()
     if name is None:
         if sample:
-            raise typer.BadParameter("name the recipe whose sample is to be printed", param_hint="NAME")
-        rows = [(recipe.name, recipe.source, recipe.about) for recipe in known.values()]
+            raise typer.BadParameter("name the recipe whose sample to print", param_hint="NAME")
+        rows = [(recipe.name, recipe.source, recipe.about) for recipe in available.values()]
         if as_json:
             return print_json([dict(zip(("name", "source", "about"), row, strict=True)) for row in rows])
         return print_table(["name", "source", "about"], rows, whole=("name", "source"))
-    if name not in known:
-        raise RelayError(f"there is no recipe {name!r}: {near(name, known, '`relay recipes` lists them')}")
-    recipe = known[name]
+    if name not in available:
+        raise RelayError(f"there is no recipe {name!r}: {near(name, available, '`relay recipes` lists them')}")
+    recipe = available[name]
     if as_json:
         about = {"name": recipe.name, "source": recipe.source, "about": recipe.about}
         return print_json(about | {"config": recipe.text, "sample": recipe.sample})
@@ -89,10 +89,10 @@ def _folder() -> Traversable:
 
 
 def _read(folder: Traversable) -> Iterator[Recipe]:
-    known = {file.name: file for file in folder.iterdir()}
-    for file_name, file in known.items():
+    by_name = {file.name: file for file in folder.iterdir()}
+    for file_name, file in by_name.items():
         name, _, ending = file_name.rpartition(".")
         if ending == "yaml":
-            sample = next(known[f"{name}{suffix}"] for suffix in _SAMPLES if f"{name}{suffix}" in known)
+            sample = next(by_name[f"{name}{suffix}"] for suffix in _SAMPLES if f"{name}{suffix}" in by_name)
             text = file.read_text(encoding="utf-8")
             yield Recipe(name, text, sample.name, sample.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""`relay rekey`: all that is kept, under today's key."""
+"""`relay rekey`: encrypts the ledger with the current key."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def rekey(config: Config = None, as_json: AsJson = False) -> None:
-    """Encrypt with `encrypt.key` what is plain or under an old key; without `key`, decrypt.
+    """Encrypt rows that are plain or under an old key with `encrypt.key`; without `encrypt.key`, decrypt all rows.
 
-    It may be cut off and repeated. With PostgreSQL relays may run meanwhile; an embedded ledger wants its relay
-    stopped. Exit code 1 when rows are under a key that is not configured.
+    It can be interrupted and repeated. With PostgreSQL, relays may run meanwhile; with SQLite, stop the relay first.
+    The exit code is 1 when rows are under a key that is not configured.
     """
     import asyncio
 
@@ -31,10 +31,12 @@ def rekey(config: Config = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"url": settings.ledger.url, "changed": dict(done.changed), "locked": dict(done.locked)})
     else:
-        how = "encrypted" if settings.encrypt.key else "decrypted"
-        print_line(f"{settings.ledger.url}: {how} anew: {', '.join(f'{n} {name}' for name, n in done.changed.items())}")
-        for why, rows in sorted(done.locked.items()):
-            print_line(f"{rows} rows cannot be read: {why}")
+        operation = "encrypted" if settings.encrypt.key else "decrypted"
+        print_line(
+            f"{settings.ledger.url}: {operation}: {', '.join(f'{n} {name}' for name, n in done.changed.items())}"
+        )
+        for cause, rows in sorted(done.locked.items()):
+            print_line(f"{rows} rows cannot be read: {cause}")
     if done.locked:
         raise typer.Exit(1)
 
@@ -47,13 +49,13 @@ async def _rekey(settings: "Settings") -> "Rekeyed":
     try:
         return await rekey_ledger(ledger.url, make_vault(settings), _show, **ledger.access())
     except Unavailable as error:
-        raise Unreachable(f"the ledger is away: {error}; what was done is kept, run it again") from None
+        raise Unreachable(f"the ledger is unavailable: {error}; finished rows stay done, run it again") from None
 
 
 def _show(table: str, seen: int, total: int) -> None:
-    """A line that is written over on a terminal; elsewhere one per table, at its end."""
+    """Show the progress: a line that is overwritten on a terminal, otherwise one line per finished table."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r{table}: {seen} of {total} rows looked at" + ("\n" if seen == total else ""))
+        sys.stderr.write(f"\r{table}: {seen} of {total} rows checked" + ("\n" if seen == total else ""))
     elif seen == total:
-        sys.stderr.write(f"{table}: {total} rows looked at\n")
+        sys.stderr.write(f"{table}: {total} rows checked\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""`relay retry ID`: the next run of a dispatch."""
+"""`relay retry ID`: starts the next run of dispatches."""
 
 from typing import Annotated
 
@@ -12,12 +12,12 @@ def retry(
     dispatch_ids: Ids = None,
     parked: Parked = None,
     render: Annotated[
-        bool, typer.Option("--render", help="Render anew by today's rule; else the body that was kept is sent again.")
+        bool, typer.Option("--render", help="Render again with the current rule; default: send the stored body again.")
     ] = False,
     url: Url = None,
     token: Token = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send again what ended without a chat, or is parked; one that may have a chat is looked for first."""
+    """Retry dispatches that ended without a chat or are parked. A chat that may exist is searched for first."""
     act("retry", dispatch_ids or [], parked, (url, token, config), as_json=as_json, body={"render": render})

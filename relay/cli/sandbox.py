@@ -1,6 +1,6 @@
-"""`relay sandbox`: the Cargo simulator alone, with faults on demand."""
+"""`relay sandbox`: the Cargo simulator, with faults on demand."""
 
-# ruff: noqa: ARG001 - the flags of faults are read from the context, by the names of the record they fill
+# ruff: noqa: ARG001 - the fault flags are read from the context, by the field names of Faults
 
 from dataclasses import fields
 from enum import IntEnum, StrEnum
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from relay.sandbox import Faults
 
 _FAULTS: Final = "Faults"
-_SHARES: Final = "Shares of the creations that fail so, 0 to 1"
+_SHARES: Final = "Shares of creations that fail this way, 0 to 1"
 
 
 class On(StrEnum):
-    """What shares and scripts strike."""
+    """The calls that shares and scripts affect."""
 
     CHATS = "chats"
     MESSAGES = "messages"
@@ -27,18 +27,18 @@ class On(StrEnum):
 
 
 class Denial(IntEnum):
-    """How everything is refused."""
+    """The status with which every request is refused."""
 
     UNAUTHORIZED = 401
     FORBIDDEN = 403
 
 
-def _share(what: str) -> Any:
-    return typer.Option(min=0, max=1, help=what, rich_help_panel=_SHARES, show_default=False)
+def _share(text: str) -> Any:
+    return typer.Option(min=0, max=1, help=text, rich_help_panel=_SHARES, show_default=False)
 
 
-def _fault(what: str, **given: Any) -> Any:
-    return typer.Option(help=what, rich_help_panel=_FAULTS, **given)
+def _fault(text: str, **options: Any) -> Any:
+    return typer.Option(help=text, rich_help_panel=_FAULTS, **options)
 
 
 def sandbox(
@@ -46,28 +46,28 @@ def sandbox(
     host: Annotated[str, typer.Option(help="The address to bind; :: for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8090,
     token: Annotated[
-        str | None, typer.Option(envvar="SANDBOX_TOKEN", help="The bearer token to ask for; else any.")
+        str | None, typer.Option(envvar="SANDBOX_TOKEN", help="The required bearer token; default: any.")
     ] = None,
-    keep: Annotated[int, typer.Option(min=1, help="The most chats to remember.")] = 200_000,
-    page: Annotated[int, typer.Option(min=1, help="Rows of a list's page.")] = 50,
+    keep: Annotated[int, typer.Option(min=1, help="The maximum number of chats to remember.")] = 200_000,
+    page: Annotated[int, typer.Option(min=1, help="The number of rows on a page of a list.")] = 50,
     agents: Annotated[
         list[str] | None,
-        typer.Option(help="The uuid of an agent that there is; may be repeated. Others are 404. Else every one is."),
+        typer.Option(help="The uuid of an agent; may be repeated. Other agents are 404. Default: all agents exist."),
     ] = None,
     latency: Annotated[float, _fault("Seconds before every answer.", min=0)] = 0,
-    jitter: Annotated[float, _fault("Up to so many seconds more.", min=0)] = 0,
-    rate: Annotated[float | None, _fault("More chats in a second are answered 429.")] = None,
+    jitter: Annotated[float, _fault("The maximum of random seconds in addition.", min=0)] = 0,
+    rate: Annotated[float | None, _fault("The chats per second above which the answer is 429.")] = None,
     retry_after: Annotated[int, _fault("Seconds in Retry-After.", min=0)] = 1,
     status: Annotated[int, _fault("The status of a 5xx.", min=500, max=599)] = 503,
     denied: Annotated[Denial | None, _fault("Refuse every request with 401 or 403.")] = None,
-    list_lag: Annotated[float, _fault("Seconds until a chat shows in the list.", min=0)] = 0,
+    list_lag: Annotated[float, _fault("Seconds until a chat appears in the list.", min=0)] = 0,
     list_errors: Annotated[float, _fault("Share of lists answered 5xx.", min=0, max=1)] = 0,
     script: Annotated[
-        list[str] | None, _fault("One fault by name, or ok, per following creation; may be repeated.")
+        list[str] | None, _fault("The fault of the next creation, by name, or ok; may be repeated.")
     ] = None,
-    times: Annotated[int | None, _fault("Shares strike so many times at most.", min=0)] = None,
-    on: Annotated[On, _fault("What shares and scripts strike.")] = On.CHATS,
-    seed: Annotated[int | None, _fault("Makes shares and jitter repeatable.")] = None,
+    times: Annotated[int | None, _fault("The maximum number of faults by shares.", min=0)] = None,
+    on: Annotated[On, _fault("The calls that shares and scripts affect.")] = On.CHATS,
+    seed: Annotated[int | None, _fault("The seed that makes shares and jitter reproducible.")] = None,
     throttled: Annotated[float, _share("429 with Retry-After.")] = 0,
     throttled_bare: Annotated[float, _share("429 without.")] = 0,
     error_before: Annotated[float, _share("A 5xx, no chat made.")] = 0,
@@ -81,7 +81,7 @@ def sandbox(
     empty: Annotated[float, _share("200 without a body, the chat made.")] = 0,
     no_chat: Annotated[float, _share("200 without a chat, the chat made.")] = 0,
     no_stamp: Annotated[float, _share("The relay's stamp is lost.")] = 0,
-    bad_uuid: Annotated[float, _share("A uuid that is none.")] = 0,
+    bad_uuid: Annotated[float, _share("A uuid that is not valid.")] = 0,
     unauthorized: Annotated[float, _share("401.")] = 0,
     forbidden: Annotated[float, _share("403.")] = 0,
 ) -> None:
@@ -94,14 +94,17 @@ def sandbox(
     asyncio.run(_serve(app, host, port))
 
 
-def _read_faults(given: dict[str, Any]) -> "Faults":
+def _read_faults(parameters: dict[str, Any]) -> "Faults":
     from pydantic import ValidationError
 
     from relay.sandbox import Faults
     from relay.sandbox.faults import WIRE
 
-    chosen = {found.name: given[found.name] for found in fields(Faults)}
-    chosen |= {"script": tuple(given["script"] or ()), "denied": given["denied"] and int(given["denied"])}
+    chosen = {field.name: parameters[field.name] for field in fields(Faults)}
+    chosen |= {
+        "script": tuple(parameters["script"] or ()),
+        "denied": parameters["denied"] and int(parameters["denied"]),
+    }
     try:
         return WIRE.validate_python(chosen)
     except ValidationError as error:
@@ -124,7 +127,7 @@ async def _serve(app: Any, host: str, port: int) -> None:
         raise typer.BadParameter(str(error), param_hint="--host") from None
     except OSError as error:
         where = error.filename or f"{host}:{port}"
-        raise Blocked(f"{where} cannot be bound: {reason(error)}; choose another by --host, --port") from None
+        raise Blocked(f"{where} cannot be bound: {reason(error)}; choose another with --host or --port") from None
     async with running:
         print_line(f"a simulated Cargo is at {running.url}; for the relay: CARGO_BASE_URL={running.url}/v1")
         await stopped.wait()

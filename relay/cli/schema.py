@@ -1,4 +1,4 @@
-"""`relay schema`: the formats, as JSON Schema, OpenAPI or AsyncAPI."""
+"""`relay schema`: prints the formats as JSON Schema, OpenAPI or AsyncAPI."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,8 +9,8 @@ import typer
 from relay.cli.options import Config
 
 
-class Kind(StrEnum):
-    """Which format."""
+class SchemaKind(StrEnum):
+    """The format to print."""
 
     CONFIG = "config"
     RESULT = "result"
@@ -20,12 +20,12 @@ class Kind(StrEnum):
 
 def schema(
     kind: Annotated[
-        Kind,
+        SchemaKind,
         typer.Argument(
-            help="config: the file. result: the messages told. api: the ops listener, as OpenAPI."
-            " asyncapi: what is consumed and told on RabbitMQ, by the configuration if there is one."
+            help="config: the file. result: the result messages. api: the ops listener, as OpenAPI."
+            " asyncapi: the messages on RabbitMQ, from the configuration if there is one."
         ),
-    ] = Kind.CONFIG,
+    ] = SchemaKind.CONFIG,
     config: Config = None,
 ) -> None:
     """Print a schema: JSON Schema, OpenAPI for the API, AsyncAPI for RabbitMQ."""
@@ -34,22 +34,22 @@ def schema(
     print_json(_make(kind, config), indent=2)
 
 
-def _make(kind: Kind, given: list[Path] | None) -> dict[str, Any]:
+def _make(kind: SchemaKind, paths: list[Path] | None) -> dict[str, Any]:
     from relay import __version__
 
-    if kind is Kind.CONFIG:
+    if kind is SchemaKind.CONFIG:
         from relay import config
 
         return config.json_schema()
-    if kind is Kind.RESULT:
+    if kind is SchemaKind.RESULT:
         from relay.outbox import wire
 
         return wire.json_schema()
-    if kind is Kind.ASYNCAPI:
+    if kind is SchemaKind.ASYNCAPI:
         from relay.app import describe_messages
         from relay.cli.settings import find_any, load
 
-        settings = load(given, strict=False).settings if find_any(given) else None
+        settings = load(paths, strict=False).settings if find_any(paths) else None
         return describe_messages(settings, __version__)
     from relay.ops.openapi import describe
 

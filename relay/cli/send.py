@@ -1,4 +1,4 @@
-"""`relay send SOURCE FILE`: a payload, signed as the vendor would, to a running relay."""
+"""`relay send SOURCE FILE`: signs a payload like the vendor and posts it to a running relay."""
 
 import re
 import time
@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 
 _HEADER: Final = re.compile(r"""headers\["([^"]+)"\]""")
 _ADVICE: Final = {
-    401: "; the secret of {source} here is not the one that the relay runs with, or the relay was not restarted since:"
-    " `relay events --rejected` says why",
-    404: "; the relay there has no webhook source {source}: it runs another configuration, or was not restarted since",
+    401: "; the secret of {source} here differs from that of the running relay: `relay events --rejected` says why",
+    404: "; that relay has no webhook source {source}: it has another configuration: `relay diff` shows it",
     413: "; raise http.max_body, or max_body of {source}",
     429: "; wait, or raise limit of {source} or http.limit_refused",
-    503: "; it takes this later: `relay health` and /readyz?verbose say what is wrong",
+    503: "; try again later: `relay health` and /readyz?verbose show what is wrong",
 }
-"""What to do next, by the answer's status."""
+"""The advice for each status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +40,20 @@ def send(
     file: Payload,
     header: Headers = None,
     id_: Annotated[
-        str | None, typer.Option("--id", help="The sender's id; else a new one.", show_default=False)
+        str | None, typer.Option("--id", help="The sender's id; default: a new one.", show_default=False)
     ] = None,
     private_key: Annotated[
         Path | None,
-        typer.Option("--private-key", help="The sender's private key in PEM, where the secret is its public one."),
+        typer.Option("--private-key", help="The sender's private key in PEM, when the secret is its public key."),
     ] = None,
     url: Annotated[
         str | None,
-        typer.Option("--url", help="The hooks listener; else that of the configuration.", show_default=False),
+        typer.Option("--url", help="The hooks listener; default: that of the configuration.", show_default=False),
     ] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Sign a payload as the vendor would and post it to a running relay."""
+    """Sign a payload like the vendor and post it to a running relay."""
     import asyncio
 
     from relay import schemes
@@ -75,10 +74,10 @@ def send(
     try:
         signed = scheme.sign(request, id=id_ or new_id(), private=_read_key(private_key) if private_key else None)
     except ValueError as error:
-        raise RelayError(f"this cannot be signed as {scheme.vendor.name} would: {error}") from None
+        raise RelayError(f"this cannot be signed like {scheme.vendor.name} does: {error}") from None
     sent = dict(signed.headers.flat()) | read_headers(header)
-    if lacking := _lacks_type(source_settings.scheme, sent):
-        warn(f"relay: warning: {lacking}")
+    if advice := _lacks_type(source_settings.scheme, sent):
+        warn(f"relay: warning: {advice}")
     answer = asyncio.run(_post(signed.url, signed.body, sent))
     if as_json:
         print_json(answer.document)
@@ -89,41 +88,41 @@ def send(
 
 
 def _lacks_type(scheme: str, headers: dict[str, str]) -> str | None:
-    """What to add where the vendor says an event's type in a header alone, and none of these is sent."""
+    """Advice to add the header with the event's type, when the vendor sends it only in headers and none is given."""
     from relay.schemes import vendor
 
     entry = vendor(scheme)
-    told = [_HEADER.findall(phrase) for phrase in entry.event.type]
-    named = list(dict.fromkeys(name for names in told for name in names))
-    if not told or not all(told) or {name.lower() for name in headers} & set(named):
+    headers_by_phrase = [_HEADER.findall(phrase) for phrase in entry.event.type]
+    type_headers = list(dict.fromkeys(name for names in headers_by_phrase for name in names))
+    if not headers_by_phrase or not all(headers_by_phrase) or {name.lower() for name in headers} & set(type_headers):
         return None
-    spelt = {name.lower(): name for name in entry.mark}
-    name = spelt.get(named[0], named[0].title())
-    return f"{entry.name} says an event's type in the header {name}, which is not sent: add -H '{name}: ...'"
+    spelling = {name.lower(): name for name in entry.mark}
+    name = spelling.get(type_headers[0], type_headers[0].title())
+    return f"{entry.name} sends an event's type in the header {name}, which is missing: add -H '{name}: ...'"
 
 
 def _read_key(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise RelayError(f"{path} is not text: name a private key in PEM") from None
+        raise RelayError(f"{path} is not a text file: name a private key in PEM") from None
     except OSError as error:
         raise RelayError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _require_secret(loaded: "Loaded", source: str) -> None:
-    """Only this source's secret must be set here, none of the others. Raises Misconfigured."""
+    """Raise Misconfigured when the secret of this source is not set. Other secrets are not needed."""
     if getattr(loaded.settings.sources.get(source), "unset", False):
         raise Misconfigured([warning for warning in loaded.warnings if f": sources.{source}.secret" in warning])
 
 
 def _find(settings: Any, name: str) -> Any:
-    found = settings.sources.get(name)
-    if found is None:
+    source = settings.sources.get(name)
+    if source is None:
         raise RelayError(f"there is no source {name} in the configuration: {near(name, settings.sources)}")
-    if found.type != "webhook":
-        raise RelayError(f"source {name} is a queue; publish to {found.queue} on RabbitMQ instead")
-    return found
+    if source.type != "webhook":
+        raise RelayError(f"source {name} is a queue; publish to {source.queue} on RabbitMQ instead")
+    return source
 
 
 async def _post(url: str, body: bytes, headers: dict[str, str]) -> _Answer:
@@ -131,19 +130,19 @@ async def _post(url: str, body: bytes, headers: dict[str, str]) -> _Answer:
 
     from relay.cli.route import reason, route
 
-    way = route(url, headers)
+    arguments = route(url, headers)
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
-            session.post(url, data=body, allow_redirects=False, **way) as answer,
+            session.post(url, data=body, allow_redirects=False, **arguments) as answer,
         ):
             return _Answer(answer.status, _parse(await answer.read()))
     except aiohttp.InvalidURL:
-        raise RelayError(f"--url {url!r} is not an address; write it as http://127.0.0.1:8080") from None
+        raise RelayError(f"--url {url!r} is not an address; write for example http://127.0.0.1:8080") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Unreachable(
-            f"no relay answers at {url} ({reason(error, way)}); "
-            "start one with `relay serve`, or say where it is with --url"
+            f"no relay answers at {url} ({reason(error, arguments)}); "
+            "start one with `relay serve`, or set its address with --url"
         ) from None
 
 
@@ -162,8 +161,8 @@ def _print(answer: _Answer, source: str, vendor: str) -> None:
         print_table(
             ["id", "external id", "status", "type", "dispatches"],
             [
-                (one["id"], one["externalId"], one["status"], one["type"], _dispatches(one))
-                for one in document["events"]
+                (event["id"], event["externalId"], event["status"], event["type"], _dispatches(event))
+                for event in document["events"]
             ],
             spare=("external id", "type"),
         )
@@ -172,10 +171,10 @@ def _print(answer: _Answer, source: str, vendor: str) -> None:
         advice = _ADVICE.get(answer.status, "").format(source=source)
         complain(f"the relay answered {answer.status}: {detail}{advice}", 3 if answer.status == 503 else 1)
     else:
-        print_line(f"{answer.status}: taken, and answered as {vendor} expects; `relay events` shows what became of it")
+        print_line(f"{answer.status}: accepted, and answered as {vendor} expects; `relay events` shows its outcome")
         if document:
             print_line(str(document))
 
 
 def _dispatches(event: dict[str, Any]) -> str:
-    return "\n".join(f"{one['rule']}: {one['id']}" for one in event["dispatches"])
+    return "\n".join(f"{dispatch['rule']}: {dispatch['id']}" for dispatch in event["dispatches"])

@@ -1,4 +1,4 @@
-"""Finds and loads the configuration that a command is to use."""
+"""Finds and loads the configuration for a command."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from relay.cli.terminal import environment
 from relay.errors import Misconfigured, RelayError
+from relay.place import exists
 
 if TYPE_CHECKING:
     from relay.config import Loaded
@@ -15,31 +16,31 @@ if TYPE_CHECKING:
 _DEFAULT: Final = Path("config/relay.yaml")
 
 
-def find_any(given: Sequence[Path] | None) -> list[Path]:
-    """`--config`, else RELAY_CONFIG, else config/relay.yaml, else none."""
-    if given:
-        return list(given)
-    if named := os.environ.get("RELAY_CONFIG"):
-        return [Path(path) for path in named.split(os.pathsep) if path]
-    return [_DEFAULT] if _DEFAULT.exists() else []
+def find_any(paths: Sequence[Path] | None) -> list[Path]:
+    """The paths in `--config`, otherwise in RELAY_CONFIG, otherwise config/relay.yaml if it exists, otherwise none."""
+    if paths:
+        return list(paths)
+    if variable := os.environ.get("RELAY_CONFIG"):
+        return [Path(path) for path in variable.split(os.pathsep) if path]
+    return [_DEFAULT] if exists(_DEFAULT) else []
 
 
-def find(given: Sequence[Path] | None) -> list[Path]:
-    """The same. Raises Misconfigured when there is none."""
-    if paths := find_any(given):
+def find(named: Sequence[Path] | None) -> list[Path]:
+    """The paths of `find_any`. Raises Misconfigured when there are none."""
+    if paths := find_any(named):
         return paths
     raise Misconfigured(
-        [f"{_DEFAULT}: there is none here: write one with `relay init VENDOR`, or name yours by --config"]
+        [f"{_DEFAULT}: does not exist: write it with `relay init VENDOR`, or name your configuration with --config"]
     )
 
 
-def load(given: Sequence[Path] | None, *, strict: bool, trust: bool | None = None, examples: bool = True) -> "Loaded":
-    """The configuration; with `strict` an unset variable is a fault. Raises Misconfigured with every fault.
+def load(named: Sequence[Path] | None, *, strict: bool, trust: bool | None = None, examples: bool = True) -> "Loaded":
+    """Load the configuration. Raises Misconfigured with all faults.
 
-    Without `examples` the uuids of the documents' examples are faults. With `trust` (or else when strict) the variables
-    that name the system's authorities are looked at too, which takes some 20 ms.
+    With `strict` an unset variable is a fault. With `examples` false, the uuids of the examples are faults. `trust`
+    (default: `strict`) checks the variables that name the system's certificate authorities, which takes about 20 ms.
     """
-    paths = find(given)
+    paths = find(named)
     from relay import config
 
     env = environment()
@@ -60,14 +61,14 @@ def _doubts(env: Mapping[str, str]) -> list[str]:
 
 
 def address(key: str, listener: "Listener") -> str:
-    """The URL at which the listener of this key is reached from this machine. Raises RelayError for port 0."""
+    """The URL for reaching the listener of this key from this machine. Raises RelayError for port 0."""
     if listener.port == 0:
-        raise RelayError(f"{key} has port 0, which the system chooses at each start: say by --url where it is")
+        raise RelayError(f"{key} has port 0, so the system chooses a port at each start: give the address with --url")
     return listener.url
 
 
 def complete_source(ctx: Any, incomplete: str) -> list[str]:
-    """Names of sources for the shell; none while the configuration cannot be read."""
+    """Complete names of sources in the shell; none when the configuration cannot be read."""
     try:
         settings = load(ctx.params.get("config"), strict=False).settings
     except Misconfigured:

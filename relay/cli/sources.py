@@ -1,4 +1,4 @@
-"""`relay sources [SCHEME]`: who can send, what each needs, and how to set it up at the vendor's."""
+"""`relay sources [SCHEME]`: lists the senders that Relay knows and how to set them up."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,18 +21,19 @@ def _complete_category(incomplete: str) -> list[str]:
 
 def sources(
     scheme: Annotated[
-        str | None, typer.Argument(metavar="[SCHEME]", help="One of them, in full.", autocompletion=complete_scheme)
+        str | None,
+        typer.Argument(metavar="[SCHEME]", help="Show this scheme in detail.", autocompletion=complete_scheme),
     ] = None,
     category: Annotated[
         str | None,
-        typer.Option("--category", help="crm, helpdesk, ...: just these.", autocompletion=_complete_category),
+        typer.Option("--category", help="Only this category: crm, helpdesk, ...", autocompletion=_complete_category),
     ] = None,
     url: Annotated[
-        str, typer.Option("--url", help="The address of the source, for the steps.")
+        str, typer.Option("--url", help="The address of the source, to show in the steps.")
     ] = "https://<relay>/hooks/<source>",
     as_json: AsJson = False,
 ) -> None:
-    """List the senders that Relay knows, or say how to set one of them up, step by step."""
+    """List the senders that Relay knows, or show how to set one up, step by step."""
     from relay.cli.output import print_json
     from relay.schemes import names, vendor
 
@@ -85,7 +86,7 @@ def _needs(entry: "Vendor") -> str:
 
 
 def proof(entry: "Vendor") -> str:
-    """How a sender proves itself, in a few words."""
+    """How requests of a sender are verified, in a few words."""
     if entry.picks:
         return f"one of {', '.join(entry.picks)}"
     return " or ".join(dict.fromkeys(_way(form) for form in entry.proof)) or "HMAC by hand"

@@ -1,4 +1,4 @@
-"""Text that comes from and goes to a terminal or a pipe, whatever the locale: none of it may end a command."""
+"""Decodes and encodes the text of terminals and pipes in every locale, so that no text can abort a command."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from relay.visible import visible, visible_styled
 
 
 class Command(TyperCommand):
-    """A command whose texts are read as UTF-8, which a terminal sends also where the locale knows ASCII only."""
+    """A command whose arguments are decoded as UTF-8, which terminals send even in an ASCII locale."""
 
     def invoke(self, ctx: Any) -> Any:
         ctx.params = {name: _read(value) for name, value in ctx.params.items()}
@@ -20,20 +20,20 @@ class Command(TyperCommand):
 
 
 def prepare() -> None:
-    """Make stdout and stderr escape what they cannot write and what would move a terminal.
+    """Make stdout and stderr escape characters that they cannot encode and control characters.
 
-    A stream that was closed is taken for /dev/null.
+    A closed stream is replaced by /dev/null.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - lives as the process
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - open until the process ends
         elif isinstance(stream, TextIOWrapper) and not isinstance(stream, _Shown):
             setattr(sys, name, _Shown(stream))
 
 
 class When(StrEnum):
-    """When there are colours."""
+    """When to print colours."""
 
     AUTO = "auto"
     ALWAYS = "always"
@@ -41,30 +41,31 @@ class When(StrEnum):
 
 
 def choose_colours(when: When) -> None:
-    """Have colours always or never, whatever the terminal is; for this process and for what it starts."""
+    """Switch colours on or off regardless of the terminal, for this process and its children."""
     if when is When.AUTO:
         return
-    wanted, other = ("FORCE_COLOR", "NO_COLOR") if when is When.ALWAYS else ("NO_COLOR", "FORCE_COLOR")
-    os.environ.pop(other, None)
-    os.environ[wanted] = "1"
+    enabled, disabled = ("FORCE_COLOR", "NO_COLOR") if when is When.ALWAYS else ("NO_COLOR", "FORCE_COLOR")
+    os.environ.pop(disabled, None)
+    os.environ[enabled] = "1"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, _Shown):
             stream.style(styled=when is When.ALWAYS)
 
 
 class _Shown(TextIOWrapper):
-    """A stream through which no control passes, whoever writes; to a terminal the colours of Relay's own words do.
+    """A stream that escapes control characters, except the colours of Relay's own text on a terminal.
 
-    What prints a stranger's text makes it visible before that, so that it has no colours either.
+    Untrusted text is made visible before it is printed, so that it cannot contain colours either.
     """
 
     def __init__(self, stream: TextIOWrapper) -> None:
         buffered, encoding = stream.line_buffering, stream.encoding
-        super().__init__(stream.detach(), encoding, "backslashreplace", line_buffering=buffered)
+        direct = stream.write_through  # as PYTHONUNBUFFERED makes it: each line must come at once there too
+        super().__init__(stream.detach(), encoding, "backslashreplace", line_buffering=buffered, write_through=direct)
         self._show = visible_styled if self.isatty() else visible
 
     def style(self, *, styled: bool) -> None:
-        """Let Relay's own colours pass, or not."""
+        """Set whether Relay's colours are printed."""
         self._show = visible_styled if styled else visible
 
     def write(self, text: str) -> int:
@@ -73,12 +74,12 @@ class _Shown(TextIOWrapper):
 
 
 def environment() -> dict[str, str]:
-    """The environment as UTF-8; what is none of it stays as Python has it."""
+    """The environment, decoded as UTF-8. Values that are not UTF-8 are unchanged."""
     return {name: read(value) for name, value in os.environ.items()}
 
 
 def read(text: str) -> str:
-    """What the system handed over in its own encoding, as UTF-8 if it is that."""
+    """Decode text of the operating system as UTF-8. Text that is not UTF-8 is unchanged."""
     try:
         return os.fsencode(text).decode()
     except UnicodeError:
@@ -86,7 +87,7 @@ def read(text: str) -> str:
 
 
 def _read(value: Any) -> Any:
-    """Texts, and lists of them; paths are no texts, they stay as the system wants them."""
+    """Decode a text, or a list of texts. Paths are unchanged, because the system needs its own encoding."""
     if type(value) is str:
         return read(value)
     return type(value)(map(_read, value)) if isinstance(value, list | tuple) else value

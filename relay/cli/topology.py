@@ -1,4 +1,4 @@
-"""`relay topology`: what must be in RabbitMQ, for whoever makes it there."""
+"""`relay topology`: prints the exchanges, queues and bindings that RabbitMQ needs."""
 
 from typing import Annotated
 
@@ -22,10 +22,10 @@ def topology(
     from relay.cli.settings import load
 
     loaded = load(config, strict=False)
-    needed = describe_topology(loaded.settings)
+    required = describe_topology(loaded.settings)
     for warning in loaded.warnings:
         if ": broker." in warning:
             warn(f"warning: {warning}")
-    lines = [json.dumps(needed.definitions(), indent=2)] if definitions else needed.commands()
+    lines = [json.dumps(required.definitions(), indent=2)] if definitions else required.commands()
     for line in lines:
         print_line(line)

@@ -1,4 +1,4 @@
-"""What `relay init` writes: for every scheme what it needs, and for some a first rule that fits their events."""
+"""The configurations of `relay init`: the keys of every scheme, and for some a rule for their events."""
 
 import json
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ _META: Final = ('eventId: "{{ event.external_id }}"',)
 class First:
     """A first configuration.
 
-    `lines` are the source's keys in YAML; `type` (quoted, one or several) and `when` choose events, `name` and `meta`
-    are the chat's. `setup` is what is to be done at the vendor's, step by step.
+    `lines` are the keys of the source in YAML. `type` (quoted, one or several) and `when` select events. `name` and
+    `meta` belong to the chat. `setup` are the steps at the vendor's.
     """
 
     source: str
@@ -30,7 +30,7 @@ class First:
 
     @property
     def queue(self) -> bool:
-        """Whether it reads a queue."""
+        """Whether the source is a queue."""
         return "type: amqp" in self.lines
 
 
@@ -62,20 +62,20 @@ RABBITMQ: Final = First(
     ("type: amqp", "queue: crm.events", 'event: {id: "{{ data.id }}"}'),
     (
         "Publish JSON with a message_id, or CloudEvents, to the queue crm.events.",
-        "event.id is only for messages without an id of their own; with override: true it would win over message_id.",
+        "event.id is only for messages without an id; with override: true it takes precedence over message_id.",
     ),
 )
 
 
 def names() -> list[str]:
-    """Whoever `relay init` knows, in order."""
+    """The names that `relay init` accepts, sorted."""
     from relay.schemes import names as schemes
 
     return sorted({*schemes(), "rabbitmq"})
 
 
 def first(vendor: str) -> First:
-    """A first configuration for a scheme, or for `rabbitmq`. Raises KeyError for anybody else."""
+    """A first configuration for a scheme or for `rabbitmq`. Raises KeyError for other names."""
     from relay.schemes import vendor as entry_of
 
     if vendor == "rabbitmq":
@@ -87,7 +87,7 @@ def first(vendor: str) -> First:
 
 
 def _from_recipe(scheme: str) -> _Rule:
-    """The first rule of the recipe for this scheme; without one, or with one that needs its own `vars`, any event."""
+    """The first rule of the scheme's recipe. Without a recipe, or when its rule needs `vars`, a rule for all events."""
     from relay.cli.recipes import find_recipes
 
     for recipe in find_recipes().values():
@@ -103,14 +103,14 @@ def _from_recipe(scheme: str) -> _Rule:
 
 
 def _plain(when: str | None) -> str | None:
-    """A condition as YAML, quoted where it would not be read as it is."""
+    """A condition as YAML, quoted where YAML would read it differently."""
     if when is None or (when[0] not in "\"'[{" and ": " not in when and " #" not in when):
         return when
     return "'" + when.replace("'", "''") + "'"
 
 
 def _quoted(text: str) -> str:
-    """As YAML in double quotes, which is what JSON has."""
+    """A text in YAML's double quotes, which are the same as in JSON."""
     return json.dumps(text, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""`relay verify SCHEME FILE`: one captured request, judged without a server, as the listener would."""
+"""`relay verify SCHEME FILE`: verifies a captured request without a server, like the listener does."""
 
 import os
 import time
@@ -25,9 +25,7 @@ def complete_scheme(incomplete: str) -> list[str]:
 
 SchemeName = Annotated[
     str,
-    typer.Argument(
-        metavar="SCHEME", help="How the sender signs, as `relay sources` lists it.", autocompletion=complete_scheme
-    ),
+    typer.Argument(metavar="SCHEME", help="A scheme of `relay sources`.", autocompletion=complete_scheme),
 ]
 
 
@@ -36,7 +34,7 @@ def verify(
     file: Payload,
     secret: Annotated[
         list[str] | None,
-        typer.Option("--secret", help="The secret, for all to see in the list of processes; may be repeated."),
+        typer.Option("--secret", help="The secret, which other users can see in the process list; may be repeated."),
     ] = None,
     secret_file: Annotated[
         list[Path] | None, typer.Option("--secret-file", help="A file with the secret; may be repeated.")
@@ -44,38 +42,38 @@ def verify(
     secret_env: Annotated[
         list[str] | None, typer.Option("--secret-env", help="A variable with the secret; may be repeated.")
     ] = None,
-    method: Annotated[str, typer.Option("--method", "-X", help="The request's method.")] = "POST",
-    url: Annotated[
-        str, typer.Option("--url", help="The address that the sender called, for schemes that sign it.")
-    ] = "",
+    method: Annotated[str, typer.Option("--method", "-X", help="The method of the request.")] = "POST",
+    url: Annotated[str, typer.Option("--url", help="The URL that the sender called, for schemes that sign it.")] = "",
     header: Headers = None,
     at: Annotated[
         float | None,
-        typer.Option("--at", help="When it came, in seconds since 1970; left out, its age is told and not judged."),
+        typer.Option(
+            "--at", help="When it arrived, in seconds since 1970; without it, the age is shown but not checked."
+        ),
     ] = None,
     sets: Annotated[
-        list[str] | None, typer.Option("--set", help="A further key of the scheme, as KEY=VALUE; may be repeated.")
+        list[str] | None, typer.Option("--set", help="Another key of the scheme, KEY=VALUE; may be repeated.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a captured request is the sender's, and why not: `valid` (exit 0) or `invalid` (exit 1)."""
+    """Verify a captured request, and say why it fails: `valid` (exit code 0) or `invalid` (exit code 1)."""
     from relay import schemes
     from relay.cli.output import print_json, print_line
     from relay.cli.payload import read_header_lines, read_payload
     from relay.secret import Secret
 
-    given = (*(secret or ()), *map(_read, secret_file or ()), *map(_variable, secret_env or ()))
-    spec = schemes.SchemeSpec(scheme, tuple(map(Secret, given)), _options(sets or ()))
+    secrets = (*(secret or ()), *map(_read, secret_file or ()), *map(read_variable, secret_env or ()))
+    spec = schemes.SchemeSpec(scheme, tuple(map(Secret, secrets)), _options(sets or ()))
     try:
-        made = schemes.build(spec, lenient=spec.scheme != "hmac")
+        built = schemes.build(spec, lenient=spec.scheme != "hmac")
     except schemes.SchemeFault as fault:
         raise RelayError(f"scheme {scheme}: {fault.key}: {fault.message}") from None
     headers = schemes.Headers(read_header_lines(header))
     now = int((time.time() if at is None else at) * 1_000)
     request = schemes.Request(
-        method.upper(), url, headers, read_payload(file), now, lists=made.lists, bodies=made.bodies
+        method.upper(), url, headers, read_payload(file), now, lists=built.lists, bodies=built.bodies
     )
-    verdict = _judge(spec, made.of(request), request, aged=at is not None)
+    verdict = _judge(spec, built.of(request), request, aged=at is not None)
     if as_json:
         print_json(verdict)
     else:
@@ -88,27 +86,28 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
-        raise RelayError(f"--secret-file {file} cannot be read: {reason(error)}; name a file of text") from None
+        raise RelayError(f"--secret-file {file} cannot be read: {reason(error)}; name a text file") from None
 
 
-def _variable(name: str) -> str:
+def read_variable(name: str) -> str:
+    """The variable that `--secret-env` names. Raises RelayError."""
     try:
         return os.environ[name]
     except KeyError:
-        raise RelayError(f"--secret-env {name}: this variable is not set; export it") from None
+        raise RelayError(f"--secret-env {name}: the variable is not set; export it") from None
 
 
 def _judge(spec: Any, scheme: "Scheme", request: "Request", *, aged: bool) -> dict[str, Any]:
     from relay.errors import Rejected
     from relay.schemes import diagnose
 
-    told: dict[str, Any] = {"valid": True, "scheme": scheme.name, "reason": None, "message": None, "hint": None}
+    verdict: dict[str, Any] = {"valid": True, "scheme": scheme.name, "reason": None, "message": None, "hint": None}
     try:
         _verify(scheme, request)
     except Rejected as error:
-        told |= {"reason": error.reason, "message": str(error), "hint": diagnose(spec, request, error)}
-        told["valid"] = not aged and error.reason in {"timestamp_old", "timestamp_future"}
-    return told
+        verdict |= {"reason": error.reason, "message": str(error), "hint": diagnose(spec, request, error)}
+        verdict["valid"] = not aged and error.reason in {"timestamp_old", "timestamp_future"}
+    return verdict
 
 
 def _verify(scheme: "Scheme", request: "Request") -> None:
@@ -121,26 +120,26 @@ def _verify(scheme: "Scheme", request: "Request") -> None:
     try:
         asyncio.run(prove(scheme, request, fetch, Aside("verify")))
     except Retryable as error:
-        raise RelayError(f"{error}; give the certificate by --set cert_pem=@FILE") from None
+        raise RelayError(f"{error}; give the certificate with --set cert_pem=@FILE") from None
 
 
 def _options(sets: Any) -> dict[str, Any]:
-    """`KEY=VALUE` pairs; `@FILE` is a file's text, and a key of several values takes them with commas between."""
+    """Options from `KEY=VALUE` pairs. `@FILE` is the text of a file. Keys with several values take them with commas."""
     from relay.cli.payload import read_text
 
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for pair in sets:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise RelayError(f"--set {pair!r} is not a pair; write KEY=VALUE")
         text = read_text(value[1:]) if value.startswith("@") else value
-        found[key.replace("-", "_")] = tuple(text.split(",")) if key in _LISTS else text
-    return found
+        options[key.replace("-", "_")] = tuple(text.split(",")) if key in _LISTS else text
+    return options
 
 
 def _line(verdict: dict[str, Any]) -> str:
     if verdict["valid"] and verdict["reason"] is None:
         return "valid"
     if verdict["valid"]:
-        return f"valid (when it was signed; {verdict['hint']}; --at says when it came)"
+        return f"valid (when it was signed; {verdict['hint']}; give the arrival time with --at)"
     return f"invalid: {verdict['reason']}: {verdict['message']}; {verdict['hint']}"

@@ -43,7 +43,7 @@ async def test_a_retry_sends_what_was_kept_and_with_render_what_the_rule_makes_t
 
 async def test_what_cannot_be_rendered_today_stays_as_it_is(ledger):
     dispatch = await end(ledger, State.FAILED)
-    with pytest.raises(Conflict, match=r"data\.gone is missing; mend the rule and restart"):
+    with pytest.raises(Conflict, match=r"data\.gone is missing; correct the rule, then retry it"):
         await retry(ledger, rules(dispatch.rule, "{{ data.gone }}"), dispatch.id, render=True)
     _, after = await ledger.dispatch(dispatch.id)
     assert (after.run, after.state) == (1, State.FAILED)

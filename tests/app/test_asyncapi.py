@@ -23,7 +23,10 @@ sources:
   bus: {type: amqp, queue: crm.events, reply: true}
   more: {type: amqp, queue: more.events, declare: false, bind: {exchange: crm, routing_keys: [a, b]}}
   hook: {type: webhook, scheme: none}
-rules: [{name: rule, chat: {trigger: {type: draft}}}]
+rules:
+  - {name: rule, chat: {trigger: {type: draft}}}
+  - {name: own, chat: {trigger: {type: draft}}, result: {exchange: crm.results, routing_key: "deal.{{ data.id }}"}}
+  - {name: plain, chat: {trigger: {type: draft}}, result: {exchange: crm.results}}
 """
 
 
@@ -62,6 +65,17 @@ def test_the_parser_has_nothing_to_say(judged, name):
     assert "receive" in told["operations"]
     addresses = {channel["address"] for channel in told["channels"]}
     assert {"chat.created.{source}.{rule}", "{source}", "relay.dead", None} <= addresses
+
+
+def test_results_of_a_rule_are_shown_where_they_go(documents):
+    channels = documents["many"]["channels"]
+    own, plain = channels["rule-own"], channels["rule-plain"]
+    assert {each["bindings"]["amqp"]["exchange"]["name"] for each in (own, plain)} == {"crm.results"}
+    assert "`deal.{{ data.id }}`" in own["description"]
+    assert "`chat.created.<source>.plain`" in plain["description"]
+    assert set(own["messages"]) == {"chatCreated", "chatFailed", "chatParked", "messageSent", "messageFailed"}
+    assert documents["many"]["operations"]["send-own"]["bindings"]["amqp"]["mandatory"]
+    assert channels["chatCreated"]["parameters"]["rule"]["enum"] == ["rule"]
 
 
 def test_the_parser_would_have_something_to_say(judged):

@@ -10,9 +10,11 @@ import pytest
 from relay.app import check_online
 from relay.config import load
 from relay.ledger import migrate_ledger
+from relay.sandbox import make_app
+from relay.sandbox import run as simulate
 
 CONFIG = """\
-cargo: {{token: t}}
+cargo: {{token: t, base_url: "{cargo}/v1"}}
 ledger: {{url: "{ledger}"}}
 broker: {{url: "{broker}"}}
 sources:
@@ -28,8 +30,9 @@ def check(tmp_path, amqp_url):
 
     async def run(broker=amqp_url, ledger=f"sqlite:///{tmp_path}/relay.db", more="declare: true"):
         path = tmp_path / "relay.yaml"
-        path.write_text(CONFIG.format(broker=broker, ledger=ledger, more=more))
-        found = await check_online(load([path], {}).settings)
+        async with await simulate(make_app()) as cargo:
+            path.write_text(CONFIG.format(broker=broker, ledger=ledger, more=more, cargo=cargo.url))
+            found = await check_online(load([path], {}).settings)
         return [str(each) for each in found if each.fault], [str(each) for each in found if not each.fault]
 
     return run
@@ -88,9 +91,15 @@ async def test_a_database_that_is_not_migrated_or_takes_no_writes(check, postgre
 
 def test_the_command_tells_faults_and_ends_with_1(tmp_path):
     away = {"broker": "amqp://guest@127.0.0.1:9", "ledger": "sqlite:////nowhere/relay.db", "more": "declare: true"}
+    away["cargo"] = "http://127.0.0.1:9"
     (tmp_path / "relay.yaml").write_text(CONFIG.format(**away))
     command = [sys.executable, "-m", "relay", "check", "--online", "--json", "-c", "relay.yaml"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     document = json.loads(result.stdout)
     assert (result.returncode, document["ok"], result.stderr) == (1, False, "")
-    assert [fault.partition(": ")[0] for fault in document["faults"]] == ["ledger.url", "broker.url"]
+    found = [(fault["file"], fault["line"], fault["key"]) for fault in document["findings"]]
+    assert found == [
+        ("relay.yaml", 2, "ledger.url"),
+        ("relay.yaml", 3, "broker.url"),
+        ("relay.yaml", 1, "cargo.base_url"),
+    ]

@@ -1,11 +1,13 @@
 """Secrets that handshakes bring, as the sources and the operators' desk see them."""
 
 import json
+from unittest.mock import sentinel
 
 import pytest
 from structlog.testing import capture_logs
 
 from relay import config
+from relay.app.inputs import make_hook
 from relay.app.learned import ATTEMPTS, PERIOD, Hooks
 from relay.app.operations import Desk
 from relay.app.sources import Sources
@@ -48,7 +50,8 @@ def desk(settings, ledger, sources):
         judged.append((name, dry_run))
         return judge
 
-    desk = Desk(ledger, None, settings, sources, judges, new_id, lambda: NOW, Signals())
+    parts = (None, sentinel.reloads, sources, sentinel.pauses, judges)
+    desk = Desk(ledger, ledger, *parts, new_id, lambda: NOW, Signals(), sentinel.patient)
     return desk, judged
 
 
@@ -96,11 +99,14 @@ async def test_each_step_is_logged_once_without_the_secret(sources, desk):
         await operations.learned_secret("helpdesk")
         await operations.forget("helpdesk")
         await operations.forget("helpdesk")
-    assert [(line["event"], line["source"]) for line in lines] == [
+    steps = [line for line in lines if line["event"] != "act.done"]
+    assert [(line["event"], line["source"]) for line in steps] == [
         ("secret.learned", "helpdesk"),
         ("secret.shown", "helpdesk"),
         ("secret.forgotten", "helpdesk"),
     ]
+    acts = [(line["actor"], line["act"], line["target"]) for line in lines if line["event"] == "act.done"]
+    assert acts == [("local", "secret.shown", "helpdesk"), ("local", "secret.forgotten", "helpdesk")]
     assert "hush" not in str(lines)
 
 
@@ -132,7 +138,8 @@ async def test_whoever_tries_secrets_may_not_try_many(tmp_path):
         asked.append(secret)
         return False
 
-    hooks = Hooks(config.load([path], {}).settings)
+    settings = config.load([path], {}).settings
+    hooks = Hooks(settings, {"notion": make_hook("notion", settings.sources["notion"], {})})
     learn = hooks.learner(keep, lambda: now[0])
     for number in range(ATTEMPTS):
         assert not await learn("notion", Secret(f"a-guess-of-16-chars-{number}"))

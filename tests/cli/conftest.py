@@ -1,15 +1,18 @@
 """The command line as a user has it, and a relay's ops listener for it to ask."""
 
 import asyncio
+import logging
 import threading
 from contextlib import contextmanager
 
 import pytest
+import structlog
 from aiohttp import web
 from typer.testing import CliRunner
 
 from relay.cli import app
 from relay.ops import make_ops_app
+from relay.ops.access import make_holders
 from relay.secret import Secret
 from relay.telemetry import Metrics, Status
 from tests.ops.conftest import encode
@@ -23,6 +26,7 @@ def relay(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()
+    handlers, level = logging.root.handlers[:], logging.root.level
 
     def run(*args, stdin=None):
         result = runner.invoke(app, [str(arg) for arg in args], input=stdin, prog_name="relay")
@@ -30,7 +34,9 @@ def relay(monkeypatch, tmp_path):
             raise result.exception
         return result
 
-    return run
+    yield run
+    structlog.reset_defaults()  # a command may have muted the log
+    logging.root.handlers[:], logging.root.level = handlers, level
 
 
 @contextmanager
@@ -74,7 +80,7 @@ def make_ops(memory, token=None, desk=None):
         memory,
         memory,
         desk or Desk(memory),
-        token=token,
+        holders=lambda: make_holders(token, {}),
         status=status,
         metrics=Metrics(),
         version="1",

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from relay.model import EventStatus
+from relay.model import EventStatus, RuleVersion
 from tests.cli.conftest import make_ops, serving
-from tests.ops.desk import make_event, make_failed
+from tests.ops.desk import make_dispatch, make_event, make_failed
 
 CONFIG = """\
 cargo: {token: any}
@@ -32,15 +32,34 @@ def test_retry_says_whether_to_render_anew(relay, url, desk, failed):
 
 def test_show_says_which_retry_fits_what_cargo_refused(relay, url, failed):
     shown = " ".join(relay("show", failed.id).stdout.split())
-    assert f"mend it, restart, then `relay retry --render {failed.id}`" in shown
+    assert f"correct it, then run `relay retry --render {failed.id}`" in shown
 
 
-def test_show_of_an_unmatched_event_says_why_no_rule_wanted_it(relay, url, memory):
+def test_show_has_the_rule_as_it_was_when_it_decided(relay, url, memory):
+    event, version = make_event(1), RuleVersion("0f" * 8, "urgent", '{"name":"urgent","when":"data.urgent"}')
+    memory.add(event, make_dispatch(event, rule_version=version.hash), versions=[version])
+    lines = [line.strip() for line in relay("show", event.id).stdout.splitlines()]
+    assert "when: data.urgent" in lines
+    assert any(line.split() == ["its", "version", "0f" * 8] for line in lines)
+
+
+def test_show_says_why_each_rule_went_or_not_as_it_was_then(relay, url, desk, memory):
+    memory.add(make_event(1), status=EventStatus.UNMATCHED)
+    text = json.dumps({"name": "then", "when": 'data.subject == "Hi"', "chat": {"trigger": {"type": "draft"}}})
+    desk.rules_then = (RuleVersion("0f" * 8, "then", text),)
+    shown = relay("show", "0190-1").stdout
+    assert "What each rule made of it, as it was then" in shown
+    assert "rule then: does not match" in shown
+    assert 'false  data.subject == "Hi" (data.subject is "Hello")' in shown
+    assert json.loads(relay("show", "0190-1", "--json").stdout)["explained"]["asOf"] == "then"
+
+
+def test_show_asks_the_rules_in_force_where_those_of_then_are_gone(relay, url, memory):
     memory.add(make_event(1), status=EventStatus.UNMATCHED)
     shown = relay("show", "0190-1").stdout
-    assert "Why no rule wanted it, by the rules of today" in shown
+    assert "What each rule in force makes of it" in shown
+    assert "the rules that decided it are not kept any more" in shown
     assert 'when is false; data.subject is "Hello"' in shown
-    assert "today" not in json.dumps(json.loads(relay("show", "0190-1", "--json").stdout))
 
 
 def test_try_takes_an_event_that_came_in_and_the_rules_that_are_here(relay, url, memory, tmp_path):
@@ -65,7 +84,7 @@ def test_try_exits_1_when_what_matches_cannot_be_rendered(relay, url, memory, tm
 def test_try_of_too_much_or_too_little_is_wrong_use(relay, args):
     result = relay("try", *args)
     assert result.exit_code == 2
-    assert "give SOURCE and FILE, or --event ID" in " ".join(result.stderr.split())
+    assert "give either SOURCE and FILE or --event ID" in " ".join(result.stderr.split())
 
 
 def test_the_ops_listener_is_that_of_the_configuration(relay, memory, desk, tmp_path):
@@ -81,5 +100,5 @@ def test_a_faulty_configuration_that_was_found_keeps_nobody_from_looking(relay, 
     (tmp_path / "config/relay.yaml").write_text("cargo: {tokn: x}\n")
     result = relay("events")
     assert result.exit_code == 3
-    assert "the configuration has faults (`relay check` shows them), so http://127.0.0.1:8081 is asked" in result.stderr
+    assert "the configuration has faults (`relay check` lists them), so http://127.0.0.1:8081 is used" in result.stderr
     assert relay("events", "-c", "config/relay.yaml").exit_code == 1

@@ -59,7 +59,7 @@ def test_try_and_the_simulator_take_them(relay, tmp_path):
 )
 def test_a_value_that_yaml_cuts_is_told(relay, tmp_path, name, cut):
     code, found = findings(relay, tmp_path, name=name)
-    told = [each for each in found if "begins a comment" in each["message"]]
+    told = [each for each in found if "starts a comment" in each["message"]]
     assert (code, len(told)) == (0, cut is not None)
     if cut:
         assert (told[0]["severity"], told[0]["line"], told[0]["key"]) == ("warning", 10, "rules[urgent].chat.name")

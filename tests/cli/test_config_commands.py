@@ -49,7 +49,7 @@ def test_what_init_writes_is_accepted(relay, vendor, monkeypatch):
     checked = json.loads(relay("check", "--json").stdout)
     assert checked["ok"]
     assert checked["sources"] == [first(vendor).source]
-    told = ("is not set", "id", "proves nothing" if vendor == "none" else "is not set")
+    told = ("is not set", "id", "does not verify senders" if vendor == "none" else "is not set")
     assert all(any(one in warning for one in told) for warning in checked["warnings"])
 
 
@@ -67,7 +67,7 @@ def test_init_overwrites_only_when_told(relay):
     again = relay("init", "github")
     assert (again.exit_code, again.stderr) == (
         1,
-        "relay: config/relay.yaml is there already; --force overwrites it, --out names another\n",
+        "relay: config/relay.yaml already exists; use --force to overwrite it, or --out to name another file\n",
     )
     assert Path("config/relay.yaml").read_text() == before
     assert relay("init", "github", "--force").exit_code == 0
@@ -77,7 +77,7 @@ def test_init_overwrites_only_when_told(relay):
 def test_init_of_an_unknown_vendor_lists_those_that_are(relay):
     result = relay("init", "nobody")
     assert result.exit_code == 1
-    assert "`relay sources` lists who is" in result.stderr
+    assert "`relay sources` lists the vendors;" in result.stderr
 
 
 def test_init_into_a_place_that_cannot_be_written(relay):
@@ -118,7 +118,7 @@ def test_the_configuration_is_named_by_option_variable_or_place(relay, config, m
 def test_no_configuration_is_said(relay):
     result = relay("check")
     assert result.exit_code == 1
-    assert "config/relay.yaml: there is none here: write one with `relay init VENDOR`" in result.stderr
+    assert "config/relay.yaml: does not exist: write it with `relay init VENDOR`" in result.stderr
 
 
 @pytest.mark.parametrize("kind", ["config", "result"])
@@ -200,7 +200,7 @@ def test_migrate_of_a_server_that_is_away_is_exit_code_3(relay, config, monkeypa
     config.write_text(CONFIG + "ledger: {url: postgresql://relay@127.0.0.1:1/relay}\n")
     result = relay("migrate")
     assert result.exit_code == 3
-    assert "the ledger is away" in result.stderr
+    assert "the ledger is unavailable" in result.stderr
 
 
 def test_serve_refuses_a_configuration_with_faults_or_unset_variables(relay, config):
@@ -209,6 +209,7 @@ def test_serve_refuses_a_configuration_with_faults_or_unset_variables(relay, con
     assert "the variable CARGO_API_TOKEN is not set" in result.stderr
     assert "the variable ZENDESK_SECRET is not set" in result.stderr
     assert relay("serve", "--grace", "soon").exit_code == 2
+    assert relay("serve", "--linger", "soon").exit_code == 2
 
 
 def test_migrate_prints_the_sql_for_a_databases_owner(relay, config, monkeypatch):
@@ -253,6 +254,19 @@ def test_topology_names_what_relay_needs_and_what_its_user_may(relay, config):
     assert [queue["name"] for queue in definitions["queues"]] == ["relay.results", "relay.dead", "in"]
     assert {each["vhost"] for kind in definitions.values() for each in kind} == {"crm/new"}
     assert "hush" not in printed.stdout + printed.stderr
+
+
+def test_topology_has_the_exchanges_of_rules_once_each(relay, config):
+    config.write_text(
+        CONFIG.replace("  - name: never", "    result: {exchange: crm.results}\n  - name: never")
+        + "    result: {exchange: crm.results}\nbroker: {url: 'amqps://relay@rabbit'}\n"
+    )
+    lines = relay("topology").stdout.splitlines()
+    assert [line for line in lines if "declare exchange" in line and "crm" in line] == [
+        "rabbitmqadmin --vhost=/ declare exchange name=crm.results type=topic durable=true"
+    ]
+    (rights,) = [line for line in lines if "declare permission" in line]
+    assert r"'write=^(relay\.results|crm\.results)$'" in rights
 
 
 def test_topology_without_a_broker_or_its_url(relay, config):

@@ -24,7 +24,7 @@ def test_a_stuck_relay(relay):
     with serving(make(99.0)) as url:
         result = relay("health", "--url", url)
     assert result.exit_code == 3
-    assert f"{url} is not well (503): not live" in result.stderr
+    assert f"{url} is not alive (503): not live" in result.stderr
 
 
 def test_nothing_there(relay):
@@ -49,7 +49,7 @@ def test_a_port_that_the_system_chooses_cannot_be_known(relay, tmp_path):
     result = relay("health", "--config", config)
     assert result.exit_code == 1
     assert result.stderr.startswith(
-        "relay: http.health has port 0, which the system chooses at each start: say by --url"
+        "relay: http.health has port 0, so the system chooses a port at each start: give the address with --url"
     )
 
 

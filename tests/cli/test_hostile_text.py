@@ -44,7 +44,7 @@ COMMANDS = {
     "try": ["try", "shop", "body.json", "--config", "relay.yaml"],
     "verify": ["verify", "github", "body.json", "--secret", "s", "-H", f"x-github-event: {EVIL}"],
     "check": ["check", "--config", "evil.yaml"],
-    "wrong use": [EVIL],
+    "wrong usage": [EVIL],
 }
 RUN = """
 import json, sys
@@ -114,7 +114,7 @@ def on_a_terminal(folder, commands):
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["people", "json"])
 def test_no_command_passes_it_on_to_a_pipe(folder, url, as_json):
-    asked = [[*args, "--json"] if as_json and name != "wrong use" else args for name, args in COMMANDS.items()]
+    asked = [[*args, "--json"] if as_json and name != "wrong usage" else args for name, args in COMMANDS.items()]
     env = os.environ | {"RELAY_URL": url, "LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
         [sys.executable, "-c", RUN, json.dumps(asked)],

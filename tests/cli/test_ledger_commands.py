@@ -9,9 +9,18 @@ from dataclasses import replace
 
 import pytest
 
-from relay.model import ParkReason, State
+from relay.model import Labels, Outlet, ParkReason, Skip, State, Why
 from tests.cli.conftest import make_ops, serving
-from tests.ops.desk import NOW, make_dispatch, make_event, make_failed, make_judged, make_rejection, make_result
+from tests.ops.desk import (
+    NOW,
+    make_dispatch,
+    make_event,
+    make_failed,
+    make_judged,
+    make_problem,
+    make_rejection,
+    make_result,
+)
 
 pytestmark = pytest.mark.usefixtures("url")
 
@@ -46,6 +55,17 @@ def test_events_as_json_are_one_document(relay, memory):
     assert [event["id"] for event in document["events"]] == ["0190-1", "0190-0"]
 
 
+def test_show_says_which_rules_skipped_it_and_why(relay, memory):
+    event = make_event(1)
+    memory.add(event, skips=(Skip("own", Why.IGNORED, "data.bot"), Skip("trial", Why.SHADOW, {"name": "x"})))
+    said = relay("show", event.id).stdout
+    assert "Skipped by" in said
+    assert [line.strip().split(maxsplit=2) for line in said.splitlines() if line.startswith(("own", "trial"))] == [
+        ["own", "ignored", "data.bot"],
+        ["trial", "shadow", '{"name": "x"}'],
+    ]
+
+
 def test_no_events_is_no_fault(relay):
     result = relay("events")
     assert (result.exit_code, result.stdout) == (0, "no events\n")
@@ -66,10 +86,32 @@ def test_filters_reach_the_ledger(relay, memory):
     assert query.since is not None
 
 
+def test_a_label_is_written_with_an_equals_sign(relay, memory):
+    relay("events", "--label", "customer=Acme: a=b & more")
+    assert memory.queries[-1].label == ("customer", "Acme: a=b & more")
+
+
+@pytest.mark.parametrize("wrong", ["customer", "customer=", "=Acme", "customer:Acme"])
+def test_a_label_that_is_none_is_a_wrong_command(relay, wrong):
+    result = relay("events", "--label", wrong)
+    assert result.exit_code == 2
+    assert "NAME=VALUE" in result.stderr
+
+
+def test_show_says_the_labels_and_where_the_results_go(relay, memory):
+    event = make_event(1)
+    labels = Labels({"customer": "Acme\x1b[2J"}, {"tier": "labels.tier: data.tier is missing"})
+    memory.add(event, make_dispatch(event, labels=labels, outlet=Outlet("crm.results", "deal.7")))
+    said = re.sub(r" +", " ", relay("show", event.id).stdout)
+    assert "labels customer: Acme\\x1b[2J" in said
+    assert "left out tier: labels.tier: data.tier is missing" in said
+    assert "results to exchange crm.results, routing key deal.7\n" in said
+
+
 def test_a_filter_that_is_wrong_is_said(relay):
     result = relay("events", "--since", "yesterday")
     assert result.exit_code == 1
-    assert result.stderr.startswith("relay: query parameter since: 'yesterday' is not a time: write")
+    assert result.stderr.startswith("relay: query parameter since: 'yesterday' is not a time; write")
 
 
 def test_refused_requests_are_listed(relay, memory):
@@ -121,8 +163,8 @@ def test_readmit_is_exit_code_1_when_something_was_refused_again(relay, desk):
 
 
 def test_readmit_judges_only_when_it_is_told_so(relay, desk):
-    assert "nothing was taken in" in relay("readmit", "helpdesk", "--dry-run").stdout
-    assert "nothing was taken in" not in relay("readmit", "helpdesk").stdout
+    assert "nothing was accepted" in relay("readmit", "helpdesk", "--dry-run").stdout
+    assert "nothing was accepted" not in relay("readmit", "helpdesk").stdout
     assert desk.dry == [True, False]
 
 
@@ -131,15 +173,23 @@ def test_readmit_of_nothing_or_of_no_webhook_is_said(relay, desk):
     result = relay("readmit", "helpdesk")
     assert (result.exit_code, result.stdout) == (
         0,
-        "no refused request of helpdesk is kept; `relay events --rejected` lists what was refused\n",
+        "no refused request of helpdesk is kept; `relay events --rejected` lists refused requests\n",
     )
     assert relay("readmit", "crm-bus").exit_code == 1
     missing = relay("readmit", "nobody")
     assert (missing.exit_code, missing.stderr) == (1, "relay: there is no source nobody\n")
 
 
+def test_an_end_of_several_ids_lists_them(relay, memory):
+    add_events(memory, 12)
+    result = relay("show", "1")
+    assert result.exit_code == 1
+    assert "several ids end in 1: 0190-1, 0190-11; give more of it" in result.stderr
+    assert "`relay show" not in relay("retry", "1").stderr
+
+
 def test_forget_says_whether_there_was_a_secret(relay):
-    assert relay("forget", "helpdesk").stdout == "forgotten; the next handshake of helpdesk brings the secret\n"
+    assert relay("forget", "helpdesk").stdout == "forgotten; the next handshake of helpdesk sets the secret\n"
     assert relay("forget", "helpdesk").stdout == "nothing to forget: helpdesk has learned no secret\n"
     assert json.loads(relay("forget", "helpdesk", "--json").stdout) == {"forgotten": False}
     assert relay("forget", "nobody").exit_code == 1
@@ -162,7 +212,7 @@ def run_on_a_terminal(*args, typed):
 def test_forget_asks_on_a_terminal_unless_told_not_to(desk):
     declined = run_on_a_terminal("forget", "helpdesk", typed=b"n\n")
     assert declined.returncode == 1
-    assert "trust whoever sends the next handshake? [y/N]" in declined.stderr
+    assert "trust the sender of the next handshake? [y/N]" in declined.stderr
     assert (declined.stdout.strip(), list(desk.learned)) == ("", ["helpdesk"])
     agreed = run_on_a_terminal("forget", "helpdesk", typed=b"y\n")
     assert (agreed.returncode, desk.learned) == (0, {})
@@ -209,7 +259,7 @@ def test_retry_of_several_says_which_could_not(relay, memory):
     result = relay("retry", "d-0190-2", dispatch.id)
     assert result.exit_code == 1
     assert "dispatch d-0190-2 is done" in result.stderr
-    assert "`relay show d-0190-2` shows what it is" in result.stderr
+    assert "`relay show d-0190-2` shows its state" in result.stderr
     assert result.stdout.splitlines()[1].split() == ["d-0190-1", "urgent", "ready", "2"]
     assert relay("retry", dispatch.id).exit_code == 0
 
@@ -222,7 +272,7 @@ def test_everything_parked_for_a_reason(relay, memory):
     assert [one["id"] for one in document["dispatches"]] == ["d-0190-2", "d-0190-0"]
     assert memory.queries[-1].state == "parked"
     assert len(json.loads(relay("cancel", "--parked", "all", "--json").stdout)["dispatches"]) == 3
-    assert relay("cancel", "--parked", "budget").stdout == "nothing is parked\n"
+    assert relay("cancel", "--parked", "budget").stdout == "no dispatch is parked\n"
 
 
 @pytest.mark.parametrize("wrong", [[], ["d-1", "--parked", "all"], ["--parked", "nonsense"]])
@@ -253,6 +303,12 @@ def test_tail_for_people_is_one_line_each(relay, memory):
         "11-23 02:13:20Z  chat.created    helpdesk  urgent  0190-1  failed: no\\n11-24 forged\\x1b[2J",
         "11-23 02:13:20Z  chat.created    bus               0190-2",
     ]
+
+
+def test_tail_prints_problems_too(relay, memory):
+    memory.tell(make_problem(1).message(NOW, "opened"))
+    [line] = relay("tail", "--no-follow").stdout.splitlines()
+    assert line.split() == ["11-23", "02:13:20Z", "problem.opened", "urgent", "p-1", "failures", "render", "data.id"]
 
 
 def test_tail_comes_back_where_it_was_cut(relay, memory):
@@ -301,7 +357,7 @@ def test_no_relay_there_is_exit_code_3(relay, command):
 def test_an_address_that_is_none_is_a_fault(relay, bad):
     result = relay("events", "--url", bad)
     assert result.exit_code == 1
-    assert "is not an address; write it as http://127.0.0.1:8081" in result.stderr
+    assert "is not an address; write for example http://127.0.0.1:8081" in result.stderr
 
 
 def test_a_ledger_that_is_away_is_exit_code_3(relay, memory):
@@ -314,7 +370,7 @@ def test_the_token_is_given_by_variable_and_never_printed(relay, memory, monkeyp
     with serving(lambda: make_ops(memory, "s3cret")) as url:
         refused = relay("events", "--url", url)
         assert refused.exit_code == 1
-        assert "give that of http.token by RELAY_TOKEN" in refused.stderr
+        assert "set RELAY_TOKEN" in refused.stderr
         monkeypatch.setenv("RELAY_TOKEN", "s3cret")
         assert relay("events", "--url", url).exit_code == 0
         assert relay("tail", "--no-follow", "--url", url).exit_code == 0
@@ -339,4 +395,4 @@ def test_something_else_at_the_address_is_said(relay):
     with serving(make) as url:
         result = relay("events", "--url", url)
     assert result.exit_code == 3
-    assert "answers, but not as a relay does (200)" in result.stderr
+    assert "answers, but not like a relay (200)" in result.stderr

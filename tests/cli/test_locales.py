@@ -131,7 +131,9 @@ def test_what_is_no_text_at_all_is_one_plain_line(memory, folder):
     with serving(lambda: make_ops(memory)) as url:
         done = run(["-m", "relay", "show", "--url", url, os.fsdecode(b"\xff\xfe")], folder, {"LC_ALL": "C.UTF-8"})
     assert done.returncode == 1
-    assert done.stderr.decode().endswith(" is not text in the encoding utf-8: set LC_ALL=C.UTF-8 and write UTF-8\n")
+    assert done.stderr.decode().endswith(
+        " cannot be written in the encoding utf-8: set LC_ALL=C.UTF-8 and write UTF-8\n"
+    )
     assert done.stderr.count(b"\n") == 1
 
 

@@ -202,8 +202,9 @@ def test_a_chat_is_made_by_the_proxy_of_the_environment_once_it_takes_the_passwo
 def test_check_tells_the_way_to_cargo_and_what_is_wrong_with_it(serve, run, tmp_path):
     serve.write()
     done = run("check", https_proxy="u:hunter2@proxy:3128")
-    assert "Cargo at https://cargo.test/v1 is reached by the proxy http://u:********@proxy:3128 (https_proxy)\n" in (
-        done.stdout
+    assert (
+        "Cargo at https://cargo.test/v1 is reached through the proxy http://u:********@proxy:3128 (https_proxy)\n"
+        in (done.stdout)
     )
     shown = json.loads(run("check", "--json", ALL_PROXY="http://proxy").stdout)["proxy"]
     assert shown == "http://proxy (ALL_PROXY)"
@@ -227,8 +228,8 @@ def test_what_keeps_it_from_starting_is_exit_code_2(serve, run, command, tmp_pat
     done = run(command, SSL_CERT_FILE=str(tmp_path / "no.pem"), HTTPS_PROXY="socks4://x")
     assert done.exit_code == 2
     assert "HTTPS_PROXY: is a socks4:// proxy" in done.stderr
-    assert "no.pem holds no certificates in PEM" in done.stderr
-    (tmp_path / "relay.db").write_text("no database" * 1_000)
+    assert "no.pem contains no certificates in PEM" in done.stderr
+    (tmp_path / "relay.db").write_text("not name a database" * 1_000)
     done = run(command)
     assert done.exit_code == 2
     assert "relay.db" in done.stderr.splitlines()[-1]
@@ -240,9 +241,9 @@ def test_a_placeholder_keeps_it_from_starting_and_says_where_it_stands(serve, ru
     done = run(command, CARGO_API_TOKEN="replace-with-a-token-of-cargo")
     assert done.exit_code == {"serve": 2, "check": 1}[command]
     assert done.stderr.startswith(
-        f"{serve.config}:2:10: cargo.token: is still the placeholder that everybody can read: "
+        f"{serve.config}:2:10: cargo.token: is still the placeholder from Relay's files, which anybody can read: "
     )
-    assert "put the real value in what ${CARGO_API_TOKEN} stands for" in done.stderr
+    assert "put the real value into ${CARGO_API_TOKEN}" in done.stderr
 
 
 def test_commands_ask_this_machine_straight_and_others_by_the_proxy(serve, run):

@@ -110,9 +110,9 @@ def test_a_folder_gets_a_file(relay, tmp_path, monkeypatch):
     ("text", "told"),
     [
         (None, "cannot be read: No such file or directory; write a first configuration with `relay init`"),
-        ("sources: {}\n", "sources is written in brackets; write one entry a line"),
+        ("sources: {}\n", "sources is written in brackets; write one entry per line"),
         ("- a\n", "is not a configuration"),
-        ("sources: yes\n", "sources holds nothing to which a line could be added"),
+        ("sources: yes\n", "sources is not a block, so no line can be added"),
         ("a: [", "any.yaml:"),
     ],
 )
@@ -139,7 +139,7 @@ def test_what_a_later_file_overrides_is_told(relay, monkeypatch):
     told = json.loads(relay("check", "--json", "-c", "a.yaml", "-c", "b.yaml").stdout)["warnings"]
     told = [line for line in told if "overrides" in line]
     assert len(told) == 1
-    assert "rules[first-rule]: overrides the one at a.yaml:" in told[0]
+    assert "rules[first-rule]: overrides the value at a.yaml:" in told[0]
     Path("c.yaml").write_text("sources: {crm: {type: webhook, scheme: none}}\ncargo: {timeout: 3s, token: t}\n")
     told = json.loads(relay("check", "--json", "-c", "b.yaml", "-c", "c.yaml").stdout)["warnings"]
     keys = [line.split(": ")[1] for line in told if "overrides" in line]

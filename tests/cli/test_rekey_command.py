@@ -39,8 +39,8 @@ def test_rekey_encrypts_what_was_plain_and_says_how_much(relay, write):
     write(f"{{key: '{KEY}'}}")
     result = relay("rekey")
     assert result.exit_code == 0
-    assert "encrypted anew: 0 learned, 0 kept, 1 events, 1 dispatches, 0 results" in result.stdout
-    assert "events: 1 rows looked at" in result.stderr
+    assert "encrypted: 0 learned, 0 kept, 1 events, 1 dispatches, 0 results" in result.stdout
+    assert "events: 1 rows checked" in result.stderr
     assert b"a canary" not in Path("relay.db").read_bytes()
     assert json.loads(relay("rekey", "--json").stdout)["changed"]["events"] == 0
 

@@ -94,7 +94,7 @@ def test_only_this_sources_secret_must_be_set(relay, hooks, monkeypatch):
 
 ADVICE = {
     400: "",
-    404: "the relay there has no webhook source helpdesk",
+    404: "that relay has no webhook source helpdesk",
     429: "raise limit of helpdesk",
     503: "`relay health`",
 }
@@ -113,7 +113,7 @@ def test_a_refusal_is_an_exit_code_and_says_what_to_do(relay, hooks, gate, statu
 def test_a_secret_that_is_another_says_where_to_look(relay, hooks, monkeypatch):
     monkeypatch.setenv("ZENDESK_SECRET", "another one, of thirty characters")
     told = relay("send", "helpdesk", "-", stdin="{}").stderr
-    assert "the secret of helpdesk here is not the one that the relay runs with" in told
+    assert "the secret of helpdesk here differs from that of the running relay" in told
     assert "`relay events --rejected` says why" in told
 
 
@@ -141,12 +141,12 @@ def test_an_answer_in_xml_is_told_in_words(relay, tmp_path):
     )
     with serving(make) as url:
         told = relay("send", "crm", "-", "-c", path, "--url", url, stdin="<a/>").stdout.splitlines()
-    assert told[0].startswith("200: taken, and answered as Salesforce")
+    assert told[0].startswith("200: accepted, and answered as Salesforce")
     assert told[1:] == ["<Ack>true</Ack>"]
 
 
 def test_a_source_that_is_not_there_or_no_webhook(relay, hooks):
-    assert "no source nobody in the configuration: there are bus, helpdesk" in relay("send", "nobody", "-").stderr
+    assert "no source nobody in the configuration: known are bus, helpdesk" in relay("send", "nobody", "-").stderr
     assert "no source helpdsk in the configuration: did you mean helpdesk?" in relay("send", "helpdsk", "-").stderr
     result = relay("send", "bus", "-", stdin="{}")
     assert result.exit_code == 1
@@ -229,7 +229,7 @@ def test_where_the_secret_is_a_public_key_the_private_one_signs(relay, tmp_path)
     [
         ((), "this sender signs with a private key (ed25519); give it in PEM"),
         (("--private-key", "missing.pem"), "missing.pem cannot be read"),
-        (("--private-key", "a.json"), "this cannot be signed as Discord"),
+        (("--private-key", "a.json"), "this cannot be signed like Discord"),
     ],
 )
 def test_a_private_key_that_is_missing_or_none_is_one_plain_line(relay, tmp_path, args, told):
@@ -243,4 +243,4 @@ def test_a_form_where_the_vendor_s_token_needs_json_is_one_plain_line(relay, tmp
     source = {"type": "webhook", "scheme": "mailgun", "secret": "Sesam"}
     result, came = sent(relay, tmp_path, source, "a.form", "timestamp=1&token=a")
     assert (result.exit_code, came) == (1, [])
-    assert "this cannot be signed as Mailgun would" in result.stderr
+    assert "this cannot be signed like Mailgun does" in result.stderr

@@ -1,12 +1,18 @@
 """serve: a process that starts, answers, and ends well."""
 
+import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
+
+from tests.services.process import find_port
 
 CONFIG = """\
 cargo: {{base_url: "http://127.0.0.1:1/v1", token: t0ken}}
@@ -39,7 +45,7 @@ def start(tmp_path):
 
 
 def test_it_starts_answers_and_drains(start, relay, tmp_path):
-    process, line = start("--grace", "5s")
+    process, line = start("--grace", "5s", "--linger", "0s")
     assert relay("health", "--url", line["health"]).exit_code == 0
     config = tmp_path / "relay.yaml"
     sent = relay("send", "helpdesk", "-", "-c", config, "--url", line["hooks"], "--json", stdin='{"a": 1}')
@@ -50,11 +56,30 @@ def test_it_starts_answers_and_drains(start, relay, tmp_path):
     assert process.wait(timeout=20) == 0
 
 
-def test_a_hangup_is_told_and_ends_nothing(start, relay):
-    process, line = start("--grace", "5s")
+def test_the_first_process_of_a_container_can_be_stopped_while_it_reads_its_configuration(tmp_path):
+    pipe = tmp_path / "relay.yaml"
+    os.mkfifo(pipe)
+    apart = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine gives no namespaces")
+    parent = subprocess.Popen([*apart, sys.executable, "-m", "relay", "serve", "-c", pipe])
+    try:
+        with pipe.open("w"):  # which waits until it is read
+            [first] = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+            os.kill(int(first), signal.SIGTERM)
+            assert parent.wait(timeout=20) == 128 + signal.SIGTERM
+    finally:
+        parent.kill()
+        parent.wait()
+
+
+def test_a_hangup_reloads_and_ends_nothing(start, relay, tmp_path):
+    process, line = start("--grace", "5s", "--linger", "0s")
+    config = tmp_path / "relay.yaml"
+    config.write_text(config.read_text().replace("name: all", "name: every"))
     process.send_signal(signal.SIGHUP)
-    told = next(line for line in map(json.loads, process.stderr) if line["event"] == "signal.ignored")
-    assert told["signal"] == "SIGHUP"
+    told = next(line for line in map(json.loads, process.stderr) if line["event"] == "config.reloaded")
+    assert told["changes"] == ["added rules[every]", "removed rules[all]"]
     assert relay("health", "--url", line["health"]).exit_code == 0
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 0
@@ -90,3 +115,37 @@ def test_a_port_in_use_is_one_plain_line(tmp_path):
         f"relay: http.hooks: 127.0.0.1:{port} is in use already: "
         "stop what listens there, or give this key another port\n"
     )
+
+
+def ask(port, method, path):
+    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request(method, path, b"{}", {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+
+def test_a_hooks_port_answers_while_the_ledger_is_away(tmp_path):
+    hooks, health = find_port(), find_port()
+    config = tmp_path / "relay.yaml"
+    text = CONFIG.format(folder=tmp_path, hooks=hooks).replace('health: "127.0.0.1:0"', f'health: "127.0.0.1:{health}"')
+    config.write_text(text.replace(f"sqlite:///{tmp_path}/relay.db", "postgresql://relay@127.0.0.1:1/relay"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "relay", "serve", "--migrate", "-c", config], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        next(line for line in process.stderr if '"ledger.unavailable"' in line)
+        status, headers, body = ask(hooks, "POST", "/hooks/helpdesk")
+        assert (status, headers["Retry-After"], json.loads(body)["type"]) == (503, "5", "/problems/starting")
+        status, _, body = ask(health, "GET", "/readyz?verbose")
+        assert (status, b"ledger: starting" in body) == (503, True)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_ctrl_c_waits_for_no_balancer(start):
+    process, _ = start("--linger", "10m")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 0

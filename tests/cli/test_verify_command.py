@@ -41,7 +41,7 @@ def test_a_secret_need_not_be_shown_to_all_who_list_processes(relay, tmp_path, m
     result = judge(relay, "slack", "--secret-file", "missing", *slack(), "--at", AT)
     assert (result.exit_code, "--secret-file missing cannot be read" in result.stderr) == (1, True)
     result = judge(relay, "slack", "--secret-env", "NOWHERE_SET", *slack(), "--at", AT)
-    assert (result.exit_code, "NOWHERE_SET: this variable is not set" in result.stderr) == (1, True)
+    assert (result.exit_code, "NOWHERE_SET: the variable is not set" in result.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_scheme_s_own_keys_are_set_also_from_a_file(relay, tmp_path):
         (["slacks", "--secret", "s"], "did you mean slack?"),
         (["slack"], "secret: is missing"),
         (["slack", "--secret", " "], "secret: is empty"),
-        (["slack", "--secret", "s", "--set", "colour=red"], "colour: is no key of scheme slack"),
+        (["slack", "--secret", "s", "--set", "colour=red"], "colour: is not a key of scheme slack"),
         (["slack", "--secret", "s", "--set", "tolerance=soon"], "tolerance: 'soon' is not a duration"),
         (["slack", "--secret", "s", "--set", "tolerance"], "write KEY=VALUE"),
         (["slack", "--secret", "s", "-H", "no colon"], "write 'Name: value'"),
@@ -140,4 +140,4 @@ def test_a_certificate_that_cannot_be_fetched_is_told_with_what_to_do(relay, mon
     }
     result = judge(relay, "aws-sns", body=json.dumps(signed))
     assert result.exit_code == 1
-    assert "give the certificate by --set cert_pem=@FILE" in result.stderr
+    assert "give the certificate with --set cert_pem=@FILE" in result.stderr

@@ -1,0 +1,56 @@
+"""What stands now: what the ledger would say to the dispatches of a dry run, if they came at this moment."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from relay.app.dry import try_events
+from relay.intake.entry import make_dispatch
+from relay.model import Entry, Event, EventStatus, HeldBy, Ids, Standing
+from relay.ports import Archive
+from relay.rules import RuleSet
+from relay.units import iso
+
+
+async def foretell(events: Sequence[Event], rules: RuleSet, archive: Archive, ids: Ids) -> dict[str, Any]:
+    """The verdict of every rule on events, with what the ledger would say under `now`. Nothing is stored."""
+    trial = try_events(events, rules)
+    for event, tried in zip(events, trial["events"], strict=True):
+        found = {standing.rule: show_standing(standing) for standing in await _stand(event, rules, archive, ids)}
+        for verdict in tried["rules"]:
+            verdict["now"] = found.get(verdict["rule"])
+    return trial
+
+
+async def _stand(event: Event, rules: RuleSet, archive: Archive, ids: Ids) -> Sequence[Standing]:
+    matched = () if event.unreadable is not None else rules.match(event).rendered
+    dispatches = tuple([make_dispatch(ids(), event, rendered) for rendered in matched if rendered.failure is None])
+    return await archive.foresee(Entry(event, EventStatus.ACCEPTED, dispatches)) if dispatches else ()
+
+
+def show_standing(standing: Standing) -> dict[str, Any]:
+    """Ready for JSON."""
+    dispatch, skip = standing.dispatch, standing.skip
+    hold = None if dispatch is None else dispatch.hold
+    failure = None if dispatch is None else dispatch.failure
+    held = None
+    if dispatch is not None and hold is not None and hold.by is not None:
+        held = {
+            "by": hold.by.value,
+            "key": _key(dispatch.plan or {}, hold.by),
+            "until": None if hold.until is None else iso(hold.until),
+            "cause": standing.cause,
+        }
+    return {
+        "state": None if dispatch is None else dispatch.state.value,
+        "skip": None if skip is None else skip.document(),
+        "why": None if failure is None else failure.message,
+        "by": None if failure is None or standing.cause is None else {"dispatchId": standing.cause},
+        "since": None if standing.since is None else iso(standing.since),
+        "held": held,
+        "chatUuid": None if hold is None else hold.chat_uuid,
+    }
+
+
+def _key(plan: Mapping[str, Any], by: HeldBy) -> str | None:
+    given = plan.get(by.value)
+    return given.get("key") if isinstance(given, Mapping) else None

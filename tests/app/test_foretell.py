@@ -1,0 +1,47 @@
+"""A dry run on a running relay says what the ledger would say now, and leaves nothing behind."""
+
+import asyncio
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from relay.cli import app
+from tests.app.reloading import CHAT, configure, living
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "relay.yaml"
+
+
+async def test_the_ledger_of_a_running_relay_is_asked(file, tmp_path):
+    once = {"name": "once", "chat": CHAT, "once": "{{ data.id }}"}
+    burst = {"name": "burst", "chat": CHAT, "debounce": {"key": "{{ data.id }}", "wait": "1h"}}
+    async with living(file, configure(tmp_path, rules=[once, burst])) as live:
+        await live.post(id=1)
+        _, taken = await live.ask("GET", "/api/events")
+        holder = next(each["id"] for each in taken["events"][0]["dispatches"] if each["rule"] == "once")
+
+        async def attempt(number):
+            asked = {"source": "crm", "body": {"id": number}}
+            async with live.http.post(f"{live.service.addresses.ops}/api/try", json=asked) as answer:
+                [tried] = (await answer.json())["events"]
+                return {each["rule"]: each["now"] for each in tried["rules"]}
+
+        known, new = await attempt(1), await attempt(2)
+        assert (known["once"]["state"], known["once"]["by"]) == ("suppressed", {"dispatchId": holder})
+        assert known["once"]["since"]
+        assert (known["burst"]["held"]["by"], known["burst"]["held"]["key"]) == ("debounce", "1")
+        assert known["burst"]["held"]["until"]
+        assert (new["once"]["state"], new["once"]["by"], new["once"]["held"]) == ("ready", None, None)
+
+        (tmp_path / "deal.json").write_text(json.dumps({"id": 1}))
+        command = ["try", "crm", str(tmp_path / "deal.json"), "-c", str(file)]
+        asked = [*command, "--live", "--url", live.service.addresses.ops]
+        said = await asyncio.to_thread(CliRunner().invoke, app, asked)
+        assert f"that of dispatch {holder}" in said.stdout, said.output
+        assert "held by debounce until" in said.stdout
+        assert "not asked" in (await asyncio.to_thread(CliRunner().invoke, app, command)).stdout
+        _, after = await live.ask("GET", "/api/events")
+        assert [len(each["dispatches"]) for each in after["events"]] == [2], "nothing was stored"
