@@ -10,6 +10,8 @@ import yaml
 
 from tests.k8s.kustomize import Manifest
 
+SELECTING = {"app.kubernetes.io/name", "app.kubernetes.io/instance"}
+"""Selectors of a Deployment never change: these are all that they have, so that two instances share a namespace."""
 LISTENERS = ("hooks", "health", "ops")
 
 
@@ -29,20 +31,39 @@ class Rendered:
         return next((each for each in self.all(kind) if each["metadata"]["name"] == name), {})
 
     @property
-    def deployment(self) -> Manifest:
-        return self.all("Deployment")[0]
+    def workload(self) -> Manifest:
+        return [*self.all("Deployment"), *self.all("StatefulSet")][0]
 
     @property
     def pod(self) -> Manifest:
-        return self.deployment["spec"]["template"]["spec"]
+        return self.workload["spec"]["template"]["spec"]
 
     @property
     def labels(self) -> dict[str, str]:
-        return self.deployment["spec"]["template"]["metadata"]["labels"]
+        return self.workload["spec"]["template"]["metadata"]["labels"]
 
     @property
     def containers(self) -> list[Manifest]:
         return [*self.pod.get("initContainers", []), *self.pod["containers"]]
+
+    @property
+    def volumes(self) -> dict[str, Manifest]:
+        """Volumes of the pods and claims of the workload, by name."""
+        claims = self.workload["spec"].get("volumeClaimTemplates", [])
+        return {each["name"]: each for each in self.pod["volumes"]} | {
+            each["metadata"]["name"]: each for each in claims
+        }
+
+    @property
+    def config_maps(self) -> list[str]:
+        """The names of the ConfigMaps that the pods use."""
+        sources = [each for volume in self.pod["volumes"] for each in volume.get("projected", {}).get("sources", [])]
+        sources += [{"configMap": each["configMapRef"]} for each in self.environments if "configMapRef" in each]
+        return [each["configMap"]["name"] for each in sources]
+
+    @property
+    def environments(self) -> list[Manifest]:
+        return [source for container in self.containers for source in container["envFrom"]]
 
     @property
     def ports(self) -> dict[str, int]:
@@ -53,12 +74,23 @@ class Rendered:
 def find_faults(manifests: list[Manifest]) -> list[str]:
     """What does not fit, one line each."""
     rendered = Rendered(manifests)
-    checks = (check_labels, check_ports, check_ingress, check_volumes, check_accounts, check_secrets, check_config)
+    checks = (
+        check_labels,
+        check_ports,
+        check_ingress,
+        check_targets,
+        check_routes,
+        check_scrapes,
+        check_volumes,
+        check_accounts,
+        check_secrets,
+        check_config,
+    )
     return [fault for check in checks for fault in check(rendered)]
 
 
 def check_labels(rendered: Rendered) -> Iterator[str]:
-    selectors = [("Deployment", rendered.deployment["spec"]["selector"]["matchLabels"])]
+    selectors = [(rendered.workload["kind"], rendered.workload["spec"]["selector"]["matchLabels"])]
     selectors += [("Service", each["spec"]["selector"]) for each in rendered.all("Service")]
     selectors += [
         ("NetworkPolicy", each["spec"]["podSelector"]["matchLabels"]) for each in rendered.all("NetworkPolicy")
@@ -67,8 +99,11 @@ def check_labels(rendered: Rendered) -> Iterator[str]:
     selectors += [("PodDisruptionBudget", each["spec"]["selector"]["matchLabels"]) for each in budgets]
     spread = rendered.pod.get("topologySpreadConstraints", [])
     selectors += [("topologySpreadConstraints", each["labelSelector"]["matchLabels"]) for each in spread]
+    affinity = rendered.pod.get("affinity", {}).get("podAntiAffinity", {})
+    terms = affinity.get("preferredDuringSchedulingIgnoredDuringExecution", [])
+    selectors += [("podAntiAffinity", each["podAffinityTerm"]["labelSelector"]["matchLabels"]) for each in terms]
     for owner, wanted in selectors:
-        if not wanted or not wanted.items() <= rendered.labels.items():
+        if set(wanted) != SELECTING or not wanted.items() <= rendered.labels.items():
             yield f"{owner} selects {wanted}, the pods have {rendered.labels}"
 
 
@@ -95,18 +130,44 @@ def check_ingress(rendered: Rendered) -> Iterator[str]:
                 yield f"Ingress leads {path['path']} to {backend}, which is {target}: only /hooks to the hooks listener"
 
 
+def check_targets(rendered: Rendered) -> Iterator[str]:
+    """What scales or governs something names what is there."""
+    service = rendered.workload["spec"].get("serviceName")
+    if service is not None and service not in rendered.names("Service"):
+        yield f"the StatefulSet wants the Service {service}"
+    for scaler in [*rendered.all("HorizontalPodAutoscaler"), *rendered.all("ScaledObject")]:
+        target = scaler["spec"]["scaleTargetRef"]["name"]
+        if rendered.workload["kind"] != "Deployment" or target != rendered.workload["metadata"]["name"]:
+            yield f"{scaler['kind']} scales {target}, which is not there"
+        if "replicas" in rendered.workload["spec"]:
+            yield f"{scaler['kind']} and the manifest both own the number of replicas"
+
+
+def check_routes(rendered: Rendered) -> Iterator[str]:
+    for route in rendered.all("HTTPRoute"):
+        for backend in (backend for rule in route["spec"]["rules"] for backend in rule["backendRefs"]):
+            ports = rendered.get("Service", backend["name"]).get("spec", {}).get("ports", [])
+            if {port["port"]: port["targetPort"] for port in ports}.get(backend["port"]) != "hooks":
+                yield f"HTTPRoute leads to {backend}, which is not the hooks listener"
+
+
+def check_scrapes(rendered: Rendered) -> Iterator[str]:
+    for monitor in rendered.all("PodMonitor"):
+        wanted = monitor["spec"]["selector"]["matchLabels"]
+        if set(wanted) != SELECTING or not wanted.items() <= rendered.labels.items():
+            yield f"PodMonitor selects {wanted}, the pods have {rendered.labels}"
+        if {endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]} != {"health"}:
+            yield "PodMonitor scrapes another port than health"
+
+
 def check_volumes(rendered: Rendered) -> Iterator[str]:
-    volumes = {volume["name"]: volume for volume in rendered.pod["volumes"]}
+    volumes = rendered.volumes
     mounted = {mount["name"] for each in rendered.containers for mount in each["volumeMounts"]}
     if mounted != set(volumes):
         yield f"mounted are {sorted(mounted)}, the volumes are {sorted(volumes)}"
-    for volume in volumes.values():
-        for kind, key, field in (
-            ("ConfigMap", "configMap", "name"),
-            ("PersistentVolumeClaim", "persistentVolumeClaim", "claimName"),
-        ):
-            if key in volume and volume[key][field] not in rendered.names(kind):
-                yield f"the volume {volume['name']} wants {kind} {volume[key][field]}, which is not there"
+    for name in rendered.config_maps:
+        if name not in rendered.names("ConfigMap"):
+            yield f"the pods want the ConfigMap {name}, which is not there"
     yield from check_mounts(rendered, volumes)
 
 
@@ -115,12 +176,12 @@ def check_mounts(rendered: Rendered, volumes: dict[str, Manifest]) -> Iterator[s
     for container in rendered.containers:
         places = {mount["mountPath"]: volumes.get(mount["name"], {}) for mount in container["volumeMounts"]}
         folder = {each["name"]: each.get("value") for each in container["env"]}.get("RELAY_CONFIG")
-        if "configMap" not in places.get(folder, {}) or any("subPath" in mount for mount in container["volumeMounts"]):
-            yield f"{container['name']}: RELAY_CONFIG={folder} is no mounted folder of a ConfigMap"
+        if "projected" not in places.get(folder, {}) or any("subPath" in mount for mount in container["volumeMounts"]):
+            yield f"{container['name']}: RELAY_CONFIG={folder} is no mounted folder of ConfigMaps"
         database = read_config(rendered).get("ledger", {}).get("url", "")
         if database.startswith("sqlite:///"):
             home = str(PurePosixPath(database.removeprefix("sqlite:///")).parent)
-            if "persistentVolumeClaim" not in places.get(home, {}):
+            if "accessModes" not in places.get(home, {}).get("spec", {}):
                 yield f"{container['name']}: the ledger {database} is on no volume that is kept"
 
 
@@ -134,7 +195,9 @@ def check_secrets(rendered: Rendered) -> Iterator[str]:
     """Each `${NAME}` of the configuration is a key of a Secret that the container gets, and no key is for nothing."""
     wanted = {name for text in config_texts(rendered) for name in re.findall(r"\$\{([A-Z_]+)\}", text)}
     for container in rendered.containers:
-        names = [source["secretRef"]["name"] for source in container["envFrom"]]
+        names = [source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source]
+        if set(names) & rendered.names("ExternalSecret"):
+            continue  # what is in it stands in a vault
         given = {key for name in names for key in rendered.get("Secret", name).get("data", {})}
         if given != wanted:
             yield f"{container['name']}: the configuration wants {sorted(wanted)}, {names} have {sorted(given)}"
@@ -151,12 +214,17 @@ def check_config(rendered: Rendered) -> Iterator[str]:
 
 
 def config_texts(rendered: Rendered) -> list[str]:
-    name = next((each["configMap"]["name"] for each in rendered.pod["volumes"] if "configMap" in each), "")
-    return [text for file, text in rendered.get("ConfigMap", name).get("data", {}).items() if file.endswith(".yaml")]
+    data = [rendered.get("ConfigMap", name).get("data", {}) for name in rendered.config_maps]
+    return [text for files in data for file, text in files.items() if file.endswith(".yaml")]
 
 
 def read_config(rendered: Rendered) -> dict[str, Any]:
-    return {key: value for text in config_texts(rendered) for key, value in yaml.safe_load(text).items()}
+    """The blocks of all files, as Relay puts them together."""
+    config: dict[str, Any] = {}
+    for text in config_texts(rendered):
+        for block, value in yaml.safe_load(text).items():
+            config[block] = config.get(block, {}) | value if isinstance(value, dict) else value
+    return config
 
 
 def read_secrets(rendered: Rendered) -> dict[str, str]:

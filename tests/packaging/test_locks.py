@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT, GROUPS = PYPROJECT["project"], PYPROJECT["dependency-groups"]
 EXTRAS = PROJECT["optional-dependencies"]
-RUN = [*PROJECT["dependencies"], *EXTRAS["fast"]]
+RUN = [*PROJECT["dependencies"], *EXTRAS["fast"], *EXTRAS["otel"]]
 LOCKS = {
     "requirements.lock": RUN,
     "requirements-dev.lock": [*RUN, *EXTRAS["dev"]],

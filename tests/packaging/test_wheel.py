@@ -32,6 +32,13 @@ def test_the_wheel_has_every_file_of_the_package(wheel):
     assert tracked <= set(wheel.namelist())
 
 
+def test_the_wheel_has_what_pages_load_in_a_browser(wheel):
+    """It is fetched by `.ci/browser.py`, so git does not have it."""
+    subprocess.run([sys.executable, ".ci/browser.py"], cwd=ROOT, check=True)
+    folder = "relay/ops/console/static/vendor"
+    assert {f"{folder}/{name}" for name in ("htmx.js", "uplot.js", "uplot.css")} <= set(wheel.namelist())
+
+
 def test_the_wheel_has_nothing_beside_the_package(wheel):
     others = {name.split("/")[0] for name in wheel.namelist()} - {"relay"}
     assert others == {f"relay-{PROJECT['version']}.dist-info"}

@@ -1,0 +1,141 @@
+"""What the Dockerfile runs, as processes: there need be no engine here."""
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from tests.cli.conftest import serving
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+PROBE = [sys.executable, "-I", "-S", str(ROOT / ".ci/probe.py")]
+
+
+def answering(status):
+    async def livez(_):
+        return web.Response(status=status)
+
+    def make():
+        app = web.Application()
+        app.router.add_get("/livez", livez)
+        return app
+
+    return make
+
+
+def probe(url):
+    return subprocess.run(PROBE, env={"RELAY_HEALTH_URL": url}, capture_output=True, text=True, timeout=10, check=False)
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_the_health_check_tells_a_living_relay_from_a_stuck_one(status, code):
+    with serving(answering(status)) as url:
+        done = probe(url)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert f"{url}: HTTP/1.1 {status}" in done.stdout
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://127.0.0.1:8082", "nonsense", "http://[::1]:1"])
+def test_a_health_check_that_reaches_nothing_says_so_in_a_line(url):
+    done = probe(url)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith(f"{url}: ")
+
+
+def test_a_health_check_costs_at_most_60_ms_of_a_core_and_imports_nothing_of_relay():
+    with serving(answering(200)) as url:
+        before = used()
+        for _ in range(5):
+            assert probe(url).returncode == 0
+        cost = (used() - before) / 5
+        modules = subprocess.run(
+            [*PROBE[:3], "-X", "importtime", PROBE[3]],
+            env={"RELAY_HEALTH_URL": url},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert cost <= 0.060
+    assert not re.search(r"\b(relay|typer|yaml|aiohttp|http|ssl)\b", modules.stderr)
+
+
+def used():
+    """Seconds of CPU of the children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def test_the_health_check_of_the_image_is_this_one():
+    [command] = re.findall(r"^HEALTHCHECK .*CMD (.*)$", DOCKERFILE, re.MULTILINE)
+    assert command == '["python", "-I", "-S", "/opt/relay/probe.py"]'
+
+
+def test_what_is_copied_into_the_build_is_let_through():
+    """`.dockerignore` names what is let through; what the Dockerfile copies beside that is not there at a build."""
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE)
+        for source in line.split()[:-1]
+    }
+    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert {source for source in copied if os.path.normpath(source) not in let_through} == set()
+    assert {source for source in let_through if not (ROOT / source).exists()} == set()
+
+
+BLOCKED = """
+import importlib, pkgutil, runpy, sys
+from pathlib import Path
+sys.path.insert(0, ".ci")
+pack = runpy.run_path(".ci/pack.py")
+import sysconfig
+packages = Path(sysconfig.get_path("purelib"))
+left_out = {path.relative_to(packages).with_suffix("") for path in pack["find_unused"](packages)}
+assert len(left_out) > 100
+
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        place = Path(*name.split("."))
+        if place in left_out or left_out & set(place.parents):
+            raise ModuleNotFoundError(f"{name} is not in the image", name=name)
+
+
+sys.meta_path.insert(0, Refuse())
+import relay
+for module in pkgutil.walk_packages(relay.__path__, "relay."):
+    if module.name != "relay.__main__" and not module.name.startswith("relay.ledger.engine.migrations."):
+        importlib.import_module(module.name)
+from stdnum import iban
+assert iban.is_valid("ES91 2100 0418 4502 0005 1332")
+assert not iban.is_valid("ES21 2100 0418 4502 0005 1333")
+sys.argv = ["relay", "demo", "--once"]
+relay.cli.main()
+"""
+"""Imports all of Relay and runs `demo` while what the image leaves out cannot be imported."""
+
+
+def test_what_the_image_leaves_out_is_needed_by_nothing():
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_bill_names_what_wheels_bring_along_and_every_package_of_the_lock(tmp_path):
+    subprocess.run([sys.executable, ROOT / ".ci/bill.py", tmp_path / "bill.json"], cwd=ROOT, check=True)
+    bill = json.loads((tmp_path / "bill.json").read_text())
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    assert bill["metadata"]["component"]["purl"].startswith("pkg:pypi/relay@")
+    named = {each["name"] for each in bill["components"]}
+    locked = set(re.findall(r"^([a-z0-9-]+)==[^ ;]+ \\", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    assert locked
+    assert named >= locked | {"python", "openssl"}
+    references = [each["bom-ref"] for each in bill["components"]]
+    assert len(references) == len(set(references))
