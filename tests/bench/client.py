@@ -1,8 +1,9 @@
 """A load generator that costs little: raw HTTP/1.1 over kept-alive sockets, in a process of its own.
 
-Usage: `client.py URL COUNT CONNECTIONS RATE` (RATE 0: as fast as it is answered). Signs its requests before it
-starts the clock. Prints one JSON document: when it began (on the machine's monotonic clock), seconds, counts by status,
-latencies in ms.
+Usage: `client.py URLS COUNT CONNECTIONS RATE` (RATE 0: as fast as it is answered). URLS are separated by commas, and
+share the connections. Signs its requests before it starts the clock. Prints one JSON document: when it began (on the
+machine's monotonic clock), seconds, counts by status, latencies in ms; with a rate also when each event was sent, by
+its external id.
 """
 
 import asyncio
@@ -18,14 +19,15 @@ from tests.e2e.harness import SECRET
 from tests.signing import sign
 
 
-def make_requests(url: str, count: int, first: int = 0) -> list[bytes]:
-    """Signed requests of about 1 KB, each with an id of its own."""
+def make_requests(url: str, count: int) -> list[tuple[str, bytes]]:
+    """External ids and signed requests of about 1 KB."""
     parts = urlsplit(url)
     scheme = build(SchemeSpec("standard-webhooks", (Secret(SECRET),)))
     now = time.time_ns() // 1_000_000
     filler = "x" * 700
     requests = []
-    for number in range(first, first + count):
+    for number in range(count):
+        external_id = f"bench_{now}_{number}"
         body = json.dumps(
             {"type": "deal.won", "id": number, "note": filler, "owner": {"mail": "kim@example.com"}}
         ).encode()
@@ -33,10 +35,10 @@ def make_requests(url: str, count: int, first: int = 0) -> list[bytes]:
             "Host": parts.netloc,
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
-            **sign(scheme, body, now=now, id=f"bench_{now}_{number}"),
+            **sign(scheme, body, now=now, id=external_id),
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        requests.append(f"POST {parts.path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        requests.append((external_id, f"POST {parts.path} HTTP/1.1\r\n{head}\r\n".encode() + body))
     return requests
 
 
@@ -69,34 +71,36 @@ class Connection(asyncio.Protocol):
             self._answer.set_result(int(head[9:12]))
 
 
-async def drive(url: str, requests: list[bytes], connections: int, rate: float) -> dict[str, object]:
+async def drive(urls: list[str], requests: list[tuple[str, bytes]], connections: int, rate: float) -> dict[str, object]:
     """Send all; with a rate, by the clock and not by the answers, so that a slow server is not spared."""
-    parts = urlsplit(url)
     loop = asyncio.get_running_loop()
     idle: asyncio.Queue[Connection] = asyncio.Queue()
-    for _ in range(connections):
+    for number in range(connections):
+        parts = urlsplit(urls[number % len(urls)])
         _, connection = await loop.create_connection(Connection, parts.hostname, parts.port)
         idle.put_nowait(connection)
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
+    sent: dict[str, float] = {}
 
-    async def send(request: bytes, planned: float) -> None:
+    async def send(request: bytes, due: float) -> None:
         connection = await idle.get()
         statuses[await connection.ask(request)] += 1
-        latencies.append((loop.time() - planned) * 1_000)
+        latencies.append((loop.time() - due) * 1_000)
         idle.put_nowait(connection)
 
-    async def stream(queue: list[bytes]) -> None:
+    async def stream(queue: list[tuple[str, bytes]]) -> None:
         while queue:
-            await send(queue.pop(), loop.time())
+            await send(queue.pop()[1], loop.time())
 
     began = loop.time()
     if rate:
         tasks = []
-        for number, request in enumerate(requests):
-            planned = began + number / rate
-            await asyncio.sleep(max(0, planned - loop.time()))
-            tasks.append(asyncio.create_task(send(request, planned)))
+        for number, (external_id, request) in enumerate(requests):
+            await asyncio.sleep(max(0, began + number / rate - loop.time()))
+            # Not the planned time: the timer is late by up to a millisecond, which is not the server's.
+            sent[external_id] = loop.time()
+            tasks.append(asyncio.create_task(send(request, sent[external_id])))
         await asyncio.gather(*tasks)
     else:
         await asyncio.gather(*(stream(requests) for _ in range(connections)))
@@ -107,10 +111,11 @@ async def drive(url: str, requests: list[bytes], connections: int, rate: float) 
         "statuses": {str(status): count for status, count in statuses.items()},
         "p50": latencies[len(latencies) // 2],
         "p99": latencies[int(len(latencies) * 0.99)],
+        "sent": sent,
     }
 
 
 if __name__ == "__main__":
-    target, how_many, at_once, per_second = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-    signed = make_requests(target, how_many)
-    sys.stdout.write(json.dumps(asyncio.run(drive(target, signed, at_once, per_second))))
+    targets, how_many, at_once, per_second = sys.argv[1].split(","), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    signed = make_requests(targets[0], how_many)
+    sys.stdout.write(json.dumps(asyncio.run(drive(targets, signed, at_once, float(per_second)))))

@@ -71,7 +71,8 @@ def make_result(result_id):
 @asynccontextmanager
 async def relaying(url, ledger, timeout=10.0):
     """Everything that speaks AMQP, around an intake and an outbox in memory."""
-    broker = Broker(Address(Secret(url)), consumes=True, report=lambda *_: None, timeout=timeout)
+    broker = Broker(Address(Secret(url)), report=lambda *_: None, timeout=timeout)
+    broker.consume()
     shared = {"clock": lambda: 1_795_424_401_000, "metrics": Metrics(), "report": lambda *_: None}
     results = ResultPublisher(broker.publishing, exchange="relay.results", queue="relay.results")
     signals, stop = Signals(), Stop()

@@ -150,6 +150,114 @@ async def test_entities_that_exist_are_used_as_they_are(amqp_url):
         assert (await take(channel, "results")).message_id == "d1.1"
 
 
+async def test_results_of_a_rule_go_to_its_exchange_which_is_declared_as_the_main_one_is(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        publisher = ResultPublisher(link, exchange="results", queue="results", others=("crm",))
+        await publisher.ensure()
+        await channel.declare_exchange("crm", "topic", durable=True)  # as it is there, or RabbitMQ would refuse
+        queue = await channel.declare_queue("mine", durable=True)
+        await queue.bind("crm", "deal.*")
+        await send(publisher, make_due(1, exchange="crm", routing_key="deal.7"))
+        await send(publisher, make_due(2))
+        message = await take(channel, "mine")
+        assert (message.message_id, message.routing_key, message.exchange) == ("d1.1", "deal.7", "crm")
+        assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+        assert (await take(channel, "results")).message_id == "d2.1"
+        assert await (await channel.get_queue("results")).get(fail=False) is None
+
+
+async def test_an_exchange_that_nobody_named_at_the_start_is_declared_with_its_first_result(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        publisher = ResultPublisher(link, exchange="results", queue=None)
+        with pytest.raises(Publishing, match="bind one to exchange 'later' with '#'") as caught:
+            await send(publisher, make_due(exchange="later"))
+        assert caught.value.unroutable
+        queue = await channel.declare_queue("late", durable=True)
+        await queue.bind("later", "#")
+        await send(publisher, make_due(exchange="later"))
+        assert (await take(channel, "late")).message_id == "d1.1"
+
+
+async def test_the_exchange_of_a_rule_that_is_deleted_is_declared_again(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        publisher = ResultPublisher(link, exchange="results", queue="results", others=("crm",))
+        await publisher.ensure()
+        await channel.exchange_delete("crm")
+        dues = [make_due(number, exchange="crm") for number in range(30)]
+        outcomes = await asyncio.gather(*(send(publisher, due) for due in dues), return_exceptions=True)
+        assert all(isinstance(outcome, Publishing) for outcome in outcomes)
+        assert link.up, "the connection and its other channels stay"
+        await send(publisher, make_due(99))
+        with pytest.raises(Publishing) as caught:
+            await send(publisher, dues[0])
+        assert caught.value.unroutable, "the exchange is there again, though without a queue"
+
+
+async def internal(channel, name):
+    """An exchange to which nobody may publish: RabbitMQ closes the channel of whoever does."""
+    return await channel.declare_exchange(name, "topic", durable=True, internal=True)
+
+
+async def test_an_exchange_that_refuses_holds_up_only_its_own_results(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        await internal(channel, "walled")
+        queue = await channel.declare_queue("mine", durable=True)
+        await channel.declare_exchange("crm", "topic", durable=True)
+        await queue.bind("crm", "#")
+        publisher = ResultPublisher(link, exchange="results", queue="results", others=("walled", "crm"))
+        await publisher.ensure()
+        for _ in range(3):
+            walled = [send(publisher, make_due(number, exchange="walled")) for number in range(20)]
+            good = [send(publisher, make_due(number, exchange=name)) for number in range(20) for name in (None, "crm")]
+            outcomes = await asyncio.gather(*walled, *good, return_exceptions=True)
+            assert all(isinstance(outcome, Publishing) and outcome.denied for outcome in outcomes[:20])
+            assert outcomes[20:] == [None] * 40
+            assert link.up
+        assert "ACCESS_REFUSED" in str(outcomes[0])
+
+
+async def test_an_exchange_of_another_type_is_used_as_it_is(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        await channel.declare_exchange("crm", "direct", durable=False)
+        queue = await channel.declare_queue("mine", durable=True)
+        await queue.bind("crm", "deal.7")
+        publisher = ResultPublisher(link, exchange="results", queue="results", others=("crm",))
+        await publisher.ensure()
+        await send(publisher, make_due(1, exchange="crm", routing_key="deal.7"))
+        assert (await take(channel, "mine")).message_id == "d1.1"
+        with pytest.raises(Publishing) as caught:
+            await send(publisher, make_due(2, exchange="crm", routing_key="deal.8"))
+        assert caught.value.unroutable
+
+
+async def test_an_exchange_that_may_not_be_declared_is_logged_and_keeps_nothing_from_starting(amqp_url, capsys):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        publisher = ResultPublisher(link, exchange="results", queue="results", others=("amq.mine", "crm"))
+        await publisher.ensure()
+        assert await channel.get_exchange("crm", ensure=True)
+        assert await channel.get_queue("results", ensure=True)
+        said = "".join(capsys.readouterr())
+        assert said.count("broker.unprepared") == 1
+        assert "exchange 'amq.mine' of rules' results" in said
+        with pytest.raises(Publishing, match=r"amq\.mine") as caught:
+            await send(publisher, make_due(exchange="amq.mine"))
+        assert caught.value.denied
+        await send(publisher, make_due(1))
+
+
+async def test_one_unroutable_result_of_many_does_not_keep_the_others(amqp_url):
+    """The first to come is the one that tries the exchange."""
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        await channel.declare_exchange("crm", "topic", durable=True)
+        queue = await channel.declare_queue("mine", durable=True)
+        await queue.bind("crm", "good")
+        publisher = ResultPublisher(link, exchange="results", queue=None)
+        keys = ["bad", *["good"] * 5, "bad"]
+        sent = [send(publisher, make_due(n, exchange="crm", routing_key=key)) for n, key in enumerate(keys)]
+        outcomes = await asyncio.gather(*sent, return_exceptions=True)
+        assert [outcome is None for outcome in outcomes] == [key == "good" for key in keys]
+
+
 async def test_without_a_connection_publishing_says_so_at_once():
     link = Link(Address(Secret("amqp://guest:hunter2@127.0.0.1:1/")), "test", report=lambda *_: None)
     with pytest.raises(Publishing, match="not connected") as caught:

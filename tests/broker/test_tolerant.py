@@ -7,7 +7,7 @@ import pytest
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from relay.broker import UNREADABLE
+from relay.broker import UNREADABLE, split_dropped
 from relay.broker.tolerant import tolerate
 
 
@@ -50,11 +50,12 @@ def stamped(number):
 
 @pytest.mark.parametrize("number", [1_785_228_565_123_456, -86_400, -1, 2**62])
 def test_a_time_out_of_range_is_left_out_alone(number):
-    found = decode(stamped(number))
-    assert found["n"] == 5
-    assert UNREADABLE not in found
+    assert split_dropped(decode(stamped(number))) == ({"n": 5}, ("born",))
     inner = b"\x01tF" + struct.pack(">I", len(stamped(number))) + stamped(number)
-    assert decode(inner)["t"]["n"] == 5
+    assert split_dropped(decode(inner)) == ({"t": {"n": 5}}, ("born",))
+    item = b"T" + struct.pack(">q", number)
+    assert split_dropped(decode(b"\x01lA" + struct.pack(">I", len(item)) + item)) == ({"l": []}, ("an item of a list",))
+    assert split_dropped(decode(stamped(0)))[1] == (), "the next message begins anew"
 
 
 def test_a_time_of_the_message_out_of_range_is_left_out_alone():
@@ -65,3 +66,9 @@ def test_a_time_of_the_message_out_of_range_is_left_out_alone():
     header = ContentHeader()
     header.unmarshal(frame[:-8] + b"\xff" * 8)
     assert (header.properties.message_id, header.properties.timestamp) == ("m", None)
+    assert split_dropped(header.properties.headers) == ({}, ("timestamp",))
+
+
+def test_a_sender_s_own_header_of_that_name_is_a_header():
+    name = b"\x0drelay-dropped"
+    assert split_dropped(decode(name + b"S" + struct.pack(">I", 1) + b"x")) == ({"relay-dropped": "x"}, ())

@@ -28,6 +28,7 @@ class Intake:
         self.events = []
         self.suspects = []
         self.forgotten = []
+        self.letters = {}
         self.deaths = 0
         self.open = asyncio.Event()
         self.open.set()
@@ -60,6 +61,14 @@ class Intake:
     async def forget(self, key):
         self.forgotten.append(key)
 
+    async def note_dead(self, letter):
+        if self.away is not None:
+            raise self.away
+        self.letters[letter.id] = letter
+
+    async def drop_dead(self, letter_id):
+        self.letters.pop(letter_id, None)
+
     async def has(self, *ids, within=30):
         async with asyncio.timeout(within), self.changed:
             await self.changed.wait_for(lambda: set(ids) <= {event.external_id for event in self.events})
@@ -90,7 +99,8 @@ async def nap(seconds):
 
 @asynccontextmanager
 async def connected(url, timeout=10.0):
-    broker = Broker(Address(Secret(url)), consumes=True, report=lambda *_: None, timeout=timeout)
+    broker = Broker(Address(Secret(url)), report=lambda *_: None, timeout=timeout)
+    broker.consume()
     task = asyncio.create_task(broker.run(Stop()))
     try:
         async with asyncio.timeout(20):

@@ -10,8 +10,9 @@ import pytest
 from aio_pika import Message
 from structlog.testing import capture_logs
 
+from relay.broker import DeadLetters, Delivery, requeue
 from relay.consumer import Input
-from relay.errors import Refused
+from relay.errors import Refused, Unavailable
 from relay.schemes import document
 from relay.telemetry import Metrics, PartState
 from tests.consumer.stage import Intake, Told, connected, consuming, depth, get, looking, put, settled
@@ -203,8 +204,12 @@ async def test_broken_properties_do_not_end_the_connection_again_and_again(amqp_
         finally:
             type(frame).marshal = marshal
         await put(channel, "good")
-    async with connected(amqp_url) as broker, consuming(broker, intake):
-        await intake.has("bad", "good")
+    with capture_logs() as lines:
+        async with connected(amqp_url) as broker, consuming(broker, intake):
+            await intake.has("bad", "good")
+    [line] = [line for line in lines if line["event"] == "message.trimmed"]
+    assert (line["source"], line["message_id"], line["log_level"]) == ("bus", "bad", "warning")
+    assert line["what"].endswith("cannot be read: timestamp")
 
 
 async def test_what_the_ledger_cannot_hold_goes_to_the_dead_letters_and_spares_the_rest(amqp_url):
@@ -309,3 +314,75 @@ async def test_an_error_that_nobody_expected_reaches_the_supervisor(amqp_url):
             async with consuming(broker, intake), asyncio.timeout(10):
                 await tried.wait()
     await settled(amqp_url, "in", ready=1)
+
+
+async def test_a_dead_letter_is_recorded_and_comes_in_when_it_was_sent_back(amqp_url):
+    """With the routing key by which it came, and without an id where its sender gave none."""
+    intake = Intake()
+    async with looking(amqp_url) as channel:
+        queue = await channel.declare_queue("in", durable=True)
+        exchange = await channel.declare_exchange("crm", "topic", durable=True)
+        await queue.bind(exchange, "#")
+        for message_id in ("m1", None):
+            await exchange.publish(Message(b'{"a": 1}', message_id=message_id, headers={"x-n": "5"}), "deal.won")
+    async with connected(amqp_url) as broker:
+        async with consuming(broker, intake, Input("bus", "in", most=4)):
+            async with asyncio.timeout(20):
+                while len(intake.letters) < 2:
+                    await asyncio.sleep(0.01)
+        letters = list(intake.letters.values())
+        done = await requeue(broker.publishing, None, source=None, queues={})
+        assert {letter.id for letter in done.sent} == {letter.id for letter in letters}
+        async with consuming(broker, intake, Input("bus", "in")), asyncio.timeout(20), intake.changed:
+            await intake.changed.wait_for(lambda: len(intake.events) == 2)
+    assert {letter.message_id for letter in letters} >= {"m1"}
+    for letter in letters:
+        assert (letter.source, letter.queue, letter.routing_key, letter.reason) == (
+            "bus",
+            "in",
+            "deal.won",
+            "too_large",
+        )
+        assert (letter.size, letter.headers["x-n"]) == (8, "5")
+    # The client library of this test makes up an id where none is given; the dead letter keeps that one.
+    assert {event.external_id for event in intake.events} == {letter.message_id for letter in letters}
+    assert all((event.type, event.headers) == ("deal.won", {"x-n": "5"}) for event in intake.events)
+
+
+async def test_a_message_without_an_id_gets_none_by_way_of_the_dead_letters(amqp_url):
+    intake = Intake()
+    async with looking(amqp_url) as channel, connected(amqp_url) as broker:
+        await channel.declare_queue("in", durable=True)
+        dead = DeadLetters(broker.publishing)
+        await dead.publish(Delivery(1, b"{}", "k"), source="bus", reason="r", error="e", queue="in", letter_id="l1")
+        assert [letter.id for letter in (await requeue(broker.publishing, ["l1"], source=None, queues={})).sent] == [
+            "l1"
+        ]
+        async with consuming(broker, intake), asyncio.timeout(20):
+            await intake.has(None)
+    assert [(event.external_id, event.type) for event in intake.events] == [(None, "k")]
+
+
+async def test_a_record_goes_when_the_letter_was_not_taken(amqp_url):
+    intake = Intake()
+    async with looking(amqp_url) as channel, connected(amqp_url) as broker:
+        await channel.declare_exchange("relay.dead", "topic", durable=True, internal=True)
+        await channel.declare_queue("in", durable=True)
+        await put(channel, "bad", body=b"no json")
+        async with consuming(broker, intake, patience=0.2):
+            await intake.has(None)
+    assert intake.letters == {}
+
+
+async def test_no_letter_goes_unrecorded_while_the_ledger_is_away(amqp_url):
+    intake, told = Intake(), Told()
+    intake.away = Unavailable("the ledger does not answer")
+    async with looking(amqp_url) as channel, connected(amqp_url) as broker:
+        await channel.declare_queue("in", durable=True)
+        await put(channel, "bad", body=b"no json")
+        async with consuming(broker, intake, report=told):
+            await told.of(PartState.DEGRADED, "the ledger is away")
+            assert intake.letters == {}
+            intake.away = None
+            letter = await get(amqp_url, "relay.dead")
+    assert list(intake.letters) == [letter.headers["relay-id"]]

@@ -7,6 +7,7 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from relay.broker import UNREADABLE, Delivery
 from relay.consumer import Input
@@ -226,3 +227,13 @@ def test_whatever_comes_is_an_event_or_unreadable(body, **properties):
     except Unreadable:
         return
     assert "\0" not in "".join([event.external_id or "", event.content_type, *event.headers.values()])
+
+
+def test_a_time_that_cannot_be_read_is_left_out_with_a_line_and_the_event_is_taken():
+    cloud = json.dumps(CLOUD | {"time": "23/11/2026"}).encode()
+    with capture_logs() as lines:
+        event = read(cloud, content_type="application/cloudevents+json")
+    assert (event.external_id, event.data, event.time) == ("c1", {"amount": 7}, None)
+    [line] = lines
+    assert (line["event"], line["source"], line["external_id"]) == ("event.timeless", event.source, "c1")
+    assert "'23/11/2026' is not a time" in line["what"]

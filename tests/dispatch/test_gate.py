@@ -1,6 +1,7 @@
 """While sending is paused one replica probes Cargo, and another when that one is gone; every pause ends."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -91,9 +92,9 @@ class Chats:
 class Replica:
     """A gate that runs."""
 
-    def __init__(self, ledger, chats, name):
+    def __init__(self, ledger, chats, name, policy=POLICY):
         self.signals, self.stop = Signals(), Stop()
-        self.gate = Gate(ledger.work_of(name), chats, POLICY, self.signals, boottime=milliseconds)
+        self.gate = Gate(ledger.work_of(name), chats, policy, self.signals, boottime=milliseconds)
         self.task = asyncio.create_task(self.gate.run(self.stop), name=name)
 
     async def end(self):
@@ -115,6 +116,29 @@ async def test_a_probe_that_is_answered_ends_the_pause_and_the_worker_is_told():
     await opened(ledger, one)
     assert (len(chats.probed), ledger.owner, one.signals.work.is_set) == (4, None, True)
     await one.end()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+def test_after_an_outage_of_an_hour_calls_go_on_within_five_seconds(share):
+    """However the jitter falls."""
+
+    class Away(Chats):
+        async def probe(self):
+            if milliseconds() < 3_600_000:
+                raise Unknown("500")
+
+    @virtually
+    async def live():
+        ledger = Ledger("circuit")
+        one = Replica(ledger, Away(), "one", replace(POLICY, random=lambda: share))
+        two = Replica(ledger, Away(), "two", replace(POLICY, random=lambda: share))
+        while one.gate.paused or two.gate.paused or milliseconds() < 3_600_000:
+            await asyncio.sleep(0.1)
+        assert milliseconds() - 3_600_000 <= 5_000 + 100
+        await one.end()
+        await two.end()
+
+    live()
 
 
 @virtually
@@ -207,8 +231,33 @@ async def test_trouble_while_the_pauses_are_read_is_not_overwritten():
 async def test_refused_credentials_are_global_only_when_the_list_refuses_them_too():
     for troubles, refusal in (([DENIED], Refusal.GLOBAL), ([Unknown("timeout")], Refusal.UNCLEAR), ([], Refusal.OWN)):
         gate = Gate(Ledger().work_of("one"), Chats(*troubles), POLICY, Signals(), boottime=milliseconds)
-        assert await gate.judge(DENIED) is refusal
+        assert await gate.judge(DENIED, since=0) is refusal
         assert gate.paused == (("unauthorized",) if refusal is Refusal.GLOBAL else ())
+
+
+@virtually
+async def test_what_a_former_token_was_refused_is_no_judgement_of_the_present_one():
+    gate = Gate(Ledger().work_of("one"), Chats(), POLICY, Signals(), boottime=milliseconds)
+    await asyncio.sleep(1)
+    gate.renew()
+    assert await gate.judge(DENIED, since=500) is Refusal.UNCLEAR
+    assert await gate.judge(DENIED, since=1_001) is Refusal.OWN
+
+
+@virtually
+async def test_another_token_is_tried_at_once_however_long_the_former_one_was_refused():
+    ledger, signals = Ledger("unauthorized"), Signals()
+    chats = Chats(*[DENIED] * 8)
+    gate, stop = Gate(ledger.work_of("one"), chats, POLICY, signals, boottime=milliseconds), Stop()
+    running = asyncio.create_task(gate.run(stop))
+    while chats.troubles:
+        await asyncio.sleep(0.1)
+    gate.renew()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0.001)
+    assert ledger.on == {}
+    stop.begin(1)
+    await running
 
 
 @virtually

@@ -31,6 +31,9 @@ class Work:
         self.waiting = doubts
         self.moves = []
 
+    async def expire(self):
+        return []
+
     async def sweep(self):
         return 0
 
@@ -46,7 +49,7 @@ class Work:
     async def doubts(self, limit):
         return self.waiting
 
-    async def record(self, move):
+    async def record(self, move, *offers):
         self.moves.append(move)
         return Recorded.APPLIED
 
@@ -54,17 +57,19 @@ class Work:
 class Cargo:
     """A list of chats, two rows a page; `between(asked)` may change it after each page, counted from 1."""
 
-    def __init__(self, *chats, order=lambda chat: chat.created_at, between=lambda cargo, asked: None):
+    def __init__(self, *chats, order=lambda chat: chat.created_at, between=lambda cargo, asked: None, page=2):
         self.rows = list(chats)
+        self.page = page
         self.order = order
         self.between = between
         self.asked = 0
 
     async def chats(self, trigger_type, after, before, offset):
         rows = sorted((row for row in self.rows if after <= row.created_at <= before), key=self.order)
+        rows = rows[offset : offset + self.page]
         self.asked += 1
         self.between(self, self.asked)
-        return Page(tuple(rows[offset : offset + 2]), len(rows[offset : offset + 2]))
+        return Page(tuple(rows), len(rows))
 
 
 def make_chat(created_at, stamp=None, **rest):
@@ -150,6 +155,40 @@ async def test_chats_that_are_made_meanwhile_do_not_put_the_proof_off(skew, orde
     cargo = Cargo(*(other(BEGAN + number) for number in range(5)), order=order, between=make_another)
     [move] = await look(cargo, make_doubt())
     assert move.to is State.WAITING
+
+
+def newest_first(chat):
+    return -chat.created_at
+
+
+@pytest.mark.parametrize("skew", [-90_000, 0, 200_000])
+async def test_a_scan_ends_while_more_chats_are_made_than_a_page_holds(skew):
+    """Where the list begins with the newest, they push all others back faster than the offset advances."""
+
+    def make_more(cargo, asked):
+        assert asked < 50, "it never ends"
+        cargo.rows += [other(NOW + skew + 100 * asked + number) for number in range(15)]
+
+    chats = [other(BEGAN + skew + number) for number in range(40)]
+    cargo = Cargo(*chats, order=newest_first, between=make_more, page=12)
+    [move] = await look(cargo, make_doubt())
+    assert move.to is State.WAITING
+    mine = make_chat(BEGAN + skew - 1, "d-1")
+    [move] = await look(Cargo(mine, *chats, order=newest_first, between=make_more, page=12), make_doubt())
+    assert move.chat == mine
+
+
+async def test_an_end_that_cargo_rounds_down_leaves_no_chat_out():
+    """Its list then has no chat of the last second, where the one that is looked for may be."""
+
+    class Rounding(Cargo):
+        async def chats(self, trigger_type, after, before, offset):
+            return await super().chats(trigger_type, after, before - before % 1_000, offset)
+
+    chats = [other(NOW - 500 + number) for number in range(40)]
+    mine = make_chat(NOW - 501, "d-1")
+    [move] = await look(Rounding(mine, *chats, order=newest_first, page=12), make_doubt())
+    assert move.chat == mine
 
 
 @pytest.mark.parametrize("skew", [0, 200_000])

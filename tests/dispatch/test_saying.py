@@ -34,10 +34,13 @@ class Work:
         claims, self.claims = self.claims, []
         return claims
 
+    async def withheld(self):
+        return []
+
     async def wake(self):
         return None
 
-    async def record(self, move):
+    async def record(self, move, *offers):
         self.move = move
         return Recorded.APPLIED
 

@@ -21,10 +21,11 @@ from typer.main import get_command
 
 from relay import config, proxy, schemes, trust
 from relay.cli import app
-from relay.config import AmqpSource, Bind, ClientCert, EventTemplates, Limit, Rule, Settings, WebhookSource
-from relay.model import EventStatus, ParkReason, ResultType, State
+from relay.config import AmqpSource, Bind, ClientCert, EventTemplates, LimitBlock, Rule, Settings, WebhookSource
+from relay.model import ActName, EventStatus, ParkReason, ProblemKind, ResultType, State
 from relay.ops.routes import ROUTES
 from relay.outbox import wire
+from relay.rules import Template, crm
 from relay.rules.filters import FILTERS, STOCK_FILTERS
 from relay.telemetry import Metrics
 from tests.docs import senders
@@ -107,22 +108,23 @@ def keys(model: type[BaseModel], prefix: str) -> Iterator[str]:
         block = field.annotation if isinstance(field.annotation, type) else None
         inner = next((arg for arg in getattr(field.annotation, "__args__", ()) if isinstance(arg, type)), block)
         if inner is not None and issubclass(inner, BaseModel):
-            yield from keys(inner, f"{prefix}{name}.")
+            named = "<name>." if getattr(field.annotation, "__origin__", None) is dict else ""
+            yield from keys(inner, f"{prefix}{name}.{named}")
         else:
             yield f"{prefix}{name}"
 
 
 def test_every_configuration_key_is_in_its_table():
     told = words(section("Configuration keys"))
-    top = {key for key in keys(Settings, "") if "." in key and not key.startswith("rules.")}
+    top = {key for key in keys(Settings, "") if "." in key and not key.startswith(("rules.", "defaults.", "tests."))}
     rules = {f"rules[].{key}" for key in Rule.model_fields}
     assert top - told == set()
     assert rules - quoted(section("Configuration keys")) == set()
     own = {*WebhookSource.model_fields, *AmqpSource.model_fields, *EventTemplates.model_fields} - {"type", "event"}
-    blocks = {"bind": Bind, "limit": Limit, "client_cert": ClientCert}
+    blocks = {"bind": Bind, "limit": LimitBlock, "client_cert": ClientCert}
     assert own - set(blocks) - told == set()
     assert {f"{name}.{key}" for name, block in blocks.items() for key in block.model_fields} <= told
-    assert {"sources.<name>.type", "sources.<name>.event", "vars.*"} <= told
+    assert {"sources.<name>.type", "sources.<name>.event", "vars.*", "defaults.*"} <= told
 
 
 def test_the_defaults_in_the_table_of_keys_are_the_program_s():
@@ -239,6 +241,8 @@ def test_every_state_result_and_parking_reason_is_told():
     states = {name for row in rows("States")[1:] for name in quoted(row[0])}
     assert states == {state.value for state in State}
     assert {kind.value for kind in ResultType} <= quoted(section("Results on RabbitMQ"))
+    assert {kind.value for kind in ProblemKind} <= quoted(section("Problems"))
+    assert {act.value for act in ActName} <= quoted(section("Acts"))
     assert {reason.value for reason in ParkReason} <= words(section("Error codes and reasons"))
     assert {status.value for status in EventStatus} <= quoted(section("HTTP answers of /hooks"))
 
@@ -254,12 +258,13 @@ def test_every_failure_s_code_is_told():
 def test_a_shown_configuration_loads(code, tmp_path):
     shown = yaml.safe_load(code)
     frame = {} if "cargo" in shown else {"cargo": {"token": "any"}}
-    if any(source["type"] == "amqp" for source in shown.get("sources", {}).values()) and "broker" not in shown:
+    queues = [source for source in shown.get("sources", {}).values() if source["type"] == "amqp"]
+    if (queues or any("result" in rule for rule in shown.get("rules", ()))) and "broker" not in shown:
         frame["broker"] = {"url": "amqp://localhost"}
     (tmp_path / "frame.yaml").write_text(yaml.safe_dump(frame))
     (tmp_path / "shown.yaml").write_text(code)
     loaded = config.load([tmp_path], {}, strict=False)
-    asked = ("is not set", "there are none", "the file /run/secrets/relay.key")
+    asked = ("is not set", "is empty, so that", "the file /run/secrets/relay.key")
     assert [line for line in loaded.warnings if not any(words in line for words in asked)] == []
 
 
@@ -369,3 +374,23 @@ def test_the_first_steps_do_what_the_readme_says(tmp_path):
         event = listed.splitlines()[1].split()[0]
         chat = told.split()[-1]
         assert chat in shell.run(f"relay show {event}")
+
+
+FILTER_EXAMPLES = [
+    [cell.strip("`").replace("\\|", "|") for cell in row]
+    for row in rows("Configure")
+    if len(row) == 3 and row[0].startswith("`{{")
+]
+"""A template, its `data`, and what it gives."""
+
+
+def test_every_filter_that_is_ours_has_an_example():
+    templates = [template for template, _, _ in FILTER_EXAMPLES]
+    assert {name for name in crm.FILTERS if not any(f"| {name}" in text for text in templates)} == set()
+
+
+@pytest.mark.parametrize("row", FILTER_EXAMPLES, ids=[row[0] for row in FILTER_EXAMPLES])
+def test_an_example_of_a_filter_gives_what_is_shown(row):
+    template, data, shown = row
+    got = Template(template).render({"data": json.loads(data)})
+    assert str(got) == shown.replace("\\n", "\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from relay.app import dry_run
+from relay.app import dry_run, run_tests
 from relay.config import load
 from relay.schemes import Headers, Request, build, example, names, vendor
 from tests.signing import sign
@@ -91,6 +91,14 @@ def wanted(trial):
     (tried,) = trial["events"]
     (verdict,) = [verdict for verdict in tried["rules"] if verdict["matched"]]
     return tried["event"], verdict
+
+
+@pytest.mark.parametrize("name", sorted({*WEBHOOKS, *VENDORS, "amqp"}))
+def test_a_recipe_carries_tests_of_its_own_which_pass(name):
+    loaded = load([FOLDER / f"{name}.yaml"], environment(name))
+    outcomes = run_tests(loaded.settings, loaded.tests)
+    assert outcomes
+    assert [outcome for outcome in outcomes if not outcome.passed] == []
 
 
 def chat(name, meta):

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import shutil
 import sqlite3
@@ -21,17 +22,17 @@ import aiohttp
 
 from relay.schemes import SchemeSpec, build
 from relay.secret import Secret
-from tests.services.process import Process, find_port, wait_until
+from tests.e2e.nursery import Forked
+from tests.services.process import find_port, wait_until
 from tests.signing import sign
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-KILLABLE = Path(__file__).with_name("killable.py")
 CONFIG = """
 cargo:
   base_url: {cargo}
   token: {token}
   timeout: {timeout}
-  settle: 1500ms
+  settle: {settle}
   concurrency: {concurrency}
 ledger:
   url: {ledger}
@@ -81,10 +82,12 @@ class Relay:
         secrets: Sequence[str] = (),
         concurrency: int = 8,
         timeout: str = "1s",
+        settle: str = "1500ms",
         grace: str = "5s",
+        linger: str = "0s",
     ) -> None:
         self.folder = folder
-        self.grace = grace
+        self.ending = ["--grace", grace, "--linger", linger]
         self.secrets = [*SECRETS, *(secret.encode() for secret in secrets)]
         self.ports = {name: find_port() for name in ("hooks", "health", "ops")}
         self.log = folder / "relay.log"
@@ -101,21 +104,27 @@ class Relay:
                 secret=SECRET,
                 concurrency=concurrency,
                 timeout=timeout,
+                settle=settle,
                 **self.ports,
             )
         )
-        self._process: Process | None = None
+        self._process: Forked | None = None
 
     def url(self, listener: str) -> str:
         return f"http://127.0.0.1:{self.ports[listener]}"
 
     def start(self, *, at: tuple[str, int] | None = None) -> None:
-        """Start it; returns when it is ready, or when it has died at its kill point."""
-        relay = [str(KILLABLE), at[0], str(at[1])] if at else ["-m", "relay"]
-        options = ["serve", "--config", str(self.config), "--migrate", "--log-format", "json", "--grace", self.grace]
-        self._process = process = Process([sys.executable, *relay, *options], log=self.log)
+        """Start it; returns when it is ready, or when it has died at its kill point.
+
+        Raises Unavailable when it ends before, without one: a port may be taken, and nobody must go on without it.
+        """
+        options = ["serve", "--config", str(self.config), "--migrate", "--log-format", "json", *self.ending]
+        self._process = process = Forked(options, log=self.log, at=at)
         wait_until(
-            lambda: not process.alive() or self._ready(), seconds=60, alive=lambda: True, describe=process.describe
+            lambda: (at is not None and not process.alive()) or self._ready(),
+            seconds=60,
+            alive=lambda: at is not None or process.alive(),
+            describe=process.describe,
         )
 
     @property
@@ -187,11 +196,11 @@ def without_credentials(ledger: Path) -> bytes:
 
 
 class Vendor:
-    """Sends signed events and repeats each until it is answered 2xx, as vendors do."""
+    """Sends signed events and repeats each until it is answered 2xx, as vendors do; with several `hooks` in turn."""
 
-    def __init__(self, session: aiohttp.ClientSession, hooks: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, *hooks: str) -> None:
         self._session = session
-        self._url = f"{hooks}/hooks/crm"
+        self._urls = itertools.cycle(f"{url}/hooks/crm" for url in hooks)
         self._scheme = build(SchemeSpec("standard-webhooks", (Secret(SECRET),)))
 
     async def post(self, number: int, kind: str = "deal.won") -> tuple[int, Any]:
@@ -199,7 +208,7 @@ class Vendor:
         body = json.dumps({"type": kind, "id": number}).encode()
         headers = sign(self._scheme, body, now=time.time_ns() // 1_000_000, id=f"msg_{number}")
         async with self._session.post(
-            self._url, data=body, headers={"content-type": "application/json", **headers}
+            next(self._urls), data=body, headers={"content-type": "application/json", **headers}
         ) as answer:
             return answer.status, await answer.json()
 

@@ -1,7 +1,9 @@
 """A relay that kills itself with SIGKILL at the n-th time it comes to a named point: `killable.py POINT N serve ...`.
 
-A point is `<method>.before` or `<method>.after`, or `<lane>.commit.before` for the moment between a group commit's
-statements and its COMMIT. `deadly.message` is the reading of any message with the word deadly in its body.
+A point is `<method>.before` or `<method>.after`, or `commit.before` for the moment between a group commit's
+statements and its COMMIT. `claims.*` and `results.*` are the moments before and after what was committed under this
+process's lease is handed on; at `claim.*` and `due.*` nothing is handed on, so that all is looked for. `deadly.message`
+is the reading of any message with the word deadly in its body.
 """
 
 import functools
@@ -18,7 +20,9 @@ from relay.broker import ResultPublisher
 from relay.cargo import Cargo
 from relay.cli import main
 from relay.consumer import settle
-from relay.ledger import SqlLedger
+from relay.dispatch import Worker
+from relay.ledger import SqlLedger, ledger
+from relay.outbox import Publisher
 
 METHODS: dict[str, tuple[type, str]] = {
     "accept": (SqlLedger, "accept"),
@@ -28,8 +32,12 @@ METHODS: dict[str, tuple[type, str]] = {
     "settle": (SqlLedger, "settle"),
     "create": (Cargo, "create"),
     "say": (Cargo, "say"),
+    "close": (SqlLedger, "close_windows"),
     "publish": (ResultPublisher, "publish"),
 }
+
+
+HANDED = {"claims": "_hand_on_claims", "results": "_hand_on_results"}
 
 
 class Fuse:
@@ -54,6 +62,11 @@ def arm(point: str, count: int) -> None:
     if name == "deadly":
         settle.decode = functools.partial(_read, settle.decode, fuse)  # type: ignore[attr-defined] # as it imports it
         return
+    if name in HANDED:
+        _arm_handing(HANDED[name], moment, fuse)
+        return
+    if name in {"claim", "due"}:
+        Worker.offer = Publisher.offer = lambda *_: None  # type: ignore[method-assign]
     owner, method = METHODS[name]
     call: Callable[..., Awaitable[Any]] = getattr(owner, method)
 
@@ -67,6 +80,20 @@ def arm(point: str, count: int) -> None:
         return result
 
     setattr(owner, method, armed)
+
+
+def _arm_handing(function: str, moment: str, fuse: Fuse) -> None:
+    hand_on = getattr(ledger, function)
+
+    def armed(item: Any, answer: Any) -> None:
+        handed = answer[1] if isinstance(answer, tuple) else answer and answer.deliveries
+        if handed and moment == "before":
+            fuse.burn()
+        hand_on(item, answer)
+        if handed and moment == "after":
+            fuse.burn()
+
+    setattr(ledger, function, armed)
 
 
 def _read(decode: Callable[..., Any], fuse: Fuse, delivery: Any, *arguments: Any, **keywords: Any) -> Any:

@@ -41,6 +41,6 @@ def _wire(faults: Faults) -> bytes:
 @asynccontextmanager
 async def simulating(faults: Faults | None = None, **options: Any) -> AsyncIterator[Simulator]:
     """A simulator that wants the tests' token."""
-    app = make_app(faults or Faults(), token=TOKEN, pending=0.0, generating=0.0, **options)
+    app = make_app(faults or Faults(), token=TOKEN, **({"pending": 0.0, "generating": 0.0} | options))
     async with await run(app) as running, aiohttp.ClientSession(running.url) as session:
         yield Simulator(f"{running.url}/v1", session)

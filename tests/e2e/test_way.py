@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import aio_pika
 import aiohttp
@@ -11,6 +12,7 @@ import pytest
 from relay.sandbox import Faults
 from tests.e2e.harness import Relay, Vendor, consuming, eventually
 from tests.e2e.simulator import simulating
+from tests.services.process import Unavailable
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -81,10 +83,50 @@ async def test_webhook_to_confirmed_result(tmp_path: Path, amqp_url: str, ledger
             "eventType": "deal.won",
             "correlationId": None,
             "attempts": 1,
+            "labels": {},
             "reconciled": False,
             "receivedAt": "",
             "createdAt": "",
         }
+
+
+OWN = """\
+    labels: {deal: "{{ data.id }}", lost: "{{ data.gone }}"}
+    result: {exchange: crm.results, routing_key: "deal.{{ data.id }}"}
+"""
+
+
+async def test_labels_and_results_on_an_exchange_of_the_rule(tmp_path: Path, amqp_url: str, ledger: str | None) -> None:
+    """The exchange is there before the first result, nobody's queue holds up what goes elsewhere, and all is found."""
+    async with simulating() as cargo, consuming(amqp_url) as told, aiohttp.ClientSession() as session:
+        relay = Relay(tmp_path, cargo=cargo.url, ledger=ledger, amqp=amqp_url, rules=OWN)
+        await start(relay)
+        connection = await aio_pika.connect(amqp_url)
+        try:
+            channel = await connection.channel()
+            own = await channel.declare_queue("own", durable=True)
+            vendor = Vendor(session, relay.url("hooks"))
+            _, answer = await vendor.post(1)  # of which no queue is told yet
+            await eventually(lambda: relay.logged("result.unroutable"), seconds=20, what=relay.describe)
+            await own.bind("crm.results", "deal.*")
+            first = await fetch(own)
+            assert (first.routing_key, first.type) == ("deal.1", "relay.chat.created")
+            assert json.loads(first.body)["data"]["labels"] == {"deal": "1"}
+            await first.ack()
+            events = f"{relay.url('ops')}/api/events?label="
+            async with session.get(f"{events}deal:1") as found:
+                [event] = (await found.json())["events"]
+            assert event["id"] == answer["events"][0]["id"]
+            [dispatch] = event["dispatches"]
+            assert dispatch["result"] == {"exchange": "crm.results", "routingKey": "deal.1"}
+            assert dispatch["leftOut"] == [{"label": "lost", "why": "labels.lost: data.gone is missing"}]
+            async with session.get(f"{events}deal:2") as nothing:
+                assert (await nothing.json())["events"] == []
+        finally:
+            await connection.close()
+            await stop(relay)
+        others = {result["type"] for result in told.results.values()}
+        assert others <= {"relay.problem.opened", "relay.problem.resolved"}, "nothing of the rule goes there"
 
 
 async def test_message_to_reply_and_dead_letter(tmp_path: Path, amqp_url: str, ledger: str | None) -> None:
@@ -114,6 +156,8 @@ async def test_message_to_reply_and_dead_letter(tmp_path: Path, amqp_url: str, l
                 kinds.add(json.loads(reply.body)["type"])
                 await reply.ack()
             assert kinds == {"relay.chat.created", "relay.event.unmatched"}
+            async with aiohttp.ClientSession() as session:
+                await _send_back(session, f"{relay.url('ops')}/api/dead")
             dead = await fetch(await channel.get_queue("relay.dead"))
             assert dead.body == b"\xff\x00 garbage"
             assert dead.headers["relay-source"] == "bus"
@@ -121,6 +165,31 @@ async def test_message_to_reply_and_dead_letter(tmp_path: Path, amqp_url: str, l
             await connection.close()
             await stop(relay)
         assert len(await cargo.chats()) == 1
+
+
+async def _send_back(session: aiohttp.ClientSession, api: str) -> None:
+    """The one dead letter goes back by the end of its id, cannot be read again, and is a second record."""
+
+    async def listed(count: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+
+        async def look() -> bool:
+            async with session.get(api) as answer:
+                found[:] = (await answer.json())["dead"]
+            return len(found) == count
+
+        await eventually(look, seconds=20, what=lambda: f"{found}")
+        return found
+
+    [letter] = await listed(1)
+    assert (letter["source"], letter["queue"], letter["reason"]) == ("bus", "crm.events", "json")
+    assert letter["headers"] == {}
+    async with session.post(f"{api}/requeue", json={"ids": [letter["id"][-12:]]}) as answer:
+        sent = {"id": letter["id"], "source": "bus", "queue": "crm.events"}
+        assert await answer.json() == {"requeued": [sent], "refused": [], "missing": []}
+    [again, first] = await listed(2)
+    assert (first["id"], again["messageId"], again["requeuedAt"]) == (letter["id"], letter["messageId"], None)
+    assert first["requeuedAt"] is not None
 
 
 async def test_an_answer_lost_after_creation_is_found_not_repeated(tmp_path: Path, ledger: str | None) -> None:
@@ -169,7 +238,7 @@ async def test_a_cargo_that_is_away_opens_the_circuit_and_loses_nothing(tmp_path
             await asyncio.gather(*(vendor.insist(number) for number in range(30)))
             await eventually(lambda: relay.logged("cargo.paused"), seconds=30, what=relay.describe)
             await cargo.set_faults(Faults())
-            await eventually(lambda: _made(relay) == 30, seconds=60, what=relay.describe)
+            await eventually(lambda: _made(relay) == 30, seconds=180, what=relay.describe)
         finally:
             await stop(relay)
         assert len(await cargo.chats()) == 30
@@ -216,5 +285,6 @@ async def test_a_relay_that_waits_for_its_ledger_is_alive_and_ends_when_told(tmp
             assert answer.status == 503
             assert "ledger" in await answer.text()
     await stop(relay)
-    await waiting
+    with pytest.raises(Unavailable):
+        await waiting
     assert not relay.alive()

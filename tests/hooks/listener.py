@@ -5,13 +5,15 @@ import gzip
 import io
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import aiohttp
 from aiohttp import web
 
 from relay.errors import Retryable
-from relay.hooks import Bounds, Caps, Crowd, Hook, TurnedAway, make_runner
+from relay.hooks import Bounds, Caps, Crowd, Front, Hook, TurnedAway
 from relay.model import EventStatus, Receipt, new_id
 from relay.rules import Template
 from relay.schemes import SchemeSpec, build
@@ -100,7 +102,8 @@ class Listener:
     metrics: Metrics
     rejected: list
     paused: set
-    draining: list
+    front: Front
+    open: Callable[[], None]
     session: aiohttp.ClientSession
     crowd: Crowd
 
@@ -150,9 +153,13 @@ async def listen(
     caps=CAPS,
     monotonic=None,
     limit_refused=None,
+    opened=True,
 ):
-    """A running listener; afterwards it is shut down. `intake` stands in for the Recorder."""
-    intake, metrics, rejected, paused, draining = intake or Recorder(), Metrics(), [], set(), []
+    """A running listener; afterwards it is shut down. `intake` stands in for the Recorder.
+
+    Unless `opened`, nothing is taken before its `open` is called.
+    """
+    intake, metrics, rejected, paused = intake or Recorder(), Metrics(), [], set()
 
     monotonic = monotonic or (lambda: time.monotonic() * 1_000)
     crowd = Crowd(caps, TurnedAway("hooks", metrics, monotonic), trusted_proxies)
@@ -160,32 +167,34 @@ async def listen(
     async def keep(rejection):
         rejected.append(rejection)
 
-    runner = make_runner(
+    front = Front(crowd, most=max_body)
+    await front.setup()
+    start = partial(
+        front.open,
         hooks,
         intake,
         max_body=max_body,
         ids=new_id,
         clock=clock,
         metrics=metrics,
-        public_url=public_url,
+        public_url=lambda: public_url,
         reject=reject or keep,
         paused=paused.__contains__,
-        draining=lambda: bool(draining),
         fetch=fetch or no_fetch,
         learn=learn or no_learn,
-        crowd=crowd,
         monotonic=monotonic,
         limit_refused=limit_refused,
     )
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    if opened:
+        start()
+    site = web.TCPSite(front, "127.0.0.1", 0)
     await site.start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    url = f"http://127.0.0.1:{front.addresses[0][1]}"
     try:
         async with aiohttp.ClientSession() as session:
-            yield Listener(url, intake, metrics, rejected, paused, draining, session, crowd)
+            yield Listener(url, intake, metrics, rejected, paused, front, start, session, crowd)
     finally:
-        await runner.cleanup()
+        await front.cleanup()
 
 
 async def no_fetch(url):

@@ -8,6 +8,7 @@ import json
 import zlib
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.hooks.listener import MAX_BODY, NOW, gzipped, hook, listen
 
@@ -293,6 +294,18 @@ async def test_of_a_batch_that_is_proved_a_bad_item_is_kept_unreadable_and_the_o
         assert "`type`" in bad.unreadable
 
 
+async def test_a_bad_time_costs_a_cloudevent_its_time_and_a_line_and_no_more():
+    async with listen() as listener:
+        items = [CLOUD | {"time": "2026-01-16 05:56:22.123456789+00:00"}, CLOUD | {"id": "c-2", "time": "noon"}]
+        kind = {"Content-Type": "application/cloudevents-batch+json"}
+        with capture_logs() as lines:
+            status, _, document = await listener.send("token", json.dumps(items).encode(), kind)
+        assert (status, [one["status"] for one in document["events"]]) == (202, ["accepted"] * 2)
+        assert [event.time for event in listener.intake.events] == [1_768_542_982_123, None]
+        [line] = [line for line in lines if line["event"] == "event.timeless"]
+        assert (line["source"], line["external_id"]) == ("token", "c-2")
+
+
 async def test_one_bad_character_in_a_batch_is_marked_and_its_item_is_kept_as_it_came():
     async with listen() as listener:
         items = [CLOUD | {"id": f"c-{at}", "data": {"a": "x\0y" if at == 2 else "ok"}} for at in range(5)]
@@ -370,4 +383,4 @@ async def test_a_body_whose_credentials_cannot_be_found_is_not_kept():
         assert (await listener.send("code", b'{"token": "hush-token", '))[0] == 202
     [event] = listener.intake.events
     assert event.raw == b""
-    assert "it may hold a credential" in event.unreadable
+    assert "it may contain a credential" in event.unreadable

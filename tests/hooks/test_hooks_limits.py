@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from relay.hooks import Bounds, Certificate
+from relay.hooks import Bounds, ClientCertificate
 from relay.hooks.permit import subject
 from relay.units import rate
 from tests.hooks.listener import HOOKS, hook, listen
@@ -137,7 +137,7 @@ def test_the_subject_as_proxies_write_it(value, shown):
 
 @pytest.mark.parametrize("header", ["X-SSL-Client-S-DN", "X-Forwarded-Client-Cert"])
 async def test_a_certificate_counts_only_by_the_word_of_a_trusted_proxy(header):
-    hooks = bounded(certificate=Certificate(header, (DN,)))
+    hooks = bounded(certificate=ClientCertificate(header, (DN,)))
     value = f'Hash=1;Subject="{DN}"' if "Forwarded" in header else DN
     async with listen(hooks=hooks, trusted_proxies=INSIDE) as listener:
         assert (await listener.send("code", headers={header: value}))[0] == 202

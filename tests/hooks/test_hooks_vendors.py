@@ -165,12 +165,22 @@ def spoil(items):
 
 @pytest.mark.parametrize("name", BATCHES)
 async def test_a_bad_item_of_a_batch_is_kept_unreadable_by_its_place_and_the_others_are_taken(name):
+    places, good = [], []
+
+    def spoil_and_count(items):
+        spoil(items)
+        start = len(places) + len(good)
+        places.append(start + 1)
+        good.extend(start + at for at in range(len(items)) if at != 1)
+
     async with listen(hooks=hooks(name)) as listener:
-        await post(listener, sign(name, batch(listener, name, spoil)))
-        bad = [event for event in listener.intake.events if event.unreadable]
-        assert "item 1 of the batch" in bad[0].unreadable
-        assert bad[0].raw in {b"17", b""}
-        assert len(listener.intake.events) > len(bad)
+        await post(listener, sign(name, batch(listener, name, spoil_and_count)))
+        events = dict(enumerate(listener.intake.events))
+    assert sorted([*places, *good]) == sorted(events)
+    assert [place for place, event in events.items() if event.unreadable] == places
+    for place in places:
+        assert events[place].unreadable.startswith(f"item {place} of the batch (counted from 0) is wrong")
+        assert events[place].raw == (b"" if vendor(name).cut else b"17")
 
 
 @pytest.mark.parametrize("name", [name for name in BATCHES if name != "segment"])

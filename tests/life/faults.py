@@ -4,6 +4,7 @@ import asyncio
 
 from relay.errors import Retryable, Unavailable, Unknown
 from relay.ports import Publishing
+from relay.slots import Offer
 
 KINDS = ("away", "lost", "slow", "bug", "cancelled", "outage")
 OUTAGE = 5.0
@@ -76,15 +77,65 @@ class Ledger:
         method = getattr(self._ledger, name)
 
         async def call(*args, **kwargs):
-            return await self._faults.pass_through(
-                "ledger",
-                name,
-                lambda: method(*args, **kwargs),
-                lambda: Unavailable("the ledger is away"),
-                lambda: Unavailable("the ledger went away during the commit"),
-            )
+            given = [Given(arg) if isinstance(arg, Offer) else arg for arg in args]
+            offers = [arg for arg in given if isinstance(arg, Given)]
+            begun = False
+
+            async def act():
+                nonlocal begun
+                begun = True
+                return await method(*given, **kwargs)
+
+            def away():
+                return Unavailable("the ledger is away")
+
+            def lost():
+                return Unavailable("the ledger went away during the commit")
+
+            try:
+                answer = await self._faults.pass_through("ledger", name, act, away, lost)
+            except BaseException as error:
+                for offer in offers:
+                    if begun and isinstance(error, asyncio.CancelledError):
+                        offer.pass_on()
+                    else:
+                        offer.lose()
+                raise
+            for offer in offers:
+                offer.pass_on()
+            return answer
 
         return call
+
+
+class Given:
+    """An offer that ends once: what the ledger hands on for it is lost together with a response that is lost.
+
+    The commit of a caller that was cancelled goes on, and hands on what it made.
+    """
+
+    def __init__(self, offer):
+        self.count = offer.count
+        self._offer = offer
+        self._items = None
+        self._passing = False
+        self._over = False
+
+    def take(self, items):
+        self._items = items
+        if self._passing:
+            self.pass_on()
+
+    def pass_on(self):
+        self._passing = True
+        if self._items is not None and not self._over:
+            self._over = True
+            self._offer.take(self._items)
+
+    def lose(self):
+        if not self._over:
+            self._over = True
+            self._offer.lose()
 
 
 class Chats:
@@ -103,6 +154,20 @@ class Chats:
             )
 
         return call
+
+
+class Receivers:
+    """The receivers of alerts behind faults; `told` are the ids of what they took."""
+
+    def __init__(self, faults):
+        self.told = []
+        self._faults = faults
+
+    async def post(self, url, body, headers):
+        async def arrive():
+            self.told.append(headers["webhook-id"])
+
+        await self._faults.pass_through("receivers", "post", arrive, lambda: Retryable("away"), lambda: Retryable("?"))
 
 
 class Results:

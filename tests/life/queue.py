@@ -140,7 +140,8 @@ class Channel:
 def _message(tag, message_id, body, *, redelivered):
     properties = SimpleNamespace(**dict.fromkeys(_PROPERTIES) | {"message_id": message_id})
     header = SimpleNamespace(properties=properties)
-    return SimpleNamespace(delivery_tag=tag, body=body, routing_key="deal", redelivered=redelivered, header=header)
+    envelope = {"exchange": "crm", "routing_key": "deal", "redelivered": redelivered}
+    return SimpleNamespace(delivery_tag=tag, body=body, header=header, **envelope)
 
 
 _PROPERTIES = (

@@ -9,11 +9,10 @@ from collections import Counter
 import pytest
 from structlog.testing import capture_logs
 
-from relay.ledger.engine.migrate import upgrade
-from relay.model import EventQuery, State
+from relay.model import EventQuery, ProblemKind, ProblemQuery, State
 from tests.dispatch.relays import START, Inline, empty
 from tests.life.cargo import Cargo
-from tests.life.faults import KINDS, Faults, Results
+from tests.life.faults import KINDS, Faults, Receivers, Results
 from tests.life.queue import Queue
 from tests.life.relay import Relay
 from tests.virtual import VirtualLoop, milliseconds
@@ -32,9 +31,10 @@ class World:
         self.cargo = Cargo(clock)
         self.queue = Queue(faults)
         self.results = Results(faults)
+        self.receivers = Receivers(faults)
 
     def start(self):
-        relay = Relay(self.store, self.cargo, self.queue, self.results, self.faults)
+        relay = Relay(self.store, self.cargo, self.queue, self.results, self.receivers, self.faults)
         relay.start(GRACE)
         return relay
 
@@ -57,25 +57,12 @@ class World:
         assert list(self.cargo.said.values()) == [1], "one message"
         told = {f"{dispatch.id}.1" for dispatch in dispatches}
         told |= {f"{dispatch.id}.1.message" for dispatch in dispatches if dispatch.rule == "ticket"}
-        assert set(self.results.told) == told
+        problems = {result for result in self.results.told if result.endswith((".opened", ".resolved"))}
+        assert set(self.results.told) - problems == told
 
 
 def clock():
     return START + milliseconds()
-
-
-@pytest.fixture(autouse=True)
-def no_topology(monkeypatch):
-    """The queue in memory is always there."""
-
-    async def prepare(*_):
-        return True
-
-    async def warn(*_):
-        return None
-
-    monkeypatch.setattr("relay.consumer.consumer.prepare", prepare)
-    monkeypatch.setattr("relay.consumer.consumer.warn_of_limit", warn)
 
 
 class Store(Inline):
@@ -88,14 +75,6 @@ class Store(Inline):
     async def empty(self):
         self._writing = asyncio.Lock()
         await self.write(empty)
-
-
-@pytest.fixture(scope="module")
-def store():
-    made = Store()
-    run(made.write(upgrade))
-    yield made
-    run(made.aclose())
 
 
 def run(life):
@@ -149,7 +128,29 @@ async def stop_and_go_on(store, faults):
     return faults
 
 
-TURNS = {live: 84, stop_and_go_on: 24}
+async def have_a_problem(store, faults):
+    """A problem opens in one process and ends in the next."""
+    world = World(store, faults)
+    await store.empty()
+    relay = world.start()
+    relay.problems.reload_refused("relay.yaml:1: no")
+    await asyncio.sleep(20 if faults.kind == "slow" else 8)
+    await relay.stop()
+    relay = world.start()
+    await asyncio.sleep(20 if faults.kind == "slow" else 7)
+    relay.problems.reloaded()
+    await asyncio.sleep(75)
+    faults.armed = False
+    await relay.stop()
+    [problem] = (await relay.sql.problems(ProblemQuery(kind=ProblemKind.RELOAD))).problems
+    messages = {f"{problem.id}.opened", f"{problem.id}.resolved"}
+    told = [result for result in world.results.told if result.startswith(problem.id)]
+    assert set(told) == messages
+    assert {alert for alert in world.receivers.told if alert.startswith(problem.id)} == messages
+    return faults
+
+
+TURNS = {live: 84, have_a_problem: 16, stop_and_go_on: 24}
 """How many calls each of them makes at least until it has come to its end."""
 
 
@@ -158,6 +159,6 @@ TURNS = {live: 84, stop_and_go_on: 24}
 def test_whatever_call_goes_wrong_nothing_is_lost_and_nothing_stuck(store, life, kind):
     hit = set()
     for at in range(TURNS[life] + 1):
-        faults = run(life(store, Faults(at, kind, armed=life is live)))
+        faults = run(life(store, Faults(at, kind, armed=life is not stop_and_go_on)))
         hit.add(faults.hit)
     assert len(hit) >= 8, "the faults are spread over the ports"

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from relay.errors import Unavailable
 from relay.life import Signals, Stop
@@ -35,6 +36,13 @@ class Rows:
             self.rows[key][1] = milliseconds() + 60_000
         self.taken.append(len(found))
         return [Due(self.rows[key][0], key[1], self.rows[key][2], self.rows[key][3]) for key in found]
+
+    async def return_deliveries(self, keep):
+        if self.away:
+            raise Unavailable("disk full")
+        for key, row in self.rows.items():
+            if key not in keep and row[2] == 0:
+                row[1] = min(row[1], milliseconds())
 
     async def settle(self, settled):
         if self.away:
@@ -121,7 +129,7 @@ async def test_everything_due_is_published_once_a_window_at_a_time():
     async with publishing(rows, broker, metrics=metrics) as publisher:
         await publisher.finish()
     assert sorted(broker.bodies) == sorted((f"d{number}.1", "") for number in range(100))
-    assert broker.most == 8
+    assert 6 <= broker.most <= 8, "a quarter of the window may wait for the next look"
     count = metrics.registry.get_sample_value("relay_event_to_result_seconds_count", {"source": "bus"})
     assert count == 100
     assert metrics.registry.get_sample_value("relay_event_to_result_seconds_sum", {"source": "bus"}) == 100
@@ -155,7 +163,7 @@ async def test_while_the_broker_is_away_one_row_at_a_time_is_tried():
     broker = Broker(lambda due: Publishing("refused", away=True) if away[0] else None)
     async with publishing(rows, broker, told=told):
         await rows.until(lambda: len(rows.settled) >= 12)
-        assert rows.taken[:4] == [8, 1, 1, 1]
+        assert rows.taken[:8] == [4, 2, 1, 1, 1, 1, 1, 1]
         away[0] = False
         await rows.until(lambda: not rows.rows)
     assert told[0] == (PartState.DEGRADED, "refused")
@@ -177,6 +185,53 @@ async def test_what_is_unroutable_stays_due_and_is_shown_while_replies_go_on(cap
         await rows.until(lambda: not rows.rows)
         assert told[-1] == (PartState.UP, "")
     assert "".join(capsys.readouterr()).count("result.unroutable") == 1
+
+
+def add_to(rows, exchange, count):
+    """Results of a rule that has an exchange of its own."""
+    for number in range(count):
+        result = replace(make_result(), id=f"{exchange}-{number}", exchange=exchange)
+        rows.rows[(result.id, "")] = [result, 0, 0, 0]
+
+
+@virtually
+async def test_each_exchange_is_in_trouble_and_well_again_by_itself(capsys):
+    troubled, rows, told = {"walled", "lost"}, Rows(10), []
+    for exchange in ("walled", "lost", "crm"):
+        add_to(rows, exchange, 5)
+    broker = Broker(
+        lambda due: (
+            Publishing(f"{due.result.exchange} refuses", denied=True) if due.result.exchange in troubled else None
+        )
+    )
+    async with publishing(rows, broker, told=told):
+        await rows.until(lambda: len(rows.settled) >= 25)
+        assert len(broker.bodies) == 15, "those of other exchanges are published"
+        assert told[-1] == (PartState.DOWN, "lost refuses")
+        troubled.remove("walled")
+        await rows.until(lambda: len(rows.rows) == 5)
+        assert told[-1][0] is PartState.DOWN, "one is still in trouble"
+        troubled.clear()
+        await rows.until(lambda: not rows.rows)
+        assert told[-1] == (PartState.UP, "")
+    said = [line for line in "".join(capsys.readouterr()).splitlines() if "result.retried" in line]
+    assert len([line for line in said if "walled refuses" in line]) == 1
+    assert any("exchange=walled" in line or '"exchange": "walled"' in line for line in said)
+
+
+@virtually
+async def test_an_exchange_whose_results_another_replica_has_published_is_no_trouble_any_more():
+    rows, told = Rows(), []
+    add_to(rows, "crm", 1)
+    broker = Broker(lambda due: Publishing("no", unroutable=True) if due.result.exchange else None)
+    async with publishing(rows, broker, told=told) as publisher:
+        await rows.until(lambda: rows.settled)
+        rows.rows.clear()
+        await asyncio.sleep(200)
+        rows.add(1)
+        publisher.signal.set()
+        await rows.until(lambda: not rows.rows)
+        assert told[-1] == (PartState.UP, "")
 
 
 @virtually

@@ -21,7 +21,7 @@ RESULTS = [
     tell.parked(ABOUT, DISPATCH, ParkReason.UNKNOWN, Failure("timeout", "30 s"), attempts=3, now=1),
     tell.sent(ABOUT, DISPATCH, "c1", attempts=1, now=1),
     tell.unsent(ABOUT, DISPATCH, "c1", FAILURE, attempts=1, now=1),
-    tell.unmatched(EVENT, now=1),
+    tell.unmatched(EVENT, (), now=1),
 ]
 
 
@@ -106,6 +106,7 @@ def test_the_contracts_example():
             "eventType": "deal.won",
             "correlationId": None,
             "attempts": 1,
+            "labels": {},
             "reconciled": True,
             "receivedAt": "2025-11-24T16:00:00.123Z",
             "createdAt": "2025-11-24T16:00:01.000Z",

@@ -48,6 +48,21 @@ def test_time_is_milliseconds():
     assert decode_structured(LEAST | {"time": "2023-11-14T22:13:20.5Z"}).time == 1_700_000_000_500
 
 
+@pytest.mark.parametrize(
+    "time", ["2023-11-14 22:13:20.500z", "2023-11-14T23:13:20.500000000+01:00", "2023-11-14t22:13:20.5-00:00"]
+)
+def test_every_form_of_rfc_3339_is_a_time(time):
+    event = decode_structured(LEAST | {"time": time})
+    assert (event.time, event.bad_time) == (1_700_000_000_500, None)
+
+
+@pytest.mark.parametrize(("time", "said"), [("noon", "neither"), ("", "neither"), (5, "not text"), ({}, "not text")])
+def test_a_time_that_cannot_be_read_is_left_out_alone(time, said):
+    event = decode_structured(LEAST | {"time": time, "data": 1})
+    assert (event.id, event.data, event.time) == ("1", 1, None)
+    assert said in event.bad_time
+
+
 def test_base64_data_that_is_json_is_read():
     packed = base64.b64encode(b'{"a": 1}').decode()
     assert decode_structured(LEAST | {"data_base64": packed}).data == {"a": 1}
@@ -69,7 +84,6 @@ def test_traceparent_is_an_extension():
         (LEAST | {"id": 5}, "`id`"),
         (LEAST | {"source": None}, "`source`"),
         (LEAST | {"type": {}}, "`type`"),
-        (LEAST | {"time": "noon"}, "`time`"),
         (LEAST | {"data": 1, "data_base64": "eA=="}, "not both"),
         (LEAST | {"data_base64": "%"}, "`data_base64`"),
         (LEAST | {"data_base64": "eA==", "datacontenttype": "image/png"}, "must be JSON"),

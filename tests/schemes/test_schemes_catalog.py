@@ -119,7 +119,16 @@ def test_the_keys_that_an_entry_takes_are_keys_of_a_source(name):
 def test_every_key_of_a_source_belongs_to_some_scheme():
     known = {key for name in NAMES for key in vendor(name).options} | SHARED
     own = {"type", "scheme", "secret", "secrets", "event", "keep_rejected", "versions", "tolerance"}
-    own |= {"limit", "allow", "client_cert", "max_body", "max_in_flight", "retain"}  # how much of it is borne
+    own |= {
+        "limit",
+        "allow",
+        "client_cert",
+        "max_body",
+        "max_in_flight",
+        "retain",
+        "expect",
+        "hide",
+    }  # what is borne of it
     assert set(WebhookSource.model_fields) - own - known == set()
 
 

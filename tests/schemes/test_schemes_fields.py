@@ -3,14 +3,16 @@
 import copy
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relay.schemes import Headers, Request
 from relay.schemes.entry import Fields
-from relay.schemes.fields import Places, remove
+from relay.schemes.fields import FieldPlaces, remove
 
 
 def places(*, hashed=True, options=None, **form):
-    return Places(Fields(**form), options or {}, hashed=hashed)
+    return FieldPlaces(Fields(**form), options or {}, hashed=hashed)
 
 
 def identify(data, headers=(), *, hashed=True, **form):
@@ -37,6 +39,9 @@ def identify(data, headers=(), *, hashed=True, **form):
         ("data", 5, [5]),
         ("data.e.*.c", {"e": [{"c": [1, 2]}, {"x": 1}, {"c": []}, 7, {"c": [3]}]}, [1, 2, {"x": 1}, 7, 3]),
         (("data.e.*.c", "data.e.*.d"), {"e": [{"c": "x"}, {"d": [1], "c": [2]}]}, [{"c": "x"}, 2, 1]),
+        (("data.e.*.c", "data.e.*.d"), {"e": [{"c": [1], "d": {"v": 2}, "n": 3}]}, [1, {"d": {"v": 2}, "n": 3}]),
+        ("data.e.*.c", {"e": [{"c": [], "n": 1}, {"c": [2], "n": None}]}, [{"n": 1}, 2]),
+        ("data.e.*.c.d", {"e": [{"c": {"d": [1], "n": 2}, "m": 3}]}, [1, {"c": {"n": 2}, "m": 3}]),
         ("data.e.*.c", {"e": []}, [{"e": []}]),
         ("data.e.*.c", {"e": {"c": [1]}}, [{"e": {"c": [1]}}]),
         ("data.*.c", [{"c": [1]}, {"c": [2]}], [1, 2]),
@@ -70,6 +75,31 @@ def test_an_item_deep_inside_gets_what_each_envelope_on_the_way_says():
         {"object": "page", "id": 1, "v": 1},
         {"object": "page", "id": 3, "v": 2},
     ]
+
+
+LEAVES = st.integers().map(lambda number: f"leaf {number}")
+ENTRIES = st.lists(
+    st.dictionaries(
+        st.sampled_from(["c", "d", "id", "hop"]), st.lists(st.fixed_dictionaries({"v": LEAVES}), max_size=3) | LEAVES
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def leaves(value):
+    if isinstance(value, str):
+        return {value}
+    inner = value.values() if isinstance(value, dict) else value
+    return set().union(*(leaves(each) for each in inner))
+
+
+@given(ENTRIES)
+def test_nothing_that_an_entry_says_is_in_no_event(entries):
+    found = places(each=("data.e.*.c", "data.e.*.d"), carry=("id",)).items({"e": entries})
+    # What is carried is in each event of its entry, of which an entry with nothing else has none.
+    said = [{key: value for key, value in entry.items() if key != "id"} for entry in entries]
+    assert leaves(said) <= leaves(found) <= leaves(entries)
 
 
 def test_of_several_places_the_first_that_is_there_counts():

@@ -87,6 +87,7 @@ def test_fields_keep_their_order_and_their_twins():
         (b"a=x%FFy&b=ok", "application/x-www-form-urlencoded"),
         (b"a=x\0y&b=ok", "application/x-www-form-urlencoded"),
         (part("x\0y") + part("ok", "b") + b"--e--\r\n", "multipart/form-data; boundary=e"),
+        (part(b"x\xffy") + part("ok", "b") + b"--e--\r\n", "multipart/form-data; boundary=e"),
         (rb'{"a": "x\u0000y", "b": "ok"}', "application/json"),
         (rb'{"a": "x\ud83dy", "b": "ok"}', "application/json"),
         (b'{"a": "x\xffy", "b": "ok"}', "application/json"),
@@ -149,7 +150,6 @@ def test_parts_are_read_as_fields_and_of_files_what_they_are_called(body, tree):
         (b"a=1", "utf-8", "multipart"),
         (part("1"), "utf-8", "multipart"),
         (b"--e\r\n\r\n1\r\n--e--\r\n", "utf-8", "multipart"),
-        (part(b"\xff") + b"--e--\r\n", "utf-8", "multipart"),
         (part("1") + b"--e--\r\n", "rot13", "multipart"),
         (part("1") + b"--e--\r\n", "no-such", "multipart"),
         (part("+2AA-") + b"--e--\r\n", "utf-7", "multipart"),
@@ -163,3 +163,42 @@ def test_what_is_wrong_with_parts_has_a_name(body, charset, reason):
     with pytest.raises(Unreadable) as caught:
         parts(body, "e", charset)
     assert caught.value.reason in {reason, "charset"}
+
+
+def part_of(head, body):
+    """A part with these bytes as its head."""
+    return b"--e\r\n" + head + b"\r\n\r\n" + body + b"\r\n"
+
+
+NAMED = b'Content-Disposition: form-data; name="a"'
+BROKEN = {
+    "a value": (part_of(NAMED, b"caf\xe9"), {"a": "caf\ufffd"}),
+    "a value in a charset that is not known": (
+        part_of(NAMED + b"\r\nContent-Type: text/plain; charset=klingon", "ü".encode()),
+        {"a": "ü"},
+    ),
+    "a value that is not in the charset it names": (
+        part_of(NAMED + b"\r\nContent-Type: text/plain; charset=utf-16", b"odd"),
+        {"a": "odd"},
+    ),
+    "a value in a charset of its own": (
+        part_of(NAMED + b'\r\nContent-Type: text/plain; charset="iso-8859-1"', b"caf\xe9"),
+        {"a": "café"},
+    ),
+    "a name": (part_of(b'Content-Disposition: form-data; name="caf\xe9"', b"1"), {"caf\ufffd": "1"}),
+    "a file's name": (
+        part_of(NAMED + b'; filename="caf\xe9 \xc2\xa0.png"\r\nContent-Type: image/png', b"\xff"),
+        {"a": {"filename": "caf\ufffd \xa0.png", "contentType": "image/png", "size": 1}},
+    ),
+    "a header that nobody reads": (part_of(NAMED + b"\r\nX-Note: \xff", b"1"), {"a": "1"}),
+}
+
+
+@pytest.mark.parametrize("where", BROKEN)
+def test_bytes_that_are_not_utf_8_cost_only_the_place_where_they_are(where):
+    broken, found = BROKEN[where]
+    others = part("größer 😀", "b") + part("voilà", "è[à]")
+    body = others + broken + part("ok", "last") + b"--e--\r\n"
+    reading = read(body, "multipart/form-data; boundary=e", None, most=1 << 20, lists=frozenset())
+    assert reading.data == {"b": "größer 😀", "è": {"à": "voilà"}, "last": "ok"} | found
+    assert reading.raw == body

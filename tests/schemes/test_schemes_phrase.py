@@ -193,8 +193,8 @@ def test_filters_go_one_after_the_other():
         ("{{ headers }}", "none of body"),
         ("{{ headers[x-id] }}", "none of body"),
         ("{{ headers[\"x-id'] }}", "none of body"),
-        ('{{ headers["x id"] }}', "no header"),
-        ('{{ headers["x:id"] }}', "no header"),
+        ('{{ headers["x id"] }}', "not the name of a header"),
+        ('{{ headers["x:id"] }}', "not the name of a header"),
         ("{{ body | upper }}", "filter 'upper'"),
         ("{{ body | }}", "filter ''"),
         ("{{ body | sha256() }}", "filter"),
@@ -244,7 +244,7 @@ def test_a_condition_on_what_is_not_there(wanted, true):
     "name", ["data", "data.", "envelope.a", "a.b", "data.a b", "data..a", "data.a.**", "{{ data.a }}"]
 )
 def test_what_is_no_path_is_refused(name):
-    with pytest.raises(ValueError, match="no path"):
+    with pytest.raises(ValueError, match="not a path"):
         phrase.path_of(name)
 
 

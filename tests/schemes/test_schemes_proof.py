@@ -7,8 +7,9 @@ import pytest
 from relay.errors import Rejected
 from relay.hooks.kept import keep
 from relay.schemes import SchemeSpec, build, example, vendor
+from relay.schemes.entry import Jwt
 from relay.secret import Secret
-from tests.schemes.cases import SCHEMES, SECRET, WAYS, refused, way, where
+from tests.schemes.cases import SCHEMES, SECRET, SIGNED, WAYS, form_of, refused, way, where
 
 GARBAGE = (
     "\0", "☃", "=", ",", ";", "Bearer", "Basic", "HMAC", "v1,", "v1=,v1=", "t=,v1=", "sha256=", "x" * 10_000,
@@ -116,3 +117,32 @@ def test_a_secret_made_up_for_a_scheme_signs_what_is_accepted(scheme):
         built = build(SchemeSpec(scheme, live, known.options))
         built.verify(built.sign(known.request, id="e-1", private=made.private))
         assert made.secret not in repr(live)
+
+
+def loosened(name, shown):
+    """What a sender shows, with blanks wherever some sender has put them: around it, behind prefixes, at separators."""
+    form = form_of(name)
+    yield from (f" {shown}", f"{shown} ", f"\t{shown}\t")
+    if isinstance(form, Jwt):
+        lead, _, token = shown.rpartition(" ")
+        if lead:
+            yield f"{lead}   {token}"
+        return
+    stamp = form.timestamp.prefix if form.timestamp else None
+    for prefix in filter(None, (form.prefix, stamp)):
+        if prefix in shown:
+            yield shown.replace(prefix, f"{prefix} ")
+            yield shown.replace(prefix, f" {prefix}\t")
+    if form.separator and form.separator.strip():
+        yield shown.replace(form.separator, f" {form.separator} ")
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_blanks_around_a_signature_mean_nothing(name):
+    signed, scheme, spot = way(name).sign(), way(name).make(), way(name).spot
+    shown = spot.read(signed)
+    for text in loosened(name, shown):
+        scheme.verify(spot.write(signed, text))
+    inside = len(shown) - 3
+    with pytest.raises(Rejected):
+        scheme.verify(spot.write(signed, f"{shown[:inside]} {shown[inside:]}"))

@@ -34,10 +34,13 @@ class Database:
         self.url = url
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of a fresh database, dropped at the end whoever is still connected."""
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """The URL of a fresh database, a copy of `template`, dropped at the end whoever is still connected.
+
+        `template` is a name, or the URL of a database to which nobody is connected.
+        """
         name = f"test_{uuid4().hex[:12]}"
-        self.run(f'CREATE DATABASE "{name}"')
+        self.run(f'CREATE DATABASE "{name}" TEMPLATE "{urlsplit(template).path.lstrip("/")}"')
         try:
             yield urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
         finally:

@@ -70,16 +70,20 @@ class Process:
 
     def finish(self, *, seconds: float) -> None:
         """Wait for its end. Raises Unavailable when it takes longer or ends badly."""
-        try:
-            code = self._child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            code = None
-        if code != 0:
+        if not self.wait(seconds) or self._child.returncode != 0:
             raise Unavailable(self.describe())
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Whether it has ended by then."""
+        try:
+            self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def send(self, number: signal.Signals) -> None:
         if self.alive():
-            self._child.send_signal(number)
+            os.kill(self.pid, number)
 
     def send_all(self, number: signal.Signals) -> None:
         """Send it to all that it started, too."""
@@ -89,9 +93,7 @@ class Process:
     def stop(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = 30) -> None:
         """Ask it to end, wait, and kill it if it does not."""
         self.send(number)
-        try:
-            self._child.wait(seconds)
-        except subprocess.TimeoutExpired:
+        if not self.wait(seconds):
             self.kill()
 
     def kill(self) -> None:
@@ -99,7 +101,7 @@ class Process:
         family = [self.pid, *_descendants(self.pid)]
         for pid in family:
             _kill(pid)
-        self._child.wait()
+        self.wait()
         while any(running(pid) for pid in family[1:]):
             time.sleep(0.01)
 

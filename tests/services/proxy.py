@@ -5,13 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
 
+_READY = b"Z\x00\x00\x00\x05"
+"""The message ReadyForQuery, which ends an answer
+(https://www.postgresql.org/docs/current/protocol-message-formats.html)."""
+
 
 class Proxy:
     """Passes bytes on between clients and the PostgreSQL at `target`, and counts the COMMITs of marked transactions.
 
     A transaction is marked by `mark` (bytes) among what its client sends. While `cut` is `request`, such a COMMIT does
     not reach the server; while it is `reply`, the server's answer to it does not reach the client. Either way the
-    connection is cut there.
+    connection is cut there. `answers` counts what the server has answered in full: round trips.
     """
 
     def __init__(self, target: str, mark: bytes) -> None:
@@ -20,6 +24,7 @@ class Proxy:
         self.url = ""
         self.cut = ""
         self.commits = 0
+        self.answers = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client's connection, from its first byte to its last."""
@@ -51,6 +56,7 @@ class Proxy:
         while data := await reader.read(1 << 16):
             if deciding.is_set():
                 return
+            self.answers += data.count(_READY)
             writer.write(data)
 
 

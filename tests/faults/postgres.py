@@ -1,0 +1,59 @@
+"""PostgreSQL: its connections killed, the server restarted, and hung."""
+
+import asyncio
+
+from tests.faults.row import Row
+from tests.faults.world import World
+
+TERMINATE = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND datname LIKE 'test_%'"
+)
+
+
+async def terminate(world: World) -> None:
+    """All backends are ended, again and again."""
+    for _ in world.turns(40):
+        await asyncio.to_thread(world.servers.postgres.run, TERMINATE)
+        world.faults += 1
+        await world.pass_time(0.2)
+    await world.recover()
+
+
+async def restart(world: World) -> None:
+    """An end that leaves no time (as `immediate`, or SIGKILL), and one that is orderly (`fast`), in turn."""
+    server = world.servers.postgres
+    for turn in world.turns(4):
+        await world.pass_time(1)
+        world.faults += 1
+        await asyncio.to_thread(server.stop if turn % 2 else server.kill)
+        await asyncio.to_thread(server.start)
+    await world.recover()
+
+
+async def hang(world: World) -> None:
+    """The server stands still with its connections open; senders get 503 within the ledger's time-out."""
+    server = world.servers.postgres
+    for _ in world.turns(2):
+        world.stream.forget_slowest()
+        world.faults += 1
+        await asyncio.to_thread(server.hang)
+        try:
+            await world.pass_time(8)
+        finally:
+            await asyncio.to_thread(server.resume)
+        slowest = world.stream.slowest.get(503, 0.0)
+        world.notes.append(f"503 after {slowest:.1f} s at most")
+        if not 0 < slowest < LATEST:
+            world.wrong.append(f"the slowest 503 while PostgreSQL hung took {slowest:.1f} s, of {LATEST:g} allowed")
+        await world.recover()
+
+
+LATEST = 7.0
+"""Seconds: `ledger.timeout` is 3, and the rest is for a machine that does much else."""
+
+ROWS = (
+    Row("pg-terminate", "all backends ended, 40 times", terminate, ledgers=("postgres",)),
+    Row("pg-restart", "PostgreSQL killed, and restarted fast", restart, ledgers=("postgres",)),
+    Row("pg-hang", "PostgreSQL hangs for 8 s (SIGSTOP)", hang, ledgers=("postgres",)),
+)

@@ -1,0 +1,28 @@
+"""A row of the table: one kind of fault."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults.world import World
+
+BOTH = ("sqlite", "postgres")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`act` makes the faults while events flow. `options` are those of the replicas (tests.e2e.harness.Relay)."""
+
+    name: str
+    what: str
+    act: Callable[[World], Awaitable[None]]
+    ledgers: tuple[str, ...] = BOTH
+    options: Mapping[str, Any] = field(default_factory=dict)
+    usual: str = ""
+    """The ledger on which it is played when there are ten minutes; empty means all of `ledgers`."""
+    disk: Callable[[Path], AbstractContextManager[None]] | None = None
+    """What is mounted at the ledger's folder."""
+    able: Callable[[], bool] = lambda: True
+    """Whether this machine can play it."""

@@ -1,0 +1,223 @@
+"""One row's surroundings: Cargo, RabbitMQ, a ledger, replicas, senders and a consumer."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.bench.processes import is_up
+from tests.e2e.harness import TOKEN, Relay
+from tests.e2e.simulator import Simulator
+from tests.faults.results import Results, consuming
+from tests.faults.servers import Servers
+from tests.faults.stream import QUEUE, Stream
+from tests.faults.tally import Tally, compare, is_over
+from tests.services.process import Process, find_port, wait_until
+
+RATE = 15.0
+"""Events a second. Faults are what is tried, not the machine's speed."""
+BUDGET = 10.0
+"""Seconds within which a row begins its faults."""
+PATIENCE = 120.0
+"""Seconds after the last fault until everything must have come to its end."""
+
+
+@dataclass(slots=True)
+class World:
+    """`length` is how much of a row is done: 1 is its usual form, the short one is less.
+
+    `wrong` are broken promises that the four lists do not show, `notes` what is worth telling beside the figures.
+    """
+
+    replicas: list[Relay]
+    simulator: Simulator
+    stream: Stream
+    results: Results
+    servers: Servers
+    session: aiohttp.ClientSession
+    ledger: str
+    amqp: str
+    folder: Path
+    length: float
+    chance: random.Random = field(default_factory=random.Random)
+    faults: int = 0
+    recoveries: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def times(self, count: int) -> int:
+        """How often something is to be done in this form of the row."""
+        return max(1, round(count * self.length))
+
+    def turns(self, count: int) -> Iterator[int]:
+        """As many turns as `times`, but no new one after `BUDGET` seconds: a slow machine does fewer."""
+        end = time.monotonic() + BUDGET * self.length
+        for turn in range(self.times(count)):
+            if turn and time.monotonic() > end:
+                return
+            yield turn
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let events flow."""
+        await asyncio.sleep(seconds)
+
+    def kill(self, relay: Relay) -> None:
+        relay.kill()
+        self.faults += 1
+
+    def send(self, relay: Relay, number: signal.Signals) -> None:
+        os.kill(relay.pid, number)
+
+    async def start(self, relay: Relay) -> None:
+        await asyncio.to_thread(relay.start)
+
+    async def recover(self) -> None:
+        """Wait until an event that was sent after now is told, and note how long that took."""
+        began, mark = time.monotonic(), self.stream.started
+        while not (fresh := [self.results.when[name] for name in self._after(mark)]):
+            if time.monotonic() > began + PATIENCE:
+                self.wrong.append(f"no event that was sent after a fault was told within {PATIENCE:g} s")
+                return
+            await asyncio.sleep(0.05)
+        self.recoveries.append(min(fresh) - began)
+
+    async def until(self, holds: Callable[[], Any], what: str, *, within: float = 30) -> bool:
+        """Wait for a condition; when it does not come true in time, that is a broken promise."""
+        end = time.monotonic() + within
+        while True:
+            answer = holds()
+            if asyncio.iscoroutine(answer):
+                answer = await answer
+            if answer:
+                return True
+            if time.monotonic() > end:
+                self.wrong.append(f"within {within:g} s not: {what}")
+                return False
+            await asyncio.sleep(0.1)
+
+    async def ready(self, relay: Relay) -> int:
+        """The status of /readyz; 0 without an answer."""
+        try:
+            async with self.session.get(relay.url("health") + "/readyz") as answer:
+                return answer.status
+        except (aiohttp.ClientError, TimeoutError):
+            return 0
+
+    def _after(self, mark: int) -> list[str]:
+        return [
+            name
+            for number in range(mark + 1, self.stream.started + 1)
+            if (name := f"msg_{number}") in self.results.when
+        ]
+
+    async def finish(self, tally: Tally) -> None:
+        """End the stream, wait for what is under way, and count the four lists."""
+        late = await self.stream.stop(within=PATIENCE)
+        if late:
+            self.wrong.append(f"{late} events were not accepted within {PATIENCE:g} s")
+        names = {f"msg_{number}" for number in self.stream.accepted}
+        events = await self._drain(names)
+        compare(tally, names, await self.simulator.chats(), self.results.ends, events)
+        tally.faults, tally.recovery = self.faults, max(self.recoveries, default=0.0)
+        tally.notes += self.notes
+        tally.wrong += self.wrong + self.results.contradictions
+        tally.notes += [f"{count} {step}" for step, count in self._oddities().items() if count]
+
+    async def _drain(self, names: set[str]) -> list[dict[str, Any]]:
+        """The ledger's rows, once all has come to its end and was told, or after `PATIENCE`."""
+        end = time.monotonic() + PATIENCE
+        while not is_over(names, self.results.ends, events := await self._events()) and time.monotonic() < end:
+            await asyncio.sleep(0.5)
+        return events
+
+    async def _events(self) -> list[dict[str, Any]]:
+        """All rows of the ledger, by the API of a replica that lives."""
+        relay = next(relay for relay in self.replicas if relay.alive())
+        events: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            query = {"limit": "500"} | ({"cursor": cursor} if cursor else {})
+            async with self.session.get(relay.url("ops") + "/api/events", params=query) as answer:
+                answer.raise_for_status()
+                page = await answer.json()
+            events += page["events"]
+            cursor = page["cursor"]
+            if not cursor:
+                return events
+
+    def _oddities(self) -> Mapping[str, int]:
+        return {step: sum(relay.logged(step) for relay in self.replicas) for step in ("part.failed", "chat.duplicated")}
+
+
+@asynccontextmanager
+async def inhabit(
+    servers: Servers,
+    folder: Path,
+    *,
+    ledger: str,
+    replicas: int,
+    length: float,
+    seed: int,
+    options: Mapping[str, Any],
+    disk: Callable[[Path], AbstractContextManager[None]] | None = None,
+) -> AsyncIterator[World]:
+    """A world in which events flow. `options` are those of the replicas, `disk` is mounted at their ledger's folder."""
+    async with AsyncExitStack() as stack:
+        amqp = stack.enter_context(servers.rabbit.vhost())
+        database = stack.enter_context(servers.postgres.database()) if ledger == "postgres" else None
+        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)))
+        simulator = await stack.enter_async_context(_simulate(folder))
+        results = await stack.enter_async_context(consuming(amqp))
+        relays = [
+            _make(folder / f"replica-{number}", simulator.url, database, amqp, options) for number in range(replicas)
+        ]
+        if disk is not None:
+            stack.enter_context(disk(relays[0].folder / "data"))
+        stack.push_async_callback(_end, relays)
+        await asyncio.gather(*(asyncio.to_thread(relay.start) for relay in relays))
+        stream = Stream(session, [relay.url("hooks") for relay in relays], amqp, rate=RATE)
+        stack.push_async_callback(stream.stop, within=0)
+        yield World(
+            relays, simulator, stream, results, servers, session, ledger, amqp, folder, length, random.Random(seed)
+        )
+
+
+def _make(folder: Path, cargo: str, database: str | None, amqp: str, options: Mapping[str, Any]) -> Relay:
+    data = folder / "data"
+    data.mkdir(parents=True)
+    return Relay(
+        folder, cargo=cargo, ledger=database or f"sqlite:///{data}/relay.db", amqp=amqp, queue=QUEUE, **options
+    )
+
+
+async def _end(relays: list[Relay]) -> None:
+    await asyncio.gather(*(asyncio.to_thread(relay.kill) for relay in relays))
+
+
+@asynccontextmanager
+async def _simulate(folder: Path) -> AsyncIterator[Simulator]:
+    """`relay sandbox` as a process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = find_port()
+    command = [sys.executable, "-m", "relay", "sandbox", "--port", str(port), "--token", TOKEN]
+    process = Process(command, log=folder / "sandbox.log")
+    url = f"http://127.0.0.1:{port}"
+    try:
+        await asyncio.to_thread(
+            wait_until, lambda: is_up(f"{url}/_stats"), seconds=60, alive=process.alive, describe=process.describe
+        )
+        async with aiohttp.ClientSession(url) as session:
+            yield Simulator(f"{url}/v1", session)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
