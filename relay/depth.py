@@ -1,7 +1,7 @@
-"""How deep JSON nests: `1` not at all, `[]` one deep, `[[]]` two.
+"""Limits the nesting of JSON: `1` has depth 0, `[]` 1, `[[]]` 2.
 
-It is counted before anything recurses. Where the interpreter would give up by itself differs: Python 3.11 at about
-1,000 calls, 3.12 and later in C code only when the stack of the platform ends.
+The depth is checked before anything recurses, because the interpreter's own limit differs: Python 3.11 stops at about
+1,000 calls, and C code in 3.12 and later only at the end of the platform's stack.
 """
 
 import json
@@ -9,13 +9,13 @@ import re
 from typing import Any, Final
 
 BODY: Final = 200
-"""The most for what strangers send: bodies, JSON inside of their texts, headers of messages."""
+"""The limit for input: bodies, JSON in texts of bodies, headers of messages."""
 
 OWN: Final = 400
-"""The most for what Relay writes: a stranger's body, or several in one another, inside of what operators wrote."""
+"""The limit for what Relay writes: bodies, which may be nested in each other, inside the operators' templates."""
 
 ANSWER: Final = 500
-"""The most for an answer of Cargo, which holds what Relay wrote inside of objects of its own."""
+"""The limit for responses of Cargo, which contain what Relay wrote inside Cargo's own objects."""
 
 _MARK: Final = re.compile(r"[\[\]{}]")
 _PIECE: Final = 64 << 10
@@ -24,14 +24,14 @@ _STEP: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 class TooDeep(ValueError):
-    """A text or a value nests deeper than it may."""
+    """A text or value is nested too deeply."""
 
     def __init__(self) -> None:
         super().__init__("it nests too deeply")
 
 
 def load(raw: bytes | str, most: int) -> Any:
-    """As `json.loads`, of what nests at most `most` deep. Raises ValueError, TooDeep among them."""
+    """Like `json.loads`, for JSON with a depth of at most `most`. Raises ValueError, or its subclass TooDeep."""
     text = raw if isinstance(raw, str) else raw.decode(json.detect_encoding(raw), "surrogatepass")
     if text_exceeds(text, most):
         raise TooDeep
@@ -39,15 +39,15 @@ def load(raw: bytes | str, most: int) -> Any:
 
 
 def text_exceeds(text: str, most: int) -> bool:
-    """Whether a JSON text nests deeper than `most`; of one that is broken, whether it does before it breaks.
+    """Whether a JSON text is nested deeper than `most`. For malformed text, whether it is before its error.
 
-    Two looks for a character each are all that a text costs with no more brackets than `most`, as nearly all have.
+    A text with at most `most` opening brackets, as nearly all texts are, costs only two counts of a character.
     """
     if text.count("[") + text.count("{") <= most:
         return False
     depth = 0
     bare = without_strings(text)
-    for start in range(0, len(bare), _PIECE):  # piece by piece: other threads have their turn in between
+    for start in range(0, len(bare), _PIECE):  # in pieces, so that other threads can run in between
         for mark in _MARK.findall(bare[start : start + _PIECE]):
             depth += _STEP[mark]
             if depth > most:
@@ -56,7 +56,7 @@ def text_exceeds(text: str, most: int) -> bool:
 
 
 def value_exceeds(value: Any, most: int) -> bool:
-    """Whether a value nests deeper than `most`. Only what JSON has is looked into, so no iterator is used up."""
+    """Whether a value is nested deeper than `most`. It only looks into JSON types, so it does not consume iterators."""
     level = [value] if isinstance(value, _HOLDERS) else []
     for _ in range(most):
         if not level:
@@ -71,7 +71,7 @@ def value_exceeds(value: Any, most: int) -> bool:
 
 
 def without_strings(text: str) -> str:
-    """What stands between the strings of a JSON text: every other piece, once no quote is left that is part of one."""
+    """The text between the strings of a JSON text: every other piece, after removing escaped quotes."""
     if "\\" in text:
-        text = text.replace("\\\\", "").replace('\\"', "")  # in this order: the quote of `\\"` ends its string
+        text = text.replace("\\\\", "").replace('\\"', "")  # in this order, because the quote in `\\"` ends its string
     return "".join(text.split('"')[::2])

@@ -1,7 +1,7 @@
-"""How much may be read of a stranger's bytes, and where: a little on the event loop, all of it in a thread beside it.
+"""Limits the work on input: small input is read on the event loop, large input in a thread.
 
-What reads bodies asks here before it does, so that no way to a parser goes round the bounds. By itself everything is
-allowed; whoever runs on the loop says so with `light()`.
+Functions that read bodies call `require` first, so that no path to a parser bypasses the limits. By default all work is
+allowed; code on the event loop restricts it with `light()`.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 SIZE: Final = 64 << 10
-"""Bytes that are inflated and parsed on the event loop; beyond them a thread reads."""
+"""The maximum of bytes that are inflated and parsed on the event loop. Larger input is read in a thread."""
 
 
 class Heavy(Exception):
-    """This is more work than may be done here: have it done by `Aside`. It is no fault of what was read."""
+    """The work is too large for this context: run it with `Aside`. The input is not at fault."""
 
 
 class Effort(Enum):
-    """What may be read: anything, what is done within 2 ms, nothing that was not read before."""
+    """The allowed work: any, at most 2 ms, or none that is not cached."""
 
     FULL = "full"
     LIGHT = "light"
@@ -33,7 +33,7 @@ _effort: Final[ContextVar[Effort]] = ContextVar("effort", default=Effort.FULL)
 
 
 class _Bound:
-    """Bounds what is read inside of a `with`."""
+    """Limits the work inside a `with` block."""
 
     __slots__ = ("_effort", "_token")
 
@@ -48,21 +48,21 @@ class _Bound:
 
 
 def light() -> _Bound:
-    """Inside of it whatever takes more than 2 ms raises `Heavy`."""
+    """Limit work to 2 ms: larger work raises `Heavy`."""
     return _Bound(Effort.LIGHT)
 
 
 def none() -> _Bound:
-    """Inside of it whatever would inflate or parse raises `Heavy`."""
+    """Allow no work: inflating and parsing raise `Heavy`."""
     return _Bound(Effort.NONE)
 
 
 def require(*costs: tuple[int, int]) -> None:
-    """Return when this may be read here: each cost is at most its bound, or all is allowed. Raises `Heavy`."""
+    """Return if the work is allowed here: all work is, or each cost is within its limit. Raises `Heavy`."""
     effort = _effort.get()
     if effort is Effort.FULL:
         return
-    if effort is Effort.NONE or any(cost > most for cost, most in costs):
+    if effort is Effort.NONE or any(cost > limit for cost, limit in costs):
         raise Heavy
 
 
@@ -72,16 +72,16 @@ def is_full() -> bool:
 
 
 class Aside:
-    """One thread for what is too much for the event loop. More of them would only take the interpreter from the loop.
+    """A thread for work that is too large for the event loop. More threads would only compete for the interpreter.
 
-    What runs there must share nothing with the loop that changes.
+    The work must not share mutable state with the event loop.
     """
 
     def __init__(self, name: str) -> None:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work` gives or raises; it is done here where it is light, else from its start in the thread."""
+        """Run `work` and return its result. Work that is not light is started again in the thread."""
         try:
             with light():
                 return work()
@@ -89,5 +89,5 @@ class Aside:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def close(self) -> None:
-        """Take nothing more; what runs may finish, what waits is dropped."""
+        """Accept no more work. Running work may finish, waiting work is dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""One tree of errors; a class says what its caller does next, its docstring is the default message."""
+"""The errors of Relay. A class tells the caller what to do next. Its docstring is the default message."""
 
 from collections.abc import Sequence
 
@@ -23,11 +23,11 @@ class Retryable(RelayError):
 
 
 class Denied(Retryable):
-    """Our credentials were refused (401 or 403); it surely did not happen."""
+    """Relay's credentials were refused (401 or 403). It surely did not happen."""
 
 
 class Permanent(RelayError):
-    """It surely did not happen and never will as it stands: give up and say why.
+    """It surely did not happen, and trying again would not help: give up and say why.
 
     `code` is the other side's reason (Cargo's `reason`), if it gave one.
     """
@@ -39,7 +39,7 @@ class Permanent(RelayError):
 
 
 class Unknown(RelayError):
-    """It may have happened or not: look before trying again."""
+    """It may have happened: check before trying again."""
 
     def __init__(self, message: str = "", *, status: int | None = None) -> None:
         super().__init__(message)
@@ -51,11 +51,11 @@ class Unavailable(RelayError):
 
 
 class Refused(RelayError):
-    """The ledger cannot hold this one input (what it holds is wrong, not where it goes): do not try again."""
+    """The database cannot store this input: do not try again."""
 
 
 class Overloaded(RelayError):
-    """Past the high-water mark: come back after `retry_after` seconds."""
+    """The high-water mark is reached: try again after `retry_after` seconds."""
 
     def __init__(self, message: str = "", *, retry_after: float = 5.0) -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class Overloaded(RelayError):
 
 
 class Rejected(RelayError):
-    """A request is refused: answer `status` and keep bounded metadata.
+    """A request is refused: respond with `status` and store bounded metadata.
 
     `reason` is a short stable word (a metric label); `hint` names the likely cause for the operator and is
     never sent to the caller.
@@ -77,15 +77,19 @@ class Rejected(RelayError):
 
 
 class NotFound(RelayError):
-    """There is no such thing in the ledger."""
+    """The ledger does not contain this."""
 
 
 class Conflict(RelayError):
-    """It is not in a state in which this can be done."""
+    """Its state does not allow this."""
+
+
+class Ambiguous(Conflict):
+    """The end of an id fits several ids: give more of it."""
 
 
 class Misconfigured(RelayError):
-    """The configuration has faults; `faults` are lines `file:line:column: key: what is wrong, what would be right`."""
+    """The configuration has faults. `faults` are lines `file:line:column: key: what is wrong: what to write`."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("\n".join(faults))
@@ -93,4 +97,4 @@ class Misconfigured(RelayError):
 
 
 class Blocked(RelayError):
-    """It cannot start as things are on this machine: mend what is said, then start it again."""
+    """Relay cannot start on this machine: fix the problem in the message, then start it again."""

@@ -1,4 +1,4 @@
-"""A circuit breaker, leased places, a token bucket, and the party that an address counts against."""
+"""A circuit breaker, leased slots, a token bucket, and the party that an address counts against."""
 
 import ipaddress
 import math
@@ -52,53 +52,53 @@ class Circuit:
 
 
 class Places:
-    """Places below a high-water mark shared by all replicas. A block of places is leased, used up, and leased again.
+    """Slots below a high-water mark shared by all replicas. A block of slots is leased, used up, and leased again.
 
-    `block` is how many places are leased at a time, `lifetime` how long (ms) a block is valid. Places whose work is not
+    `block` is how many slots are leased at a time, `lifetime` how long (ms) a block is valid. Slots whose work is not
     committed yet (`open`) are part of the block, so the next lease has to include them again.
     """
 
     def __init__(self, block: int, lifetime: int) -> None:
-        self._block = block
+        self.block = block
         self._lifetime = lifetime
         self._free = 0
         self._open = 0
         self._until = 0
         self._shut_until = 0
 
-    def take(self, places: int, now: int) -> bool:
-        """Take places if the block is still valid and has enough. Returns whether it did."""
-        if places and (now >= self._until or self._free < places):
+    def take(self, slots: int, now: int) -> bool:
+        """Take slots if the block is still valid and has enough. Returns whether it did."""
+        if slots and (now >= self._until or self._free < slots):
             return False
-        self._free -= places
-        self._open += places
+        self._free -= slots
+        self._open += slots
         return True
 
-    def give_back(self, places: int) -> None:
-        """Return places whose work did not begin."""
-        self._free += places
-        self._open -= places
+    def give_back(self, slots: int) -> None:
+        """Return slots whose work did not begin."""
+        self._free += slots
+        self._open -= slots
 
     def shut(self, until: int) -> None:
-        """Remember until then (ms, same clock as `take`) that too few places are free."""
+        """Remember until then (ms, same clock as `take`) that too few slots are free."""
         self._shut_until = until
 
     def is_shut(self, now: int) -> bool:
-        """Whether too few places were free just now."""
+        """Whether too few slots were free just now."""
         return now < self._shut_until
 
-    def wanted(self, places: int) -> int:
-        """How many places to lease so that `places` more can be taken."""
-        return self._open + max(places, self._block)
+    def wanted(self, slots: int) -> int:
+        """How many slots to lease so that `slots` more can be taken."""
+        return self._open + max(slots, self.block)
 
     def refill(self, granted: int, now: int) -> None:
         """Replace the block by a newly leased one."""
         self._free = max(0, granted - self._open)
         self._until = now + self._lifetime
 
-    def close(self, places: int) -> None:
-        """End the work of these places: it is committed, or never will be."""
-        self._open -= places
+    def close(self, slots: int) -> None:
+        """End the work of these slots: it is committed, or never will be."""
+        self._open -= slots
 
 
 class Bucket:
@@ -136,7 +136,7 @@ class Bucket:
 def party_of(remote: str | None) -> str:
     """The party whose share an address counts against: an IPv4 address, or the /64 network of an IPv6 address.
 
-    A provider's customer usually gets a whole /64, and can use any number of its addresses. Text that is no address
+    A provider's customer usually gets a whole /64, and can use any number of its addresses. Text that is not an address
     is a party of its own.
     """
     try:

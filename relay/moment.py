@@ -1,6 +1,8 @@
-"""Times as senders write them: seconds or milliseconds since 1970, ISO 8601, also with a blank before the zone or a
-zone by name (`2026-01-16 05:56:22 UTC`), HTTP's and e-mail's dates, and those of C (`Fri Jan 16 05:56:22 +0000
-2026`)."""
+"""Parses the times of senders.
+
+Formats are seconds or milliseconds since 1970, ISO 8601 (also with a blank before the zone, or a named zone:
+`2026-01-16 05:56:22 UTC`), the dates of HTTP and e-mail, and those of C (`Fri Jan 16 05:56:22 +0000 2026`).
+"""
 
 import re
 from collections.abc import Callable
@@ -15,14 +17,17 @@ _NUMBER: Final = re.compile(r"([0-9]{1,16})(\.[0-9]{1,9})?")
 _DATE: Final = re.compile(
     r"((Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?(\d{1,2} )?(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) "
 )
-"""How the dates of HTTP, of e-mail (RFC 5322, the day's name may be missing) and of C begin."""
+"""The start of dates of HTTP, e-mail (RFC 5322, where the day's name is optional) and C."""
 _ISO: Final = re.compile(r"(\d{4}-\d{2}-\d{2}|\d{8}T|\d{4}-W\d{2}-\d)")
-_ZONE: Final = re.compile(r" *(?:(UTC|GMT|Z)|([+-]\d{2}:?\d{2}))$")
+_ZONE: Final = re.compile(r" *(?:(UTC|GMT|Z)|([+-]\d{2}:?\d{2}))(?:\[[A-Z_/+-]{1,40}\])?$")
+"""The zone; Java names its region behind it, too (`Z[UTC]`)."""
+_LEAP: Final = re.compile(r"(\d\d:?\d\d:?)60(?=[.,Z+-]|$)")
+"""The second that RFC 3339 allows and Python does not know; it is taken as the one before."""
 _MILLISECONDS_FROM: Final = 100_000_000_000
-"""Above it a number is milliseconds: as seconds it would be the year 5138, as milliseconds it is 1973."""
+"""Numbers from here on are milliseconds: it is the year 5138 in seconds, and 1973 in milliseconds."""
 
 _LAST: Final = 253_402_300_799_999
-"""The last millisecond of the year 9999, RFC 3339's end of time."""
+"""The last millisecond of the year 9999, the end of RFC 3339's range."""
 
 WRITE: Final[dict[str, Callable[[int], str]]] = {
     "seconds": lambda now: str(now // 1_000),
@@ -30,33 +35,44 @@ WRITE: Final[dict[str, Callable[[int], str]]] = {
     "rfc3339": lambda now: f"{iso(now)[:19]}Z",
     "http": lambda now: formatdate(now // 1_000, usegmt=True),
 }
-"""How a time in milliseconds since the epoch is written in each unit."""
+"""Functions that write a time in milliseconds since the epoch, by unit."""
 
 
 @lru_cache(maxsize=256)
 def read(text: str) -> int:
-    """A time as milliseconds since the epoch, of 1970 or later; which of the forms it has shows by itself. Raises
-    ValueError.
+    """Parse a time of 1970 or later as milliseconds since the epoch. The format is detected. Raises ValueError.
 
-    The requests of one second have one time of signing.
+    It is cached, because requests of the same second have the same time of signing.
     """
     return _bound(parse(text))
 
 
 def parse(text: str) -> int:
-    """The same of any time that Relay can write, from the year 1 on. Raises ValueError."""
+    """Parse a time from the year 1 on as milliseconds since the epoch. Raises ValueError."""
     text = text.strip()
     if match := _NUMBER.fullmatch(text):
         number = int(match[1])
         if number >= _MILLISECONDS_FROM:
             return number
         return number * 1_000 + int(float(match[2] or 0) * 1_000)
-    if not text.isascii() or not (_ISO.match(text) or _DATE.match(text)):
+    is_date = _DATE.match(text) is not None
+    if not text.isascii() or not (is_date or _ISO.match(text.upper())):
         raise ValueError("not a time: neither a number of seconds or milliseconds since 1970 nor RFC 3339")
     try:
-        return _read_date(text) if _DATE.match(text) else parse_iso(_ZONE.sub(_zone, text))
-    except (OverflowError, TypeError, IndexError) as error:
-        raise ValueError("not a time: out of range") from error
+        return _read_date(text) if is_date else _read_iso(text.upper())
+    except (ValueError, OverflowError, TypeError, IndexError) as error:
+        raise ValueError(f"not a time: {error}") from error
+
+
+def _read_iso(text: str) -> int:
+    text = _ZONE.sub(_zone, text)
+    try:
+        return parse_iso(text)
+    except ValueError:
+        date, clock = text[:10], text[10:]
+        if not _LEAP.search(clock):
+            raise
+        return parse_iso(date + _LEAP.sub(r"\g<1>59", clock, count=1))
 
 
 def _zone(match: re.Match[str]) -> str:
@@ -69,7 +85,7 @@ def _read_date(text: str) -> int:
 
 
 def find(value: Any) -> int | None:
-    """A time in a payload: text or number as `read` takes it, None when it is none."""
+    """The time in a value of a payload, a text or number for `read`. None when it is not a time."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     try:

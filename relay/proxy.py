@@ -1,9 +1,9 @@
-"""HTTP proxies, as the other clients of a company take them from the environment (curl, Go's net/http, requests).
+"""HTTP proxies from the environment, by the same rules as other clients (curl, Go's net/http, requests).
 
-`https_proxy` is for https, `http_proxy` for http, `all_proxy` for both where the first is not set; each name in lower
-case counts before the one in upper case, and an empty one as not set. HTTP_PROXY in upper case is passed over where
-REQUEST_METHOD is set, which is how a request's header `Proxy` gets into the environment of a CGI program
-(https://httpoxy.org). What `no_proxy` names is asked straight, and so is this machine, always.
+`https_proxy` is for https, `http_proxy` for http, and `all_proxy` for both when the specific one is not set. Lower case
+takes precedence over upper case, and an empty variable counts as not set. HTTP_PROXY is ignored when REQUEST_METHOD is
+set, because a CGI program gets it from the request header `Proxy` (https://httpoxy.org). Hosts in `no_proxy`, and this
+machine, are connected to directly.
 """
 
 import ipaddress
@@ -26,9 +26,9 @@ Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """`url` is without credentials; `login` is what Proxy-Authorization says; `origin` is the key or the variable.
+    """A proxy. `url` has no credentials. `login` is the Proxy-Authorization header. `origin` is the key or variable.
 
-    As text it is what people may see.
+    Its text is safe to show.
     """
 
     url: str
@@ -43,7 +43,7 @@ class Proxy:
 
 
 class BadVariable(ValueError):
-    """A variable names a proxy that cannot be used; the message is without the variable's name and its value."""
+    """A variable has an invalid proxy. The message does not contain the variable's name and value."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -51,13 +51,13 @@ class BadVariable(ValueError):
 
 
 def parse(text: str, origin: str) -> Proxy:
-    """`http://user:password@proxy:3128`, or https. Raises ValueError, which quotes nothing: it may hold a password."""
+    """Parse `http://user:password@proxy:3128`, or https. Raises ValueError, which does not quote the text."""
     parts = _split(text)
     user = None if parts.username is None else unquote(parts.username)
     login = None
     if user is not None:
         if ":" in user:
-            raise ValueError("has a colon in its user, which HTTP cannot carry: name another user")
+            raise ValueError("has a colon in its user, which HTTP does not allow: use another user")
         pair = f"{user}:{unquote(parts.password or '')}"
         login = Secret(f"Basic {b64encode(pair.encode()).decode()}")
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -66,13 +66,13 @@ def parse(text: str, origin: str) -> Proxy:
 
 
 def find(url: str, env: Mapping[str, str]) -> Proxy | None:
-    """The proxy that `env` has for this URL. Raises BadVariable."""
+    """The proxy in `env` for a URL, None for a direct connection. Raises BadVariable."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
-    named = _named(parts.scheme, env)
-    if named is None or _is_here(host) or _is_exempt(host, parts.port or _PORTS[parts.scheme], env):
+    variable = _variable(parts.scheme, env)
+    if variable is None or _is_here(host) or _is_exempt(host, parts.port or _PORTS[parts.scheme], env):
         return None
-    name, text = named
+    name, text = variable
     try:
         return parse(text if "://" in text else f"http://{text.removeprefix('//')}", name)
     except ValueError as error:
@@ -80,9 +80,9 @@ def find(url: str, env: Mapping[str, str]) -> Proxy | None:
 
 
 def steer(proxy: Proxy | None, scheme: str, headers: Mapping[str, str]) -> dict[str, Any]:
-    """The arguments of an aiohttp request to a URL of this scheme that send it by the proxy.
+    """The arguments of an aiohttp request to a URL of this scheme that send it through the proxy.
 
-    Headers of a session must not be used with a proxy: aiohttp sends them to the proxy too, our token among them.
+    Do not set headers on a session with a proxy: aiohttp would send them to the proxy too, including Relay's token.
     """
     if proxy is None:
         return {"headers": headers}
@@ -94,33 +94,35 @@ def steer(proxy: Proxy | None, scheme: str, headers: Mapping[str, str]) -> dict[
 
 
 def odd_exceptions(env: Mapping[str, str]) -> tuple[str, list[str]] | None:
-    """The variable of exceptions, and those of them that can fit nothing; None when all can."""
+    """The variable with the exceptions, and its entries that cannot match a host. None when there are none."""
     name, text = _first(("no_proxy", "NO_PROXY"), env) or ("", "")
-    odd = [entry for entry in _entries(text) if not _is_sound(entry)]
-    return (name, odd) if odd else None
+    invalid = [entry for entry in _entries(text) if not _is_sound(entry)]
+    return (name, invalid) if invalid else None
 
 
 def _split(text: str) -> SplitResult:
     if any(sign.isspace() or not sign.isprintable() for sign in text):
-        raise ValueError(f"holds a blank or a control character: write {EXAMPLE}")
+        raise ValueError(f"contains a blank or a control character: write for example {EXAMPLE}")
     scheme, _, rest = text.partition("://")
     if scheme.lower().startswith("socks") and rest:
-        raise ValueError(f"is a {scheme.lower()}:// proxy, and Relay speaks to HTTP proxies only: write {EXAMPLE}")
+        raise ValueError(
+            f"is a {scheme.lower()}:// proxy, but Relay supports only HTTP proxies: write for example {EXAMPLE}"
+        )
     try:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError:
         raise ValueError(
-            f"has a host or a port that cannot be read (a password with / # ? or @ in it is %-encoded): write {EXAMPLE}"
+            f"has an invalid host or port (%-encode / # ? and @ in a password): write for example {EXAMPLE}"
         ) from None
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError(f"is not a URL that begins with http:// or https:// and names a host: write {EXAMPLE}")
+        raise ValueError(f"is not a URL with http:// or https:// and a host: write for example {EXAMPLE}")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError(f"goes on after its host (a password with / # or ? in it is %-encoded): write {EXAMPLE}")
+        raise ValueError(f"continues after its host (%-encode / # and ? in a password): write for example {EXAMPLE}")
     return parts
 
 
-def _named(scheme: str, env: Mapping[str, str]) -> tuple[str, str] | None:
+def _variable(scheme: str, env: Mapping[str, str]) -> tuple[str, str] | None:
     own = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY")
     if scheme == "http" and env.get("REQUEST_METHOD"):
         own = (own[0], own[0])
@@ -140,38 +142,38 @@ def _is_here(host: str) -> bool:
 
 def _is_exempt(host: str, port: int, env: Mapping[str, str]) -> bool:
     _, text = _first(("no_proxy", "NO_PROXY"), env) or ("", "")
-    return any(_fits(entry, host, port) for entry in _entries(text))
+    return any(_matches(entry, host, port) for entry in _entries(text))
 
 
 def _entries(text: str) -> Iterator[str]:
     return (entry for entry in re.split(r"[,\s]+", text) if entry)
 
 
-def _fits(entry: str, host: str, port: int) -> bool:
-    """`*`; a name, also for all below it; an address; a network; each but the first with a port, if that is meant."""
+def _matches(entry: str, host: str, port: int) -> bool:
+    """Whether an entry matches: `*`, or a name with its subdomains, an address or a network, with an optional port."""
     if entry == "*":
         return True
-    wanted, only = _cut_port(entry)
-    if only is not None and only != str(port):
+    pattern, only_port = _cut_port(entry)
+    if only_port is not None and only_port != str(port):
         return False
     ip = _ip(host)
     if ip is None:
-        name = _name(wanted)
+        name = _name(pattern)
         return bool(name) and (host == name or host.endswith(f".{name}"))
     try:
-        return ip in ipaddress.ip_network(wanted, strict=False)
+        return ip in ipaddress.ip_network(pattern, strict=False)
     except ValueError:
         return False
 
 
 def _is_sound(entry: str) -> bool:
-    wanted, only = _cut_port(entry)
-    if entry == "*" or (only is not None and not only.isdecimal()):
+    pattern, only_port = _cut_port(entry)
+    if entry == "*" or (only_port is not None and not only_port.isdecimal()):
         return entry == "*"
     try:
-        ipaddress.ip_network(wanted, strict=False)
+        ipaddress.ip_network(pattern, strict=False)
     except ValueError:
-        return _LABELS.fullmatch(_name(wanted)) is not None
+        return _LABELS.fullmatch(_name(pattern)) is not None
     return True
 
 
@@ -185,8 +187,8 @@ def _cut_port(entry: str) -> tuple[str, str | None]:
     return entry, None
 
 
-def _name(wanted: str) -> str:
-    return wanted.lower().removeprefix("*").strip(".")
+def _name(pattern: str) -> str:
+    return pattern.lower().removeprefix("*").strip(".")
 
 
 def _ip(host: str) -> Ip | None:

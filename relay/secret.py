@@ -1,4 +1,4 @@
-"""A string that never prints, and the keys that are written as such strings."""
+"""A string that is never printed, and keys in such strings."""
 
 import re
 from base64 import urlsafe_b64decode
@@ -6,7 +6,7 @@ from hmac import compare_digest
 from typing import Final
 
 SHORT: Final = 16
-"""Characters below which a secret can be guessed."""
+"""The minimum of characters; shorter secrets can be guessed."""
 
 _MASK: Final = "********"
 _KEY: Final = 32
@@ -14,7 +14,7 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 
 
 class Secret:
-    """Holds a credential; only `reveal()` gives it away, so that a log line, an error or a repr cannot."""
+    """Holds a credential. Only `reveal()` returns it, so that log lines, errors and reprs cannot contain it."""
 
     __slots__ = ("_value",)
 
@@ -28,7 +28,7 @@ class Secret:
         return bool(self._value)
 
     def __eq__(self, other: object) -> bool:
-        """In constant time: how much of a guess is right must not show."""
+        """Compare in constant time, so that the duration does not reveal how much of a guess is right."""
         if not isinstance(other, Secret):
             return False
         return compare_digest(_raw(self._value), _raw(other._value))
@@ -46,7 +46,7 @@ class Secret:
         return format(_MASK, spec)
 
     def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError("a secret is not pickled or copied out")
+        raise TypeError("a secret cannot be pickled or copied")
 
 
 def _raw(text: str) -> bytes:
@@ -54,10 +54,10 @@ def _raw(text: str) -> bytes:
 
 
 def key_bytes(text: str) -> bytes:
-    """The 256 bits of a key written as base64 or hex. Raises ValueError that says how to make one."""
-    written = text.strip()
+    """The 32 bytes of a key in base64 or hex. Raises ValueError, which says how to make a key."""
+    stripped = text.strip()
     try:
-        raw = bytes.fromhex(written) if len(written) == 2 * _KEY else urlsafe_b64decode(_padded(written))
+        raw = bytes.fromhex(stripped) if len(stripped) == 2 * _KEY else urlsafe_b64decode(_padded(stripped))
     except ValueError:
         raw = b""
     if len(raw) != _KEY:
@@ -66,7 +66,7 @@ def key_bytes(text: str) -> bytes:
 
 
 def _padded(text: str) -> str:
-    """Base64 of either alphabet as the decoder takes it. Raises ValueError for signs of neither."""
+    """Base64 of either alphabet in the decoder's format. Raises ValueError for other characters."""
     if not _BASE64.fullmatch(text):
         raise ValueError("this is not base64")
     bare = text.rstrip("=").replace("+", "-").replace("/", "_")

@@ -1,7 +1,7 @@
-"""Text of strangers where people look at it: what is no letter, mark or sign is written as an escape.
+"""Makes untrusted text safe to show, by escaping characters that are not visible.
 
-A terminal obeys C0 and C1 controls; a bidi control shows another order than what is there, a zero-width character
-hides, half of a surrogate pair cannot be written at all.
+Terminals obey C0 and C1 controls, bidi controls change the visible order, zero-width characters are hidden, and lone
+surrogates cannot be encoded.
 """
 
 import re
@@ -12,9 +12,9 @@ _STYLE: Final = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 def visible(text: str, keep: str = "\n\t") -> str:
-    r"""The text with controls, formats and separators as `\x1b`, `\u202e`, `\U000e0001`; those in `keep` stay.
+    r"""The text with controls, formats and separators as `\x1b`, `\u202e`, `\U000e0001`, except those in `keep`.
 
-    Spaces of every width stay. `keep=""` makes one line of it, in which a line break is `\n`.
+    Spaces of all widths stay. With `keep=""` the result is one line, in which a line break is `\n`.
     """
     if text.isprintable():
         return text
@@ -22,14 +22,14 @@ def visible(text: str, keep: str = "\n\t") -> str:
 
 
 def visible_styled(text: str) -> str:
-    """As `visible`, but the sequences that only set a colour or weight stay: Relay's own, for a terminal."""
+    """Like `visible`, but keeps the escape sequences of Relay's own colours and weights on a terminal."""
     return "".join(part if at % 2 else visible(part) for at, part in enumerate(_STYLE.split(text)))
 
 
 def visible_json(text: str) -> str:
-    r"""A JSON text in which all that `visible` escapes is a `\u` escape; it holds the same value.
+    r"""A JSON text with the same value, in which the characters that `visible` escapes are `\u` escapes.
 
-    The line breaks between its parts stay.
+    Line breaks between its parts stay.
     """
     if text.isprintable():
         return text

@@ -5,12 +5,13 @@ from relay.broker.connect import Broker
 from relay.broker.dead import DEAD, DeadLetters
 from relay.broker.delivery import Delivery
 from relay.broker.entity import PATIENT, QUORUM, Binding, Entity, Exchange, Queue
-from relay.broker.faults import Away, BrokerFault, Forbidden, Missing, Unroutable, ask
+from relay.broker.faults import Away, BrokerFault, Forbidden, MissingEntity, Unroutable, ask
 from relay.broker.limit import Limit, delivery_limit
 from relay.broker.link import Link
 from relay.broker.publish import ResultPublisher
-from relay.broker.tolerant import UNREADABLE
-from relay.broker.topology import bind_queue, ensure_exchange, ensure_queue, find_exchange
+from relay.broker.requeue import Letter, RequeuePass, requeue, restored
+from relay.broker.tolerant import UNREADABLE, split_dropped
+from relay.broker.topology import bind_queue, count_queue, ensure_exchange, ensure_queue, find_exchange
 
 __all__ = [
     "DEAD",
@@ -27,16 +28,22 @@ __all__ = [
     "Entity",
     "Exchange",
     "Forbidden",
+    "Letter",
     "Limit",
     "Link",
-    "Missing",
+    "MissingEntity",
     "Queue",
+    "RequeuePass",
     "ResultPublisher",
     "Unroutable",
     "ask",
     "bind_queue",
+    "count_queue",
     "delivery_limit",
     "ensure_exchange",
     "ensure_queue",
     "find_exchange",
+    "requeue",
+    "restored",
+    "split_dropped",
 ]

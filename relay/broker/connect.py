@@ -16,10 +16,10 @@ class Broker:
     On a shared connection, acknowledgements would be stuck behind results.
     """
 
-    def __init__(self, address: Address, *, consumes: bool, report: Report, timeout: float = 10.0) -> None:
+    def __init__(self, address: Address, *, report: Report, timeout: float = 10.0) -> None:
         self.publishing = Link(address, "publish", report=self._reporter("publish"), timeout=timeout)
         self.consuming = Link(address, "consume", report=self._reporter("consume"), timeout=timeout)
-        self._consumes = consumes
+        self._consumed = asyncio.Event()
         self._report = report
         self._states: dict[str, tuple[PartState, str]] = {}
 
@@ -30,11 +30,18 @@ class Broker:
         logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
         self._report(PartState.STARTING, "")
         async with asyncio.TaskGroup() as group:
-            links = [self.publishing, self.consuming] if self._consumes else [self.publishing]
-            tasks = [group.create_task(link.run()) for link in links]
+            tasks = [group.create_task(self.publishing.run()), group.create_task(self._consume())]
             await stop.wait()
             for task in tasks:
                 task.cancel()
+
+    def consume(self) -> None:
+        """Open the connection for consuming, too, if it is not open yet."""
+        self._consumed.set()
+
+    async def _consume(self) -> None:
+        await self._consumed.wait()
+        await self.consuming.run()
 
     def _reporter(self, name: str) -> Report:
         """A reporter for one connection. While either connection has a fault, the fault is reported."""

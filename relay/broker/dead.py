@@ -1,18 +1,23 @@
-"""Dead letters: unreadable messages, kept for a person to inspect, each with the reason."""
+"""Dead letters out: unreadable messages, kept for a person to inspect, each with the reason."""
 
 import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
 from aio_pika import DeliveryMode, Message
+from pamqp.encode import encode_table_value
 
 from relay.broker.delivery import Delivery
+from relay.broker.entity import PATIENT
 from relay.broker.faults import BrokerFault, ask
 from relay.broker.lane import ExchangeLane
 from relay.broker.link import Link
 from relay.broker.topology import ensure_outlet
 
 DEAD: Final = "relay.dead"
+LETTER_ID: Final = "relay-id"
+QUEUE: Final = "relay-queue"
+ROUTING_KEY: Final = "relay-routing-key"
 _ROUTING: Final = frozenset({"cc", "bcc"})
 _LONGEST: Final = 500
 
@@ -29,14 +34,24 @@ class DeadLetters:
         """Declare the exchange and queue, before the first dead letter needs them. Raises BrokerFault."""
         await self._lane.open()
 
-    async def publish(self, letter: Delivery, *, source: str, reason: str, error: str) -> None:
+    async def publish(
+        self, letter: Delivery, *, source: str, reason: str, error: str, queue: str = "", letter_id: str = ""
+    ) -> None:
         """Publish a message with the sender's body and properties, and return once RabbitMQ has confirmed it.
 
-        Adds the headers `relay-source`, `relay-reason` (a stable keyword) and `relay-error` (text for people, at most
-        500 characters). Raises BrokerFault.
+        Adds the headers `relay-source`, `relay-reason` (a stable keyword), `relay-error` (text for people, at most 500
+        characters), `relay-id` (of its record in the ledger), `relay-queue` and `relay-routing-key`, by which it came.
+        Raises BrokerFault.
         """
-        reason_headers = {"relay-source": source, "relay-reason": reason, "relay-error": error[:_LONGEST]}
-        message = _compose(letter, reason_headers)
+        own_headers = {
+            "relay-source": source,
+            "relay-reason": reason,
+            "relay-error": error[:_LONGEST],
+            LETTER_ID: letter_id,
+            QUEUE: queue,
+            ROUTING_KEY: letter.routing_key,
+        }
+        message = _compose(letter, own_headers, letter_id)
         # One at a time: the client library matches returned messages by message id alone, and senders may repeat ids.
         async with self._turn:
             try:
@@ -47,28 +62,42 @@ class DeadLetters:
                 raise
 
     async def _declare(self) -> None:
-        await ensure_outlet(self._link, DEAD, DEAD)
+        # With a high delivery limit: each look at the queue that gives its messages back may count as a delivery.
+        await ensure_outlet(self._link, DEAD, DEAD, PATIENT)
 
 
-def _compose(letter: Delivery, reason_headers: Mapping[str, str]) -> Message:
+def _compose(letter: Delivery, own_headers: Mapping[str, str], letter_id: str) -> Message:
     return Message(
         letter.body,
-        headers=_plain(letter.headers) | dict(reason_headers),
+        headers=_sendable(letter.headers) | dict(own_headers),
         content_type=letter.content_type,
         content_encoding=letter.content_encoding,
         delivery_mode=DeliveryMode.PERSISTENT,
-        message_id=letter.message_id,
+        # Without an id the client library makes up a random one, which would pass for the sender's after a requeue.
+        message_id=letter.message_id or letter_id or None,
         correlation_id=letter.correlation_id,
         reply_to=letter.reply_to,
+        timestamp=None if letter.timestamp is None else letter.timestamp / 1_000,
         type=letter.type,
         app_id=letter.app_id,
     )
 
 
-def _plain(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """The headers in a form that can be sent, without `CC` and `BCC`, which would route copies to other queues."""
+def _sendable(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """The headers without `CC` and `BCC`, which would route copies to other queues.
+
+    A value that the client library can read but not write becomes text.
+    """
     return {
-        name: value if isinstance(value, str | bool) else str(value)
+        name: value if _is_sendable(value) else str(value)
         for name, value in headers.items()
         if name.lower() not in _ROUTING
     }
+
+
+def _is_sendable(value: Any) -> bool:
+    try:
+        encode_table_value(value)
+    except (TypeError, ValueError, OverflowError, ArithmeticError):
+        return False
+    return True

@@ -11,7 +11,7 @@ class Delivery:
     is the broker's flag, `again` says that it was tried before on this side. The rest are AMQP's properties, `headers`
     with the names as sent.
 
-    `timestamp` is milliseconds since the epoch.
+    `timestamp` is milliseconds since the epoch. `dropped` names the headers and properties that could not be read.
     """
 
     tag: int
@@ -29,3 +29,4 @@ class Delivery:
     app_id: str | None = None
     timestamp: int | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()

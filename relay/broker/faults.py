@@ -29,7 +29,7 @@ class BrokerFault(Retryable):
     """RabbitMQ refused the operation."""
 
 
-class Missing(BrokerFault):
+class MissingEntity(BrokerFault):
     """The queue or exchange does not exist."""
 
 
@@ -65,7 +65,7 @@ async def ask(call: Awaitable[T], seconds: float) -> T:
     except PublishError as error:
         raise Unroutable(explain(error)) from None
     except ChannelNotFoundEntity as error:
-        raise Missing(explain(error)) from None
+        raise MissingEntity(explain(error)) from None
     except ChannelAccessRefused as error:
         raise Forbidden(explain(error)) from None
     except (AMQPChannelError, DeliveryError) as error:

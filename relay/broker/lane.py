@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
 
-from aio_pika.abc import AbstractChannel, AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractMessage
 
-from relay.broker.faults import ask
+from relay.broker.faults import Away, BrokerFault, Unroutable, ask
 from relay.broker.link import Link
 
 
@@ -14,6 +16,10 @@ class ExchangeLane:
 
     `prepare` makes sure that the exchange and its queue exist. It runs before the first message, and again
     after the channel was closed or `doubt()` was called.
+
+    RabbitMQ answers a message that it refuses by closing the channel, and messages that follow on a closed channel by
+    closing the connection. So an exchange that is not known to take messages is tried with one, and whatever else is
+    to be published there meanwhile shares its fault.
     """
 
     def __init__(self, link: Link, exchange: str, *, returns: bool, prepare: Callable[[], Awaitable[None]]) -> None:
@@ -25,6 +31,39 @@ class ExchangeLane:
         self._channel: AbstractChannel | None = None
         self._exchange: AbstractExchange | None = None
         self._opening: asyncio.Task[AbstractExchange] | None = None
+        self._proved = False
+        self._trial: asyncio.Task[None] | None = None
+
+    async def publish(self, message: AbstractMessage, key: str, *, mandatory: bool) -> None:
+        """Publish a message and return once RabbitMQ has confirmed it. Raises BrokerFault."""
+        while not self._proved:
+            if self._trial is None:
+                self._trial = asyncio.create_task(self._send(message, key, mandatory=mandatory))
+                self._trial.add_done_callback(self._tried)
+                return await asyncio.shield(self._trial)
+            with suppress(Unroutable):  # the exchange takes messages, though nobody wants that one
+                await asyncio.shield(self._trial)
+        return await self._send(message, key, mandatory=mandatory)
+
+    async def _send(self, message: AbstractMessage, key: str, *, mandatory: bool) -> None:
+        try:
+            exchange = await self.open()
+            await ask(exchange.publish(message, key, mandatory=mandatory), self._link.timeout)
+        except Unroutable:
+            self._proved = True
+            self.doubt()
+            raise
+        except Away:
+            raise
+        except BrokerFault:
+            self._proved = False
+            self.doubt()
+            raise
+        self._proved = True
+
+    def _tried(self, task: asyncio.Task[None]) -> None:
+        self._trial = None
+        _retrieve(task)
 
     async def open(self) -> AbstractExchange:
         """The exchange on an open channel. Concurrent callers share one attempt. Raises BrokerFault."""
@@ -43,8 +82,7 @@ class ExchangeLane:
 
     def _opened(self, task: asyncio.Task[AbstractExchange]) -> None:
         self._opening = None
-        if not task.cancelled():
-            task.exception()  # marks it as retrieved: if every caller was cancelled, asyncio would log it
+        _retrieve(task)
 
     async def _open(self) -> AbstractExchange:
         exchange = self._usable()
@@ -58,3 +96,9 @@ class ExchangeLane:
 
     def _usable(self) -> AbstractExchange | None:
         return None if self._channel is None or self._channel.is_closed else self._exchange
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Mark an error as retrieved: if every caller was cancelled, asyncio would log it."""
+    if not task.cancelled():
+        task.exception()

@@ -7,7 +7,7 @@ from typing import Any
 from aio_pika.abc import AbstractChannel
 
 from relay.broker.entity import QUORUM, Binding, Entity, Exchange, Queue
-from relay.broker.faults import Forbidden, Hidden, Missing, ask
+from relay.broker.faults import Forbidden, Hidden, MissingEntity, ask
 from relay.broker.link import Link
 from relay.telemetry import get_log
 
@@ -29,7 +29,7 @@ async def ensure_exchange(link: Link, name: str) -> None:
     """Declare a durable topic exchange unless one of that name exists. Raises BrokerFault."""
     try:
         await find_exchange(link, name)
-    except Missing:
+    except MissingEntity:
         with _explains_declaring(link, Exchange(name)):
             async with scratch(link) as channel:
                 await ask(channel.declare_exchange(name, "topic", durable=True), link.timeout)
@@ -38,13 +38,13 @@ async def ensure_exchange(link: Link, name: str) -> None:
 async def ensure_queue(link: Link, name: str, arguments: Mapping[str, Any] | None) -> bool:
     """Declare a durable queue unless one of that name exists. Returns whether it existed.
 
-    With `arguments` None it is not declared, and raises Missing if it does not exist. Raises BrokerFault.
+    With `arguments` None it is not declared, and raises MissingEntity if it does not exist. Raises BrokerFault.
     """
     try:
         with _explains_checking(link, Queue(name, tuple((arguments or {}).items()))):
             async with scratch(link) as channel:
                 await ask(channel.declare_queue(name, passive=True), link.timeout)
-    except Missing:
+    except MissingEntity:
         if arguments is None:
             raise
         with _explains_declaring(link, Queue(name, tuple(arguments.items()))):
@@ -54,15 +54,26 @@ async def ensure_queue(link: Link, name: str, arguments: Mapping[str, Any] | Non
     return True
 
 
+async def count_queue(link: Link, name: str) -> tuple[int, int]:
+    """How many messages and consumers an existing queue has. Raises MissingEntity, Hidden, BrokerFault."""
+    with _explains_checking(link, Queue(name)):
+        async with scratch(link) as channel:
+            declared = await ask(channel.declare_queue(name, passive=True), link.timeout)
+    counts = declared.declaration_result
+    return counts.message_count or 0, counts.consumer_count or 0
+
+
 async def find_exchange(link: Link, name: str) -> None:
-    """Check that an exchange of that name exists. Raises Missing, Hidden, BrokerFault."""
+    """Check that an exchange of that name exists. Raises MissingEntity, Hidden, BrokerFault."""
     with _explains_checking(link, Exchange(name)):
         async with scratch(link) as channel:
             await ask(channel.declare_exchange(name, passive=True), link.timeout)
 
 
-async def ensure_outlet(link: Link, exchange: str, queue: str | None) -> None:
-    """Ensure an exchange and, unless `queue` is None, a quorum queue that receives everything. Raises BrokerFault.
+async def ensure_outlet(link: Link, exchange: str, queue: str | None, arguments: Mapping[str, Any] = QUORUM) -> None:
+    """Ensure an exchange and, unless `queue` is None, a queue with these arguments that receives everything.
+
+    Raises BrokerFault.
 
     A queue that our user may not check is only logged, once, because publishing needs no permission on it.
     """
@@ -70,14 +81,14 @@ async def ensure_outlet(link: Link, exchange: str, queue: str | None) -> None:
     if queue is None:
         return
     try:
-        await ensure_queue(link, queue, QUORUM)
+        await ensure_queue(link, queue, arguments)
     except Hidden as fault:
-        _warn(link, Queue(queue, tuple(QUORUM.items())), fault)
+        _warn(link, Queue(queue, tuple(arguments.items())), fault)
     await bind_queue(link, queue, exchange, "#")
 
 
 async def bind_queue(link: Link, queue: str, exchange: str, key: str) -> None:
-    """Bind an existing queue to an existing exchange. Raises Missing, BrokerFault.
+    """Bind an existing queue to an existing exchange. Raises MissingEntity, BrokerFault.
 
     A missing permission to bind is only logged, once, with the command to run: AMQP cannot tell whether the binding
     exists. If it does not, RabbitMQ returns the results, and Relay reports them as unroutable.

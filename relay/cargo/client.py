@@ -3,7 +3,9 @@
 import json
 import time
 from collections.abc import Callable
-from typing import Final, Self
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from typing import Final, Self, TypeVar
 
 from relay.cargo.exchange import CargoHttp
 from relay.cargo.settings import CargoSettings, check_base, check_token
@@ -16,6 +18,7 @@ from relay.units import iso
 _MOST: Final = 1 << 20
 _MOST_LISTED: Final = 8 << 20
 _PAGE: Final = 100
+_Read = TypeVar("_Read")
 
 
 def _unobserved(_: str, __: float) -> None:
@@ -61,7 +64,13 @@ class Cargo:
             key_file=key_file,
         )
         self._clock = clock
+        self._settings = settings
         self._exchange = CargoHttp(settings, observe, clock)
+
+    def use(self, token: Secret, workspace_uuid: str | None) -> None:
+        """Call with another token, or another workspace, from the next call on. Raises Misconfigured."""
+        self._settings = replace(self._settings, token=check_token(token), workspace_uuid=workspace_uuid)
+        self._exchange.use(self._settings)
 
     async def __aenter__(self) -> Self:
         await self._exchange.__aenter__()
@@ -102,6 +111,20 @@ class Cargo:
     async def probe(self) -> None:
         """`GET /ai/chats/list?limit=1`."""
         await self._list({"limit": "1"})
+
+    def skew(self) -> float | None:
+        """By how many seconds this machine's clock is before that of the latest answer, None when it had no time."""
+        if self._exchange.dated is None:
+            return None
+        date, came_at = self._exchange.dated
+        try:
+            return came_at - parsedate_to_datetime(date).timestamp()
+        except ValueError:
+            return None
+
+    async def look(self, path: str, read: Callable[[bytes], _Read]) -> _Read:
+        """`GET` of what exists in the workspace, as one of the functions of `relay.cargo.inventory` reads it."""
+        return await self._exchange.call("GET", path, read, most=_MOST_LISTED)
 
     async def _list(self, query: dict[str, str]) -> Page:
         return await self._exchange.call("GET", "ai/chats/list", self._read_page, query=query, most=_MOST_LISTED)

@@ -13,6 +13,7 @@ from relay.cargo.settings import CargoSettings
 from relay.cargo.trouble import describe, refuses
 from relay.errors import Denied, Permanent, RelayError, Retryable, Unknown
 from relay.proxy import steer
+from relay.telemetry import outgoing
 
 _CONNECTING: Final = 10.0
 _WORDS: Final = 64 << 10
@@ -26,13 +27,19 @@ class CargoHttp:
     def __init__(
         self, settings: CargoSettings, observe: Callable[[str, float], None], clock: Callable[[], float]
     ) -> None:
-        self._settings = settings
         self._observe = observe
         self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+        self.dated: tuple[str, float] | None = None
+        """The `Date` of the latest answer, and when it came, in seconds since the epoch."""
+        self.use(settings)
+
+    def use(self, settings: CargoSettings) -> None:
+        """Send other headers from the next call on; the connections stay as they are."""
+        self._settings = settings
         headers, scheme = settings.headers(), settings.base.scheme
         self._reading = steer(settings.proxy, scheme, headers)
         self._writing = steer(settings.proxy, scheme, headers | _JSON)
-        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         settings = self._settings
@@ -85,33 +92,39 @@ class CargoHttp:
     ) -> _Read:
         if self._session is None:
             raise RuntimeError("Cargo is called outside of its `async with`")
-        request_options = self._reading if body is None else self._writing
+        # Read once: another token may come into force meanwhile, and an error must not show the one that was sent.
+        settings, request_options = self._settings, self._reading if body is None else self._writing
+        if (trace := outgoing.get()) is not None:
+            headers = {**request_options["headers"], "traceparent": trace}
+            request_options = {**request_options, "headers": headers}
         try:
             async with self._session.request(
                 method, url, data=body, params=query, allow_redirects=False, **request_options
             ) as response:
+                if date := response.headers.get("Date"):
+                    self.dated = date, self._clock()
                 if 200 <= response.status < 300:
                     return _understand(read, await _body(response, most), response.status)
-                error = await self._refusal(response)
+                error = await self._refusal(response, settings)
         except Unsent as problem:
             error = Retryable(f"Cargo at {url.host} could not be reached: {problem}; nothing was sent")
         except TimeoutError:
-            error = Unknown(f"Cargo did not answer within {self._settings.timeout:g}s; it is not known what it did")
+            error = Unknown(f"Cargo did not answer within {settings.timeout:g}s; it is not known what it did")
         except (aiohttp.ClientError, OSError) as problem:
             error = Unknown(f"The connection to Cargo broke: {describe(problem)}; it is not known what it did")
         # Raised outside of the except clauses: aiohttp's error, which holds our headers, must not become its context.
         raise error
 
-    async def _refusal(self, response: aiohttp.ClientResponse) -> RelayError:
+    async def _refusal(self, response: aiohttp.ClientResponse, settings: CargoSettings) -> RelayError:
         """The error for an answer outside 2xx. The status decides, even if the body cannot be read."""
-        proxy = self._settings.proxy
+        proxy = settings.proxy
         if response.status == 407 and proxy is not None:
             return Retryable(f"{refuses(proxy, 407)}; nothing was passed on to Cargo", status=407)
         try:
             body = await _body(response, _WORDS)
         except (aiohttp.ClientError, OSError, Unknown):
             body = b""
-        secret = self._settings.token.reveal()
+        secret = settings.token.reveal()
         return refusal(response.status, response.headers, body, secret=secret, now=self._clock())
 
 

@@ -73,6 +73,7 @@ class ChatRow(CargoModel):
     name: Annotated[Text | None, Lenient] = None
     agent_uuid: Annotated[Uuid | None, Lenient] = None
     trigger: Annotated[Trigger | None, Lenient] = None
+    credits_used_count: Annotated[Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, Lenient] = None
 
     def chat(self, now: int) -> Chat:
         """Convert to Relay's `Chat`. `now` (ms since the epoch) replaces a missing or invalid `createdAt`."""
@@ -86,7 +87,15 @@ class ChatRow(CargoModel):
             trigger_type=trigger.type,
             connector_uuid=trigger.connector_uuid,
             stamp=None if stamp is None else (stamp.dispatch, stamp.run),
+            credits_used=self.credits_used_count,
         )
+
+
+class LinePart(CargoModel):
+    """A part of a message."""
+
+    type: Annotated[Text | None, Lenient] = None
+    text: Annotated[str | None, Lenient] = None
 
 
 class Line(CargoModel):
@@ -95,9 +104,12 @@ class Line(CargoModel):
     uuid: Uuid
     type: Text
     status: Annotated[Text | None, Lenient] = None
+    parts: Annotated[list[LinePart] | None, Lenient] = None
+    created_at: Annotated[Moment | None, Lenient] = None
 
     def message(self) -> Message:
-        return Message(self.uuid, self.type, self.status or "")
+        text = "".join(part.text or "" for part in self.parts or () if part.type == "text")
+        return Message(self.uuid, self.type, self.status or "", text, self.created_at)
 
 
 class Made(CargoModel):
@@ -160,7 +172,7 @@ def _row(row: Any) -> ChatRow | None:
 def _read(form: type[_Form], raw: bytes, expected: str) -> _Form:
     """Parse an answer. pydantic's errors quote the answer, so they are replaced by Unknown, which does not."""
     try:
-        return form.model_validate(_load(raw))
+        return form.model_validate(load_answer(raw))
     except TooDeep:
         problem = "nests too deeply"
     except ValueError:
@@ -168,7 +180,7 @@ def _read(form: type[_Form], raw: bytes, expected: str) -> _Form:
     raise Unknown(f"Cargo's answer {problem}: it is not known whether the call was done")
 
 
-def _load(raw: bytes) -> Any:
+def load_answer(raw: bytes) -> Any:
     """Parse JSON. Raises ValueError. The fallback accepts lone surrogates: one in a name must not hide a whole list."""
     try:
         return from_json(raw)

@@ -1,13 +1,14 @@
-"""Which delivery tags to acknowledge, in as few frames as may be."""
+"""Chooses which delivery tags to acknowledge, in as few frames as possible."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class Acks:
-    """Tags count from 1 on each channel and are settled in any order, some never.
+    """The delivery tags of one channel. They count from 1 and are settled in any order, some never.
 
-    `take()` gives what to send: the last of a row without gaps as one frame for all up to it, the rest one by one.
+    `take()` returns the frames to send: one frame acknowledges all tags up to the first gap, and each tag beyond it
+    gets its own.
     """
 
     _next: int = 1
@@ -15,11 +16,11 @@ class Acks:
     _settled: set[int] = field(default_factory=set)
 
     def done(self, tag: int) -> None:
-        """To be acknowledged."""
+        """Mark a tag to be acknowledged."""
         self._done.add(tag)
 
     def take(self) -> list[tuple[int, bool]]:
-        """Pairs of tag and AMQP's `multiple` flag; they count as settled from now on."""
+        """Return pairs of tag and AMQP's `multiple` flag, and count them as settled."""
         last = self._advance()
         frames = [(last, True)] if last else []
         frames += [(tag, False) for tag in sorted(self._done)]

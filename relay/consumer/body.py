@@ -12,8 +12,11 @@ _UNTYPED: Final = frozenset({"", "text/plain", "application/octet-stream"})
 
 
 def inflate(body: bytes, encoding: str | None, most: int) -> bytes:
-    """The body without its content encoding. Raises Unreadable, also (`too_large`) for one of more than `most` bytes
-    before or after, and `Heavy` (see `relay.effort`)."""
+    """The body without its content encoding.
+
+    Raises Unreadable for an unknown encoding and (`too_large`) for a body of more than `most` bytes before or after
+    inflating. Raises `Heavy` (see `relay.effort`).
+    """
     if len(body) > most:
         raise Unreadable("too_large", f"the body has {len(body)} bytes; at most {most} are taken (max_message)")
     try:
@@ -25,7 +28,7 @@ def inflate(body: bytes, encoding: str | None, most: int) -> bytes:
 
 
 def media_type(content_type: str | None) -> tuple[str, str | None]:
-    """The bare type in lower case, empty when there is none, and the charset if one is named."""
+    """The type in lower case without parameters, empty when there is none, and the charset, None when none is named."""
     if content_type is None or content_type == "application/json":
         return content_type or "", None
     media, _, parameters = content_type.partition(";")
@@ -34,5 +37,5 @@ def media_type(content_type: str | None) -> tuple[str, str | None]:
 
 
 def is_json(media: str) -> bool:
-    """Whether it says JSON, or nothing that contradicts it (client libraries put such defaults there)."""
+    """Whether a media type is JSON, or one that client libraries set by default and that says nothing."""
     return media in _UNTYPED or media.endswith(("/json", "+json"))

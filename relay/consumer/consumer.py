@@ -33,7 +33,7 @@ reached meanwhile, knows its content for an hour."""
 _LINGER: Final = 10.0
 """Seconds for which a consumer that holds what it has stays in its place."""
 _STEPS: Final = 10
-"""Messages that come one by one after a long outage, each after the ledger was asked, before they come freely."""
+"""Messages that are taken one at a time after a long outage, each after a question to the ledger."""
 _FIRST: Final = 500
 _LEAST: Final = 200
 _CAP: Final = 10_000
@@ -48,8 +48,8 @@ class Consumer:
     away, no message is used to find out how it is. The consumer is cancelled, and what it has is held, unacknowledged,
     while the ledger itself is asked; when that works, what is held is accepted first. What was held for `patience`
     seconds is given back, once: from a copy it is accepted before anything is consumed again, and only acknowledged
-    when it comes the second time. `aside` reads large messages. `clock` gives milliseconds since the epoch. `report` is
-    told how it goes.
+    when it comes the second time. `aside` reads large messages. `clock` returns milliseconds since the epoch. `report`
+    receives its state.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Consumer:
         self._random = random
         self._patience = patience
         self._pressure = Pressure(source.name, report)
-        letters = Letters(dead, source.name, patience=patience, wait=self._wait_letter, report=self._pressure.tell)
+        letters = Letters(dead, source, patience=patience, wait=self._wait_letter, report=self._pressure.tell)
         aside = aside or Aside(f"queue {source.name}")
         self._settler = Settler(
             source, intake, letters, self._pressure, ids=ids, clock=clock, metrics=metrics, aside=aside
@@ -97,7 +97,7 @@ class Consumer:
             self._wanted.set()
 
     async def run(self, stop: Stop) -> None:
-        """Consume until told to stop; then what was prefetched is finished, or given back.
+        """Consume until `stop` is asked; then finish what was prefetched, or give it back.
 
         Raises only what the intake should not have raised.
         """
@@ -174,8 +174,8 @@ class Consumer:
         """One session, from the look at the queue to its end; how many seconds it took."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        found = await prepare(self._link, self._source)
-        if found and not self._looked:
+        existed = await prepare(self._link, self._source)
+        if existed and not self._looked:
             await warn_of_limit(self._link, self._source)
         self._looked = True
         session = await Session.open(self._link, self._handle)
@@ -194,7 +194,7 @@ class Consumer:
         return loop.time() - began
 
     async def _step(self, session: Session) -> None:
-        """After a long outage: take one message after the other, so that a next one can catch one at most."""
+        """After a long outage take one message at a time, so that a next outage catches at most one."""
         while self._steps and self._may_take(session) and await self._settler.is_ready():
             if not await session.take(self._source.queue):
                 self._steps = 0

@@ -1,4 +1,4 @@
-"""From a message to an event (DESIGN, "AMQP in"). Pure."""
+"""From a message to an event (DESIGN, "AMQP in"). Pure, but for log lines."""
 
 import hashlib
 import json
@@ -13,11 +13,11 @@ from relay.broker import UNREADABLE, Delivery
 from relay.consumer.body import inflate, is_json, media_type
 from relay.consumer.source import Input
 from relay.errors import Permanent
-from relay.model import Event
+from relay.model import DeadLetter, Event
 from relay.rules import scope_of
 from relay.schemes.cloudevents import STRUCTURED, CloudEvent, decode_binary, decode_structured
 from relay.schemes.document import Unreadable, mend, mend_text, parse_as_sent
-from relay.telemetry import child_of, get_log
+from relay.telemetry import adopt, child_of, get_log
 
 log = get_log()
 
@@ -30,16 +30,22 @@ _EXCLUSIVE: Final = ("amq.gen-*", "amq.rabbitmq.reply-to*")
 _PROPERTIES: Final = ("external_id", "type", "subject", "origin", "correlation_id", "reply_to", "content_type")
 _MOST_HEADERS: Final = 64
 _MOST_TEXT: Final = 8 << 10
+_MOST_ERROR: Final = 500
 
 
 def decode(delivery: Delivery, source: Input, *, id: str, now: int) -> Event:  # noqa: A002 - the word of the model
-    """The event that a message holds. Raises Unreadable when it never can be read, `Heavy` (see `relay.effort`)."""
+    """The event that a message holds.
+
+    Raises Unreadable when the message can never be read, `Heavy` when a thread must read it (see `relay.effort`).
+    """
     headers = _texts(delivery)
     raw = inflate(delivery.body, delivery.content_encoding, source.most)
     media, charset = media_type(delivery.content_type)
     cloud = _cloud(headers, media, raw, charset)
+    _tell(delivery, source, cloud)
     sent = None if cloud else _json(media, raw, charset)
     data = mend(sent)
+    traceparent, caller = adopt(headers.get("traceparent") or (cloud.traceparent if cloud else None))
     event = Event(
         id=id,
         source=source.name,
@@ -54,23 +60,36 @@ def decode(delivery: Delivery, source: Input, *, id: str, now: int) -> Event:  #
         time=cloud.time if cloud else delivery.timestamp,
         content_type=delivery.content_type or "application/json",
         headers=_keep(headers),
-        traceparent=child_of(headers.get("traceparent") or (cloud.traceparent if cloud else None)),
+        traceparent=traceparent,
         correlation_id=delivery.correlation_id or None,
         reply_to=_reply_to(delivery, source),
         redelivered=delivery.redelivered,
         session=delivery.session or None,
         delivery=delivery.tag if delivery.session else None,
+        caller=caller,
         verbatim=cloud is None and data is sent and charset in {None, "utf-8"} and not raw.startswith(BOM_UTF8),
     )
     event = _storable(event)
-    # The routing key stands in for a type, and is none that the message says.
-    said: dict[str, Any] = {"external_id": event.external_id, "type": (cloud and cloud.type) or delivery.type}
-    said |= {"subject": event.subject, "time": event.time}
-    return _apply(source, event, said) if source.event else event
+    # Without the routing key: it stands in for a type, and a template is better than it.
+    stated: dict[str, Any] = {"external_id": event.external_id, "type": (cloud and cloud.type) or delivery.type}
+    stated |= {"subject": event.subject, "time": event.time}
+    return _apply(source, event, stated) if source.event else event
+
+
+def _tell(delivery: Delivery, source: Input, cloud: CloudEvent | None) -> None:
+    """Log what was left out of a message; of a source that goes on like this one line a minute."""
+    if delivery.dropped:
+        what = f"left out, because they cannot be read: {', '.join(delivery.dropped)}"
+        log.warning("message.trimmed", source=source.name, message_id=delivery.message_id, what=what)
+    if cloud is not None and cloud.bad_time is not None:
+        log.warning("event.timeless", source=source.name, external_id=cloud.id, what=f"time: {cloud.bad_time}")
 
 
 def keep(delivery: Delivery, source: Input, *, id: str, now: int, error: str) -> Event:  # noqa: A002 - as above
-    """The event of a message that cannot be read: its bytes as they came, and why. It has no id: it replaces none."""
+    """An event with the bytes of a message that cannot be read, and the reason.
+
+    It has no external id, so that the same message can still come in when it can be read.
+    """
     return Event(
         id=id,
         source=source.name,
@@ -87,8 +106,38 @@ def keep(delivery: Delivery, source: Input, *, id: str, now: int, error: str) ->
     )
 
 
+def describe(
+    delivery: Delivery,
+    source: Input,
+    *,
+    id: str,  # noqa: A002 - as above
+    now: int,
+    reason: str,
+    error: str,
+) -> DeadLetter:
+    """The ledger's record of a message that goes to the dead letters. Nothing in it is refused by a database."""
+    return DeadLetter(
+        id=id,
+        at=now,
+        source=source.name,
+        queue=source.queue,
+        reason=reason,
+        error=mend_text(error[:_MOST_ERROR]),
+        routing_key=mend_text(delivery.routing_key),
+        message_id=delivery.message_id and mend_text(delivery.message_id),
+        type=delivery.type and mend_text(delivery.type),
+        content_type=delivery.content_type and mend_text(delivery.content_type),
+        headers=_keep({} if UNREADABLE in delivery.headers else _texts(delivery)),
+        size=len(delivery.body),
+        digest=hashlib.sha256(delivery.body).hexdigest(),
+    )
+
+
 def _reply_to(delivery: Delivery, source: Input) -> str | None:
-    """Where results go as well. Whoever publishes names any queue of the broker: only those that are allowed count."""
+    """The queue to which results go as well as to the exchange.
+
+    A publisher can name any queue of the broker, so only the queues that the source allows are accepted.
+    """
     name = delivery.reply_to
     if not name or not source.reply:
         return None
@@ -102,7 +151,7 @@ def _reply_to(delivery: Delivery, source: Input) -> str | None:
 
 
 def _cloud(headers: Mapping[str, str], media: str, raw: bytes, charset: str | None) -> CloudEvent | None:
-    """The CloudEvent that the message is, structured or binary; None when it is none."""
+    """The message as a CloudEvent, structured or binary; None when it is not one. Raises Unreadable."""
     try:
         if media == STRUCTURED:
             return decode_structured(mend(_json(media, raw, charset)))
@@ -133,14 +182,14 @@ def _json(media: str, raw: bytes, charset: str | None) -> Any:
 
 
 def _texts(delivery: Delivery) -> dict[str, str]:
-    """The headers with lower-case names and texts as values."""
+    """The headers with lower-case names and texts as values. Raises Unreadable when the properties are broken."""
     if UNREADABLE in delivery.headers:
         raise Unreadable("properties", f"the message's properties are broken: {delivery.headers[UNREADABLE]}")
     return {name.lower(): _text(value) for name, value in delivery.headers.items()}
 
 
 def _storable(event: Event) -> Event:
-    """The event with U+FFFD for each character of its properties that no database holds."""
+    """The event with U+FFFD for each character of its properties that a database cannot store."""
     texts = {name: getattr(event, name) for name in _PROPERTIES}
     mended = {name: mend_text(text) for name, text in texts.items() if text}
     changed: dict[str, Any] = {name: text for name, text in mended.items() if text != texts[name]}
@@ -156,7 +205,7 @@ def _text(value: Any) -> str:
 
 
 def _keep(headers: Mapping[str, str]) -> dict[str, str]:
-    """What is kept of the headers: no credentials, nothing that a database refuses, and not without bounds."""
+    """The headers that are stored: no credentials, no character that a database refuses, at most 64 and 8 KiB."""
     kept: dict[str, str] = {}
     size = 0
     for name, value in headers.items():
@@ -168,23 +217,25 @@ def _keep(headers: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def _apply(source: Input, event: Event, said: Mapping[str, Any]) -> Event:
-    """The event with what the operator's templates say where the message itself says nothing; with `override` they win,
-    and one that finds nothing leaves what the message says."""
+def _apply(source: Input, event: Event, stated: Mapping[str, Any]) -> Event:
+    """The event with the values of the operator's templates where the message states none.
+
+    With `override` the templates win, and one without a value leaves what the message states. Raises Unreadable.
+    """
     scope = scope_of(event, source.vars)
     try:
-        told = {key: template.find(scope) for key, template in source.event.items()}
+        rendered = {key: template.find(scope) for key, template in source.event.items()}
     except Permanent as error:
         raise Unreadable("template", f"a template under `event` of source {source.name} failed: {error}") from None
-    found: dict[str, Any] = {
-        "external_id": _label(told.get("id")),
-        "type": _label(told.get("type")),
-        "subject": _label(told.get("subject")),
-        "time": moment.find(told.get("time")),
+    values: dict[str, Any] = {
+        "external_id": _label(rendered.get("id")),
+        "type": _label(rendered.get("type")),
+        "subject": _label(rendered.get("subject")),
+        "time": moment.find(rendered.get("time")),
     }
-    own = {} if source.override else said
-    wanted: dict[str, Any] = {name: value for name, value in found.items() if value and not own.get(name)}
-    return replace(event, **wanted)
+    kept = {} if source.override else stated
+    changed: dict[str, Any] = {name: value for name, value in values.items() if value and not kept.get(name)}
+    return replace(event, **changed)
 
 
 def _label(value: Any) -> str | None:

@@ -1,24 +1,25 @@
-"""Dead letters that RabbitMQ does not take: they wait beside what is consumed, and at last go to the ledger."""
+"""Publishes dead letters, and retries while RabbitMQ refuses them; good messages go on meanwhile."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from relay.broker import BrokerFault, DeadLetters, Delivery
+from relay.consumer.source import Input
 
 Wait = Callable[[int], Awaitable[None]]
 Report = Callable[[str], None]
 
 
 class Letters:
-    """Publishes letters; one that is refused is kept in hand, its message unacknowledged, and tried again.
+    """Publishes letters. A letter that is refused stays unacknowledged and is tried again.
 
-    One letter is tried at a time, the others wait for it: they would be refused like it. After `patience` seconds a
-    letter is given up, and from then on each new one after a single try, until one is taken; also when a lost channel
-    ended the wait, so that its messages do not come again and again. `wait` is the back-off after so many tries, which
-    may raise BrokerFault to end the wait; `report` is told why a letter waits.
+    One letter is tried at a time; the others wait, because they would be refused too. After `patience` seconds a
+    letter is given up, and from then on each new letter after a single try, until RabbitMQ takes one. The same holds
+    when a lost channel ended the wait; otherwise its messages would be delivered again and again. `wait(tries)` is the
+    back-off; it may raise BrokerFault to end the wait. `report` receives the reason why a letter waits.
     """
 
-    def __init__(self, dead: DeadLetters, source: str, *, patience: float, wait: Wait, report: Report) -> None:
+    def __init__(self, dead: DeadLetters, source: Input, *, patience: float, wait: Wait, report: Report) -> None:
         self._dead = dead
         self._source = source
         self._patience = patience
@@ -27,11 +28,14 @@ class Letters:
         self._turn = asyncio.Lock()
         self._given_up = False
 
-    async def send(self, letter: Delivery, reason: str, error: str) -> bool:
-        """Returns once it is confirmed: True; False when it was given up. Raises BrokerFault only where `wait` does."""
+    async def send(self, letter: Delivery, reason: str, error: str, letter_id: str) -> bool:
+        """Return True once the letter is confirmed, False when it was given up.
+
+        `letter_id` is the id of its record in the ledger. Raises BrokerFault only when `wait` does.
+        """
         try:
             async with asyncio.timeout(self._patience) as limit, self._turn:
-                await self._insist(letter, reason, error, limit)
+                await self._insist(letter, reason, error, letter_id, limit)
         except TimeoutError:
             self._given_up = True
             return False
@@ -41,11 +45,18 @@ class Letters:
         self._given_up = False
         return True
 
-    async def _insist(self, letter: Delivery, reason: str, error: str, limit: asyncio.Timeout) -> None:
+    async def _insist(self, letter: Delivery, reason: str, error: str, letter_id: str, limit: asyncio.Timeout) -> None:
         tries = 0
         while True:
             try:
-                await self._dead.publish(letter, source=self._source, reason=reason, error=error)
+                await self._dead.publish(
+                    letter,
+                    source=self._source.name,
+                    reason=reason,
+                    error=error,
+                    queue=self._source.queue,
+                    letter_id=letter_id,
+                )
             except BrokerFault as fault:
                 self._report(f"a dead letter cannot be published: {fault}")
                 if self._given_up:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import aiormq.abc
 from aio_pika.abc import AbstractChannel
 
-from relay.broker import BrokerFault, Delivery, Link, ask
+from relay.broker import BrokerFault, Delivery, Link, ask, restored, split_dropped
 from relay.consumer.acks import Acks
 from relay.telemetry import get_log
 
@@ -204,20 +204,25 @@ class Session:
 
 def _read(message: aiormq.abc.DeliveredMessage, session: str) -> Delivery:
     properties = message.header.properties
+    readable, dropped = split_dropped(properties.headers or {})
     stamp = properties.timestamp
+    routing_key, message_id, headers = restored(
+        message.exchange, message.routing_key or "", properties.message_id, readable
+    )
     return Delivery(
         tag=message.delivery_tag or 0,
         body=message.body,
-        routing_key=message.routing_key or "",
+        routing_key=routing_key,
         redelivered=bool(message.redelivered),
         session=session,
         content_type=properties.content_type,
         content_encoding=properties.content_encoding,
-        message_id=properties.message_id,
+        message_id=message_id,
         correlation_id=properties.correlation_id,
         reply_to=properties.reply_to,
         type=properties.message_type,
         app_id=properties.app_id,
         timestamp=None if stamp is None else round(stamp.timestamp() * 1_000),
-        headers=properties.headers or {},
+        headers=headers,
+        dropped=dropped,
     )

@@ -6,26 +6,26 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 from relay.broker import BrokerFault, Delivery
-from relay.consumer.decode import decode, keep
+from relay.consumer.decode import decode, describe, keep
 from relay.consumer.letters import Letters
 from relay.consumer.owed import fingerprint
 from relay.consumer.pressure import Pressure
 from relay.consumer.source import Input
 from relay.effort import Aside
 from relay.errors import Overloaded, Refused, Unavailable
-from relay.model import Event, Ids, Receipt
+from relay.model import DeadLetter, Event, Ids, Receipt
 from relay.schemes.document import Unreadable
 from relay.telemetry import Metrics, get_log
 
 log = get_log()
 
 _MOST_DEATHS: Final = 4
-"""Deaths that were counted; with the one before the first count, of which only the redelivery tells, they are five."""
+"""Deaths that were counted. With the death before the first count, which only the redelivery shows, they are five."""
 _DEADLY: Final = "the process has ended five times while it read this message: it was killed, or ran out of memory"
 
 
 class Suspected(Protocol):
-    """A message that came before: how often the process ended while it was read, and whether it is settled now."""
+    """A redelivered message: how often the process ended while it read it, and whether it is settled now."""
 
     deaths: int
     settled: bool
@@ -43,16 +43,24 @@ class Accepts(Protocol):
         ...
 
     async def forget(self, key: bytes) -> None:
-        """A suspect will not come again."""
+        """Delete the death count of a message that will not be delivered again."""
+        ...
+
+    async def note_dead(self, letter: DeadLetter) -> None:
+        """Record a message that is about to go to the dead letters. Raises as `accept`."""
+        ...
+
+    async def drop_dead(self, letter_id: str) -> None:
+        """Delete that record: the message did not go there."""
         ...
 
     def suspect(self, key: bytes) -> AbstractAsyncContextManager[Suspected]:
-        """Read a message that came before inside of it, one at a time. Raises `Unavailable` before."""
+        """Guard the reading of a redelivered message, one at a time. Raises `Unavailable` on entry."""
         ...
 
 
 class _Dead(Exception):
-    """The message belongs among the dead letters; `reason` is a stable word, `key` a suspect's, to be forgotten."""
+    """The message is a dead letter. `reason` is a stable keyword; `key` is the suspect to forget, if it is one."""
 
     def __init__(self, reason: str, error: str, key: bytes | None = None) -> None:
         super().__init__(error)
@@ -61,8 +69,11 @@ class _Dead(Exception):
 
 
 class Settler:
-    """Settles messages of one input; what keeps it from that goes to `pressure`. `clock` gives milliseconds. `aside`
-    reads large messages."""
+    """Settles the messages of one input.
+
+    `pressure` is told what keeps it from that. `clock` returns milliseconds since the epoch. `aside` reads large
+    messages in a thread.
+    """
 
     def __init__(
         self,
@@ -86,10 +97,10 @@ class Settler:
         self._aside = aside
 
     async def settle(self, delivery: Delivery) -> bool:
-        """Whether the message may be acknowledged; else it must be tried again.
+        """Settle a message. Returns whether it may be acknowledged; otherwise it must be tried again.
 
-        Of one that comes once more the ledger is told before it is read and afterwards: so it shows when the process
-        died over it. The first time nothing is written.
+        The reading of a redelivered message is noted in the ledger before it begins and after it ends, which shows
+        when the process died over it. Of the first delivery nothing is noted.
         """
         try:
             if not (delivery.redelivered or delivery.again):
@@ -130,7 +141,7 @@ class Settler:
         return decode(delivery, self._source, id=self._ids(), now=self._clock())
 
     async def is_ready(self) -> bool:
-        """Whether the ledger itself says that it takes events."""
+        """Whether the ledger itself says that it accepts events."""
         try:
             await self._intake.ready()
         except (Overloaded, Unavailable) as error:
@@ -138,35 +149,54 @@ class Settler:
         return True
 
     async def is_named(self, delivery: Delivery) -> bool:
-        """Whether its sender gave it an id, by which it is known for long."""
+        """Whether the message has an external id, by which a repeat is recognised for `ledger.remember`."""
         try:
             return (await self._aside.run(lambda: self._decode(delivery))).external_id is not None
         except Unreadable:
-            return True  # one that is dead twice does no harm
+            return True  # a dead letter that is published twice does no harm
 
     async def _bury(self, delivery: Delivery, reason: str, error: str) -> bool:
+        # The record comes before the letter, so that the list of dead letters misses none: a crash in between leaves a
+        # record without a letter, and the message comes again.
+        letter = describe(delivery, self._source, id=self._ids(), now=self._clock(), reason=reason, error=error)
         try:
-            if await self._letters.send(delivery, reason, error):
-                self._tell(delivery, reason, error)
-                return True
+            await self._intake.note_dead(letter)
+        except Refused as fault:
+            log.warning("dead.unrecorded", source=self._source.name, letter_id=letter.id, error=str(fault))
+        except (Overloaded, Unavailable) as fault:
+            return self._press(fault)
+        sent = False
+        try:
+            sent = await self._letters.send(delivery, reason, error, letter.id)
         except BrokerFault:
             return False
-        # Neither may it stop the good ones, nor be delivered for ever: it is kept where what is unreadable of webhooks
-        # is, too.
+        finally:
+            if not sent:
+                await self._intake.drop_dead(letter.id)
+        if sent:
+            self._tell(delivery, letter)
+            return True
+        # It must not hold up good messages, nor be delivered for ever, so the ledger keeps it as an unreadable event.
         event = keep(delivery, self._source, id=self._ids(), now=self._clock(), error=error)
         try:
             await self._intake.accept([event])
         except (Refused, Overloaded, Unavailable) as fault:
             return self._press(fault)
-        self._metrics.rejections.labels(self._source.name, reason).inc()
+        self._metrics.rejected(self._source.name, reason)
         self._pressure.calm()
         return True
 
-    def _tell(self, delivery: Delivery, reason: str, error: str) -> None:
-        name = self._source.name
-        self._metrics.rejections.labels(name, reason).inc()
-        about = {"message_id": delivery.message_id, "routing_key": delivery.routing_key, "size": len(delivery.body)}
-        log.warning("message.dead", source=name, reason=reason, error=error, **about)
+    def _tell(self, delivery: Delivery, letter: DeadLetter) -> None:
+        self._metrics.rejected(letter.source, letter.reason)
+        about = {"message_id": delivery.message_id, "routing_key": delivery.routing_key, "size": letter.size}
+        log.warning(
+            "message.dead",
+            source=letter.source,
+            letter_id=letter.id,
+            reason=letter.reason,
+            error=letter.error,
+            **about,
+        )
         self._pressure.calm()
 
     def _press(self, error: Overloaded | Unavailable | Refused) -> bool:

@@ -1,6 +1,16 @@
-"""Makes sure that an input's queue is there, and bound."""
+"""Makes sure that an input's queue exists and is bound."""
 
-from relay.broker import PATIENT, BrokerFault, Exchange, Link, Missing, Queue, bind_queue, delivery_limit, ensure_queue
+from relay.broker import (
+    PATIENT,
+    BrokerFault,
+    Exchange,
+    Link,
+    MissingEntity,
+    Queue,
+    bind_queue,
+    delivery_limit,
+    ensure_queue,
+)
 from relay.consumer.source import Input
 from relay.telemetry import get_log
 
@@ -8,16 +18,19 @@ log = get_log()
 
 
 async def prepare(link: Link, source: Input) -> bool:
-    """Look the queue up, declare it where that is wanted, bind it; whether it was there already. Raises BrokerFault."""
+    """Look the queue up, declare it if the source wants that, and bind it.
+
+    Returns whether it existed. Raises BrokerFault.
+    """
     try:
-        found = await ensure_queue(link, source.queue, PATIENT if source.declare else None)
-    except Missing:
+        existed = await ensure_queue(link, source.queue, PATIENT if source.declare else None)
+    except MissingEntity:
         command = Queue(source.queue, tuple(PATIENT.items())).command(link.address.vhost)
         hint = f"create it (`{command}`), or leave out `declare: false`"
         raise BrokerFault(f"source {source.name}: queue {source.queue!r} does not exist: {hint}") from None
     if source.bind is not None:
         await _bind(link, source, *source.bind)
-    return found
+    return existed
 
 
 async def warn_of_limit(link: Link, source: Input) -> None:
@@ -38,7 +51,7 @@ async def _bind(link: Link, source: Input, exchange: str, keys: tuple[str, ...])
     for key in keys:
         try:
             await bind_queue(link, source.queue, exchange, key)
-        except Missing:
+        except MissingEntity:
             command = Exchange(exchange).command(link.address.vhost)
             hint = f"create it (`{command}`), or correct bind.exchange"
             raise BrokerFault(f"source {source.name}: exchange {exchange!r} does not exist: {hint}") from None

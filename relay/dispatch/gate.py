@@ -27,6 +27,9 @@ log = get_log()
 UNAUTHORIZED = "unauthorized"
 CIRCUIT = "circuit"
 _POLL = 1.0
+_LONGEST_WAIT = 4_000
+"""The longest wait between two probes, in ms, so that a call follows within 5 s of Cargo's recovery, however long it
+was away. One replica probes for all of them, so this costs Cargo one small read."""
 _PROBER = "prober"
 _LONGEST_HOLD = 300_000
 """The longest time an open circuit waits before its next probe, in ms."""
@@ -53,7 +56,7 @@ class Gate:
     ) -> None:
         self._work = work
         self._chats = chats
-        self._policy = policy
+        self.policy = policy
         self._signals = signals
         self._boottime = boottime
         self._circuit = Circuit()
@@ -67,6 +70,8 @@ class Gate:
         self._leased = False
         self._tries = 0
         self._next_probe = 0
+        self._renewed_at = -1
+        """When the token was replaced."""
         self._strikes = 0
         """How often the circuit has opened again since the last successful trial."""
         self._hold_until = 0
@@ -98,8 +103,17 @@ class Gate:
         if self._circuit.trouble(dispatch_id):
             self._request(CIRCUIT, str(error))
 
-    async def judge(self, error: Denied) -> Refusal:
-        """Probe Cargo to find the scope of a 401 or 403. If Cargo rejects the token itself, pause all sending."""
+    def renew(self) -> None:
+        """Probe at once, because another token is in force."""
+        self._renewed_at = self._boottime()
+        self._next_probe, self._tries = 0, 0
+        self._signals.pauses.set()
+
+    async def judge(self, error: Denied, *, since: int) -> Refusal:
+        """Probe Cargo to find the scope of a 401 or 403. If Cargo rejects the token itself, pause all sending.
+
+        `since` is when the refused call began. What the token of that time was refused says nothing about a later one.
+        """
         # Many calls fail at once when a token is revoked: the lock lets the first one probe, and the others then find
         # sending paused instead of probing again.
         async with self._judging:
@@ -117,7 +131,7 @@ class Gate:
                     what="a probe could not confirm that the credentials are refused",
                 )
                 return Refusal.UNCLEAR
-            return Refusal.OWN
+            return Refusal.OWN if since > self._renewed_at else Refusal.UNCLEAR
 
     async def run(self, stop: Stop) -> None:
         """Follow the ledger's pauses and end them once Cargo answers. Runs until `stop`."""
@@ -184,7 +198,7 @@ class Gate:
         wait = max(self._next_probe, self._hold_until) - self._boottime()
         if self._leased and wait > 0:
             return min(_POLL, wait / 1_000)
-        if not await self._work.lease(_PROBER, max(0, wait) + self._policy.lease):
+        if not await self._work.lease(_PROBER, max(0, wait) + self.policy.lease):
             self._leased, self._tries = False, 0
             return _POLL
         self._leased = True
@@ -208,9 +222,9 @@ class Gate:
         """Schedule the next probe with back-off and extend the lease until then. Returns the seconds to wait."""
         log.info("cargo.probed", paused=self.paused, error=str(error))
         self._tries += 1
-        wait = max(500, backoff(self._tries, first=1_000, cap=30_000, random=self._policy.random))
+        wait = max(500, backoff(self._tries, first=1_000, cap=_LONGEST_WAIT, random=self.policy.random))
         self._next_probe = self._boottime() + wait
-        self._leased = await self._work.lease(_PROBER, wait + self._policy.lease)
+        self._leased = await self._work.lease(_PROBER, wait + self.policy.lease)
         return min(_POLL, wait / 1_000)
 
     async def _release(self) -> None:

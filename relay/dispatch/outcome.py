@@ -7,6 +7,9 @@ from relay.dispatch.stamp import STAMPABLE
 from relay.errors import Denied, Permanent, Retryable, Unknown
 from relay.model import Chat, Claim, Failure, Move, ParkReason, State, Verdict, tell
 
+_ANSWER = 5_000
+"""Milliseconds at most between two looks whether an agent has finished."""
+
 Outcome = Chat | str | Retryable | Permanent | Unknown
 """The created chat, the uuid of the sent message, or the error."""
 
@@ -120,7 +123,11 @@ def _fail(claim: Claim, error: Permanent, now: int) -> Move:
 def _after_message(claim: Claim, outcome: Outcome, policy: Policy, now: int) -> Move:
     match outcome:
         case str():
-            return said(claim, now, verdict=Verdict.SENT)
+            return said(claim, now, verdict=Verdict.SENT, message_uuid=outcome)
+        case Permanent(code="chatNotFound") if claim.follows:
+            return start_anew(claim, outcome)
+        case Permanent(code="lastMessageNotFinished") if claim.follows:
+            return _wait_for_answer(claim, outcome, policy, now)
         case Unknown() | Permanent(code="lastMessageNotFinished"):
             return _doubt(claim, outcome, policy)
         case Permanent():
@@ -137,10 +144,25 @@ def _after_message(claim: Claim, outcome: Outcome, policy: Policy, now: int) -> 
     raise TypeError(f"no outcome of a message: {outcome!r}")
 
 
-def said(claim: Claim, now: int, *, verdict: Verdict | None) -> Move:
-    """The first message is in the chat: publish that and finish."""
+def _wait_for_answer(claim: Claim, error: Permanent, policy: Policy, now: int) -> Move:
+    """The agent has not finished the message before: nothing was said, and it is tried again soon."""
+    failure = Failure("lastMessageNotFinished", str(error), error.status)
+    if claim.waited >= policy.give_up_after:
+        return _unsaid(claim, failure, now, Verdict.RETRYABLE)
+    due_in = min(policy.wait(claim.attempt), _ANSWER)
+    return _move(claim, State.MESSAGING, verdict=Verdict.RETRYABLE, failure=failure, due_in=due_in, doubt=claim.doubt)
+
+
+def start_anew(claim: Claim, error: Permanent) -> Move:
+    """The chat of the thread is gone: this dispatch makes a new one."""
+    failure = Failure("chatNotFound", str(error), error.status)
+    return _move(claim, State.READY, verdict=Verdict.PERMANENT, failure=failure, due_in=0, forgets=True)
+
+
+def said(claim: Claim, now: int, *, verdict: Verdict | None, message_uuid: str) -> Move:
+    """The message is in the chat: publish that and finish."""
     result = tell.sent(claim.about, claim.dispatch, _chat_uuid(claim), attempts=claim.attempt, now=now)
-    return _move(claim, State.DONE, verdict=verdict, results=(result,))
+    return _move(claim, State.DONE, verdict=verdict, results=(result,), message_uuid=message_uuid)
 
 
 def unsaid(claim: Claim, error: Retryable, now: int, *, verdict: Verdict | None) -> Move:
@@ -156,7 +178,8 @@ def _doubt(claim: Claim, error: Unknown | Permanent, policy: Policy) -> Move:
 
 def _unsaid(claim: Claim, failure: Failure, now: int, verdict: Verdict | None) -> Move:
     result = tell.unsent(claim.about, claim.dispatch, _chat_uuid(claim), failure, attempts=claim.attempt, now=now)
-    return _move(claim, State.DONE, verdict=verdict, failure=failure, results=(result,))
+    to = State.FAILED if claim.follows else State.DONE  # without its first message a chat is there all the same
+    return _move(claim, to, verdict=verdict, failure=failure, results=(result,))
 
 
 def _chat_uuid(claim: Claim) -> str:
@@ -175,5 +198,6 @@ def _move(claim: Claim, to: State, *, verdict: Verdict | None, **fields: object)
         fence=claim.fence,
         attempt=claim.attempt,
         verdict=verdict,
+        follows=claim.follows,
         **fields,  # type: ignore[arg-type] # the other fields of Move, named by the callers above
     )

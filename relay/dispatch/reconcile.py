@@ -8,9 +8,9 @@ from relay.dispatch import outcome
 from relay.dispatch.gate import Gate
 from relay.dispatch.likeness import Likeness
 from relay.dispatch.policy import Policy
+from relay.dispatch.report import report, report_expired
 from relay.dispatch.scan import SKEW, Scan, is_complete, scan
 from relay.dispatch.stamp import STAMPABLE
-from relay.dispatch.worker import report
 from relay.errors import Denied, Permanent, RelayError, Retryable, Unavailable, Unknown
 from relay.life import Signals, Stop
 from relay.model import UNSTAMPED, Claim, Doubt, Failure, Move, ParkReason, State
@@ -49,7 +49,7 @@ class Reconciler:
         self._work = work
         self._chats = chats
         self._gate = gate
-        self._policy = policy
+        self.policy = policy
         self._signals = signals
         self._clock = clock
         self._boottime = boottime
@@ -70,7 +70,11 @@ class Reconciler:
             await stop.sleep(max(_TURN, (self._boottime() - began) / 1_000))
 
     async def turn(self) -> None:
-        """Move dispatches whose lease expired to `checking`, then search for those that are due."""
+        """End what waited too long, move dispatches whose lease ended to `checking`, search for those that are due."""
+        if expired := await self._work.expire():
+            for dispatch in expired:
+                report_expired(dispatch, self._metrics)
+            self._signals.results.set()
         if swept := await self._work.sweep():
             log.warning(
                 "lease.ended", count=swept, what="a replica died or hung; Relay searches for what it was sending"
@@ -88,14 +92,15 @@ class Reconciler:
                 await self._work.release("scanner")
 
     async def _take_turn(self) -> bool:
-        return await self._work.lease("scanner", self._policy.lease)
+        return await self._work.lease("scanner", self.policy.lease)
 
     async def _look(self, trigger_type: str, doubts: Sequence[Doubt]) -> None:
+        began = self._boottime()
         try:
             moves = await self._judge(trigger_type, doubts)
         except (Retryable, Unknown, Permanent) as error:
             if isinstance(error, Denied):
-                await self._gate.judge(error)
+                await self._gate.judge(error, since=began)
             log.warning("scan.failed", trigger_type=trigger_type, doubts=len(doubts), error=str(error))
             moves = [self._put_off(doubt, error) for doubt in doubts]
         for claim, move in moves:
@@ -108,9 +113,9 @@ class Reconciler:
         seen = await scan(self._chats, trigger_type, since, until, dispatch_ids, pace=self._pace)
         missing = [doubt for doubt in doubts if doubt.claim.dispatch.id not in seen.stamped]
         proof = False
-        if any(doubt.ended_ago >= self._policy.settle for doubt in missing):
+        if any(doubt.ended_ago >= self.policy.settle for doubt in missing):
             # Absence needs two scans that agree: one alone may have skipped a chat while the list changed.
-            second = await scan(self._chats, trigger_type, since, until, dispatch_ids, pace=self._pace)
+            second = await scan(self._chats, trigger_type, since, until, dispatch_ids, pace=self._pace, before=seen)
             proof = is_complete(seen, second, begun)
             seen.extend(second)
         log.info("scan.ended", trigger_type=trigger_type, doubts=len(doubts), chats=len(seen.made), proof=proof)
@@ -129,13 +134,13 @@ class Reconciler:
         if matches := seen.stamped.get(claim.dispatch.id):
             now = self._clock()
             return [(claim, outcome.adopt(claim, chat, now=now, reconciled=True)) for chat in matches]
-        if not proof or doubt.ended_ago < self._policy.settle:
+        if not proof or doubt.ended_ago < self.policy.settle:
             return [self._look_again(doubt)]
         lookalikes = _find_lookalikes(doubt, seen)
         if (lookalikes or not _carries_stamp(claim)) and not _is_decided(claim):
             return [self._undecidable(doubt, lookalikes)]
         absent = Failure("absent", "the outcome of the last attempt was unknown; Cargo has no such chat")
-        move = outcome.wait_or_give_up(claim, absent, self._policy, now=self._clock(), verdict=None)
+        move = outcome.wait_or_give_up(claim, absent, self.policy, now=self._clock(), verdict=None)
         return [(claim, move)]
 
     def _undecidable(self, doubt: Doubt, lookalikes: Sequence[str]) -> tuple[Claim, Move]:
@@ -143,21 +148,21 @@ class Reconciler:
         claim = doubt.claim
         failure = Failure(UNSTAMPED, _doubtful(claim, lookalikes))
         if claim.dispatch.on_unknown == "retry":
-            return claim, outcome.wait_or_give_up(claim, failure, self._policy, now=self._clock(), verdict=None)
+            return claim, outcome.wait_or_give_up(claim, failure, self.policy, now=self._clock(), verdict=None)
         return claim, outcome.park(claim, ParkReason.UNKNOWN, failure, now=self._clock())
 
     def _look_again(self, doubt: Doubt) -> tuple[Claim, Move]:
-        if doubt.claim.waited >= self._policy.give_up_after:
+        if doubt.claim.waited >= self.policy.give_up_after:
             failure = Failure("unknown", "Relay could not find out in time whether Cargo created the chat")
             return doubt.claim, outcome.park(doubt.claim, ParkReason.UNKNOWN, failure, now=self._clock())
-        due_in = self._policy.look_in(doubt.looks + 1, doubt.ended_ago)
+        due_in = self.policy.look_in(doubt.looks + 1, doubt.ended_ago)
         return doubt.claim, outcome.look_again(doubt.claim, due_in)
 
     def _put_off(self, doubt: Doubt, error: RelayError) -> tuple[Claim, Move]:
-        if doubt.claim.waited >= self._policy.give_up_after:
+        if doubt.claim.waited >= self.policy.give_up_after:
             failure = Failure("unknown", f"Cargo's list could not be read in time: {error}")
             return doubt.claim, outcome.park(doubt.claim, ParkReason.UNKNOWN, failure, now=self._clock())
-        return doubt.claim, outcome.look_again(doubt.claim, self._policy.wait(doubt.looks + 1))
+        return doubt.claim, outcome.look_again(doubt.claim, self.policy.wait(doubt.looks + 1))
 
     async def _pace(self) -> None:
         """Wait for the rate limit and renew the lease before a call. Raises `_Stopped` once the relay stops."""

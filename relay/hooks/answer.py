@@ -1,4 +1,4 @@
-"""Answers: receipts as JSON, refusals as `application/problem+json` (RFC 9457)."""
+"""Responses: receipts as JSON, refusals as `application/problem+json` (RFC 9457)."""
 
 import json
 import math
@@ -14,22 +14,22 @@ from relay.model import EventStatus, Receipt
 from relay.schemes import Reply
 
 _INERT: Final = {"X-Content-Type-Options": "nosniff"}
-"""What a handshake echoes is a stranger's: no browser may take it for a page."""
+"""Handshakes echo untrusted text, which browsers must not interpret as a page."""
 
 
 def answer(receipts: Sequence[Receipt]) -> web.Response:
-    """202 when something is new, 200 when all was known already."""
-    known = all(receipt.status is EventStatus.DUPLICATE for receipt in receipts)
+    """202 when an event is new, 200 when all are duplicates."""
+    all_duplicates = all(receipt.status is EventStatus.DUPLICATE for receipt in receipts)
     document = {"events": [_show(receipt) for receipt in receipts]}
     return web.Response(
         body=to_json(document),
-        status=200 if known else 202,
+        status=200 if all_duplicates else 202,
         content_type="application/json",
     )
 
 
 def problem(status: int, reason: str, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A refusal; `reason` is its stable name, `detail` for a person."""
+    """A refusal. `reason` is its stable name, `detail` is for a person."""
     document = {
         "type": f"/problems/{reason}",
         "title": HTTPStatus(status).phrase,
@@ -44,14 +44,16 @@ def problem(status: int, reason: str, detail: str, headers: Mapping[str, str] | 
     )
 
 
-def reply(said: Reply) -> web.Response:
-    """An answer in the vendor's own form."""
-    kind = {"Content-Type": said.type} if said.body else {}
-    return web.Response(body=said.body, status=said.status, headers={**said.headers, **kind, **_INERT})
+def reply(vendor_reply: Reply) -> web.Response:
+    """A response in the vendor's format."""
+    kind = {"Content-Type": vendor_reply.type} if vendor_reply.body else {}
+    return web.Response(
+        body=vendor_reply.body, status=vendor_reply.status, headers={**vendor_reply.headers, **kind, **_INERT}
+    )
 
 
 def refusal(error: Rejected, challenge: str | None, methods: Iterable[str] = ("POST",)) -> web.Response:
-    """The answer to a refused request; its hint is the operator's and stays here."""
+    """The response to a refused request. The hint is for the operator and is not sent."""
     headers: dict[str, str] = {}
     if error.status == 401 and challenge:
         headers["WWW-Authenticate"] = challenge
@@ -61,7 +63,7 @@ def refusal(error: Rejected, challenge: str | None, methods: Iterable[str] = ("P
 
 
 def later(reason: str, detail: str, seconds: float, status: int = 503) -> web.Response:
-    """503, or 429 where it is the sender's own doing: come back after so many seconds."""
+    """503, or 429 when the sender is the cause, with `seconds` as Retry-After."""
     return problem(status, reason, detail, {"Retry-After": str(max(1, math.ceil(seconds)))})
 
 

@@ -1,8 +1,7 @@
-"""The public listener: one request from its first byte to its answer, top to bottom."""
+"""The public listener: the way of a request from its first byte to its response, top to bottom."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, cast
 
 from aiohttp import web
@@ -15,123 +14,45 @@ from relay.hooks.caller import find_remote, find_url
 from relay.hooks.connection import Connection, Crowded
 from relay.hooks.crowd import Cap, Crowd
 from relay.hooks.decode import decode
-from relay.hooks.hook import Fetch, Hook, Intake, Learn
+from relay.hooks.hook import Accepting, Fetch, Hook, Learn
 from relay.hooks.permit import permit
 from relay.hooks.prove import prove
-from relay.hooks.quiet import QuietServer
 from relay.hooks.quota import Quotas
 from relay.hooks.refusals import PREFIX, UNKNOWN, Refusals
 from relay.hooks.strangers import Strangers
 from relay.hooks.unread import Unread
 from relay.limits import party_of
-from relay.model import Event, Ids, Receipt, Rejection
+from relay.model import Event, Ids, Receipt
 from relay.schemes import NOTHING, Greeting, Headers, Request, Scheme
-from relay.telemetry import Metrics, get_log
-from relay.units import Rate
+from relay.telemetry import get_log
 
 log = get_log()
 
-_RETRY_AFTER: Final = 5.0
+RETRY_AFTER: Final = 5.0
+"""Seconds after which senders are asked to come again."""
 _RETRY_PAUSED: Final = 30.0
-_BUFFER: Final = 64 << 10
-"""Twice as many bytes of a body wait for their reader before the sender has to."""
 _MOST_FETCHES: Final = 4
 _MOST_ASKING: Final = 32
-"""At once, and in all: a flood of forged requests must not become one to a vendor, nor wait here with its bodies."""
-
-
-def make_runner(
-    hooks: Mapping[str, Hook],
-    intake: Intake,
-    *,
-    max_body: int,
-    ids: Ids,
-    clock: Callable[[], int],
-    metrics: Metrics,
-    public_url: str | None,
-    reject: Callable[[Rejection], Awaitable[None]],
-    paused: Callable[[str], bool],
-    draining: Callable[[], bool],
-    fetch: Fetch,
-    learn: Learn,
-    crowd: Crowd,
-    limit_refused: Rate | None = None,
-    monotonic: Callable[[], float] = lambda: time.monotonic() * 1_000,
-) -> web.BaseRunner:
-    """What serves `POST /hooks/{source}`, its vendors' handshakes, and nothing else; to be called inside a loop.
-
-    `max_body` is bytes, before and after inflating; `clock` gives milliseconds since the epoch, `monotonic` on a clock
-    that goes forward. `hooks` may change while running. `reject` keeps a refused request; it may fail, and never holds
-    up an answer. `crowd` bounds what connections hold; `limit_refused` is how many refused requests of one address are
-    borne. Bodies stay as they were signed. Shutting down takes about 10 s.
-
-    It is aiohttp's server without its application: there is one path, and choosing a route costs more than verifying.
-    """
-    refusals = Refusals(reject, ids, metrics)
-    door = Door(
-        hooks,
-        intake,
-        refusals,
-        crowd,
-        max_body,
-        ids,
-        clock,
-        public_url,
-        strangers=Strangers(limit_refused, monotonic),
-        quotas=Quotas(monotonic),
-        paused=paused,
-        draining=draining,
-        fetch=fetch,
-        learn=learn,
-    )
-    crowd.report = door.report
-    server = QuietServer(
-        door.take,
-        crowd,
-        most=max_body,
-        access_log=None,
-        auto_decompress=False,
-        keepalive_timeout=75.0,
-        lingering_time=crowd.caps.linger,
-        read_bufsize=_BUFFER,
-    )
-    return _Runner(server, door, refusals)
-
-
-class _Runner(web.ServerRunner):
-    """Serves, and at the end waits for what is being written of refusals."""
-
-    __slots__ = ("_door", "_refusals")
-
-    def __init__(self, server: web.Server, door: "Door", refusals: Refusals) -> None:
-        super().__init__(server, shutdown_timeout=10.0)
-        self._door = door
-        self._refusals = refusals
-
-    async def cleanup(self) -> None:
-        await super().cleanup()
-        self._door.close()
-        await self._refusals.close()
+"""Limits of fetches that run and that wait: forged requests must not flood a vendor, nor keep bodies in memory."""
 
 
 class Door:
-    """Answers a request: verified raw, then parsed, then committed."""
+    """Answers requests: verifies the raw bytes, then parses them, then commits the events."""
 
     def __init__(
         self,
         hooks: Mapping[str, Hook],
-        intake: Intake,
+        intake: Accepting,
         refusals: Refusals,
         crowd: Crowd,
         most: int,
         ids: Ids,
         clock: Callable[[], int],
-        public_url: str | None,
+        public_url: Callable[[], str | None],
         *,
         strangers: Strangers,
         quotas: Quotas,
         paused: Callable[[str], bool],
-        draining: Callable[[], bool],
         fetch: Fetch,
         learn: Learn,
     ) -> None:
@@ -143,43 +64,40 @@ class Door:
         self._ids = ids
         self._clock = clock
         self._public_url = public_url
-        self._trusted = crowd.trusted
         self._strangers = strangers
         self._quotas = quotas
         self._paused = paused
-        self._draining = draining
         self._fetch = _bounded(fetch)
         self._learn = learn
         self._strange, self._proved = Aside("unproved"), Aside("proved")
 
-    def close(self) -> None:
-        """Nothing is read aside any more."""
+    async def close(self) -> None:
+        """Stop the threads that read large bodies, and wait until refused requests are stored."""
         self._strange.close()
         self._proved.close()
+        await self._refusals.close()
 
     async def take(self, http: web.BaseRequest) -> web.Response:
-        """`/hooks/{source}`, or what is no source."""
+        """Answer a request to `/hooks/{source}` or to any other path."""
         path = http.path
         name = path[len(PREFIX) :] if path.startswith(PREFIX) else ""
         hook = self._hooks.get(name)
         connection = cast(Connection, http.protocol)
-        if self._trusted:
-            connection.name(party_of(find_remote(http, self._trusted)))
+        if self._crowd.trusted:
+            connection.name(party_of(find_remote(http, self._crowd.trusted)))
         label = UNKNOWN if hook is None else name
         if wait := self._strangers.wait(label, connection.party):
-            # before anything of it is read, kept or logged: that is what a flood of refusals costs
+            # before anything is read, stored or logged, so that a flood of refused requests costs little
             self._crowd.pressure.tell(Cap.REFUSALS, connection.party)
             return self._slow_down(label, "refusals", "too many requests from this address were refused", wait)
         if hook is None:
             return self._turn_away(http, connection)
-        if self._draining():
-            return self._wait(name, "draining", "the relay is stopping; send it again to the next one", _RETRY_AFTER)
         if self._paused(name):
             return self._wait(name, "paused", "this source is paused; send it again later", _RETRY_PAUSED)
         return await self._answer(hook, http, connection)
 
     def report(self, unread: Unread, party: str) -> None:
-        """A request that the server could not read: it is answered already, and shown with the refused ones."""
+        """Record a request that the server could not read as refused. The server has already answered it."""
         name = unread.path[len(PREFIX) :] if unread.path.startswith(PREFIX) else ""
         label = name if name in self._hooks else UNKNOWN
         self._refusals.count(label, "malformed")
@@ -188,11 +106,11 @@ class Door:
         self._strangers.refused(label, party)
 
     async def _answer(self, hook: Hook, http: web.BaseRequest, connection: Connection) -> web.Response:
-        """What became of a request for this source."""
+        """Take a request for this source and turn every error into a response."""
         body = b""
         try:
             if hook.bounds.restricted:
-                permit(http, hook.bounds, self._remote(http), self._trusted)
+                permit(http, hook.bounds, self._remote(http), self._crowd.trusted)
             _require_method(http, hook.scheme)
             self._quotas.enter(hook, connection)
             body = await self._receive(hook, http, connection)
@@ -200,26 +118,26 @@ class Door:
         except Rejected as error:
             return await self._refuse(hook, http, body, error, connection.party)
         except Refused as error:
-            wrong = Rejected(str(error), status=400, reason="refused", hint="the ledger cannot hold this event")
-            return await self._refuse(hook, http, body, wrong, connection.party)
+            rejection = Rejected(str(error), status=400, reason="refused", hint="the ledger cannot hold this event")
+            return await self._refuse(hook, http, body, rejection, connection.party)
         except Crowded:
             detail = "too much is being received at once; send it again later"
-            return self._wait(hook.name, "in_flight", detail, _RETRY_AFTER)
+            return self._wait(hook.name, "in_flight", detail, RETRY_AFTER)
         except _Limited as limited:
             return self._slow_down(hook.name, "limit", "this source has a limit; send it again later", limited.wait)
         except Overloaded as error:
             return self._wait(hook.name, "overloaded", "too much is unfinished; send it again later", error.retry_after)
         except Unavailable:
-            return self._wait(hook.name, "unavailable", "this cannot be kept now; send it again later", _RETRY_AFTER)
+            return self._wait(hook.name, "unavailable", "events cannot be stored now; send it again later", RETRY_AFTER)
         except Retryable as error:
             log.warning("vendor.unreachable", source=hook.name, error=str(error))
-            return self._wait(hook.name, "vendor", "the sender's own address does not answer", _RETRY_AFTER)
+            return self._wait(hook.name, "vendor", "the sender's own address does not answer", RETRY_AFTER)
         except Exception:
             log.exception("request.failed", source=hook.name)
             return problem(500, "failed", "the relay failed at this request; send it again")
 
     def _remote(self, http: web.BaseRequest) -> str | None:
-        return find_remote(http, self._trusted)
+        return find_remote(http, self._crowd.trusted)
 
     def _most_of(self, hook: Hook) -> int:
         return hook.bounds.body or self._most
@@ -232,12 +150,12 @@ class Door:
         return await receive(http, connection, most) if whole is None else whole
 
     def _turn_away(self, http: web.BaseRequest, connection: Connection) -> web.Response:
-        """404 for whatever is no source; the path, and what it may have meant, go to the log and the ledger only."""
+        """404 for a path without a source. The path and a suggestion go only to the log and the ledger."""
         self._strangers.refused(UNKNOWN, connection.party)
         return refusal(self._refusals.miss(http, self._hooks, self._clock(), self._remote(http)), None)
 
     async def _take(self, hook: Hook, request: Request, party: str) -> web.Response:
-        """Greeted, or verified, parsed and committed."""
+        """Answer a handshake, or verify, parse and commit a request."""
         scheme, greeting = await self._strange.run(lambda: _open(hook.scheme, request))
         evidence = NOTHING
         if greeting is None:
@@ -249,11 +167,11 @@ class Door:
         _require_post(request)
         events = await self._proved.run(lambda: decode(hook, scheme, request, ids=self._ids, evidence=evidence))
         receipts = await self._commit(hook, events) if events else []
-        said = scheme.reply(request)
-        return answer(receipts) if said is None else reply(said)
+        vendor_reply = scheme.reply(request)
+        return answer(receipts) if vendor_reply is None else reply(vendor_reply)
 
     async def _commit(self, hook: Hook, events: list[Event]) -> list[Receipt]:
-        """Past the source's limit only what is known already is answered. Raises `_Limited`."""
+        """Commit the events. Above the source's limit only duplicates are answered. Raises `_Limited`."""
         wait = self._quotas.wait(hook)
         if not wait:
             return await self._intake.accept(events)
@@ -265,10 +183,10 @@ class Door:
     async def _greet(self, hook: Hook, greeting: Greeting) -> web.Response:
         if greeting.learn is not None and not await self._learn(hook.name, greeting.learn):
             raise Rejected(
-                "this address has a secret already",
+                "this source already has a secret",
                 status=403,
                 reason="handshake_taken",
-                hint=f"a second handshake came; is it the vendor's? Then run `relay forget {hook.name}` and try again",
+                hint=f"a second handshake arrived; if it is the vendor's, run `relay forget {hook.name}` and try again",
             )
         if greeting.confirm is not None:
             await self._fetch(greeting.confirm)
@@ -276,10 +194,10 @@ class Door:
         return reply(greeting.reply)
 
     def _request(self, hook: Hook, http: web.BaseRequest, body: bytes) -> Request:
-        url = find_url(http, self._public_url, self._trusted)
+        url = find_url(http, self._public_url(), self._crowd.trusted)
         headers = Headers(http.headers)
-        most, made = self._most_of(hook), hook.scheme
-        return Request(http.method, url, headers, body, self._clock(), most, made.lists, made.bodies)
+        most, scheme = self._most_of(hook), hook.scheme
+        return Request(http.method, url, headers, body, self._clock(), most, scheme.lists, scheme.bodies)
 
     async def _refuse(
         self, hook: Hook, http: web.BaseRequest, body: bytes, error: Rejected, party: str
@@ -298,13 +216,13 @@ class Door:
 
 
 def _open(scheme: Scheme, request: Request) -> tuple[Scheme, Greeting | None]:
-    """The scheme that judges the request, and the answer where it is a handshake that nothing proves."""
-    judge = scheme.of(request)
-    return judge, judge.greet(request, proved=False)
+    """The scheme for the request, and the greeting if it is a handshake that needs no proof."""
+    chosen = scheme.of(request)
+    return chosen, chosen.greet(request, proved=False)
 
 
 class _Limited(Exception):
-    """The source has had what its limit gives; `wait` milliseconds until the next."""
+    """The limit of the source is exhausted for `wait` milliseconds."""
 
     def __init__(self, wait: float) -> None:
         super().__init__()
@@ -312,37 +230,37 @@ class _Limited(Exception):
 
 
 def _bounded(fetch: Fetch) -> Fetch:
-    few = asyncio.Semaphore(_MOST_FETCHES)
-    asking = 0
+    slots = asyncio.Semaphore(_MOST_FETCHES)
+    waiting = 0
 
     async def fetch_in_turn(url: str) -> bytes:
-        nonlocal asking
-        if asking >= _MOST_ASKING:
-            raise Retryable("too many vendors' addresses are to be fetched at once")
-        asking += 1
+        nonlocal waiting
+        if waiting >= _MOST_ASKING:
+            raise Retryable("too many vendors' documents are being fetched")
+        waiting += 1
         try:
-            async with few:
+            async with slots:
                 return await fetch(url)
         finally:
-            asking -= 1
+            waiting -= 1
 
     return fetch_in_turn
 
 
 def _require_method(http: web.BaseRequest, scheme: Scheme) -> None:
     if http.method not in scheme.methods:
-        raise _not_taken(http.method)
+        raise _method_refused(http.method)
 
 
 def _require_post(request: Request) -> None:
     if request.method != "POST":
-        raise _not_taken(request.method)
+        raise _method_refused(request.method)
 
 
-def _not_taken(method: str) -> Rejected:
+def _method_refused(method: str) -> Rejected:
     return Rejected(
-        f"{method[:20]} is not taken here; events are sent with POST",
+        f"{method[:20]} is not allowed; send events with POST",
         status=405,
         reason="method",
-        hint="somebody opened the address in a browser, or the sender probes it",
+        hint="somebody opened the URL in a browser, or the sender probes it",
     )

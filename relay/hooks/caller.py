@@ -1,7 +1,7 @@
-"""Who called, and under which URL, behind proxies whose word is believed.
+"""Finds the sender's address and the URL that it called, behind trusted proxies.
 
-They say it in X-Forwarded-*, or else in Forwarded (RFC 7239). What a proxy does not set itself, a stranger may: most
-set the former.
+Proxies report them in X-Forwarded-* or in Forwarded (RFC 7239). X-Forwarded-* takes precedence, because most proxies
+set it: a header that the proxy does not set itself could come from the sender.
 """
 
 import ipaddress
@@ -21,12 +21,12 @@ _PAIR: Final = re.compile(r'([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^";,\s]*))')
 _MARK: Final = re.compile('[",]')
 _LONGEST: Final = 4 << 10
 _MOST_HOPS: Final = 32
-"""The last bytes and hops that are looked at: those of the nearest proxies. What is before them, a stranger wrote."""
+"""Limits of the bytes and hops that are read, from the end. Earlier ones are not from the nearest proxies."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Hop:
-    """What one proxy says of the request that it passed on: who sent it, by which scheme, to which host."""
+    """What one proxy reports about a request: its sender, scheme and host."""
 
     sender: str | None
     scheme: str | None = None
@@ -34,7 +34,7 @@ class _Hop:
 
 
 def find_remote(request: web.BaseRequest, trusted: Sequence[Network]) -> str | None:
-    """The nearest address that is no trusted proxy: the peer's, or the last such one that trusted proxies name."""
+    """The nearest address that is not a trusted proxy: the peer's, or one that trusted proxies report."""
     peer = _address(request.remote)
     remote = request.remote if peer is None else str(peer)
     for hop in _believed(request, trusted):
@@ -46,8 +46,10 @@ def find_remote(request: web.BaseRequest, trusted: Sequence[Network]) -> str | N
 
 
 def find_url(request: web.BaseRequest, public_url: str | None, trusted: Sequence[Network]) -> str:
-    """The URL that the sender called: below `public_url` if set, else as the outermost trusted proxy says, else as
-    the request does. A host that is none is left out, so that whatever signs the URL does not match."""
+    """The URL that the sender called: under `public_url` if set, otherwise from trusted proxies or the request.
+
+    An invalid host is left out, so that a signature over the URL does not match.
+    """
     path = request.rel_url.raw_path_qs
     if public_url:
         return f"{public_url.rstrip('/')}{path}"
@@ -66,27 +68,27 @@ def _is_host(host: str) -> bool:
 
 
 def believes(request: web.BaseRequest, trusted: Sequence[Network]) -> bool:
-    """Whether the peer is a trusted proxy, so that what it says of the sender counts."""
+    """Whether the peer is a trusted proxy, so that its headers count."""
     return bool(trusted) and within(request.remote, trusted)
 
 
 def within(text: str | None, networks: Sequence[Network]) -> bool:
-    """Whether it is an address in one of the networks."""
+    """Whether the text is an address in one of the networks."""
     address = _address(text)
     return address is not None and any(address in network for network in networks)
 
 
 def _believed(request: web.BaseRequest, trusted: Sequence[Network]) -> list[_Hop]:
-    """What trusted proxies say, from the nearest on: the peer's word counts if it is one, and so forth."""
+    """The hops reported by trusted proxies, nearest first. A hop counts only if all nearer ones are trusted."""
     if not believes(request, trusted):
         return []
     hops = _x_forwarded(request) or _forwarded(request)
-    found = []
+    trusted_hops = []
     for hop in reversed(hops):
-        found.append(hop)
+        trusted_hops.append(hop)
         if not within(hop.sender, trusted):
             break
-    return found
+    return trusted_hops
 
 
 def _forwarded(request: web.BaseRequest) -> list[_Hop]:
@@ -97,7 +99,7 @@ def _forwarded(request: web.BaseRequest) -> list[_Hop]:
 def _split(text: str) -> list[str]:
     """The last elements, split at commas outside quotes.
 
-    From the end on, so that a quote that a stranger left open does not swallow what proxies put after it.
+    It splits from the end, so that an unclosed quote from the sender does not hide the elements of proxies after it.
     """
     tail = text[-_LONGEST:]
     elements: list[str] = []
@@ -110,18 +112,18 @@ def _split(text: str) -> list[str]:
             end = mark.start()
             if len(elements) == _MOST_HOPS:
                 return elements[::-1]
-    if len(tail) == len(text):  # else it is the end of one
+    if len(tail) == len(text):  # otherwise it is only the end of an element
         elements.append(tail[:end])
     return elements[::-1]
 
 
 def _hop(element: str) -> _Hop:
-    found = {name.lower(): re.sub(r"\\(.)", r"\1", quoted) or bare for name, quoted, bare in _PAIR.findall(element)}
-    return _Hop(_bare(found.get("for")), found.get("proto"), found.get("host"))
+    pairs = {name.lower(): re.sub(r"\\(.)", r"\1", quoted) or bare for name, quoted, bare in _PAIR.findall(element)}
+    return _Hop(_bare(pairs.get("for")), pairs.get("proto"), pairs.get("host"))
 
 
 def _bare(sender: str | None) -> str | None:
-    """An address without its port and brackets: `"[2001:db8::1]:4711"`, `192.0.2.1:80`."""
+    """An address without port and brackets, from `"[2001:db8::1]:4711"` or `192.0.2.1:80`."""
     if sender is None:
         return None
     if sender.startswith("["):
@@ -130,7 +132,7 @@ def _bare(sender: str | None) -> str | None:
 
 
 def _x_forwarded(request: web.BaseRequest) -> list[_Hop]:
-    """The three headers side by side, from their ends: a proxy that sets only some leaves the others as they are."""
+    """The hops from the three headers, aligned at their ends, because a proxy may append to only some of them."""
     senders, schemes, hosts = (_listed(request, name) for name in ("For", "Proto", "Host"))
     length = max(len(senders), 1 if schemes or hosts else 0)
     columns = [_aligned(values, length) for values in (senders, schemes, hosts)]
@@ -138,7 +140,7 @@ def _x_forwarded(request: web.BaseRequest) -> list[_Hop]:
 
 
 def _aligned(values: list[str], length: int) -> list[str | None]:
-    """The last `length` values, with None in front of too few."""
+    """The last `length` values, padded with None at the front."""
     return [*([None] * (length - len(values))), *values[len(values) - length if len(values) > length else 0 :]]
 
 

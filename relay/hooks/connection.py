@@ -1,8 +1,8 @@
-"""One connection: what it may hold and how long it may take, on top of aiohttp's protocol.
+"""A connection with limits of memory and time, on top of aiohttp's protocol.
 
-aiohttp bounds a line, the number of headers and what a reader leaves unread. It bounds neither what all connections
-hold together, nor a head as a whole (128 headers of 8 KiB), nor the time for one. So every byte that comes is counted
-here, from its arrival until the request that it belongs to is answered.
+aiohttp limits the length of a line, the number of headers and the unread bytes of a body. It does not limit the bytes
+of all connections together, the size of a head (128 headers of 8 KiB), or the time for it. So every byte is counted
+here, from its arrival until its request is answered.
 """
 
 import asyncio
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 log = get_log()
 
 _SLACK: Final = 4 << 10
-"""Bytes beside the body that need no second look: a head as senders have it, what frames chunks."""
+"""Bytes besides the body that are not examined: a usual head, and the framing of chunks."""
 _WORDS: Final = {
     Cap.CONNECTIONS: (503, "too many connections are open; send it again later"),
     Cap.IN_FLIGHT: (503, "too much is being received at once; send it again later"),
     Cap.HEAD: (431, "the headers of this request are too large"),
-    Cap.HEAD_SLOW: (408, "the headers of this request did not come in time"),
+    Cap.HEAD_SLOW: (408, "the headers of this request did not arrive in time"),
 }
 
 
 class Crowded(Exception):
-    """Too much is being received at once, and this request has to give way."""
+    """Too much is being received at once, and this request must give way."""
 
 
 class Connection(RequestHandler):
-    """A connection of the `crowd`. Its `party` is whose it is: the peer's, until a request names another one."""
+    """A connection of the `crowd`. Its `party` is the peer, until a trusted proxy names another one."""
 
     __slots__ = (
         "_begun", "_crowd", "_deaf", "_head", "_held", "_last", "_patience", "_pools", "_timer", "_unread",
@@ -54,11 +54,11 @@ class Connection(RequestHandler):
         self.party = ""
         self.crowded = False
         self._crowd = crowd
-        self._deaf = False  # what still comes is read away and belongs to nothing
+        self._deaf = False  # further input is read and discarded
         self._pools: list[Pool[Connection]] = [crowd.bytes]
         self._held = 0
         self._head = 0
-        self._begun = bytearray()  # of a head that has not come whole, for what is told when it cannot be read
+        self._begun = bytearray()  # the incomplete head, to describe it if it is malformed
         self._unread: bytes | None = None
         self._last: StreamReader | None = None
         self._patience: asyncio.Timeout | None = None
@@ -66,12 +66,12 @@ class Connection(RequestHandler):
 
     @property
     def crowd(self) -> Crowd:
-        """All who are connected to this listener."""
+        """All connections of this listener."""
         return self._crowd
 
     @property
     def ease(self) -> Ease:
-        """How easily it can be given up."""
+        """How easily this connection can be closed."""
         if self._patience is not None or self._head or self._deaf:
             return Ease.READING
         return Ease.IDLE if self._waiter is not None and not self._waiter.done() else Ease.BUSY
@@ -82,7 +82,7 @@ class Connection(RequestHandler):
         if not self._crowd.seats.add(self, 1):
             victim = self._crowd.seats.find(self)
             if victim is None:
-                self.transport = transport  # type: ignore[assignment] # what aiohttp sets, without all that it starts
+                self.transport = transport  # type: ignore[assignment] # aiohttp's attribute, without starting its tasks
                 self._turn_away(Cap.CONNECTIONS)
                 return
             victim.make_room()
@@ -92,7 +92,7 @@ class Connection(RequestHandler):
         self._crowd.seats.leave(self)
         self._stop_timer()
         super().connection_lost(exc)
-        # A handler goes on without its connection, and with the body: then that is counted until it has ended.
+        # A running handler keeps the body after its connection is lost, so the bytes count until it ends.
         if not self._request_in_progress:
             self._release()
 
@@ -105,7 +105,7 @@ class Connection(RequestHandler):
         waiting = len(self._messages)
         super().data_received(data)
         if len(self._messages) > waiting:
-            # Of several requests in one piece it cannot be seen which bytes are whose.
+            # With several requests in one packet it is unknown which bytes belong to which.
             if between and len(self._messages) == waiting + 1 and not hasattr(self._messages[-1][0], "raw_headers"):
                 self._unread = bytes(self._begun) + data
             self._heads_came(len(data), waiting)
@@ -116,14 +116,14 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Answer; then nothing of this request is held any more.
+        """Send the response, and release the bytes of this request.
 
-        Whoever sent more than this request, or not all of it, gets no further one on this connection: what lies in
-        the parser cannot be seen from here.
+        The connection is closed when more or less than this request has arrived, because the bytes in the parser
+        cannot be counted from here.
         """
         if not request.content.is_eof():
             self._deaf = True
-        if self._deaf or self._surplus(request) > _SLACK:
+        if self._deaf or self._crowd.leaving or self._surplus(request) > _SLACK:
             resp.force_close()
         try:
             return await super().finish_response(request, resp, start_time)
@@ -131,7 +131,7 @@ class Connection(RequestHandler):
             self._release()
 
     def name(self, party: str) -> None:
-        """Whose request this is, as a trusted proxy says."""
+        """Set the party of this request, as a trusted proxy reports it."""
         if party != self.party:
             amounts = [(pool, pool.leave(self)) for pool in (self._crowd.seats, *self._pools)]
             self.party = party
@@ -140,7 +140,7 @@ class Connection(RequestHandler):
                     pool.add(self, amount)
 
     def join(self, pool: "Pool[Connection]") -> None:
-        """Count what this request holds in another pool too. Raises `Crowded` when that is full."""
+        """Count the bytes of this request in another pool too. Raises `Crowded` when that pool is full."""
         if self._pools[-1] is pool:
             return
         self._pools.append(pool)
@@ -149,11 +149,16 @@ class Connection(RequestHandler):
             raise Crowded
 
     def read_until(self, patience: asyncio.Timeout | None) -> None:
-        """A handler reads the body, and gives up when `patience` ends; None when it has read it."""
+        """Set the time-out of the handler that reads the body; None when it has finished."""
         self._patience = patience
 
+    def close_if_idle(self) -> None:
+        """Close, unless a request has begun: that is still answered."""
+        if self.ease is Ease.IDLE and self.transport is not None:
+            self.transport.close()
+
     def make_room(self) -> None:
-        """Close at once, for a connection that has a better right to the place."""
+        """Close at once, to make room for another connection."""
         if self.ease is Ease.IDLE:
             self._crowd.pressure.tell(Cap.CONNECTIONS, self.party)
             self._hang_up()
@@ -165,11 +170,11 @@ class Connection(RequestHandler):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - what is not repeated
+        message: str | None = None,  # noqa: ARG002 - not repeated in the response
     ) -> web.StreamResponse:
-        """The answer to what is no HTTP, or to a fault of ours; the connection is closed after it.
+        """The response to malformed HTTP or to an internal error. The connection is closed after it.
 
-        aiohttp's own answer and log line quote the bytes that its parser stopped at, which may be a secret.
+        aiohttp's own response and log line quote the bytes where its parser stopped, which may be a secret.
         """
         kind = type(exc).__name__ if exc else None
         detail = "the relay failed at this request; send it again"
@@ -186,15 +191,15 @@ class Connection(RequestHandler):
                 hint=unread.hint,
             )
             self._crowd.report(unread, self.party)
-            detail = f"{unread.what}; nothing of it was taken"
+            detail = f"{unread.what}; nothing was accepted"
         if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun already")
+            raise ConnectionError("the response has already begun")
         response = problem(status, "malformed", detail)
         response.force_close()
         return response
 
     def _hold(self, amount: int) -> bool:
-        """Count what came; whether this connection may go on."""
+        """Count bytes that arrived. Returns whether this connection may go on."""
         self._held += amount
         full = [pool for pool in self._pools if not pool.add(self, amount)]
         if not full or all(self._shed(pool) for pool in full):
@@ -203,12 +208,12 @@ class Connection(RequestHandler):
         return not self._force_close
 
     def _shed(self, pool: "Pool[Connection]") -> bool:
-        """Have others give way to this one until the pool is within its bound; False when it has to itself."""
+        """Make others give way until the pool is within its limit. Returns False when this connection must give way."""
         while pool.held > pool.most:
             victim = pool.find(self)
             if victim is None:
                 return False
-            victim._give_way()  # noqa: SLF001 - one of us
+            victim._give_way()  # noqa: SLF001 - the same class
         return True
 
     def _give_way(self) -> None:
@@ -218,12 +223,12 @@ class Connection(RequestHandler):
             return
         self._crowd.pressure.tell(Cap.IN_FLIGHT, self.party)
         self.crowded = self._deaf = True
-        with suppress(RuntimeError):  # its time is over anyway, only its handler has not run since
+        with suppress(RuntimeError):  # its time-out has expired, but its handler has not run yet
             self._patience.reschedule(self._loop.time())
         self._release()
 
     def _heads_came(self, size: int, waiting: int) -> None:
-        """One or more requests have begun with what came last."""
+        """Handle the end of one or more heads in the latest bytes."""
         if self._head + size > self._crowd.caps.head:
             heads = [getattr(message, "raw_headers", ()) for message, _ in list(self._messages)[waiting:]]
             if max(map(_size, heads)) > self._crowd.caps.head:
@@ -233,7 +238,7 @@ class Connection(RequestHandler):
         self._begun.clear()
         self._stop_timer()
         self._last = self._messages[-1][1]
-        # While a request is being answered the next ones wait where they are, at the sender's.
+        # While a request is being answered, stop reading: the next requests wait at the sender.
         if self._request_in_progress and not self._buffer_paused:
             self._pause_reading_for_buffer()
 
@@ -249,14 +254,14 @@ class Connection(RequestHandler):
         self._turn_away(Cap.HEAD)
 
     def _head_is_late(self) -> None:
-        """Give up, unless the request before it is still being answered."""
+        """Close the connection, unless the previous request is still being answered."""
         if self._request_in_progress:
             self._timer = self._loop.call_later(self._crowd.caps.head_time, self._head_is_late)
         else:
             self._turn_away(Cap.HEAD_SLOW)
 
     def _turn_away(self, cap: Cap) -> None:
-        """Answer without a handler, and close. The handler, if one reads already, learns that it was given up."""
+        """Respond without a handler, and close. A handler that reads the body gets an error."""
         self._crowd.pressure.tell(cap, self.party)
         answered = self._deaf or (self._request_in_progress and self._patience is None)
         if self.transport is not None and not answered:
@@ -271,14 +276,14 @@ class Connection(RequestHandler):
         self.force_close()
 
     def _release(self) -> None:
-        """Nothing is held any more."""
+        """Remove the bytes of this connection from all pools."""
         for pool in self._pools:
             pool.leave(self)
         self._held = 0
         del self._pools[1:]
 
     def _surplus(self, request: web.BaseRequest) -> int:
-        """How much more than this request came, about."""
+        """The approximate number of bytes beyond this request."""
         rest = self._held - request.content.total_bytes
         if rest > _SLACK:
             rest -= len(request.path_qs) + _size(request.raw_headers)
@@ -291,12 +296,12 @@ class Connection(RequestHandler):
 
 
 def _size(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """Bytes of headers as they came, about."""
+    """The approximate number of bytes of the headers."""
     return sum(len(name) + len(value) + 4 for name, value in headers)
 
 
 def _written(message: object, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A head about as it came."""
+    """The approximate text of a head."""
     first = f"{getattr(message, 'method', '')} {getattr(message, 'path', '')}".encode(errors="replace")
     return b"\r\n".join([first, *(b"%b: %b" % header for header in headers)])
 

@@ -1,4 +1,4 @@
-"""All who are connected to one listener: how much they may hold, and what is told when somebody is turned away."""
+"""The connections of a listener: their limits, and the reports when one is turned away."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,12 +22,12 @@ _MINUTE: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What a listener bears. Sizes in bytes, times in seconds.
+    """The limits of a listener. Sizes are bytes, times are seconds.
 
-    `in_flight` is all that came and is not answered yet, over all connections. A head (request line and headers) may
-    have `head` bytes and take `head_time` from its first byte. A body may take `grace` and one second more for each
-    `pace` bytes that came, and no longer than `body_time`. What still comes of a refused one is read away for `linger`,
-    so that its sender gets to read the answer.
+    `in_flight` limits the bytes of unanswered requests over all connections. A head (request line and headers) may have
+    `head` bytes and take `head_time` from its first byte. A body may take `grace` plus one second for each `pace` bytes
+    that have arrived, and at most `body_time`. The rest of a refused body is read and discarded for `linger`, so that
+    the sender can read the response.
     """
 
     connections: int = 1_000
@@ -40,12 +40,12 @@ class Caps:
     linger: float = 5.0
 
     def patience(self, received: int) -> float:
-        """Seconds from the first byte of a body of which so many bytes have come, until it is given up."""
+        """The time-out of a body in seconds from its first byte, when `received` bytes have arrived."""
         return min(self.body_time, self.grace + received / self.pace)
 
 
 class Cap(StrEnum):
-    """What somebody was turned away for."""
+    """The limits for which requests are turned away."""
 
     CONNECTIONS = "connections"
     IN_FLIGHT = "in_flight"
@@ -57,46 +57,46 @@ class Cap(StrEnum):
 
 _HINTS: Final = {
     Cap.CONNECTIONS: "connections beyond http.max_connections (of ops and health: 64) are closed; idle ones go first, "
-    "then those of the address that has most",
-    Cap.IN_FLIGHT: "more came at once than http.max_in_flight, or than a source's max_in_flight; the address that "
-    "holds most is answered 503 first",
+    "then those of the address with the most",
+    Cap.IN_FLIGHT: "unanswered requests exceed http.max_in_flight or a source's max_in_flight; the address that "
+    "holds the most gets 503 first",
     Cap.HEAD: "the headers of a request are larger than 32 KiB",
-    Cap.HEAD_SLOW: "the headers of a request did not come within 10 seconds",
-    Cap.BODY_SLOW: "a body came slower than 1 KiB/s, or took longer than 30 seconds",
-    Cap.REFUSALS: "an address whose requests are refused is answered 429 unread, see http.limit_refused",
+    Cap.HEAD_SLOW: "the headers of a request did not arrive within 10 seconds",
+    Cap.BODY_SLOW: "a body arrived slower than 1 KiB/s, or took longer than 30 seconds",
+    Cap.REFUSALS: "an address with many refused requests gets 429 before its requests are read, see http.limit_refused",
 }
 
 
 class TurnedAway:
-    """Counts who is turned away, and writes one line a minute for each cap of a listener.
+    """Counts requests that are turned away, and logs one line per minute for each cap of a listener.
 
-    `monotonic` gives milliseconds.
+    `monotonic` returns milliseconds.
     """
 
     def __init__(self, listener: str, metrics: Metrics, monotonic: Callable[[], float]) -> None:
         self._listener = listener
         self._metrics = metrics
         self._monotonic = monotonic
-        self._untold: Counter[Cap] = Counter()
+        self._unreported: Counter[Cap] = Counter()
         self._lines = {cap: Bucket(1, _MINUTE) for cap in Cap}
 
     def tell(self, cap: Cap, party: str) -> None:
-        """One more was turned away, of this party."""
+        """Count one more request of `party` that was turned away."""
         self._metrics.turned_away.labels(self._listener, cap.value).inc()
-        self._untold[cap] += 1
+        self._unreported[cap] += 1
         if self._lines[cap].take(self._monotonic()):
             log.warning(
                 "listener.pressed",
                 listener=self._listener,
                 cap=cap.value,
-                turned_away=self._untold.pop(cap),
+                turned_away=self._unreported.pop(cap),
                 remote=party,
                 hint=_HINTS[cap],
             )
 
 
 class Crowd:
-    """The connections of one listener. `trusted` are the proxies whose word on addresses counts."""
+    """The connections of a listener. `trusted` are the proxies whose headers count."""
 
     def __init__(self, caps: Caps, pressure: TurnedAway, trusted: Sequence[Network] = ()) -> None:
         self.caps = caps
@@ -104,9 +104,11 @@ class Crowd:
         self.trusted = tuple(trusted)
         self.seats: Pool[Connection] = Pool(caps.connections)
         self.bytes: Pool[Connection] = Pool(caps.in_flight)
+        self.leaving = False
+        """The relay is about to stop: each connection is closed with its next answer."""
         self.report: Callable[[Unread, str], None] = _ignore
-        """Told of requests that could not be read, with the party that they came from."""
+        """Called with each request that could not be read, and its party."""
 
 
 def _ignore(unread: Unread, party: str) -> None:
-    """Who listens to nobody's webhooks keeps no refused requests."""
+    """Do nothing: listeners without webhooks do not store refused requests."""

@@ -1,4 +1,4 @@
-"""From a verified request to its events. Pure."""
+"""Decodes a verified request into events. Pure, except for log lines."""
 
 import hashlib
 import json
@@ -18,14 +18,16 @@ from relay.schemes.document import Unreadable, encode
 from relay.schemes.inflate import inflate
 from relay.schemes.phrase import text_of
 from relay.schemes.reading import Form, Reading
-from relay.telemetry import child_of
+from relay.telemetry import adopt, get_log
+
+log = get_log()
 
 _LARGEST_BATCH: Final = 1_000
 _JSON: Final = "application/json"
 
 
 @frozen
-class _Found:
+class _Item:
     identity: Identity
     data: Any
     raw: bytes
@@ -34,57 +36,60 @@ class _Found:
     verbatim: bool = False
     content_type: str | None = None
     unreadable: str | None = None
+    bad_time: str | None = None
 
 
 def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids, evidence: Evidence = NOTHING) -> list[Event]:
-    """The events of one verified request: several for a batch, none for a batch that is empty. `evidence` is what its
-    verification gave.
+    """The events of a verified request: several for a batch, none for an empty batch.
 
-    What is signed but cannot be read becomes one event with `unreadable` set and the bytes as they came. Raises
-    So does an item of a batch, and the others are taken. Raises
-    `Rejected`: 400 for what cannot be read where the scheme proves nothing, 413 when
-    it inflates to more than `request.most` bytes, 415 for a content type that is not read here.
+    `evidence` is the result of the verification. A signed body that cannot be read becomes one event with `unreadable`
+    set and the original bytes. An item of a signed batch that cannot be read becomes such an event too, and the others
+    are accepted. Raises `Rejected`: 400 for a body that cannot be read when the scheme proves nothing, 413 when it
+    inflates to more than `request.most` bytes, 415 for an unsupported content type.
     """
     content_type = clean(request.headers.first("content-type") or "")
     try:
-        found = _find(scheme, request, content_type)
-        alone = len(found) == 1 or not scheme.proves
+        items = _find(scheme, request, content_type)
+        alone = len(items) == 1 or not scheme.proves
         return [
-            _told_alone(
-                hook, scheme, evidence, one, _event(hook, scheme, request, one, content_type, ids()), at, alone=alone
+            _identify_item(
+                hook, scheme, evidence, item, _event(hook, scheme, request, item, content_type, ids()), at, alone=alone
             )
-            for at, one in enumerate(found)
+            for at, item in enumerate(items)
         ]
     except Unreadable as error:
         if not scheme.proves:
             raise Rejected(str(error), status=400, reason=error.reason, hint="the sender's body is malformed") from None
         raw, why = _without_credentials(scheme, request, str(error))
-        kept = _Found(scheme.identify(request, None), None, raw)
+        kept = _Item(scheme.identify(request, None), None, raw)
         event = replace(_event(hook, scheme, request, kept, content_type, ids()), unreadable=why)
         return [replace(event, external_id=evidence.id or event.external_id, repeat=scheme.repeat(evidence, 0))]
 
 
-def _told_alone(
-    hook: Hook, scheme: Scheme, evidence: Evidence, found: _Found, event: Event, at: int, *, alone: bool
+def _identify_item(
+    hook: Hook, scheme: Scheme, evidence: Evidence, item: _Item, event: Event, at: int, *, alone: bool
 ) -> Event:
-    """The event as `_told`; one of several that cannot be told is unreadable by itself."""
-    if found.unreadable is None:
+    """The event of `_identify`. If that fails for one of several items, only this item is unreadable."""
+    if item.unreadable is None:
         try:
-            return _told(hook, scheme, evidence, found, event, at)
+            return _identify(hook, scheme, evidence, item, event, at)
         except Unreadable as error:
             if alone:
                 raise
-            found = replace(found, unreadable=f"item {at} of the batch (counted from 0): {error}")
-    return replace(event, data=None, unreadable=found.unreadable, repeat=scheme.repeat(evidence, at), verbatim=False)
+            item = replace(item, unreadable=f"item {at} of the batch (counted from 0): {error}")
+    return replace(event, data=None, unreadable=item.unreadable, repeat=scheme.repeat(evidence, at), verbatim=False)
 
 
-def _told(hook: Hook, scheme: Scheme, evidence: Evidence, found: _Found, event: Event, at: int) -> Event:
-    """The event with the id that its proof signs and what the operator's templates say. One whose id nothing signs can
-    be told by what was signed as well: sent again under another id it is the same."""
+def _identify(hook: Hook, scheme: Scheme, evidence: Evidence, item: _Item, event: Event, at: int) -> Event:
+    """The event with its signed id and the fields of the operator's templates.
+
+    If the id is not signed, the event also gets the signature as a second identity (`repeat`), so that the same signed
+    body with another id is recognised.
+    """
     if evidence.id is not None:
         event = replace(event, external_id=clean(evidence.id), remember=None)
-    # A header in front of where the id stands could be put there, or be taken away, by whoever sends it again.
-    signed = evidence.id is not None or all(evidence.covers[: found.identity.place + 1])
+    # A header that precedes the id's place could be added or removed by an attacker who sends the request again.
+    signed = evidence.id is not None or all(evidence.covers[: item.identity.place + 1])
     if hook.event:
         event = _apply(hook, event)
         signed = evidence.covers[-1:] == (True,) and not hook.loose if "id" in hook.event else signed
@@ -95,7 +100,7 @@ def _told(hook: Hook, scheme: Scheme, evidence: Evidence, found: _Found, event: 
 
 
 def _without_credentials(scheme: Scheme, request: Request, why: str) -> tuple[bytes, str]:
-    """What is kept of an unreadable body, and why it is: nothing of one with credentials that cannot be found."""
+    """The bytes to keep of an unreadable body, and why it is unreadable. A body may hold credentials: then none."""
     if not scheme.cuts:
         return request.body, why
     try:
@@ -103,12 +108,12 @@ def _without_credentials(scheme: Scheme, request: Request, why: str) -> tuple[by
     except (Unreadable, Rejected):
         reading = None
     if reading is None or reading.form in {Form.CLOUD, Form.CLOUDS} or "ce-specversion" in request.headers:
-        return b"", f"{why}; its body is not kept, since it may hold a credential"
+        return b"", f"{why}; its body is not kept, because it may contain a credential"
     data, cut = scheme.clean(reading.data)
     return (_dump(data) if cut else request.body), why
 
 
-def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:
+def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Item]:
     if scheme.cloud is Cloud.HEADERS and "ce-specversion" in request.headers:
         return [_binary(scheme, request, content_type)]
     reading = scheme.read(request)
@@ -133,12 +138,14 @@ def _find(scheme: Scheme, request: Request, content_type: str) -> list[_Found]:
         )
     if cut:
         return [_whole(scheme, request, data, _dump(data))]
-    return [_Found(scheme.identify(request, data), data, reading.raw, verbatim=reading.verbatim)]
+    return [_Item(scheme.identify(request, data), data, reading.raw, verbatim=reading.verbatim)]
 
 
 def _cloud_form(scheme: Scheme, reading: Reading) -> Form | None:
-    """Whether a body is a CloudEvent or a batch of them: its content type says so where that is proved as well as the
-    body, else the body itself."""
+    """Whether a body is a CloudEvent or a batch of them.
+
+    The content type decides when the proof covers it as well as the body, otherwise the body itself.
+    """
     if scheme.cloud is Cloud.HEADERS:
         return reading.form
     if scheme.cloud is Cloud.NO or not reading.data:
@@ -150,25 +157,25 @@ def _cloud_form(scheme: Scheme, reading: Reading) -> Form | None:
 
 
 def _as_sent(scheme: Scheme, reading: Reading) -> list[Any] | None:
-    """The items of a batch as they came, where they had to be mended."""
+    """The original items of a batch, if the scheme had to correct them."""
     if reading.sent is None or reading.sent is reading.data:
         return None
     return scheme.items(scheme.clean(reading.sent)[0])
 
 
-def _item(scheme: Scheme, request: Request, item: Any, raw: bytes) -> _Found:
+def _item(scheme: Scheme, request: Request, item: Any, raw: bytes) -> _Item:
     if not isinstance(item, dict):
         raise Unreadable("batch_item", "it is not a JSON object")
     return _whole(scheme, request, item, raw)
 
 
-def _whole(scheme: Scheme, request: Request, item: Any, raw: bytes) -> _Found:
-    """One event of a batch, or one without what was cut out: what is kept of it is itself."""
+def _whole(scheme: Scheme, request: Request, item: Any, raw: bytes) -> _Item:
+    """An item of a batch, or an event without its credentials. Its own bytes are kept, not those of the request."""
     verbatim = raw == _dump(item)
-    return _Found(scheme.identify(request, item), item, raw, verbatim=verbatim, content_type=_JSON)
+    return _Item(scheme.identify(request, item), item, raw, verbatim=verbatim, content_type=_JSON)
 
 
-def _binary(scheme: Scheme, request: Request, content_type: str) -> _Found:
+def _binary(scheme: Scheme, request: Request, content_type: str) -> _Item:
     attributes = http_attributes({name: clean(values[0]) for name, values in request.headers.items()}, content_type)
     raw = inflate(request.body, request.headers.first("content-encoding"), request.most)
     cloud = _read_cloud(lambda: decode_binary(attributes, raw))
@@ -190,35 +197,36 @@ def _require_batch(items: Any) -> list[Any]:
 
 
 def _batch(
-    scheme: Scheme, items: list[Any], read: Callable[[Any, bytes], _Found], sent: list[Any] | None = None
-) -> list[_Found]:
-    """Each item of a batch; `sent` are the items before they were mended. One that cannot be read is kept alone."""
-    found = []
+    scheme: Scheme, items: list[Any], read: Callable[[Any, bytes], _Item], sent: list[Any] | None = None
+) -> list[_Item]:
+    """The items of a batch. `sent` are the items before corrections. An item that cannot be read is kept as such."""
+    decoded = []
     for at, item in enumerate(items):
         raw = _dump(item if sent is None else sent[at])
         try:
-            found.append(read(item, raw))
+            decoded.append(read(item, raw))
         except Unreadable as error:
             why = f"item {at} of the batch (counted from 0) is wrong: {error}"
             if not scheme.proves:
                 raise Rejected(
-                    f"{why}; nothing of the batch was taken",
+                    f"{why}; nothing of the batch was accepted",
                     status=400,
                     reason="batch_item",
                     hint="the sender's item is malformed",
                 ) from None
-            found.append(_bad_item(scheme, raw, why))
-    return found
+            decoded.append(_bad_item(scheme, raw, why))
+    return decoded
 
 
-def _bad_item(scheme: Scheme, raw: bytes, why: str) -> _Found:
-    """An item that cannot be read, known by its hash; nothing of one that may hold a credential."""
+def _bad_item(scheme: Scheme, raw: bytes, why: str) -> _Item:
+    """An item that cannot be read, identified by its hash. Its bytes are not kept if they may contain a credential."""
     identity = Identity(f"sha256:{hashlib.sha256(raw).hexdigest()}", hashed=True)
-    kept, told = (b"", f"{why}; it is not kept, since it may hold a credential") if scheme.cuts else (raw, why)
-    return _Found(identity, None, kept, content_type=_JSON, unreadable=told)
+    if scheme.cuts:
+        raw, why = b"", f"{why}; it is not kept, because it may contain a credential"
+    return _Item(identity, None, raw, content_type=_JSON, unreadable=why)
 
 
-def _structured(scheme: Scheme, envelope: Any, raw: bytes) -> _Found:
+def _structured(scheme: Scheme, envelope: Any, raw: bytes) -> _Item:
     cloud = _read_cloud(lambda: decode_structured(envelope))
     data, cut = scheme.clean(cloud.data)
     if cut:
@@ -235,49 +243,53 @@ def _read_cloud(read: Callable[[], CloudEvent]) -> CloudEvent:
         raise Unreadable("cloudevent", str(error)) from None
 
 
-def _cloud(cloud: CloudEvent, data: Any, raw: bytes) -> _Found:
-    """A CloudEvent with what is kept of its data."""
+def _cloud(cloud: CloudEvent, data: Any, raw: bytes) -> _Item:
+    """The item of a CloudEvent. `data` and `raw` are without credentials."""
     identity = Identity(cloud.id, cloud.type, cloud.subject, cloud.time)
-    return _Found(identity, data, raw, cloud.source, cloud.traceparent)
+    return _Item(identity, data, raw, cloud.source, cloud.traceparent, bad_time=cloud.bad_time)
 
 
-def _event(hook: Hook, scheme: Scheme, request: Request, found: _Found, content_type: str, id: str) -> Event:  # noqa: A002 - the word of the model
-    identity = found.identity
+def _event(hook: Hook, scheme: Scheme, request: Request, item: _Item, content_type: str, id: str) -> Event:  # noqa: A002 - the model's name
+    identity = item.identity
+    if item.bad_time is not None:
+        log.warning("event.timeless", source=hook.name, external_id=identity.external_id, what=f"time: {item.bad_time}")
+    traceparent, caller = adopt(request.headers.first("traceparent") or item.traceparent)
     return Event(
         id,
         hook.name,
         clean(identity.external_id),
         clean(identity.type),
-        found.data,
-        found.raw,
-        hashlib.sha256(found.raw).digest(),
+        item.data,
+        item.raw,
+        hashlib.sha256(item.raw).digest(),
         request.received_at,
-        clean(found.origin),
+        clean(item.origin),
         clean(identity.subject),
         identity.time,
-        found.content_type or content_type or _JSON,
+        item.content_type or content_type or _JSON,
         keep(request.headers, scheme.secret_headers),
-        child_of(request.headers.first("traceparent") or found.traceparent),
-        verbatim=found.verbatim,
+        traceparent,
+        verbatim=item.verbatim,
         remember=scheme.vendor.delivery.within if identity.hashed else None,
+        caller=caller,
     )
 
 
 def _apply(hook: Hook, event: Event) -> Event:
-    """The event with what the operator's templates say; one that finds nothing leaves what the sender says."""
+    """The event with the values of the operator's templates. An empty value keeps the sender's."""
     scope = scope_of(event, hook.vars)
     try:
-        told = {key: template.find(scope) for key, template in hook.event.items()}
+        values = {key: template.find(scope) for key, template in hook.event.items()}
     except Permanent as error:
         raise Unreadable("template", f"a template under `event` of source {hook.name} failed: {error}") from None
-    name = clean(text_of(told.get("id")))
+    name = clean(text_of(values.get("id")))
     return replace(
         event,
         external_id=name or event.external_id,
         remember=None if name else event.remember,
-        type=clean(text_of(told.get("type"))) or event.type,
-        subject=clean(text_of(told.get("subject"))) or event.subject,
-        time=moment.find(told.get("time")) or event.time,
+        type=clean(text_of(values.get("type"))) or event.type,
+        subject=clean(text_of(values.get("subject"))) or event.subject,
+        time=moment.find(values.get("time")) or event.time,
     )
 
 

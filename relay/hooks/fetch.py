@@ -1,4 +1,4 @@
-"""Small documents that requests name: certificates, addresses to confirm. The schemes say on which hosts."""
+"""Fetches small documents that requests name: certificates and confirmations. The schemes restrict the hosts."""
 
 import os
 import ssl
@@ -15,19 +15,19 @@ _PATIENCE: Final = aiohttp.ClientTimeout(total=8)
 
 
 async def fetch(url: str, *, tls: ssl.SSLContext | None = None, env: Mapping[str, str] = os.environ) -> bytes:
-    """The document at an https address, 64 KiB at most; redirects are not followed. Raises `Retryable`.
+    """Fetch an https document of at most 64 KiB, without following redirects. Raises `Retryable`.
 
-    `tls` says whom to believe, in place of the system's authorities; `env` names the proxy. What is told of a failure
-    leaves out the query, which may hold a token.
+    `tls` replaces the system's certificate authorities. `env` names the proxy. Errors leave out the query of the URL,
+    which may contain a token.
     """
     bare = url.partition("?")[0]
     if not url.startswith("https://"):
-        raise Retryable("only https addresses are fetched")
+        raise Retryable("only https URLs are fetched")
     try:
         proxy = find(url, env)
     except BadVariable as error:
         raise Retryable(f"{bare} cannot be fetched: {error.name} {error}") from None
-    by = "" if proxy is None else f" by the proxy {proxy}"
+    via = "" if proxy is None else f" through the proxy {proxy}"
     try:
         async with (
             aiohttp.ClientSession(timeout=_PATIENCE) as session,
@@ -35,18 +35,18 @@ async def fetch(url: str, *, tls: ssl.SSLContext | None = None, env: Mapping[str
         ):
             body = await _read(answer)
     except TimeoutError:
-        raise Retryable(f"{bare} does not answer within {_PATIENCE.total:.0f} s{by}") from None
+        raise Retryable(f"{bare} does not answer within {_PATIENCE.total:.0f} s{via}") from None
     except aiohttp.ClientHttpProxyError as error:
-        raise Retryable(f"{bare} cannot be fetched{by}, which answered {error.status}") from None
+        raise Retryable(f"{bare} cannot be fetched{via}, which answered {error.status}") from None
     except (aiohttp.ClientError, OSError) as error:
-        raise Retryable(f"{bare} cannot be fetched{by}: {error}") from None
+        raise Retryable(f"{bare} cannot be fetched{via}: {error}") from None
     if answer.status != 200:
         raise Retryable(f"{bare} answered {answer.status}", status=answer.status)
     return body
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    """All of it: a stream gives what has come, which need not be the whole."""
+    """Read the whole body: a single read returns only what has arrived."""
     body = b""
     async for chunk in answer.content.iter_any():
         body += chunk

@@ -1,4 +1,4 @@
-"""A webhook source, and what the listener needs of the middle of Relay."""
+"""A webhook source, and the interfaces that the listener needs."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ from relay.units import Rate
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
-    """The subjects that may send, as a trusted proxy says them in a header."""
+class ClientCertificate:
+    """The subjects that may send, as a trusted proxy reports them in `header`."""
 
     header: str
     subjects: tuple[str, ...]
@@ -23,11 +23,11 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one source takes; None and empty: nothing of its own.
+    """The limits of a source. None and empty values mean no limit.
 
-    `body` and `in_flight` are bytes: of one body, inflated or not, and of all its requests that are not answered yet.
-    `rate` is requests that prove themselves, `burst` how many at once (the rate's count). `allow` are the networks,
-    `certificate` the certificates that may send.
+    `body` limits the bytes of a body, before and after inflating, `in_flight` those of all unanswered requests. `rate`
+    limits verified requests, `burst` how many may come at once (default: the count of the rate). `allow` are the
+    networks and `certificate` the certificates that may send.
     """
 
     body: int | None = None
@@ -35,11 +35,11 @@ class Bounds:
     rate: Rate | None = None
     burst: int | None = None
     allow: tuple[Network, ...] = ()
-    certificate: Certificate | None = None
+    certificate: ClientCertificate | None = None
 
     @property
     def restricted(self) -> bool:
-        """Whether not everybody who has its secret may send."""
+        """Whether a sender needs more than the secret."""
         return bool(self.allow) or self.certificate is not None
 
 
@@ -48,11 +48,11 @@ _UNBOUND: Final = Bounds()
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """One source at `POST /hooks/<name>`.
+    """The source at `POST /hooks/<name>`.
 
-    `scheme` is made of `spec`. `event` are the operator's templates for `id`, `type`, `subject` and `time`; `vars` the
-    constants they see. `keep_rejected` is how long bodies of refused requests are kept, in milliseconds. `bounds` are
-    what it takes.
+    `scheme` is built from `spec`. `event` are the operator's templates for `id`, `type`, `subject` and `time`, `vars`
+    their constants. `keep_rejected` is how long bodies of refused requests are kept, in milliseconds. `bounds` are the
+    limits.
     """
 
     name: str
@@ -65,33 +65,33 @@ class Hook:
 
     @property
     def loose(self) -> bool:
-        """Whether the operator's id of an event may come from a header."""
+        """Whether the operator's template for the id uses headers."""
         return "id" in self.event and "headers" in self.event["id"].text
 
 
-class Intake(Protocol):
-    """Commits what came in."""
+class Accepting(Protocol):
+    """Commits events."""
 
     async def accept(self, events: Sequence[Event]) -> list[Receipt]:
-        """One receipt per event, in order, once all are on disk. Raises `Overloaded`, `Unavailable`, `Refused`."""
+        """Commit events. Returns one receipt per event, in order. Raises `Overloaded`, `Unavailable`, `Refused`."""
         ...
 
     async def known(self, events: Sequence[Event]) -> list[Receipt] | None:
-        """The receipts of events that are all known already, None when one is not. Raises `Unavailable`."""
+        """The receipts if all events are duplicates, None otherwise. Raises `Unavailable`."""
         ...
 
 
 Fetch = Callable[[str], Awaitable[bytes]]
-"""Fetches a small document from a vendor, by https. Raises `Retryable`."""
+"""Fetches a small document from a vendor over https. Raises `Retryable`."""
 
 Learn = Callable[[str, Secret], Awaitable[bool]]
-"""Keeps the secret that a source's handshake brought; False when another one is kept already.
+"""Stores the secret that a source's handshake brought. Returns False when another secret is already stored.
 
-Raises `Unavailable`, and `too_often` for one who tries many.
+Raises `Unavailable`, and the error of `too_often` when there are too many handshakes.
 """
 
 
 def too_often(name: str) -> Rejected:
-    """The refusal of a handshake that comes after too many others."""
-    hint = f"somebody tries secrets on source {name}; is the vendor among them, it may try again in a minute"
+    """The refusal of a handshake after too many others."""
+    hint = f"many handshakes bring secrets to source {name}; if one is the vendor's, it may try again in a minute"
     return Rejected("too many handshakes; try again in a minute", status=429, reason="handshake_often", hint=hint)

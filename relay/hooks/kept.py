@@ -1,4 +1,4 @@
-"""What is kept of a request's headers: no credentials, nothing that a database cannot hold, within bounds."""
+"""Selects the headers of a request to store: bounded, without credentials, and valid in a database."""
 
 import re
 from functools import lru_cache
@@ -11,14 +11,14 @@ Text = TypeVar("Text", str, str | None)
 _MOST: Final = 64
 _SPACE: Final = 8 << 10
 _REMEMBERED: Final = 2 << 10
-"""Names longer than that in all are not remembered: a stranger chooses them."""
+"""Header names above this total length are not cached, because senders choose them."""
 _CREDENTIAL: Final = re.compile(r"authorization|cookie|token|secret|signature|password|passwd|credential|api-?key")
 
 
 def keep(headers: Headers, secret: frozenset[str]) -> dict[str, str]:
-    """Lower-case names with their values, repeats joined by a comma; at most 64 of them and 8 KiB.
+    """Headers by lower-case names, repeated ones joined by commas; at most 64 headers and 8 KiB.
 
-    `secret` are the names that the scheme knows to be credentials; names that speak of one are left out as well.
+    `secret` are the headers with credentials of the scheme. Headers whose names suggest credentials are left out too.
     """
     written = headers.names()
     names = _harmless(written, secret) if written and len("".join(written)) <= _REMEMBERED else None
@@ -31,7 +31,7 @@ def keep(headers: Headers, secret: frozenset[str]) -> dict[str, str]:
 
 
 def _bounded(headers: Headers, secret: frozenset[str]) -> dict[str, str]:
-    """The first of them that are within bounds, cleaned."""
+    """The first headers within the limits, cleaned."""
     kept: dict[str, str] = {}
     space = _SPACE
     for name, values in headers.items():
@@ -46,7 +46,7 @@ def _bounded(headers: Headers, secret: frozenset[str]) -> dict[str, str]:
 
 
 def clean(text: Text) -> Text:
-    """The text with U+FFFD for NUL and for each byte that is no UTF-8."""
+    """The text with U+FFFD for NUL and for each byte that is not UTF-8."""
     if text is None or (text.isascii() and "\0" not in text):
         return text
     whole = text.encode("utf-8", "surrogateescape") if _escaped(text) else text.encode("utf-8", "replace")
@@ -54,14 +54,16 @@ def clean(text: Text) -> Text:
 
 
 def _escaped(text: str) -> bool:
-    """Whether every surrogate in it stands for a byte, as servers decode headers."""
+    """Whether every surrogate in the text stands for a byte, as in the headers that servers decode."""
     return all("\udc80" <= character <= "\udcff" for character in text if "\ud800" <= character <= "\udfff")
 
 
 @lru_cache(maxsize=128)
 def _harmless(names: tuple[str, ...], secret: frozenset[str]) -> tuple[tuple[str, str], ...] | None:
-    """The names that are kept, as they were written and in lower case; None where there are too many. A sender's
-    requests all have the same."""
+    """The names to keep, in original and lower case; None when there are too many.
+
+    The cache works because all requests of a sender have the same names.
+    """
     kept = tuple((name, low) for name in names if not _is_secret(low := name.lower(), secret))
     return kept if len(kept) <= _MOST else None
 

@@ -1,7 +1,6 @@
-"""What is there for all who connect, shared fairly: whoever holds most gives way first. Pure.
+"""A pool that is shared fairly: the party that holds the most gives way first. Pure.
 
-The same rule holds for connections and for bytes. A flood from one address so takes the places that nobody else asks
-for, and none that somebody does.
+The same rule is used for connections and for bytes. A flood from one address only gets what no other party needs.
 """
 
 from enum import IntEnum
@@ -11,13 +10,13 @@ from typing import Generic, Protocol, TypeVar
 class Ease(IntEnum):
     """How easily something held can be given up."""
 
-    BUSY = 0  # its request is being judged or committed
-    READING = 1  # its request has not come whole
-    IDLE = 2  # nothing was asked yet, or all is answered
+    BUSY = 0  # its request is being verified or committed
+    READING = 1  # its request is incomplete
+    IDLE = 2  # there is no open request
 
 
 class Holder(Protocol):
-    """A connection, as a pool sees it. `party` is whose it is; it changes only while the pool does not hold it."""
+    """A member of a pool. `party` is the one it counts for, and changes only while the pool does not contain it."""
 
     @property
     def party(self) -> str: ...
@@ -30,7 +29,7 @@ Held = TypeVar("Held", bound=Holder)
 
 
 class Pool(Generic[Held]):
-    """At most `most` of something, held by holders on behalf of parties."""
+    """At most `most` units, held by holders on behalf of parties."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -39,7 +38,7 @@ class Pool(Generic[Held]):
         self._sums: dict[str, int] = {}
 
     def add(self, holder: Held, amount: int) -> bool:
-        """`holder` has so much more; whether all of it together is still within `most`."""
+        """Add `amount` to `holder`. Returns whether the total is still within `most`."""
         party = holder.party
         shares = self._holders.get(party)
         if shares is None:
@@ -51,7 +50,7 @@ class Pool(Generic[Held]):
         return self.held <= self.most
 
     def leave(self, holder: Held) -> int:
-        """`holder` has nothing any more; how much it had."""
+        """Remove `holder`. Returns how much it held."""
         party = holder.party
         shares = self._holders.get(party)
         if shares is None or holder not in shares:
@@ -64,10 +63,10 @@ class Pool(Generic[Held]):
         return amount
 
     def find(self, holder: Held) -> Held | None:
-        """Who is to give way to `holder`, which has been added; None when that is itself.
+        """The holder that must give way to `holder`, which is already added; None when `holder` itself must.
 
-        Of the party that holds most, an idle holder goes first, then the largest of those that only read. What is idle
-        goes at once; what is being read only to a party that holds less.
+        It belongs to the party that holds the most: an idle holder first, then the largest one that is reading. A
+        reading holder gives way only to a party that holds less.
         """
         party = max(self._sums, key=self._sums.__getitem__)
         shares = self._holders[party]

@@ -1,4 +1,4 @@
-"""Verification with what it takes from outside: the certificate that a request names."""
+"""Verifies a request, and fetches the certificate that it names if necessary."""
 
 from relay.effort import Aside
 from relay.hooks.hook import Fetch
@@ -6,8 +6,10 @@ from relay.schemes import Evidence, NeedsCertificate, Request, Scheme
 
 
 async def prove(scheme: Scheme, request: Request, fetch: Fetch, aside: Aside) -> Evidence:
-    """Return when the request is the sender's, with what that is worth; where its body is part of the proof and large,
-    `aside` reads it. Raises `Rejected`, and `Retryable` when a certificate cannot be had."""
+    """Verify a request and return the evidence. `aside` reads a large body in its thread if the proof needs it.
+
+    Raises `Rejected`, and `Retryable` when a certificate cannot be fetched.
+    """
     try:
         return await aside.run(lambda: scheme.verify(request))
     except NeedsCertificate as needed:

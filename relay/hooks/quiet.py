@@ -1,4 +1,4 @@
-"""Servers that say nothing of themselves, nor of what they could not read: a malformed header may hold a secret."""
+"""Servers that reveal neither their software nor malformed input, which may contain a secret."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from relay.hooks.crowd import Crowd
 
 
 class QuietRunner(web.AppRunner):
-    """An AppRunner that bears no more than its crowd's caps, and answers malformed requests in our words."""
+    """An AppRunner that enforces its crowd's caps, and answers malformed requests with Relay's own messages."""
 
     __slots__ = ("_crowd",)
 
@@ -24,8 +24,8 @@ class QuietRunner(web.AppRunner):
         server = await super()._make_server()
         # aiohttp has no other way to choose the classes of an application's protocol and requests
         server.__class__ = _Listener
-        server.crowd = self._crowd  # type: ignore[attr-defined] # it is one now
-        server.request_factory = partial(self.app._make_request, _cls=_Asked)  # noqa: SLF001 - likewise
+        server.crowd = self._crowd  # type: ignore[attr-defined] # its class is _Listener now
+        server.request_factory = partial(self.app._make_request, _cls=_Request)  # noqa: SLF001 - for the same reason
         return server
 
 
@@ -37,7 +37,7 @@ class _Listener(web.Server):
 
 
 class QuietServer(_Listener):
-    """A server as quiet, without an application: every request goes to `handler`. `most` is the bytes of a body."""
+    """A server without an application: every request goes to `handler`. `most` limits the bytes of a body."""
 
     def __init__(
         self,
@@ -47,21 +47,21 @@ class QuietServer(_Listener):
         most: int,
         **options: Any,
     ) -> None:
-        make = partial(_BareAsked, loop=asyncio.get_running_loop(), client_max_size=most)
+        make = partial(_BareRequest, loop=asyncio.get_running_loop(), client_max_size=most)
         super().__init__(handler, request_factory=make, **options)
         self.crowd = crowd
 
 
-class _Asked(web.Request):
-    """A request whose answer does not name the server's software and its versions, which aiohttp adds last."""
+class _Request(web.Request):
+    """A request whose response does not contain aiohttp's `Server` header, which is added last."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         await super()._prepare_hook(response)
         response.headers.popall("Server", None)
 
 
-class _BareAsked(web.BaseRequest):
-    """The same without an application."""
+class _BareRequest(web.BaseRequest):
+    """A `_Request` without an application."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         response.headers.popall("Server", None)

@@ -1,4 +1,4 @@
-"""What one source may take of the listener: requests a second, and bytes in flight."""
+"""The limits of single sources: requests per second, and bytes in flight."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from relay.limits import Bucket
 
 
 class _Quota:
-    """The counts of one source, for as long as its bounds are these."""
+    """The counters of a source with these bounds."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
@@ -18,27 +18,27 @@ class _Quota:
 
 
 class Quotas:
-    """The counts of all sources. `monotonic` gives milliseconds."""
+    """The counters of all sources. `monotonic` returns milliseconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._quotas: dict[str, _Quota] = {}
 
     def enter(self, hook: Hook, connection: Connection) -> None:
-        """What this connection holds counts for the source as well. Raises `Crowded`."""
+        """Count the bytes of this connection for the source too. Raises `Crowded`."""
         pool = None if hook.bounds.in_flight is None else self._of(hook).pool
         if pool is not None:
             connection.join(pool)
 
     def wait(self, hook: Hook) -> float:
-        """Milliseconds until the source may have one more request; 0 when it may have this one, which is counted."""
+        """Count a request. Returns 0 when the limit allows it, otherwise the milliseconds until it does."""
         bucket = None if hook.bounds.rate is None else self._of(hook).bucket
         if bucket is None or bucket.take(self._monotonic()):
             return 0.0
         return bucket.wait(self._monotonic())
 
     def _of(self, hook: Hook) -> _Quota:
-        """A source that is made anew with the same bounds goes on counting."""
+        """The counters of a source, which are kept when it is rebuilt with the same bounds."""
         quota = self._quotas.get(hook.name)
         if quota is None or quota.bounds != hook.bounds:
             quota = self._quotas[hook.name] = _Quota(hook.bounds)

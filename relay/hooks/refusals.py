@@ -1,4 +1,4 @@
-"""Refused requests: counted, logged with the likeliest cause, and kept; their bodies too, where asked for."""
+"""Counts, logs and stores refused requests with their likely cause, and with bodies if configured."""
 
 import asyncio
 import difflib
@@ -21,11 +21,11 @@ from relay.telemetry import Metrics, get_log
 log = get_log()
 
 UNKNOWN: Final = "_unknown"
-"""The label of all sources that do not exist: a stranger must not make new ones."""
+"""The label of all sources that do not exist, because clients must not create labels."""
 
 _NO_BODY: Final = hashlib.sha256(b"").hexdigest()
 PREFIX: Final = "/hooks/"
-"""What the path of every source begins with."""
+"""The prefix of every source's path."""
 
 _COMPARE: Final = "compare the address set at the sender"
 _HARMLESS: Final = ("user-agent", "content-type")
@@ -35,7 +35,7 @@ _FAREWELL: Final = 2.0
 
 
 class Refusals:
-    """Tells of refusals. `keep` writes one to the ledger; beyond 32 under way they are only counted and logged."""
+    """Reports refusals. `keep` writes one to the ledger. While 32 are being written, others are only counted."""
 
     def __init__(self, keep: Callable[[Rejection], Awaitable[None]], ids: Ids, metrics: Metrics) -> None:
         self._keep = keep
@@ -46,11 +46,11 @@ class Refusals:
         self._writing: set[asyncio.Task[None]] = set()
 
     def count(self, source: str, reason: str) -> None:
-        """One more request turned away."""
-        self._metrics.rejections.labels(source, reason).inc()
+        """Count a refused request."""
+        self._metrics.rejected(source, reason)
 
-    def tell(self, error: Rejected, source: str, remote: str | None) -> None:
-        """Count and log."""
+    def report(self, error: Rejected, source: str, remote: str | None) -> None:
+        """Count and log a refused request."""
         self.count(source, error.reason)
         log.warning(
             "request.rejected",
@@ -63,13 +63,13 @@ class Refusals:
         )
 
     async def refuse(self, hook: Hook, request: Request, error: Rejected, remote: str | None) -> None:
-        """Tell of a refused request and keep what may be kept of it.
+        """Report a refused request and store what may be stored of it.
 
-        Metadata is written in the background. A body is written before the answer, since it is all that is left of
-        what may be an event; it holds the answer up for one commit.
+        Metadata is written in the background. A body is written before the response, which delays it by one commit,
+        because the body may be the only copy of an event.
         """
         error = self._explain(hook, request, error)
-        self.tell(error, hook.name, remote)
+        self.report(error, hook.name, remote)
         kept = _kept(hook, request, error)
         rejection = Rejection(
             id=self._ids(),
@@ -89,19 +89,21 @@ class Refusals:
         else:
             await self._write(rejection)
 
-    def miss(self, http: web.BaseRequest, known: Iterable[str], at: int, remote: str | None) -> Rejected:
-        """Tell of a request for a source that does not exist, and keep it where it was meant for one; gives the error.
+    def miss(self, http: web.BaseRequest, sources: Iterable[str], at: int, remote: str | None) -> Rejected:
+        """Report a request for a source that does not exist, and store it if it may be misaddressed.
 
-        A misspelt address at a vendor's looks so, and so does every scan for holes: only what begins with `/hooks/` is
-        kept, as often as `_guesses` lets it, with two headers, because nobody knows which hold credentials.
+        Returns the error. Both a misspelt URL at a vendor and a scan for vulnerabilities look like this. A request is
+        only stored when its path begins with `/hooks/`, as often as `_guesses` allows, and with two headers, because
+        it is unknown which headers contain credentials.
         """
-        path, meant = http.path, http.path.startswith(PREFIX)
-        patient = meant and self._guesses.take(at)
-        hint = f"no webhook source answers at {path[:200]!r}: {_guess(path, known) if patient else _COMPARE}"
-        told = "there is nothing here; events are posted to /hooks/{source}"
-        error = Rejected(told, status=404, reason="unknown_source", hint=clean(hint))
-        self.tell(error, UNKNOWN, remote)
-        if patient:
+        path = http.path
+        is_stored = path.startswith(PREFIX) and self._guesses.take(at)
+        hint = f"no webhook source has the path {path[:200]!r}: {_guess(path, sources) if is_stored else _COMPARE}"
+        message = "there is nothing here; events are posted to /hooks/{source}"
+        error = Rejected(message, status=404, reason="unknown_source", hint=clean(hint))
+        self.report(error, UNKNOWN, remote)
+        if is_stored:
+            self._metrics.problems.saw("rejections", source=UNKNOWN, code=error.reason)
             kept = {name: clean(http.headers[name])[:_MOST_SHOWN] for name in _HARMLESS if name in http.headers}
             size, digest = http.content_length or 0, _NO_BODY
             self.write(
@@ -110,21 +112,21 @@ class Refusals:
         return error
 
     def _explain(self, hook: Hook, request: Request, error: Rejected) -> Rejected:
-        """The same with the likeliest cause as its hint, unless too many came just now."""
+        """The error with its likely cause as hint. Diagnoses are limited in number."""
         if error.status != 401 or not self._patience.take(request.received_at):
             return error
         hint = diagnose(hook.spec, request, error)
         return Rejected(str(error), status=error.status, reason=error.reason, hint=hint)
 
     def write(self, rejection: Rejection) -> None:
-        """Keep it in the background."""
+        """Store a refused request in the background."""
         if len(self._writing) < _MOST_AT_ONCE:
             task = asyncio.create_task(self._write(rejection))
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
 
     def write_unread(self, unread: Unread, source: str, remote: str, at: int) -> None:
-        """Keep a request of which nothing was read, in the background."""
+        """Store a request that could not be read, in the background."""
         rejection = Rejection(
             id=self._ids(),
             at=at,
@@ -140,7 +142,7 @@ class Refusals:
         self.write(rejection)
 
     async def close(self) -> None:
-        """Wait for what is being written, two seconds at most."""
+        """Wait for running writes, at most two seconds."""
         if self._writing:
             _, late = await asyncio.wait(self._writing, timeout=_FAREWELL)
             for task in late:
@@ -149,18 +151,18 @@ class Refusals:
     async def _write(self, rejection: Rejection) -> None:
         try:
             await self._keep(rejection)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with the ledger, the answer has been given
+        except Exception as error:  # noqa: BLE001 - an error of the ledger must not change the response
             log.warning("rejection.lost", source=rejection.source, reason=rejection.reason, error=str(error))
 
 
-def _guess(path: str, known: Iterable[str]) -> str:
+def _guess(path: str, sources: Iterable[str]) -> str:
     name = path.removeprefix(PREFIX)[:_MOST_SHOWN]
-    close = difflib.get_close_matches(name.lower(), known, 1, cutoff=0.7)
+    close = difflib.get_close_matches(name.lower(), sources, 1, cutoff=0.7)
     return f"did you mean {PREFIX}{close[0]}? Compare the address set at the sender" if close else _COMPARE
 
 
 def _kept(hook: Hook, request: Request, error: Rejected) -> Kept | None:
-    """The request itself, where the source keeps those whose proof failed."""
+    """The request to keep, if the source keeps requests that failed verification."""
     if hook.keep_rejected is None or error.status != 401 or not hook.scheme.keepable:
         return None
     headers = {name: value for name, value in request.headers.flat() if name not in ALWAYS_SECRET}

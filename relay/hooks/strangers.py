@@ -1,4 +1,4 @@
-"""Addresses whose requests are refused too often: their next ones are answered before they are read."""
+"""Limits refused requests per address: above the limit, requests are answered before they are read."""
 
 import ipaddress
 from collections import OrderedDict
@@ -20,15 +20,15 @@ _INSIDE: Final = tuple(
         ),
     )
 )  # fmt: skip
-"""Networks that no stranger of the internet calls from: such a peer is a proxy of the operator's own, for everybody."""
+"""Private networks. A peer in them is likely the operator's own proxy, which forwards all senders."""
 
 
 class Strangers:
-    """Counts what was refused, by source and party. `rate` is how much of it is borne, ten times as much at once.
+    """Counts refused requests by source and party. `rate` is the allowed rate, with bursts of ten times its count.
 
-    What is wrong with one source so stops no other, and each request that proves itself makes up for one that was
-    refused: where a vendor's address is a stranger's too, or one of its secrets is old, the right ones still pass.
-    `monotonic` gives milliseconds. It remembers 4,096 of them.
+    Trouble at one source does not affect others. Each verified request makes up for a refused one, so that valid
+    requests pass when a vendor's address is shared, or when one of its secrets is old. `monotonic` returns
+    milliseconds. At most 4,096 pairs are remembered.
     """
 
     def __init__(self, rate: Rate | None, monotonic: Callable[[], float]) -> None:
@@ -37,12 +37,12 @@ class Strangers:
         self._buckets: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
 
     def wait(self, source: str, party: str) -> float:
-        """Milliseconds for which it is not heard, 0 when it is."""
+        """The milliseconds until a request of this party is read again; 0 when it is read now."""
         bucket = self._buckets.get((source, party))
         return 0.0 if bucket is None else bucket.wait(self._monotonic())
 
     def refused(self, source: str, party: str) -> None:
-        """One request was refused."""
+        """Count a refused request."""
         if self._rate is None or _is_inside(party):
             return
         key = (source, party)
@@ -55,7 +55,7 @@ class Strangers:
         bucket.take(self._monotonic())
 
     def proved(self, source: str, party: str) -> None:
-        """One request proved itself."""
+        """Count a verified request."""
         bucket = self._buckets.get((source, party))
         if bucket is not None:
             bucket.give()
@@ -66,5 +66,5 @@ def _is_inside(party: str) -> bool:
     try:
         network = ipaddress.ip_network(party)
     except ValueError:
-        return True  # no address at all: a socket of this machine
+        return True  # not an address: a socket of this machine
     return any(network.version == inside.version and network.network_address in inside for inside in _INSIDE)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from relay.errors import Overloaded, Unavailable
 from relay.intake.entry import make_entry
 from relay.intake.report import Reports
+from relay.intake.traced import trace_accept
 from relay.life import Signals
 from relay.limits import Places
-from relay.model import Entry, Event, EventStatus, Ids, Receipt
+from relay.model import Claim, DeadLetter, Entry, Event, EventStatus, HeldBy, Ids, Receipt, State
 from relay.ports import Inbox
 from relay.rules import RuleSet
-from relay.telemetry import Metrics, get_log
+from relay.slots import Offers, no_offer
+from relay.telemetry import Metrics, Tracing, get_log
 
 log = get_log()
 
@@ -39,7 +41,8 @@ class Intake:
     """Accepts deliveries (one webhook call or one message; one transaction each).
 
     `clock` returns milliseconds since the epoch, `boottime` milliseconds on a clock that keeps counting while the
-    machine is suspended. `rules` may be replaced at run time; each delivery uses one rule set.
+    machine is suspended. `offers` gives the worker's offers for new dispatches. `use` replaces the rules at run time;
+    each delivery is matched with one rule set.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class Intake:
         metrics: Metrics,
         boottime: Callable[[], int],
         signals: Signals,
+        offers: Offers[Claim] = no_offer,
+        tracing: Tracing | None = None,
     ) -> None:
         self.rules = rules
         self._inbox = inbox
@@ -61,10 +66,17 @@ class Intake:
         self._reports = Reports(metrics)
         self._boottime = boottime
         self._signals = signals
-        self._places = Places(max(1, min(_BLOCK, high_water // 20)), _LIFETIME)
+        self._offers = offers
+        self._tracing = tracing
+        self._places = Places(_block(high_water), _LIFETIME)
         self._refilling = asyncio.Lock()
         self._suspecting = asyncio.Lock()
         self._away: Unavailable | None = None
+
+    def use(self, rules: RuleSet, *, high_water: int) -> None:
+        """Replace the rules and the high-water mark for the deliveries to come."""
+        self.rules = rules
+        self._places.block = _block(high_water)
 
     async def accept(self, events: Sequence[Event]) -> list[Receipt]:
         """Commit the delivery and return one receipt per event, in order.
@@ -72,27 +84,36 @@ class Intake:
         Raises `Overloaded` past the high-water mark unless every event is a duplicate, `Unavailable` while the ledger
         is away, and `Refused` when the ledger cannot store it.
         """
-        now = self._clock()
-        delivery, places, has_results = [], 0, False
+        if self._tracing is None:
+            return await self._accept(events)
+        return await trace_accept(self._tracing, events, self._accept)
+
+    async def _accept(self, events: Sequence[Event]) -> list[Receipt]:
+        now, rules = self._clock(), self.rules
+        delivery, places, ready = [], 0, 0
         for event in events:
-            entry = make_entry(event, self.rules, ids=self._ids, now=now)
+            entry = make_entry(event, rules, ids=self._ids, now=now)
             delivery.append(entry)
             places += len(entry.dispatches)
-            has_results = has_results or bool(entry.results)
+            ready += len([dispatch for dispatch in entry.dispatches if dispatch.state is State.READY])
         if places and not (self._places.take(places, self._boottime()) or await self._refill(places)):
             # Duplicates add no work: their sender gets receipts even now, as an error would make it send them again.
             receipts = await self._inbox.known(delivery)
             if receipts is None:
                 raise Overloaded("too many dispatches are unfinished", retry_after=_RETRY_AFTER)
         else:
+            offer = self._offers(ready) if ready else None
             try:
-                receipts = await self._inbox.accept(delivery)
+                receipts = await self._inbox.accept(delivery, offer)
             finally:
                 self._places.close(places)  # also after an error, else the places would stay taken
-        if places:
-            self._signals.work.set()
-        if has_results:
+            if ready > (offer.count if offer else 0) or any(map(_follows, receipts)):
+                self._signals.work.set()  # of what was offered, the worker knows
+        # As it was stored: a key of a rule may have ended a dispatch, which is told too.
+        if any(receipt.cancelled or (receipt.entry is not None and receipt.entry.results) for receipt in receipts):
             self._signals.results.set()
+        if any(receipt.entry is not None and _opens_window(receipt.entry) for receipt in receipts):
+            self._signals.windows.set()
         self._reports.add(delivery, receipts)
         return receipts
 
@@ -124,6 +145,20 @@ class Intake:
     async def forget(self, key: bytes) -> None:
         """Delete the death count of a message that will not be delivered again."""
         await self._end(key, settled=True)
+
+    async def note_dead(self, letter: DeadLetter) -> None:
+        """Store the record of a message that is about to go to the dead letters.
+
+        Raises `Overloaded`, `Unavailable`, and `Refused` when the ledger cannot store it.
+        """
+        await self._inbox.note_dead(letter)
+
+    async def drop_dead(self, letter_id: str) -> None:
+        """Delete the record of a message that did not go there. While the ledger is away the record stays."""
+        try:
+            await self._inbox.drop_dead(letter_id)
+        except Unavailable as error:
+            log.debug("dead.kept", letter_id=letter_id, error=str(error))
 
     async def _end(self, key: bytes, *, settled: bool) -> None:
         """End the reading. While the ledger is away the row stays, which does no harm as long as this process lives."""
@@ -169,3 +204,17 @@ class Intake:
             if not has_room:
                 self._places.shut(now + _PAUSE)
             return has_room
+
+
+def _follows(receipt: Receipt) -> bool:
+    """Whether a dispatch goes on in a chat that exists, for which there are no offers."""
+    return receipt.entry is not None and any(each.state is State.MESSAGING for each in receipt.entry.dispatches)
+
+
+def _opens_window(entry: Entry) -> bool:
+    return any(dispatch.hold is not None and dispatch.hold.by is HeldBy.DEBOUNCE for dispatch in entry.dispatches)
+
+
+def _block(high_water: int) -> int:
+    """How many places are leased at a time."""
+    return max(1, min(_BLOCK, high_water // 20))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from relay.errors import Conflict
 from relay.intake.entry import make_dispatch, make_entry
-from relay.model import Dispatch, Event, Ids, State
+from relay.model import ERASED, LOCAL, ActName, Deed, Dispatch, Event, Ids, State
 from relay.ports import Archive
 from relay.rules import RuleSet
 from relay.telemetry import get_log
@@ -13,7 +13,7 @@ log = get_log()
 
 
 async def replay(
-    archive: Archive, rules: RuleSet, event_id: str, *, again: bool, ids: Ids, clock: Callable[[], int]
+    archive: Archive, rules: RuleSet, event_id: str, *, again: bool, ids: Ids, clock: Callable[[], int], by: str = LOCAL
 ) -> list[tuple[str, str]]:
     """Match a stored event against the current rules and add the new dispatches. Returns pairs (dispatch id, rule).
 
@@ -21,23 +21,37 @@ async def replay(
     `Conflict` when the event was never readable.
     """
     event = await archive.load(event_id)
+    if event.unreadable == ERASED:
+        raise Conflict(f"event {event_id} cannot be replayed: it was {ERASED}")
     if event.unreadable is not None:
         raise Conflict(f"event {event_id} cannot be replayed: it could not be read ({event.unreadable})")
-    entry = make_entry(event, rules, ids=ids, now=clock())
-    added = await archive.extend(event_id, entry, again=again)
+    entry = make_entry(event, rules, ids=ids, now=clock(), alone=True)
+    deed = Deed(by, ActName.EVENT_REPLAYED, event_id, "again" if again else None)
+    added = await archive.extend(event_id, entry, again=again, deed=deed)
     log.info(
         "event.replayed", event_id=event_id, source=event.source, dispatches=[dispatch_id for dispatch_id, _ in added]
     )
+    log_act(deed)
     return added
 
 
-async def retry(archive: Archive, rules: RuleSet, dispatch_id: str, *, render: bool = False) -> Dispatch:
+def log_act(deed: Deed) -> None:
+    """Log that a person did something."""
+    line = {"actor": deed.actor, "act": str(deed.act), "target": deed.target, "detail": deed.detail}
+    log.info("act.done", **{name: value for name, value in line.items() if value is not None})
+
+
+async def retry(
+    archive: Archive, rules: RuleSet, dispatch_id: str, *, render: bool = False, by: str = LOCAL
+) -> Dispatch:
     """Start the next run of a dispatch with its stored body, or with `render` with what its rule renders now.
 
     A dispatch without a body is always rendered. Raises `NotFound` when the dispatch, or its rule, does not exist, and
     `Conflict` when it cannot be retried or rendered.
     """
     event, dispatch = await archive.dispatch(dispatch_id)
+    if event.unreadable == ERASED:
+        raise Conflict(f"dispatch {dispatch_id} cannot be retried: its event {event.id} was {ERASED}")
     rendered = _render(rules, event, dispatch) if render or dispatch.body is None else None
     # The reconciler lists the chats of one trigger type, so a new type would hide a chat that the last run created.
     if rendered is not None and dispatch.state is State.PARKED and rendered.trigger_type != dispatch.trigger_type:
@@ -45,7 +59,8 @@ async def retry(archive: Archive, rules: RuleSet, dispatch_id: str, *, render: b
             f"dispatch {dispatch_id} may have a chat with a trigger of type {dispatch.trigger_type}, and would be "
             f"looked for among those of type {rendered.trigger_type}; cancel it, then replay event {event.id}"
         )
-    started = await archive.retry(dispatch_id, rendered)
+    deed = Deed(by, ActName.DISPATCH_RETRIED, dispatch_id, "rendered" if rendered is not None else None)
+    started = await archive.retry(dispatch_id, rendered, deed)
     log.info(
         "chat.retried",
         event_id=event.id,
@@ -55,14 +70,15 @@ async def retry(archive: Archive, rules: RuleSet, dispatch_id: str, *, render: b
         state=started.state,
         rendered=rendered is not None,
     )
+    log_act(deed)
     return started
 
 
 def _render(rules: RuleSet, event: Event, dispatch: Dispatch) -> Dispatch:
-    rendered = make_dispatch(dispatch.id, event, rules.render(dispatch.rule, event), run=dispatch.run)
+    by_rule, version = rules.render(dispatch.rule, event), rules.version(dispatch.rule)
+    rendered = make_dispatch(dispatch.id, event, by_rule, run=dispatch.run, version=version)
     if rendered.failure is not None:
         raise Conflict(
-            f"dispatch {dispatch.id} cannot be rendered: {rendered.failure.message}; mend the rule and restart, "
-            "then retry it"
+            f"dispatch {dispatch.id} cannot be rendered: {rendered.failure.message}; correct the rule, then retry it"
         )
     return rendered

@@ -7,23 +7,35 @@ from relay.telemetry import get_log
 log = get_log()
 
 
-def make_entry(event: Event, rules: RuleSet, *, ids: Ids, now: int) -> Entry:
-    """Match and render. A rule that fails on the event fails only its own dispatch, and its result is added at once."""
+def make_entry(event: Event, rules: RuleSet, *, ids: Ids, now: int, alone: bool = False) -> Entry:
+    """Match and render. A rule that fails on the event fails only its own dispatch, and its result is added at once.
+
+    `alone` renders chats that would gather several events, of this one.
+    """
     if event.unreadable is not None:
         return Entry(event, EventStatus.UNREADABLE)
-    dispatches = tuple([make_dispatch(ids(), event, rendered) for rendered in rules.match(event, _log_unevaluable)])
+    matched = rules.match(event, _log_unevaluable, alone=alone)
+    dispatches = tuple(
+        [make_dispatch(ids(), event, made, version=rules.version(made.rule)) for made in matched.rendered]
+    )
     if dispatches:
-        return Entry(event, EventStatus.ACCEPTED, dispatches, _failed(event, dispatches, now))
-    results = (tell.unmatched(event, now=now),) if event.reply_to else ()
-    return Entry(event, EventStatus.UNMATCHED, results=results)
+        failed = _failed(event, dispatches, now)
+        return Entry(event, EventStatus.ACCEPTED, dispatches, failed, matched.skips, matched.cancels, rules.hash)
+    results = (tell.unmatched(event, matched.skips, now=now),) if event.reply_to else ()
+    return Entry(event, EventStatus.UNMATCHED, (), results, matched.skips, matched.cancels, rules.hash)
 
 
 def _log_unevaluable(event: Event, rule: str, error: str) -> None:
     log.warning("rule.unevaluable", event_id=event.id, source=event.source, rule=rule, error=error)
 
 
-def make_dispatch(dispatch_id: str, event: Event, rendered: Rendered, *, run: int = 1) -> Dispatch:
-    """The dispatch of one rendered rule. If rendering failed, its state is `FAILED` from the start."""
+def make_dispatch(
+    dispatch_id: str, event: Event, rendered: Rendered, *, run: int = 1, version: str | None = None
+) -> Dispatch:
+    """The dispatch of one rendered rule. If rendering failed, its state is `FAILED` from the start.
+
+    `version` is the hash of the rule's version.
+    """
     return Dispatch(
         dispatch_id,
         event.id,
@@ -38,6 +50,11 @@ def make_dispatch(dispatch_id: str, event: Event, rendered: Rendered, *, run: in
         rendered.failure,
         State.FAILED if rendered.failure else State.READY,
         run,
+        rendered.plan,
+        follow=rendered.follow,
+        labels=rendered.labels,
+        outlet=rendered.outlet,
+        rule_version=version,
     )
 
 

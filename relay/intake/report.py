@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from logging import DEBUG
 from typing import Final
 
-from relay.model import Entry, Event, EventStatus, Receipt
+from relay.model import Entry, Event, EventStatus, Receipt, State
+from relay.rules import missing_path
 from relay.telemetry import Metrics, get_log, trace_id
+from relay.units import iso
 
 log = get_log()
 
@@ -37,7 +39,8 @@ class Reports:
         debugging, info = log.is_enabled_for(DEBUG), log.info
         outcomes: defaultdict[tuple[str, EventStatus], int] = defaultdict(int)
         latest: dict[str, int] = {}
-        for entry, receipt in waiting:
+        for matched, receipt in waiting:
+            entry = receipt.entry or matched
             event, status = entry.event, receipt.status
             outcomes[event.source, status] += 1
             latest[event.source] = event.received_at
@@ -53,8 +56,20 @@ class Reports:
                 log.warning(
                     "event.conflict", what="the same id came with a different body; the first one counts", **line
                 )
-            if debugging or entry.results:
+            if debugging or entry.results or any(dispatch.hold for dispatch in entry.dispatches):
                 self._tell_dispatches(entry, receipt, line)
+            for dispatch in receipt.cancelled:
+                self._metrics.chat(dispatch.rule, "cancelled")
+                info(
+                    "chat.cancelled",
+                    event_id=dispatch.event_id,
+                    source=dispatch.source,
+                    dispatch_id=dispatch.id,
+                    rule=dispatch.rule,
+                    cause=event.id,
+                )
+            if entry.skips and status is not EventStatus.DUPLICATE:
+                self._tell_skips(entry, line)
         for (source, outcome), count in outcomes.items():
             self._metrics.events(source, outcome, count, latest[source])
 
@@ -63,9 +78,28 @@ class Reports:
         for dispatch in entry.dispatches if receipt.status is EventStatus.ACCEPTED else ():
             dispatch_line = line | {"dispatch_id": dispatch.id, "rule": dispatch.rule}
             log.debug("rule.matched", **dispatch_line)
-            if dispatch.failure is not None:
+            if dispatch.state is State.SUPPRESSED:
+                self._metrics.chat(dispatch.rule, "suppressed")
+                log.info("chat.suppressed", cause=dispatch.cause, **dispatch_line)
+            elif dispatch.hold is not None and dispatch.hold.by is not None:
+                until = None if dispatch.hold.until is None else iso(dispatch.hold.until)
+                log.debug("chat.held", by=str(dispatch.hold.by), until=until, **dispatch_line)
+            elif dispatch.failure is not None:
                 self._metrics.chat(dispatch.rule, "failed")
+                self._metrics.problems.saw(
+                    "failures",
+                    rule=dispatch.rule,
+                    code=dispatch.failure.code,
+                    detail=missing_path(dispatch.failure.message),
+                    event_id=receipt.id,
+                    dispatch_id=dispatch.id,
+                )
                 log.error("chat.failed", code=dispatch.failure.code, error=dispatch.failure.message, **dispatch_line)
+
+    def _tell_skips(self, entry: Entry, line: Line) -> None:
+        for skip in entry.skips:
+            self._metrics.skip(skip.rule, skip.why)
+            log.debug("rule.skipped", rule=skip.rule, why=str(skip.why), **line)
 
 
 def _line(event: Event, receipt: Receipt) -> Line:

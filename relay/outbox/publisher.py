@@ -1,17 +1,18 @@
 """Publishes due results concurrently and settles each one with the broker's answer."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import random
 from typing import Final
 
 from relay.errors import Unavailable
 from relay.life import Signals, Stop
-from relay.model import UNROUTABLE, Due, ResultType, Settled
-from relay.outbox.wire import encode
+from relay.model import NOBODY, UNROUTABLE, Due, ResultType, Settled
+from relay.outbox.traced import publish
 from relay.ports import Outbox, Publishing, Results
 from relay.retry import backoff
-from relay.telemetry import Metrics, PartState, get_log, trace_id
+from relay.slots import Offer, Slots
+from relay.telemetry import Metrics, PartState, Tracing, get_log, trace_id
 from relay.units import parse_iso
 
 log = get_log()
@@ -49,7 +50,9 @@ class Publisher:
         metrics: Metrics,
         report: Report,
         random: Callable[[], float] = random,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._outbox = outbox
         self._results = results
         self._signal = signals.results
@@ -59,13 +62,22 @@ class Publisher:
         self._metrics = metrics
         self._report = report
         self._random = random
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._slots = Slots(self._signal)
+        self._under_way: dict[asyncio.Task[None], tuple[str, str]] = {}
+        """Deliveries that are published or settled now: the result's id and the destination."""
+        self._publishing = 0
         self._stop = Stop()
-        self._more = False
+        self._look = True
+        """Whether something in the outbox may be due."""
+        self._behind = True
+        """Whether more is due than there was room for."""
         self._away = 0
-        self._stuck = False  # nothing reaches the exchange; reply queues may still work
+        self._try_at: float = 0
+        """When a broker that is away is tried again, in `boottime`: also if more and more results are due meanwhile."""
+        self._stuck: dict[str, int] = {}
+        """The exchanges at which results fail, with the time of the last failure; others may still work."""
         self._troubled = False
-        self._nagged: dict[str, int] = {}
+        self._nagged: dict[tuple[str, str], int] = {}
 
     async def run(self, stop: Stop) -> None:
         """Publish until `stop`, then drain what is due within the grace period.
@@ -73,6 +85,7 @@ class Publisher:
         Results that are not confirmed by then stay due. While the ledger is unavailable, the publisher waits.
         """
         self._stop = stop
+        self._slots.closed = False
         stop.wakes(self._signal)
         try:
             while not await self._turn():
@@ -80,51 +93,80 @@ class Publisher:
             if self._under_way:
                 await asyncio.wait(self._under_way, timeout=stop.left())
         finally:
+            self._slots.closed = True
             await self._abandon()
+
+    def offer(self, wanted: int) -> Offer[Due] | None:
+        """Offer slots for the results of one write. None when there are too few, or older results wait."""
+        if self._slots.closed or self._slots.unsure or self._behind or self._away or self._stop.asked:
+            return None
+        taken = self._publishing + self._slots.promised
+        return self._slots.offer(wanted, self._begin) if taken + wanted <= self._window else None
 
     async def _turn(self) -> bool:
         """Start publishing what is due. Returns whether the publisher has finished."""
+        self._look = self._look or self._signal.is_set
         self._signal.clear()  # before the look at the outbox, so that a result that arrives during it wakes us again
-        stopping, room = self._stop.asked, self._room()
+        stopping = self._stop.asked
         if stopping and (not self._stop.left() or (self._away and not self._under_way)):
             return True  # the results stay due; a stop does not wait for a broker that is away
         try:
-            started = await self._start(room)
+            if self._slots.unsure and not self._slots.promised:
+                await self._outbox.return_deliveries(set(self._under_way.values()))
+                self._slots.unsure = False
+            if self._look and (room := self._room()):
+                self._look = False
+                wanted = (room + 1) // 2  # the other half stays free for offers
+                self._look = self._behind = await self._start(wanted) == wanted
         except Unavailable as error:
             log.warning("ledger.unavailable", part="publisher", error=str(error))
+            self._look = True
             await self._stop.sleep(_AWAY)
             return stopping
-        self._more = started == room
-        if stopping and started < room and not self._under_way:
+        if stopping and not self._look and not self._under_way:
             return True
-        if started < room or not room:
+        if not self._look or not self._room():
             await self._idle()
         return False
 
     def _room(self) -> int:
         """How many results to fetch now: 0 until a quarter of the window is free, so that one query fetches many."""
-        room = (1 if self._away else self._window) - len(self._under_way)
-        return room if room >= self._window // 4 or not self._under_way else 0
+        if self._slots.unsure or (self._away and self._boottime() < self._try_at):
+            return 0
+        taken = self._publishing + self._slots.promised
+        room = (1 if self._away else self._window) - taken
+        return room if room >= self._window // 4 or not taken else 0
 
     async def _start(self, room: int) -> int:
-        batch = await self._outbox.due(room) if room else []
-        for due in batch:
-            task = asyncio.create_task(self._deliver(due))
-            self._under_way.add(task)
-            task.add_done_callback(self._done)
+        try:
+            batch = await self._outbox.due(room)
+        except BaseException:
+            self._slots.doubt()  # without a response it is open whether leases were committed
+            raise
+        self._begin(batch)
         return len(batch)
 
+    def _begin(self, batch: Sequence[Due]) -> None:
+        self._publishing += len(batch)
+        for due in batch:
+            task = asyncio.create_task(self._deliver(due))
+            self._under_way[task] = (due.result.id, due.destination)
+            task.add_done_callback(self._done)
+
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        if (self._more and self._room()) or not self._under_way:
+        del self._under_way[task]
+        if self._stop.asked and not self._under_way:
             self._signal.set()
 
     async def _idle(self) -> None:
         """Wait until results may be due, or until the next try at a broker that is away."""
-        if self._away and not self._under_way:
-            await self._stop.sleep(self._wait(self._away - 1, _CAP_AWAY) / 1_000)
-        else:
+        left = self._try_at - self._boottime() if self._away and not self._publishing else 0
+        if left > 0 and not self._stop.asked:
+            await self._stop.sleep(left / 1_000)
+        else:  # also where nothing is due to try it with, and at a stop, through which no sleep lasts
             await self._signal.wait(min(_POLL, self._stop.left()))
+        if not self._signal.is_set:
+            self._look = True  # a retry may be due, or something that another replica left
 
     async def _deliver(self, due: Due) -> None:
         """Publish and settle one result. After an unexpected error it stays due, and the other results go on."""
@@ -135,17 +177,31 @@ class Publisher:
             why = f"the relay failed at this result: {type(error).__name__}: {error}"
             wait = self._wait(due.tries, _CAP)
             settled = Settled(due.result.id, due.destination, confirmed=False, retry_in=wait, error=why)
+        finally:
+            # The place is free at the broker's answer: nobody waits for what is settled, so it may take a while.
+            self._publishing -= 1
+            if self._look and self._room():
+                self._signal.set()
         # Settled only after the broker answered: a crash in between publishes the result twice, and never loses it.
         try:
-            await self._outbox.settle(settled)
-        except Unavailable as error:
-            log.warning("ledger.unavailable", part="publisher", error=str(error), what="it will be published again")
+            await self._settle(settled)
         except Exception:
             log.exception("result.unsettled", what="it will be published again", **_about(due))
 
+    async def _settle(self, settled: Settled) -> None:
+        """Settle, retrying while the ledger is unavailable; after a stop only within the grace period."""
+        while True:
+            try:
+                return await self._outbox.settle(settled)
+            except Unavailable as error:
+                log.warning("ledger.unavailable", part="publisher", error=str(error))
+                if self._stop.asked and not self._stop.left():
+                    return None
+            await asyncio.sleep(min(_AWAY, self._stop.left()))
+
     async def _publish(self, due: Due) -> Settled:
         try:
-            await self._results.publish(due, encode(due.result))
+            await publish(self._tracing, self._results, due)
         except Publishing as error:
             return self._fail(due, error)
         self._confirm(due)
@@ -153,31 +209,47 @@ class Publisher:
 
     def _confirm(self, due: Due) -> None:
         result = due.result
-        if self._away or (self._stuck and not due.destination):
-            self._stuck = self._stuck and bool(due.destination)
+        if self._away:
             self._away = 0
             self._nagged.clear()
+        if self._stuck:
+            if not due.destination:
+                self._metrics.problems.routed()
+            self._unstick(_exchange(due))
         if self._troubled and not self._stuck:
             self._troubled = False
             self._report(PartState.UP, "")
-        if not due.destination:
+        if not due.destination and result.source != NOBODY:
             took = self._clock() - parse_iso(result.data["receivedAt"])
             self._metrics.published(result.source, max(0, took) / 1_000)
         write = log.debug if result.type is ResultType.SENT else log.info  # so that an event logs 3 lines
         write("result.published", **_new_keys(due))
+
+    def _unstick(self, exchange: str | None) -> None:
+        """Forget the trouble of an exchange that has confirmed a result, and of those whose results are gone.
+
+        A result comes again within `_CAP`; if none did, another replica has published it.
+        """
+        stale = self._boottime() - 2 * _CAP
+        over = {name for name, failed_at in self._stuck.items() if name == exchange or failed_at < stale}
+        self._stuck = {name: failed_at for name, failed_at in self._stuck.items() if name not in over}
+        self._nagged = {key: at for key, at in self._nagged.items() if key[1] not in over}
 
     def _fail(self, due: Due, error: Publishing) -> Settled:
         if due.destination and due.age >= _PATIENCE:
             return self._give_up(due, error)
         if error.away:
             # Results that fail together count as one try, so that a full window does not jump to the longest wait.
-            self._away = max(1, self._away) if len(self._under_way) > 1 else self._away + 1
-        if error.unroutable or (error.denied and not due.destination):
-            self._stuck = True
+            self._away = max(1, self._away) if self._publishing > 1 else self._away + 1
+            self._try_at = self._boottime() + self._wait(self._away - 1, _CAP_AWAY)
+        exchange = _exchange(due)
+        if exchange is not None and not error.away:
+            self._stuck[exchange] = self._boottime()
+            self._metrics.problems.unroutable("unroutable" if error.unroutable else "denied")
         self._troubled = True
         self._report(PartState.DOWN if error.denied else PartState.DEGRADED, str(error))
         name = "result.unroutable" if error.unroutable else "result.retried"
-        if self._nags(name):
+        if self._nags(name, exchange or ""):
             tell = log.error if error.unroutable else log.warning
             tell(name, error=str(error), destination=due.destination or None, tries=due.tries + 1, **_about(due))
         wait = self._wait(due.tries, _CAP_AWAY if error.away else _CAP)
@@ -193,12 +265,12 @@ class Publisher:
     def _wait(self, tries: int, cap: int) -> int:
         return max(_LEAST, backoff(tries, first=_FIRST, cap=cap, random=self._random))
 
-    def _nags(self, name: str) -> bool:
-        """Whether to log this failure now: at most one line per minute and event name, not one per result."""
-        now, last = self._boottime(), self._nagged.get(name)
+    def _nags(self, name: str, exchange: str) -> bool:
+        """Whether to log this failure now: at most one line per minute, event name and exchange, not per result."""
+        now, last = self._boottime(), self._nagged.get((name, exchange))
         if last is not None and now - last < _NAG:
             return False
-        self._nagged[name] = now
+        self._nagged[name, exchange] = now
         return True
 
     async def _abandon(self) -> None:
@@ -208,11 +280,18 @@ class Publisher:
         await asyncio.gather(*unfinished, return_exceptions=True)
 
 
+def _exchange(due: Due) -> str | None:
+    """The exchange of a delivery, empty for the result exchange; None for a reply queue."""
+    return None if due.destination else due.result.exchange or ""
+
+
 def _new_keys(due: Due) -> dict[str, str | None]:
     """The log keys of a published result. Its id starts with the dispatch id, whose earlier lines hold the trace."""
     result = due.result
     keys = {"result_id": result.id, "event_id": result.event_id, "source": result.source, "type": result.type.value}
-    return {**keys, "destination": due.destination} if due.destination else {**keys}
+    if due.destination:
+        return {**keys, "destination": due.destination}
+    return {**keys, "exchange": result.exchange} if result.exchange else {**keys}
 
 
 def _about(due: Due) -> dict[str, str | None]:
@@ -224,4 +303,5 @@ def _about(due: Due) -> dict[str, str | None]:
         "source": result.source,
         "type": result.type.value,
         "trace_id": trace_id(result.traceparent),
+        **({"exchange": exchange} if (exchange := _exchange(due)) else {}),
     }

@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 from pydantic_core import to_json
 
-from relay.model import Result
+from relay.model import ProblemKind, ProblemState, Result
 from relay.units import iso
 
 
@@ -52,7 +52,7 @@ class EventData(_Open):
 
 
 class DispatchData(EventData):
-    """The fields that every result of a dispatch has."""
+    """The fields that every result of a dispatch has. `labels` are those of its rule, each a text."""
 
     agent_uuid: str | None
     name: str | None
@@ -60,6 +60,7 @@ class DispatchData(EventData):
     dispatch_id: str
     run: Annotated[int, Field(ge=1)]
     attempts: Annotated[int, Field(ge=0)]
+    labels: dict[str, Any]
 
 
 class CreatedData(DispatchData):
@@ -96,10 +97,17 @@ class ParkedFault(Fault):
     code: Annotated[str, _open_enum("unknown", "gave_up", "budget", "limit", "loop")]
 
 
+class Cause(_Open):
+    """What caused the end of a dispatch."""
+
+    dispatch_id: str
+
+
 class FailedData(DispatchData):
-    """The dispatch ended without a chat."""
+    """The dispatch ended without a chat. `by` is absent where no other dispatch caused it."""
 
     error: FailedFault
+    by: Cause | None = None
 
 
 class ParkedData(DispatchData):
@@ -112,6 +120,44 @@ class UnsentData(SentData):
     """The chat exists, its first message does not."""
 
     error: FailedFault
+
+
+class Skip(_Open):
+    """A rule that matched the event and made no chat of it; `detail` is a text, or the body that a shadow rule made."""
+
+    rule: str
+    why: Annotated[str, _open_enum("ignored", "sampled", "unchanged", "stale", "shadow")]
+    detail: Any
+
+
+class UnmatchedData(EventData):
+    """No rule made a chat of the event. `skips` is null where it cannot be decrypted."""
+
+    skips: list[Skip] | None
+
+
+class ProblemExample(_Open):
+    """The latest event and dispatch of a problem, null where it has none."""
+
+    event_id: str | None
+    dispatch_id: str | None
+
+
+class ProblemData(_Open):
+    """A problem: what goes wrong in the same way, grouped. What does not apply is null."""
+
+    id: str
+    kind: Annotated[str, _open_enum(*ProblemKind)]
+    source: str | None
+    rule: str | None
+    code: str | None
+    detail: str | None
+    state: Annotated[str, _open_enum(*ProblemState)]
+    count: Annotated[int, Field(ge=1)]
+    first_at: AwareDatetime
+    last_at: AwareDatetime
+    acknowledged_by: str | None
+    example: ProblemExample
 
 
 class _Envelope(_Open):
@@ -160,15 +206,41 @@ class MessageFailed(_Envelope):
 
 
 class EventUnmatched(_Envelope):
-    """Sent only to a caller's reply queue: no rule matched its event. Id `<event id>.unmatched`."""
+    """Sent only to a caller's reply queue: no rule made a chat of its event. Id `<event id>.unmatched`."""
 
     type: Literal["relay.event.unmatched"]
-    data: EventData
+    data: UnmatchedData
 
 
-MESSAGES: Final = (ChatCreated, ChatFailed, ChatParked, MessageSent, MessageFailed, EventUnmatched)
+class ProblemOpened(_Envelope):
+    """`problem.opened.<kind>`; id `<problem id>.opened`, `source` is `/relay/_problems`.
+
+    A budget that is used up after its problem was opened is told by a second one, id `<problem id>.spent`.
+    """
+
+    type: Literal["relay.problem.opened"]
+    data: ProblemData
+
+
+class ProblemResolved(_Envelope):
+    """`problem.resolved.<kind>`; id `<problem id>.resolved`, `source` is `/relay/_problems`."""
+
+    type: Literal["relay.problem.resolved"]
+    data: ProblemData
+
+
+PROBLEMS: Final = (ProblemOpened, ProblemResolved)
+MESSAGES: Final = (ChatCreated, ChatFailed, ChatParked, MessageSent, MessageFailed, EventUnmatched, *PROBLEMS)
 ResultMessage = Annotated[
-    ChatCreated | ChatFailed | ChatParked | MessageSent | MessageFailed | EventUnmatched, Field(discriminator="type")
+    ChatCreated
+    | ChatFailed
+    | ChatParked
+    | MessageSent
+    | MessageFailed
+    | EventUnmatched
+    | ProblemOpened
+    | ProblemResolved,
+    Field(discriminator="type"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Cargo's paths."""
+"""The handlers of Cargo's paths."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from relay.sandbox.dice import Dice
 from relay.sandbox.render import answer, refuse, show_chat, show_message
-from relay.sandbox.store import Chat, ChatStore, Message
+from relay.sandbox.store import ChatStore, StoredChat, StoredMessage
 from relay.sandbox.strike import BEFORE, strike, throttle
 from relay.sandbox.wire import NEW_CHAT, NEW_MESSAGE, ChatQuery, MessageQuery, NewChat, NewMessage, gather, load
 
@@ -22,14 +22,14 @@ CHATS: Final = "/v1/ai/chats"
 
 @dataclass(slots=True)
 class Counts:
-    """What came in: requests by path, and the most creations of chats that began within one second."""
+    """The requests by path, and the maximum number of chat creations that started within one second."""
 
     requests: Counter[str] = field(default_factory=Counter)
     busiest: int = 0
     _starts: deque[float] = field(default_factory=deque)
 
     def arrive(self, method: str, path: str, now: float) -> None:
-        """A request comes in at `now` (seconds), before any latency."""
+        """Count a request that arrives at `now` (seconds), before any latency."""
         self.requests[f"{method} {path}"] += 1
         if method == "POST" and path == CHATS:
             self._start(now)
@@ -41,16 +41,16 @@ class Counts:
         self.busiest = max(self.busiest, len(self._starts))
 
     def reset(self) -> None:
-        """Count from nothing again."""
+        """Reset all counts to zero."""
         self.requests.clear()
         self._starts.clear()
         self.busiest = 0
 
 
 class SandboxApi:
-    """The handlers of Cargo's paths. `pending` and `generating` are how long (ms) an assistant's message is so.
+    """The handlers of Cargo's paths. `pending` and `generating` are the durations (ms) of these states of a message.
 
-    With `agents` (uuids in lower case) every other agent is refused.
+    With `agents` (uuids in lower case) all other agents are refused.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class SandboxApi:
         return int(self._clock() * 1_000)
 
     def routes(self) -> list[web.RouteDef]:
-        """Under `/v1`, as the reference has them."""
+        """The routes under `/v1`, see Cargo's reference."""
         return [
             web.post(CHATS, self.create_chat),
             web.get("/v1/ai/chats/list", self.list_chats, allow_head=False),
@@ -97,10 +97,10 @@ class SandboxApi:
         if fault in BEFORE:
             return await self._strike(fault, request)
         body = load(raw)
-        asked = NEW_CHAT.validate_python(body)
-        if self._agents and asked.agent_uuid is not None and asked.agent_uuid.lower() not in self._agents:
+        new_chat = NEW_CHAT.validate_python(body)
+        if self._agents and new_chat.agent_uuid is not None and new_chat.agent_uuid.lower() not in self._agents:
             return refuse(404, "Agent not found", "agentNotFound")
-        chat = self._make(asked, body["trigger"], stamped=fault != "no_stamp")
+        chat = self._make(new_chat, body["trigger"], stamped=fault != "no_stamp")
         if fault is None or fault == "no_stamp":
             return answer(f'{{"chat": {show_chat(chat, self.now())}}}')
         if fault == "bad_uuid":
@@ -128,16 +128,16 @@ class SandboxApi:
         if fault in BEFORE:
             return await self._strike(fault, request)
         body = load(raw)
-        asked = NEW_MESSAGE.validate_python(body)
-        chat = self._chat_of(asked)
+        new_message = NEW_MESSAGE.validate_python(body)
+        chat = self._chat_of(new_message)
         now = self.now()
         if chat is None:
             return refuse(404, "Chat not found", "chatNotFound")
         if chat.messages and chat.messages[-1].status(now) != "success":
             return refuse(409, "The last message in this chat has not finished yet", "lastMessageNotFinished")
-        said = self._say(chat, asked, body["parts"], now)
+        messages = self._say(chat, new_message, body["parts"], now)
         if fault is None or fault in ("no_stamp", "bad_uuid"):
-            pair = zip(("userMessage", "assistantMessage"), said, strict=True)
+            pair = zip(("userMessage", "assistantMessage"), messages, strict=True)
             return answer(json.dumps({name: show_message(message, now) for name, message in pair}))
         return await self._strike(fault, request)
 
@@ -158,18 +158,18 @@ class SandboxApi:
     async def _strike(self, fault: str, request: web.Request) -> web.Response:
         return await strike(fault, request, self.dice.faults, self.stopping)
 
-    def _make(self, asked: NewChat, trigger: dict[str, Any], *, stamped: bool = True) -> Chat:
+    def _make(self, new_chat: NewChat, trigger: dict[str, Any], *, stamped: bool = True) -> StoredChat:
         meta = trigger.get("meta")
         stamp = meta.get("relay") if isinstance(meta, dict) else None
         if stamp and not stamped:
             trigger = {**trigger, "meta": {key: value for key, value in trigger["meta"].items() if key != "relay"}}
-        chat = Chat(
+        chat = StoredChat(
             uuid=self._ids(),
             trace_uuid=self._ids(),
-            name=asked.name,
-            agent_uuid=asked.agent_uuid,
-            release_uuid=asked.release_uuid,
-            trigger_type=asked.trigger.type,
+            name=new_chat.name,
+            agent_uuid=new_chat.agent_uuid,
+            release_uuid=new_chat.release_uuid,
+            trigger_type=new_chat.trigger.type,
             trigger=to_json(trigger).decode(),
             dispatch=stamp.get("dispatch") if isinstance(stamp, dict) else None,
             created_at=self.now(),
@@ -177,25 +177,31 @@ class SandboxApi:
         self.store.add(chat)
         return chat
 
-    def _chat_of(self, asked: NewMessage) -> Chat | None:
-        """The chat to speak in; a message without one opens its own, as from Cargo's app."""
-        if asked.chat_uuid is not None:
-            return self.store.chat(asked.chat_uuid)
-        opened = {"trigger": {"type": "app"}, "agentUuid": asked.agent_uuid, "releaseUuid": asked.release_uuid}
-        return self._make(NEW_CHAT.validate_python(opened), {"type": "app"})
+    def _chat_of(self, new_message: NewMessage) -> StoredChat | None:
+        """The chat of a message. A message without a chat opens a new one, as in Cargo's app."""
+        if new_message.chat_uuid is not None:
+            return self.store.chat(new_message.chat_uuid)
+        new_chat = {
+            "trigger": {"type": "app"},
+            "agentUuid": new_message.agent_uuid,
+            "releaseUuid": new_message.release_uuid,
+        }
+        return self._make(NEW_CHAT.validate_python(new_chat), {"type": "app"})
 
-    def _say(self, chat: Chat, asked: NewMessage, parts: list[Any], now: int) -> tuple[Message, Message]:
-        agent = asked.agent_uuid or chat.agent_uuid
-        release = asked.release_uuid or chat.release_uuid
+    def _say(
+        self, chat: StoredChat, new_message: NewMessage, parts: list[Any], now: int
+    ) -> tuple[StoredMessage, StoredMessage]:
+        agent = new_message.agent_uuid or chat.agent_uuid
+        release = new_message.release_uuid or chat.release_uuid
         ready = now + self._pending
         done = ready + self._generating
         reply = [{"type": "text", "text": "This is the simulator's answer."}]
-        user = Message(self._ids(), chat.uuid, "user", agent, release, parts, now, now, now)
-        assistant = Message(self._ids(), chat.uuid, "assistant", agent, release, reply, now, ready, done)
+        user = StoredMessage(self._ids(), chat.uuid, "user", agent, release, parts, now, now, now)
+        assistant = StoredMessage(self._ids(), chat.uuid, "assistant", agent, release, reply, now, ready, done)
         self.store.say(chat, (user, assistant))
         return user, assistant
 
 
 def explain(error: ValidationError) -> str:
-    """The faults of a body or query in one line."""
+    """Describe the faults of a body or query in one line."""
     return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:10])

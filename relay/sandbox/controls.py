@@ -1,4 +1,4 @@
-"""The simulator's own paths: its faults, what it made, what it counted."""
+"""The simulator's own paths: faults, chats and statistics."""
 
 from aiohttp import web
 
@@ -8,7 +8,7 @@ from relay.sandbox.render import answer, show_made
 
 
 class Controls:
-    """Handlers of `/_faults`, `/_chats` and `/_stats`; they need no token."""
+    """The handlers of `/_faults`, `/_chats` and `/_stats`. They need no token."""
 
     def __init__(self, api: SandboxApi) -> None:
         self._api = api
@@ -27,7 +27,7 @@ class Controls:
         return answer(WIRE.dump_json(self._api.dice.faults).decode())
 
     async def put_faults(self, request: web.Request) -> web.Response:
-        """Put these faults in force in place of all others; what is left out is at its default."""
+        """Replace all faults. Faults that are left out get their defaults."""
         faults = WIRE.validate_json(await request.read())
         self._api.dice.load(faults)
         return await self.show_faults(request)
@@ -37,13 +37,13 @@ class Controls:
         return await self.show_faults(request)
 
     async def show_chats(self, request: web.Request) -> web.Response:
-        """Every chat, oldest first; `?dispatch=` only those with this stamp."""
+        """All chats, oldest first; with `?dispatch=` only those with this stamp."""
         now = self._api.now()
-        made = self._api.store.made(request.query.get("dispatch"))
-        return answer(f'{{"chats": [{", ".join(show_made(chat, now) for chat in made)}]}}')
+        chats = self._api.store.made(request.query.get("dispatch"))
+        return answer(f'{{"chats": [{", ".join(show_made(chat, now) for chat in chats)}]}}')
 
     async def forget_chats(self, _: web.Request) -> web.Response:
-        """Forget the chats and the counts."""
+        """Delete all chats and reset the counts."""
         self._api.store.forget()
         self._api.counts.reset()
         self._api.dice.struck.clear()

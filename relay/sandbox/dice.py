@@ -1,4 +1,4 @@
-"""Which fault strikes the next request."""
+"""Chooses the fault of each request."""
 
 from collections import Counter, deque
 from random import Random
@@ -7,23 +7,23 @@ from relay.sandbox.faults import OK, Faults
 
 
 class Dice:
-    """Rolls for each request under the faults in force; `struck` counts what they did."""
+    """Chooses faults at random or from the script. `struck` counts them."""
 
     def __init__(self, faults: Faults) -> None:
         self.struck: Counter[str] = Counter()
         self.load(faults)
 
     def load(self, faults: Faults) -> None:
-        """Put other faults in force; script, `times` and seed begin anew."""
+        """Replace the faults. The script, `times` and the seed start again."""
         self.faults = faults
         self._script = deque(faults.script)
         self._shares = tuple(faults.shares().items())
         self._left = faults.times
-        self._random = Random(faults.seed)  # noqa: S311 - a simulator's dice guard nothing
+        self._random = Random(faults.seed)  # noqa: S311 - not used for security
         self._admitted: deque[float] = deque()
 
     def roll(self, kind: str) -> str | None:
-        """The fault that strikes a creation of `kind` (`chats`, `messages`), None for none."""
+        """The fault of the next creation of `kind` (`chats`, `messages`), None for no fault."""
         if self.faults.on not in (kind, "both"):
             return None
         name = self._script.popleft() if self._script else self._share()
@@ -33,18 +33,18 @@ class Dice:
         return name
 
     def delay(self) -> float:
-        """Seconds that a request waits."""
+        """The seconds that a request waits."""
         faults = self.faults
         return faults.latency + (self._random.random() * faults.jitter if faults.jitter else 0.0)
 
     def fails_list(self) -> bool:
-        """Whether this list is answered with an error."""
+        """Whether this list request fails."""
         failed = self.faults.list_errors > 0 and self._random.random() < self.faults.list_errors
         self.struck["list_errors"] += failed
         return failed
 
     def admits(self, now: float) -> bool:
-        """Whether a creation at `now` (seconds) is within `rate`, which counts those that were let in."""
+        """Whether a creation at `now` (seconds) is within `rate`. Only admitted creations count."""
         if self.faults.rate is None:
             return True
         while self._admitted and self._admitted[0] <= now - 1:

@@ -1,4 +1,4 @@
-"""What can go wrong at Cargo, as a record that flags and `PUT /_faults` fill in."""
+"""The faults of the simulator, which are set by flags and by `PUT /_faults`."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Literal
@@ -23,10 +23,10 @@ NAMES: Final = (
     "unauthorized",
     "forbidden",
 )
-"""The faults that have a share and may stand in a script."""
+"""The faults that can have a share and can be used in a script."""
 
 OK: Final = "ok"
-"""In a script: this request goes well."""
+"""In a script: a request without a fault."""
 
 
 def _known(name: str) -> str:
@@ -41,30 +41,30 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Faults of the simulator; the default is none. Durations are seconds, shares are 0 to 1 of the requests.
+    """The faults of the simulator, by default none. Durations are seconds, shares are 0 to 1 of the requests.
 
-    Shares and script strike creations (`on`: of chats, of messages, or both); at most one strikes a request.
+    Shares and the script affect creations (`on`: of chats, of messages, or both), with at most one fault per request.
 
-    | fault | answer | made? |
+    | fault | response | created? |
     | --- | --- | --- |
     | `throttled`, `throttled_bare` | 429 with, without `Retry-After` | no |
     | `error_before`, `error_after` | a 5xx (`status`) | no, yes |
-    | `lost` | none: the connection is closed in good order | yes |
+    | `lost` | none: the connection is closed properly | yes |
     | `reset_before`, `reset_after` | none: the connection is reset | no, yes |
-    | `hang`, `hang_after` | none, ever; the connection stays open | no, yes |
+    | `hang`, `hang_after` | none; the connection stays open | no, yes |
     | `html` | 200 with a proxy's HTML page | no |
     | `empty`, `no_chat` | 200 with no body, with `{}` | yes |
-    | `no_stamp` | a chat whose `trigger.meta.relay` is gone, from lists too | yes |
-    | `bad_uuid` | a chat whose uuid is none | yes |
+    | `no_stamp` | a chat without `trigger.meta.relay`, also in lists | yes |
+    | `bad_uuid` | a chat with an invalid uuid | yes |
     | `unauthorized`, `forbidden` | 401, 403 | no |
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     latency: Seconds = 0.0
-    """Every request waits this long before it is worked on."""
+    """The delay of every request."""
     jitter: Seconds = 0.0
-    """And up to this much longer."""
+    """The maximum of a random delay in addition."""
     throttled: Share = 0.0
     throttled_bare: Share = 0.0
     error_before: Share = 0.0
@@ -82,22 +82,22 @@ class Faults:
     unauthorized: Share = 0.0
     forbidden: Share = 0.0
     script: tuple[Annotated[str, AfterValidator(_known)], ...] = ()
-    """Faults by name, one per following creation, before any share; `ok` lets one through."""
+    """The faults of the next creations, by name, before shares apply; `ok` is no fault."""
     times: Annotated[int, Field(ge=0)] | None = None
-    """Shares strike this many times at most."""
+    """The maximum number of faults by shares."""
     on: Literal["chats", "messages", "both"] = "chats"
     rate: Annotated[float, Field(gt=0)] | None = None
-    """More creations of chats than this in a second are answered 429 with `Retry-After`."""
+    """Chat creations per second above which the answer is 429 with `Retry-After`."""
     retry_after: Annotated[int, Field(ge=0)] = 1
     status: Annotated[int, Field(ge=500, le=599)] = 503
     denied: Literal[401, 403] | None = None
-    """Every request is answered so, as with a token that was revoked."""
+    """Every request gets this status, as with a revoked token."""
     list_lag: Seconds = 0.0
-    """A chat shows in the list only this long after it was made."""
+    """How long after its creation a chat appears in the list."""
     list_errors: Share = 0.0
-    """This share of chat lists is answered with `status`."""
+    """The share of chat lists that fail with `status`."""
     seed: int | None = None
-    """Makes shares and jitter repeatable."""
+    """The seed that makes shares and jitter reproducible."""
 
     def __post_init__(self) -> None:
         total = sum(self.shares().values())
@@ -105,9 +105,9 @@ class Faults:
             raise ValueError(f"the shares of all faults add up to {total:g}: keep them within 1")
 
     def shares(self) -> dict[str, float]:
-        """Fault to share, those above 0."""
+        """The shares above 0, by fault."""
         return {name: share for name in NAMES if (share := getattr(self, name))}
 
 
 WIRE: Final = TypeAdapter(Faults)
-"""Reads and writes Faults as JSON; unknown keys are refused."""
+"""Reads and writes Faults as JSON. Unknown keys are refused."""

@@ -1,27 +1,27 @@
-"""Chats and messages as Cargo's answers show them."""
+"""Renders chats and messages in the format of Cargo's responses."""
 
 import json
 from typing import Any
 
 from aiohttp import web
 
-from relay.sandbox.store import USER, WORKSPACE, Chat, Message
+from relay.sandbox.store import USER, WORKSPACE, StoredChat, StoredMessage
 from relay.units import iso
 
 
 def answer(body: str, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A JSON answer."""
+    """A JSON response."""
     return web.Response(body=body.encode(), status=status, headers=headers, content_type="application/json")
 
 
 def refuse(status: int, message: str, reason: str, headers: dict[str, str] | None = None) -> web.Response:
-    """A refusal in Cargo's form."""
+    """An error response in Cargo's format."""
     return answer(json.dumps({"errorMessage": message, "reason": reason}), status, headers)
 
 
-def show_chat(chat: Chat, now: int, uuid: str | None = None) -> str:
-    """`Chat` as JSON text; `uuid` stands in for its own. Written by hand: creations are what a benchmark times."""
-    made = iso(chat.created_at)
+def show_chat(chat: StoredChat, now: int, uuid: str | None = None) -> str:
+    """Cargo's `Chat` as JSON text; `uuid` replaces its uuid. It is an f-string because benchmarks time creations."""
+    created = iso(chat.created_at)
     last = chat.messages[-1] if chat.messages else None
     return (
         f'{{"uuid": "{uuid or chat.uuid}", "slug": "{chat.uuid[:8]}", "traceUuid": "{chat.trace_uuid}",'
@@ -29,7 +29,7 @@ def show_chat(chat: Chat, now: int, uuid: str | None = None) -> str:
         f' "releaseUuid": {_text(chat.release_uuid)}, "name": {_text(chat.name)}, "trigger": {chat.trigger},'
         ' "heartbeat": null, "evaluator": null, "activeStreamUuid": null,'
         f' "creditsUsedCount": {sum(_credits(message, now) for message in chat.messages)},'
-        f' "createdAt": "{made}", "updatedAt": "{iso(last.created_at) if last else made}", "deletedAt": null,'
+        f' "createdAt": "{created}", "updatedAt": "{iso(last.created_at) if last else created}", "deletedAt": null,'
         f' "lastMessage": {json.dumps(_outline(last, now)) if last else "null"}}}'
     )
 
@@ -38,15 +38,15 @@ def _text(value: str | None) -> str:
     return "null" if value is None else json.dumps(value)
 
 
-def show_made(chat: Chat, now: int) -> str:
-    """What `GET /_chats` tells of a chat, as JSON text."""
+def show_made(chat: StoredChat, now: int) -> str:
+    """A chat of `GET /_chats`, as JSON text."""
     fields = {"uuid": chat.uuid, "name": chat.name, "createdAt": iso(chat.created_at), "dispatch": chat.dispatch}
     messages = json.dumps([show_message(message, now) for message in chat.messages])
     return f'{json.dumps(fields)[:-1]}, "trigger": {chat.trigger}, "messages": {messages}}}'
 
 
-def show_message(message: Message, now: int) -> dict[str, Any]:
-    """`Message`."""
+def show_message(message: StoredMessage, now: int) -> dict[str, Any]:
+    """Cargo's `Message`."""
     done = message.type == "assistant" and message.status(now) == "success"
     return {
         **_outline(message, now),
@@ -72,8 +72,8 @@ def show_message(message: Message, now: int) -> dict[str, Any]:
     }
 
 
-def _outline(message: Message, now: int) -> dict[str, Any]:
-    """`lastMessage`: a message without what it says."""
+def _outline(message: StoredMessage, now: int) -> dict[str, Any]:
+    """Cargo's `lastMessage`: a message without its content."""
     status = message.status(now)
     return {
         "uuid": message.uuid,
@@ -92,5 +92,5 @@ def _outline(message: Message, now: int) -> dict[str, Any]:
     }
 
 
-def _credits(message: Message, now: int) -> int:
+def _credits(message: StoredMessage, now: int) -> int:
     return int(message.type == "assistant" and message.status(now) == "success")

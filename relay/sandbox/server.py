@@ -1,4 +1,4 @@
-"""The simulator as an aiohttp application, and how to run it."""
+"""The simulator as an aiohttp application, and a function to run it."""
 
 import asyncio
 import hmac
@@ -20,13 +20,14 @@ from relay.sandbox.faults import Faults
 from relay.sandbox.render import refuse
 from relay.sandbox.store import ChatStore
 from relay.sandbox.strike import deny
+from relay.sandbox.workspace import RELEASE, Workspace
 
 _MAX_BODY: Final = 4 << 20
 _DEFAULT: Final = Faults()
 
 
 def new_uuid() -> str:
-    """A random UUID in lower case, as Cargo's are."""
+    """A random UUID in lower case, like Cargo's."""
     return str(uuid_utils.uuid4())
 
 
@@ -41,13 +42,18 @@ def make_app(
     pending: float = 0.2,
     generating: float = 0.5,
     agents: Collection[str] = (),
+    workspace: Workspace | None = None,
 ) -> web.Application:
-    """A Cargo of its own. With a `token`, every path under `/v1` asks for it.
+    """The application of a simulated Cargo. With a `token`, all paths under `/v1` require it.
 
-    `clock` gives seconds since the epoch. At most `keep` chats are remembered, the oldest go first; a list page has
-    `page` rows by default. An assistant's message is `pending`, then `generating`, for so many seconds.
-    With `agents`, chats of every other agent are refused as Cargo refuses them, 404.
+    `clock` returns seconds since the epoch. At most `keep` chats are remembered; the oldest are dropped first. A page
+    of a list has `page` rows by default. An assistant's message is pending for `pending` seconds, then generating for
+    `generating` seconds. With `agents`, chats of other agents are refused with 404, as Cargo does. `workspace` is what
+    `relay check --online` asks for; default: these agents, deployed, and any connector.
     """
+    known = frozenset(map(str.lower, agents))
+    if workspace is None:
+        workspace = Workspace(dict.fromkeys(sorted(known), RELEASE) if known else None)
     api = SandboxApi(
         ChatStore(keep, page),
         Dice(faults),
@@ -55,10 +61,10 @@ def make_app(
         ids=ids,
         pending=int(pending * 1_000),
         generating=int(generating * 1_000),
-        agents=frozenset(map(str.lower, agents)),
+        agents=known,
     )
     app = web.Application(middlewares=[_guard(api, token, clock)], client_max_size=_MAX_BODY)
-    app.add_routes([*api.routes(), *Controls(api).routes()])
+    app.add_routes([*api.routes(), *workspace.routes(), *Controls(api).routes()])
 
     async def stop(_: web.Application) -> None:
         api.stopping.set()
@@ -68,7 +74,7 @@ def make_app(
 
 
 def _guard(api: SandboxApi, token: str | None, clock: Callable[[], float]) -> Middleware:
-    """Count, wait, ask for the token, and put refusals into Cargo's form."""
+    """A middleware that counts, delays, checks the token, and turns errors into Cargo's format."""
     expected = None if token is None else f"Bearer {token}".encode()
 
     @web.middleware
@@ -91,7 +97,7 @@ def _guard(api: SandboxApi, token: str | None, clock: Callable[[], float]) -> Mi
 
 
 async def _wait(request: web.Request, delay: float) -> None:
-    """The body is read first, so that a caller who hangs up meanwhile has still sent a request that is worked on."""
+    """Read the body, then wait: a client that disconnects meanwhile has still sent a complete request."""
     if request.method == "POST":
         await request.read()
     await asyncio.sleep(delay)
@@ -109,14 +115,14 @@ async def _refusing(
     except ValidationError as error:
         return refuse(400, explain(error), "invalidPayload")
     except ValueError as error:
-        return refuse(400, f"The body is not JSON that can be read: {error}", "invalidPayload")
+        return refuse(400, f"The body is not valid JSON: {error}", "invalidPayload")
     except web.HTTPException as error:
         return refuse(error.status, error.reason, "notFound" if error.status == 404 else "refused")
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A simulator that answers at `url` (without `/v1`) until `stop`, or until its `async with` ends."""
+    """A running simulator at `url` (without `/v1`). It ends with `stop` or with its `async with`."""
 
     url: str
     runner: web.AppRunner
@@ -132,9 +138,9 @@ class Running:
 
 
 async def run(app: web.Application, host: str = "127.0.0.1", port: int = 0) -> Running:
-    """Answer at host and port; no host is every address, port 0 takes a free one.
+    """Serve `app`. An empty host means all addresses, port 0 a free port.
 
-    Raises OSError when the address cannot be had, ValueError when it is none.
+    Raises OSError when the address cannot be bound, ValueError when it is invalid.
     """
     address = read(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     sockets = await asyncio.to_thread(address.open)

@@ -1,4 +1,4 @@
-"""The chats and messages that the simulator made, in memory, the oldest forgotten first."""
+"""Stores the simulator's chats and messages in memory."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -10,8 +10,8 @@ from relay.sandbox.wire import ChatQuery
 
 
 @dataclass(slots=True)
-class Message:
-    """A message. An assistant's is `pending`, then `generating`, then `success`, by the clock; times are ms."""
+class StoredMessage:
+    """A message. An assistant's message is `pending`, then `generating`, then `success`. Times are ms."""
 
     uuid: str
     chat_uuid: str
@@ -30,8 +30,8 @@ class Message:
 
 
 @dataclass(slots=True)
-class Chat:
-    """A chat. `trigger` is JSON text, kept so as it is only ever sent back; `dispatch` is Relay's stamp, if any."""
+class StoredChat:
+    """A chat. `trigger` is JSON text, because it is only sent back. `dispatch` is Relay's stamp, if any."""
 
     uuid: str
     trace_uuid: str
@@ -42,24 +42,24 @@ class Chat:
     trigger: str
     dispatch: str | None
     created_at: int
-    messages: list[Message] = field(default_factory=list)
+    messages: list[StoredMessage] = field(default_factory=list)
 
 
 class ChatStore:
-    """Chats by uuid in the order of their making, at most `keep` of them.
+    """At most `keep` chats by uuid, in the order of creation.
 
-    A list page is `page` rows unless the query says less or more, and at most `most`; Cargo documents neither.
+    A page of a list has `page` rows unless the query sets a limit, and at most `most`. Cargo documents neither number.
     """
 
     def __init__(self, keep: int, page: int = 50, most: int = 100) -> None:
         self._keep = keep
         self._page = page
         self._most = most
-        self._chats: OrderedDict[str, Chat] = OrderedDict()
-        self._messages: dict[str, Message] = {}
+        self._chats: OrderedDict[str, StoredChat] = OrderedDict()
+        self._messages: dict[str, StoredMessage] = {}
         self.created = 0
 
-    def add(self, chat: Chat) -> None:
+    def add(self, chat: StoredChat) -> None:
         self.created += 1
         self._chats[chat.uuid] = chat
         if len(self._chats) > self._keep:
@@ -67,34 +67,34 @@ class ChatStore:
             for message in oldest.messages:
                 del self._messages[message.uuid]
 
-    def say(self, chat: Chat, messages: Iterable[Message]) -> None:
+    def say(self, chat: StoredChat, messages: Iterable[StoredMessage]) -> None:
         for message in messages:
             chat.messages.append(message)
             self._messages[message.uuid] = message
 
     def forget(self) -> None:
-        """Forget every chat and message, and how many there were."""
+        """Delete all chats and messages, and reset the count."""
         self._chats.clear()
         self._messages.clear()
         self.created = 0
 
-    def chat(self, uuid: str) -> Chat | None:
+    def chat(self, uuid: str) -> StoredChat | None:
         return self._chats.get(uuid)
 
-    def message(self, uuid: str) -> Message | None:
+    def message(self, uuid: str) -> StoredMessage | None:
         return self._messages.get(uuid)
 
-    def made(self, dispatch: str | None) -> list[Chat]:
-        """All chats, oldest first, or those with this stamp."""
+    def made(self, dispatch: str | None) -> list[StoredChat]:
+        """All chats, or those with this stamp, oldest first."""
         return [chat for chat in self._chats.values() if dispatch is None or chat.dispatch == dispatch]
 
-    def page(self, query: ChatQuery, now: int, lag: int) -> list[Chat]:
-        """One page, newest first, of the chats that are older than `lag` ms and match."""
+    def page(self, query: ChatQuery, now: int, lag: int) -> list[StoredChat]:
+        """A page of the matching chats that are older than `lag` ms, newest first."""
         limit = min(query.limit or self._page, self._most)
         matching = (chat for chat in self._between(query, now - lag) if _matches(chat, query, now))
         return list(islice(matching, query.offset, query.offset + limit))
 
-    def _between(self, query: ChatQuery, until: int) -> Iterator[Chat]:
+    def _between(self, query: ChatQuery, until: int) -> Iterator[StoredChat]:
         for chat in reversed(self._chats.values()):
             if query.created_after is not None and chat.created_at <= query.created_after:
                 return
@@ -102,7 +102,7 @@ class ChatStore:
                 yield chat
 
 
-def _matches(chat: Chat, query: ChatQuery, now: int) -> bool:
+def _matches(chat: StoredChat, query: ChatQuery, now: int) -> bool:
     last = chat.messages[-1].status(now) if chat.messages else None
     return (
         query.trigger_type in (None, chat.trigger_type)
@@ -116,4 +116,4 @@ def _matches(chat: Chat, query: ChatQuery, now: int) -> bool:
 
 WORKSPACE = "5f0c1a7e-3b1d-4c58-9d0a-6a2f4f6f1b10"
 USER = "c8a7f1d2-94be-4e0f-8f3a-2b7d5e6a9c01"
-"""Whose workspace it is, and whose token: one of each, always the same."""
+"""The only workspace and the only user."""

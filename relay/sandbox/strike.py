@@ -1,4 +1,4 @@
-"""How each fault looks on the wire."""
+"""Carries out faults on the wire."""
 
 import asyncio
 import socket
@@ -14,14 +14,14 @@ from relay.sandbox.render import answer, refuse
 BEFORE: Final = frozenset(
     {"throttled", "throttled_bare", "error_before", "reset_before", "hang", "html", "unauthorized", "forbidden"}
 )
-"""Faults that strike before anything is made; the others strike after."""
+"""The faults before a chat or message is created; the others come after."""
 
 _PAGE: Final = "<!doctype html><html><head><title>Welcome</title></head><body><h1>It works</h1></body></html>"
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
 
 async def strike(name: str, request: web.Request, faults: Faults, stopping: asyncio.Event) -> web.Response:
-    """The answer, or what is seen in place of one, of a request that the fault `name` struck."""
+    """Carry out the fault `name` for a request, and return the response, if the client still gets one."""
     if name in _CUTS:
         _CUTS[name](request)
     elif name in ("hang", "hang_after"):
@@ -49,16 +49,14 @@ def _answer(name: str, faults: Faults) -> web.Response:
 
 
 def throttle(faults: Faults) -> web.Response:
-    """429 that says when to come back."""
+    """429 with Retry-After."""
     return refuse(429, "Too many requests", "rateLimited", {"Retry-After": str(faults.retry_after)})
 
 
 def deny(status: int) -> web.Response:
     """401 or 403."""
     if status == 401:
-        return refuse(
-            401, "Not authorized: send Authorization: Bearer with the token of this simulator", "unauthorized"
-        )
+        return refuse(401, "Not authorized: send Authorization: Bearer with the simulator's token", "unauthorized")
     return refuse(403, "This token may not do that", "forbidden")
 
 
@@ -84,7 +82,7 @@ _CUTS: Final[dict[str, Callable[[web.Request], None]]] = {
 
 
 async def _hang(request: web.Request, stopping: asyncio.Event) -> None:
-    """Say nothing until the caller hangs up, which aiohttp tells no handler, or the simulator ends."""
+    """Wait until the client disconnects or the simulator stops. It polls, because aiohttp does not notify handlers."""
     while request.transport is not None and not request.transport.is_closing():
         try:
             await asyncio.wait_for(stopping.wait(), 0.1)

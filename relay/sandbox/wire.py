@@ -1,4 +1,4 @@
-"""What requests to Cargo may look like (https://docs.getcargo.ai/api-reference, and the types of `@cargo-ai/api`)."""
+"""The requests to Cargo (https://docs.getcargo.ai/api-reference, and the types of `@cargo-ai/api`)."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
@@ -16,45 +16,45 @@ Moment = Annotated[int, BeforeValidator(parse_iso)]
 Status = Literal["pending", "generating", "success", "error", "cancelling", "cancelled"]
 
 
-class Body(BaseModel):
-    """camelCase outside; what is not known is ignored, as Cargo does."""
+class RequestModel(BaseModel):
+    """The base of all requests: camelCase keys; unknown keys are ignored, as Cargo does."""
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 
 
-class Connector(Body):
+class Connector(RequestModel):
     type: Literal["connector"]
     connector_uuid: Uuid
     meta: dict[str, Any]
 
 
-class Workflow(Body):
+class Workflow(RequestModel):
     type: Literal["workflow"]
     uuid: Uuid
     node_uuid: Uuid
     run_uuid: Uuid | None
 
 
-class FromChat(Body):
+class FromChat(RequestModel):
     type: Literal["chat"]
     uuid: Uuid
     agent_uuid: Uuid | None
     message_uuid: Uuid | None
 
 
-class WebExtension(Body):
+class WebExtension(RequestModel):
     type: Literal["web_extension"]
     url: str | None
 
 
-class Plain(Body):
+class Plain(RequestModel):
     type: Literal["draft", "app", "schedule"]
 
 
 Trigger = Annotated[Connector | Workflow | FromChat | WebExtension | Plain, Field(discriminator="type")]
 
 
-class NewChat(Body):
+class NewChat(RequestModel):
     """The body of `POST /ai/chats`."""
 
     trigger: Trigger
@@ -63,23 +63,23 @@ class NewChat(Body):
     release_uuid: Uuid | None = None
 
 
-class TextPart(Body):
+class TextPart(RequestModel):
     type: Literal["text"]
     text: str
 
 
 def _not_text(kind: str) -> str:
     if kind == "text":
-        raise ValueError("a part of type text has its text as a string")
+        raise ValueError("a part of type text needs `text` with a string")
     return kind
 
 
-class OtherPart(Body):
+class OtherPart(RequestModel):
     type: Annotated[str, AfterValidator(_not_text)]
 
 
-class NewMessage(Body):
-    """The body of `POST /ai/messages`; the agent's overrides are taken and not used."""
+class NewMessage(RequestModel):
+    """The body of `POST /ai/messages`. Overrides of the agent are accepted but not used."""
 
     chat_uuid: Uuid | None = None
     agent_uuid: Uuid | None = None
@@ -87,8 +87,8 @@ class NewMessage(Body):
     parts: Annotated[list[TextPart | OtherPart], Field(min_length=1)]
 
 
-class ChatQuery(Body):
-    """The query of `GET /ai/chats/list`; moments become milliseconds since the epoch."""
+class ChatQuery(RequestModel):
+    """The query of `GET /ai/chats/list`. Times become milliseconds since the epoch."""
 
     agent_uuid: Uuid | None = None
     release_uuid: Uuid | None = None
@@ -102,7 +102,7 @@ class ChatQuery(Body):
     offset: Annotated[int, Field(ge=0)] = 0
 
 
-class MessageQuery(Body):
+class MessageQuery(RequestModel):
     """The query of `GET /ai/messages/list`."""
 
     chat_uuid: Uuid
@@ -113,11 +113,11 @@ NEW_MESSAGE: Final = TypeAdapter(NewMessage)
 
 
 def load(raw: bytes) -> Any:
-    """JSON as RFC 8259 has it: `NaN` and lone surrogates are refused, and what nests too deep. Raises ValueError."""
+    """Parse JSON by RFC 8259. Raises ValueError, also for `NaN`, lone surrogates and excessive nesting."""
     return from_json(raw, allow_inf_nan=False)
 
 
 def gather(query: Mapping[str, str], statuses: list[str]) -> dict[str, Any]:
-    """A query string's pairs as ChatQuery takes them; statuses come repeated, as `key[]`, or with commas."""
+    """The parameters for ChatQuery. Statuses may be repeated, written as `key[]`, or separated by commas."""
     listed = [status for entry in statuses for status in entry.split(",")]
     return {**query, "messageStatuses": listed}

@@ -11,7 +11,7 @@ from relay.schemes import keys, phrase
 from relay.schemes.catalog import names, vendor
 from relay.schemes.cover import covers
 from relay.schemes.entry import Jwt, Login, Nothing, Signature, Time, Token, Vendor
-from relay.schemes.jwt import Token as JwtProof
+from relay.schemes.jwt import JwtProof
 from relay.schemes.scheme import Choice, Scheme
 from relay.schemes.signature import Signed
 from relay.schemes.spec import Proof, SchemeFault, SchemeSpec
@@ -83,13 +83,13 @@ def _require_known(spec: SchemeSpec) -> None:
     for key in spec.options:
         if key not in known | SHARED:
             takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none of its own"
-            raise SchemeFault(key, f"is no key of scheme {spec.scheme}; {takes}")
+            raise SchemeFault(key, f"is not a key of scheme {spec.scheme}; {takes}")
 
 
 def _require_secrets(spec: SchemeSpec, entry: Vendor) -> None:
     if entry.secret is None:
         if spec.secrets:
-            raise SchemeFault("secret", f"is no key of scheme {spec.scheme}, which has none: take it out")
+            raise SchemeFault("secret", f"is not a key of scheme {spec.scheme}, which has none: take it out")
         return
     if not spec.secrets and entry.secret_required and not entry.learns:
         raise SchemeFault("secret", f"is missing: scheme {spec.scheme} needs {entry.secret}")
@@ -171,7 +171,7 @@ def _require_certificate(pem: str) -> None:
     try:
         keys.of_certificate(pem.encode(), "rsa-sha256", "base64")
     except ValueError:
-        raise SchemeFault("cert_pem", "is no certificate of an RSA key in PEM: give the sender's own") from None
+        raise SchemeFault("cert_pem", "is not a PEM certificate of an RSA key: give the sender's own") from None
 
 
 def _described(spec: SchemeSpec) -> Signature:

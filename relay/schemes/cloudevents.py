@@ -9,8 +9,8 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from relay import moment
 from relay.schemes.document import parse
-from relay.units import parse_iso
 
 STRUCTURED: Final = "application/cloudevents+json"
 BATCHED: Final = "application/cloudevents-batch+json"
@@ -20,7 +20,11 @@ _Text = Annotated[str, StringConstraints(min_length=1, strict=True)]
 
 @dataclass(frozen=True, slots=True)
 class CloudEvent:
-    """An event in its envelope. `time` is milliseconds since the epoch; `extensions` are attributes of nobody's."""
+    """An event in its envelope. `extensions` are the attributes that the specification does not define.
+
+    `time` is milliseconds since the epoch. When it cannot be read it is None, and `bad_time` says why: it is the only
+    attribute without which an event means the same.
+    """
 
     id: str
     source: str
@@ -30,6 +34,7 @@ class CloudEvent:
     data: Any = None
     datacontenttype: str | None = None
     extensions: Mapping[str, Any] = field(default_factory=dict)
+    bad_time: str | None = None
 
     @property
     def traceparent(self) -> str | None:
@@ -46,7 +51,7 @@ class _Envelope(BaseModel):
     source: _Text
     type: _Text
     subject: _Text | None = None
-    time: _Text | None = None
+    time: Any = None
     datacontenttype: _Text | None = None
     dataschema: _Text | None = None
     data: Any = None
@@ -76,8 +81,8 @@ def decode_binary(attributes: Mapping[str, str], body: bytes) -> CloudEvent:
 
 def http_attributes(headers: Mapping[str, str], content_type: str | None) -> dict[str, str]:
     """The attributes in HTTP headers (lower-case `ce-*`, percent-encoded), content type included."""
-    found = {name[3:]: unquote(value) for name, value in headers.items() if name.startswith("ce-")}
-    return found | ({"datacontenttype": content_type} if content_type else {})
+    attributes = {name[3:]: unquote(value) for name, value in headers.items() if name.startswith("ce-")}
+    return attributes | ({"datacontenttype": content_type} if content_type else {})
 
 
 def is_json(media: str) -> bool:
@@ -94,25 +99,30 @@ def _validate(attributes: Mapping[str, Any]) -> _Envelope:
 
 
 def _event(envelope: _Envelope, data: Any) -> CloudEvent:
+    time, bad_time = _time(envelope.time)
     return CloudEvent(
         id=envelope.id,
         source=envelope.source,
         type=envelope.type,
         subject=envelope.subject,
-        time=_time(envelope.time),
+        time=time,
         data=data,
         datacontenttype=envelope.datacontenttype,
         extensions=envelope.model_extra or {},
+        bad_time=bad_time,
     )
 
 
-def _time(text: str | None) -> int | None:
-    if text is None:
-        return None
+def _time(value: Any) -> tuple[int | None, str | None]:
+    """The time and, if it cannot be read, the reason."""
+    if value is None:
+        return None, None
     try:
-        return parse_iso(text)
-    except (ValueError, OverflowError):
-        raise ValueError(f"not a CloudEvent 1.0: `time`: {text[:40]!r} is not RFC 3339") from None
+        if not isinstance(value, str):
+            raise ValueError("not a time: it is not text")  # noqa: TRY301, TRY004 - one kind of error for all that is bad
+        return moment.parse(value), None
+    except ValueError as error:
+        return None, f"{str(value)[:40]!r} is {error}"
 
 
 def _read(body: bytes, content_type: str | None) -> Any:

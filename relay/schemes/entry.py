@@ -204,7 +204,7 @@ class Option(_Form):
     required: bool = False
 
 
-class Delivery(_Form):
+class DeliveryFacts(_Form):
     """What the vendor does: how long it waits for an answer, how it tries again, what comes at once.
 
     `within` is for how long it tries again: as long the hash of a body stands in for an id.
@@ -259,7 +259,7 @@ class Vendor(_Form):
     cut: tuple[str, ...] = ()
     hide: tuple[str, ...] = ()
     mark: dict[str, str] = {}
-    delivery: Delivery = Delivery()
+    delivery: DeliveryFacts = DeliveryFacts()
     setup: tuple[str, ...]
     notes: tuple[str, ...] = ()
     facts: tuple[str, ...]

@@ -15,7 +15,7 @@ from relay.schemes.spec import Identity
 Find = Callable[[phrase.Scope], str | None]
 
 
-class Places:
+class FieldPlaces:
     """A vendor's `event` block, compiled. `hashed` gives an event without an id the hash of its canonical body."""
 
     def __init__(self, form: Fields, options: Mapping[str, str], *, hashed: bool) -> None:
@@ -33,8 +33,11 @@ class Places:
         self._time = _first(form.time)
 
     def items(self, data: Any) -> list[Any]:
-        """The events in a body; the body itself where it is no batch. What stands in a list of lists and has none of
-        them is an event of its own, so that nothing of a batch is lost. Raises ValueError saying what is wrong."""
+        """The events in a body; the body itself where it is no batch. Raises ValueError saying what is wrong.
+
+        In a list of lists, what an item has beside its known lists is an event of its own, so that nothing of a batch
+        is lost.
+        """
         lists = [*self._plain_lists(data), *self._inner_lists(data)]
         if not lists:
             return [data]
@@ -45,10 +48,10 @@ class Places:
         for path in self._each:
             if "*" in path:
                 continue
-            found = phrase.dig(data, path) if path else data
-            if isinstance(found, list):
-                yield self._carried(data, {}), found
-            elif found is not None and path:
+            items = phrase.dig(data, path) if path else data
+            if isinstance(items, list):
+                yield self._carried(data, {}), items
+            elif items is not None and path:
                 raise ValueError(f"{'.'.join(['data', *path])} is not a list of events")
 
     def _inner_lists(self, data: Any) -> Iterator[tuple[dict[str, Any], list[Any]]]:
@@ -62,11 +65,25 @@ class Places:
             around = self._carried(data, {})
             entries = phrase.dig(data, list(outer))
             for entry in entries if isinstance(entries, list) else ():
-                found = [items for path in inner_paths if isinstance(items := phrase.dig(entry, path), list)]
-                if found:
-                    yield from ((self._carried(entry, around), items) for items in found)
-                else:
+                list_paths = [path for path in inner_paths if isinstance(phrase.dig(entry, path), list)]
+                if not list_paths:
                     yield around, [entry]
+                    continue
+                carried = self._carried(entry, around)
+                yield from ((carried, phrase.dig(entry, path)) for path in list_paths)
+                if rest := self._rest(entry, list_paths):
+                    yield carried, [rest]
+
+    def _rest(self, entry: dict[str, Any], known: Iterable[list[str]]) -> dict[str, Any]:
+        """What an item has beside its known lists, what is carried into their items, and nulls."""
+        rest = {key: value for key, value in entry.items() if key not in self._carry and value is not None}
+        for head, *inner in known:
+            if inner:
+                rest[head] = copy.deepcopy(rest[head])
+                remove(rest, [head, *inner])
+            else:
+                del rest[head]
+        return rest
 
     def _carried(self, data: Any, around: dict[str, Any]) -> dict[str, Any]:
         return around | {key: data[key] for key in self._carry if key in data} if isinstance(data, dict) else around
@@ -82,8 +99,8 @@ class Places:
         for place, (find, when, hashed) in enumerate(self._id):
             if (name := find(scope)) and all(phrase.fits(one(scope), wanted) for one, wanted in when):
                 return name, place, hashed
-        made = self._hash(item) if self._hashed else None
-        return made, len(self._id), made is not None
+        content_hash = self._hash(item) if self._hashed else None
+        return content_hash, len(self._id), content_hash is not None
 
     def _hash(self, item: Any) -> str | None:
         if item is None:

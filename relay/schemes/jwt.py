@@ -19,7 +19,7 @@ from relay.schemes.suspect import refuse
 _LIFETIME: Final = 300
 
 
-class Token:
+class JwtProof:
     """One entry `by: jwt`. `live` are shared secrets or public keys in PEM; `leeway` is milliseconds, `covers`
     as in `Evidence`."""
 
@@ -130,11 +130,11 @@ def _number(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise refuse(f"the token's {name} is no time", "token_malformed", f"{name} is not a number")
+        raise refuse(f"the token's {name} is not a time", "token_malformed", f"{name} is not a number")
     try:
         return float(value)
     except OverflowError:
-        raise refuse(f"the token's {name} is no time", "token_malformed", f"{name} is beyond all times") from None
+        raise refuse(f"the token's {name} is not a time", "token_malformed", f"{name} is beyond all times") from None
 
 
 _UNJUDGED: Final[Options] = {

@@ -30,7 +30,7 @@ _HASHES: Final = {"rsa-sha1": hashes.SHA1(), "rsa-sha256": hashes.SHA256()}  # n
 PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 
-class Key(Protocol):
+class ProofKey(Protocol):
     """Judges signatures. `length` is that of an encoded signature, None where it varies."""
 
     length: int | None
@@ -49,7 +49,7 @@ class Digest:
         self.length: int | None = len(self.sign(b""))
 
     def matches(self, message: bytes, signatures: list[bytes]) -> bool:
-        """As `Key.matches` says."""
+        """As `ProofKey.matches` says."""
         expected = self.sign(message)
         matched = False
         for signature in signatures:
@@ -77,7 +77,7 @@ class Public:
         self._encoding = encoding
 
     def matches(self, message: bytes, signatures: list[bytes]) -> bool:
-        """As `Key.matches` says."""
+        """As `ProofKey.matches` says."""
         return any(self._fits(message, signature) for signature in signatures)
 
     def _fits(self, message: bytes, signature: bytes) -> bool:
@@ -94,7 +94,7 @@ class Public:
         return True
 
 
-def read(secret: str, form: str, algorithm: str, encoding: str) -> Key:
+def read(secret: str, form: str, algorithm: str, encoding: str) -> ProofKey:
     """The key in a secret. Raises `SchemeFault` saying what form it must have."""
     if algorithm in ASYMMETRIC:
         return Public(_public(secret, algorithm), algorithm, encoding)
@@ -107,7 +107,7 @@ def pem(secret: str, algorithm: str) -> str:
     return _public(secret, algorithm).public_bytes(serialization.Encoding.PEM, form).decode()
 
 
-def of_certificate(pem: bytes, algorithm: str, encoding: str) -> Key:
+def of_certificate(pem: bytes, algorithm: str, encoding: str) -> ProofKey:
     """The key in an X.509 certificate. Raises ValueError when it is none, or of another kind."""
     key = load_pem_x509_certificate(pem).public_key()
     if not isinstance(key, rsa.RSAPublicKey):
@@ -159,7 +159,7 @@ def _public(secret: str, algorithm: str) -> PublicKey:
             return ed25519.Ed25519PublicKey.from_public_bytes(raw)
         key: object = serialization.load_der_public_key(_unpad(text))
     except (ValueError, UnsupportedAlgorithm):
-        raise SchemeFault("secret", f"is no public key for {algorithm}; copy it as the sender shows it") from None
+        raise SchemeFault("secret", f"is not a public key for {algorithm}; copy it as the sender shows it") from None
     if isinstance(key, ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey) and _suits(
         key, algorithm
     ):

@@ -151,7 +151,7 @@ def path_of(name: str) -> list[str]:
     """The keys of `data.a.*.b`, `*` being every item. Raises ValueError for what is no such name."""
     match = _STARRED.fullmatch(name)
     if match is None:
-        raise ValueError(f"names {name!r}, which is no path as data.order.id")
+        raise ValueError(f"names {name!r}, which is not a path like data.order.id")
     return match[1][1:].split(".")
 
 
@@ -221,7 +221,7 @@ def _text(name: str) -> Text | None:
         return _PATHS[match[1]](match[2][1:].split("."))
     if match := _KEYED.fullmatch(name):
         if match[1] not in {"pairs", "key", "headers_named"} and not _TOKEN.fullmatch(match[3]):
-            raise ValueError(f"names {name!r}, which is no header's or parameter's name")
+            raise ValueError(f"names {name!r}, which is not the name of a header or parameter")
         return _TEXTS[match[1]](match[3]) if match[1] in _TEXTS else None
     return None
 

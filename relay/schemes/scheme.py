@@ -12,9 +12,9 @@ from relay.effort import Heavy
 from relay.errors import Rejected
 from relay.schemes import form, phrase
 from relay.schemes.entry import Body, Replay, Vendor
-from relay.schemes.fields import Places, remove
+from relay.schemes.fields import FieldPlaces, remove
 from relay.schemes.greeting import Greeter, Greeting, Replier, Reply
-from relay.schemes.jwt import Token as Jwt
+from relay.schemes.jwt import JwtProof
 from relay.schemes.put import with_header
 from relay.schemes.reading import Form, Reading
 from relay.schemes.request import Request
@@ -71,7 +71,7 @@ class Scheme:
         self._proofs = tuple(proofs)
         self._options = options
         self._greeters = [Greeter(one, options, key) for one in vendor.handshakes]
-        self._places = Places(vendor.event, options, hashed=hashed)
+        self._places = FieldPlaces(vendor.event, options, hashed=hashed)
         self._answer = Replier(vendor.answer) if vendor.answer else None
         self._equal = [(phrase.place(one), phrase.place(other), one) for one, other in vendor.equal.items()]
         self._cut = [path.split(".")[1:] for path in (*vendor.cut, *cut)]
@@ -90,7 +90,15 @@ class Scheme:
     @property
     def signs(self) -> bool:
         """Whether its sender signs, so that a request which is sent again can be told."""
-        return any(isinstance(proof, Signed | Jwt) for proof in self._proofs)
+        return any(isinstance(proof, Signed | JwtProof) for proof in self._proofs)
+
+    @property
+    def used_at(self) -> tuple[int, ...]:
+        """When each secret last proved a request, in milliseconds since the epoch, 0 for never since the start.
+
+        Empty where that is not told: a token, a public key that is fetched, no secret.
+        """
+        return _latest([proof.used_at for proof in self._proofs if isinstance(proof, Signed)])
 
     def _cloud(self) -> "Cloud":
         """Attributes in headers count where a token proves all of a request alike, or where they are signed."""
@@ -249,6 +257,11 @@ class Choice(Scheme):
         return all(scheme.proves for scheme in self._schemes)
 
     @property
+    def used_at(self) -> tuple[int, ...]:
+        """By whichever of them."""
+        return _latest([scheme.used_at for scheme in self._schemes])
+
+    @property
     def keepable(self) -> bool:
         """Whether those of each may."""
         return all(scheme.keepable for scheme in self._schemes)
@@ -269,3 +282,9 @@ class Choice(Scheme):
     def sign(self, request: Request, *, id: str, type: str | None = None, private: str | None = None) -> Request:  # noqa: A002 - the words of the wire
         """As the strongest signs."""
         return self._schemes[0].sign(request, id=id, type=type, private=private)
+
+
+def _latest(times: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """The latest of each position. Each proof of a source has the same secrets, or none."""
+    some = [each for each in times if each]
+    return tuple(max(each) for each in zip(*some, strict=False))

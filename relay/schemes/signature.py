@@ -10,7 +10,7 @@ from typing import Any, Final
 from relay import moment
 from relay.schemes import keys, phrase
 from relay.schemes.entry import Signature
-from relay.schemes.keys import Digest, Key
+from relay.schemes.keys import Digest, ProofKey
 from relay.schemes.ports import twins
 from relay.schemes.put import put, set_at, with_body, with_header
 from relay.schemes.request import Request, octets
@@ -36,7 +36,7 @@ class Signed:
     def __init__(
         self,
         form: Signature,
-        live: tuple[Key, ...],
+        live: tuple[ProofKey, ...],
         tolerance: int,
         options: Mapping[str, str],
         trust: Trust | None,
@@ -44,12 +44,17 @@ class Signed:
     ) -> None:
         self.form = form
         self._keys = live
+        self.used_at = [0] * len(live)
+        """When each secret last proved a request, in milliseconds since the epoch; 0 is never since the start."""
         self._tolerance = tolerance
         self._options = options
         self._trust = trust
         self._header = (form.header or "").lower()
         self._prefix = form.prefix.encode()
         self._separator = b"\n" if form.numbered else (form.separator or "").encode()
+        # Where blanks separate signatures, one behind the prefix separates nothing.
+        gap = b"(?<![^ \t])%b[ \t]+(?!%b)" % (re.escape(self._prefix), re.escape(self._prefix))
+        self._gap = re.compile(gap) if self._prefix and self._separator.isspace() and not form.numbered else None
         self._time_header = form.timestamp.header.lower() if form.timestamp and form.timestamp.header else None
         self._content = phrase.compose(form.content)
         self._at = phrase.place(form.at) if form.at else None
@@ -83,8 +88,8 @@ class Signed:
                     f"{name} is not what it must be", "signed_part_wrong", f"{name} is missing or does not fit"
                 )
         signed = hashlib.sha256(messages[0]).digest() if self._each is None else None
-        told = self._id(phrase.Scope(request, options=self._options)) if self._id else None
-        return Evidence(signed, told, self._covers)
+        event_id = self._id(phrase.Scope(request, options=self._options)) if self._id else None
+        return Evidence(signed, event_id, self._covers)
 
     def sign(self, request: Request, private: str | None) -> Request:
         """As `Proof.sign` says."""
@@ -122,15 +127,18 @@ class Signed:
         scope.timestamp = self._time(scope.request, text)
         live = self._keys or self._certified(scope)
         signed: bytes | None = None
+        used = 0
         for message in self._messages(scope):
-            for key in live:
+            for number, key in enumerate(live):
                 if key.matches(message, signatures):
-                    signed = message
+                    signed, used = message, number
         if signed is None:
             raise refuse("the signature does not match", "signature_wrong", self._suspect())
         self._require_shape(scope)
         if self.form.timestamp:
             self._judge(scope.timestamp, scope.request.received_at)
+        if self._keys:
+            self.used_at[used] = scope.request.received_at
         return signed
 
     def _require_shape(self, scope: phrase.Scope) -> None:
@@ -147,7 +155,7 @@ class Signed:
         others = [replace(scope, request=twin) for twin in twins(scope.request)]
         return [message, *(self._content(other) for other in others)]
 
-    def _certified(self, scope: phrase.Scope) -> tuple[Key, ...]:
+    def _certified(self, scope: phrase.Scope) -> tuple[ProofKey, ...]:
         if self._trust is None:
             raise refuse(
                 "nothing can be verified yet", "secret_unknown", "the sender's handshake has not come, or failed"
@@ -156,26 +164,27 @@ class Signed:
 
     def _shown(self, scope: phrase.Scope) -> str:
         if self._at is not None:
-            found = self._at(scope)
-            if found is None:
+            shown = self._at(scope)
+            if shown is None:
                 raise refuse("the signature is missing", "signature_missing", f"{self.form.at} is not in the request")
-            return found
+            return shown
         if self.form.numbered:
-            found = "\n".join(self._numbered(scope.request))
-            if found:
-                return found
+            shown = "\n".join(self._numbered(scope.request))
+            if shown:
+                return shown
         return scope.request.headers.sole(self._header, "signature")
 
     def _numbered(self, request: Request) -> list[str]:
         lead = f"{self._header}-"
-        found = [
+        of_headers = [
             values for name, values in request.headers.items() if name.startswith(lead) and name[len(lead) :].isdigit()
         ]
-        return [value.strip() for values in found for value in values]
+        return [value.strip() for values in of_headers for value in values]
 
     def _signatures(self, text: str) -> list[bytes]:
         form, prefix, length = self.form, self._prefix, self._length
-        parts = [part.strip() for part in octets(text).split(self._separator)] if self._separator else [octets(text)]
+        shown = octets(text) if self._gap is None else self._gap.sub(lambda _: prefix, octets(text))
+        parts = [part.strip() for part in (shown.split(self._separator) if self._separator else [shown])]
         if form.timestamp and form.timestamp.first:
             del parts[0]
         ours = [part[len(prefix) :].strip() for part in parts if part.startswith(prefix)]
@@ -208,8 +217,8 @@ class Signed:
         ]
         if time.first:
             return parts[0]
-        found = [part.removeprefix(time.prefix or "").strip() for part in parts if part.startswith(time.prefix or "")]
-        return found[0] if len(found) == 1 else _no_time(f"{time.prefix} in {self.form.header}")
+        stamps = [part.removeprefix(time.prefix or "").strip() for part in parts if part.startswith(time.prefix or "")]
+        return stamps[0] if len(stamps) == 1 else _no_time(f"{time.prefix} in {self.form.header}")
 
     def _judge(self, timestamp: str, now: int) -> None:
         try:

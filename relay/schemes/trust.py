@@ -7,7 +7,7 @@ from typing import Final
 from relay.schemes import keys, phrase
 from relay.schemes.chain import authorities, require_sound
 from relay.schemes.entry import Certificate
-from relay.schemes.keys import Key
+from relay.schemes.keys import ProofKey
 from relay.schemes.spec import NeedsCertificate
 from relay.schemes.suspect import refuse
 
@@ -26,7 +26,7 @@ class Trust:
         self._pinned = pinned.encode() if pinned else None
         self._known: OrderedDict[str, tuple[bytes, int]] = OrderedDict()
 
-    def key(self, scope: phrase.Scope, algorithm: str, encoding: str) -> Key:
+    def key(self, scope: phrase.Scope, algorithm: str, encoding: str) -> ProofKey:
         """The key that must have signed. Raises `NeedsCertificate`, and `Rejected` for an address that is not the
         vendor's."""
         pem = self._pinned or self._find(self.require(self._url(scope)), scope.request.received_at)
@@ -57,7 +57,7 @@ class Trust:
         try:
             require_sound(pem, self._subject, now, authorities())
         except ValueError as error:
-            told = "what is at the certificate's address is no certificate of the vendor's"
+            told = "the certificate's address does not have a certificate of the vendor"
             raise refuse(told, "certificate_wrong", str(error)) from None
         self._known[url] = (pem, now)
         while len(self._known) > _MOST:
