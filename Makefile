@@ -11,10 +11,10 @@ COMPILE := $(TOOLS)/uv pip compile --quiet --universal --generate-hashes --no-he
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test services lint types layers bench soak lock audit sbom image clean
+.PHONY: help demo test services lint types layers bench faults soak lock audit sbom install chart image image-test clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
 
 demo: $(VENV)/run.stamp ## the whole relay on this machine, with a simulated Cargo: sends itself events, shows each step
 	@$(BIN)/relay demo $(ARGS)
@@ -22,7 +22,7 @@ demo: $(VENV)/run.stamp ## the whole relay on this machine, with a simulated Car
 test: $(VENV)/test.stamp services lint types layers ## everything that must hold: style, types, layers, tests
 	$(BIN)/pytest -n 3 --dist worksteal $(PYTEST_ARGS)
 
-services: ## RabbitMQ, PostgreSQL, PgBouncer and Node.js for the tests, from Debian's packages when they are missing
+services: ## RabbitMQ, PostgreSQL, PgBouncer, HAProxy, promtool, kubectl, Chromium and Node.js for the tests, from Debian's packages when they are missing
 	@.ci/provide tests
 
 lint: $(VENV)/test.stamp ## style
@@ -36,16 +36,19 @@ types: $(VENV)/test.stamp ## mypy, strict
 layers: $(VENV)/test.stamp ## which part may import which
 	$(BIN)/lint-imports
 
-bench: $(VENV)/test.stamp services ## what Relay costs against bare loops, a few minutes; ARGS='a c' chooses
+bench: $(VENV)/test.stamp services ## what Relay costs beside floors and peers, some ten minutes; ARGS='everyday peers' chooses, ARGS=--quick
 	$(BIN)/python -m tests.bench.run $(ARGS)
 
-ROUNDS ?= 20
-soak: $(VENV)/test.stamp services ## the end-to-end tests again and again, ROUNDS=20, each with other random kills
-	for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; $(BIN)/pytest -q tests/e2e || exit 1; done
+faults: $(VENV)/test.stamp services ## what Relay promises, under faults, some ten minutes; ARGS='kill postgres' chooses, ARGS=--json
+	$(BIN)/python -m tests.faults.run $(ARGS)
+
+MINUTES ?= 60
+soak: $(VENV)/test.stamp services ## the same again and again, MINUTES=60, each round with other random moments
+	$(BIN)/python -m tests.faults.run --minutes $(MINUTES) $(ARGS)
 
 lock: $(VENV)/tools.stamp ## all lock files from pyproject.toml; ARGS=--upgrade takes what is newest
-	$(COMPILE) $(ARGS) pyproject.toml --extra fast -o requirements.lock
-	$(COMPILE) $(ARGS) pyproject.toml --extra fast --extra dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) $(ARGS) pyproject.toml --extra fast --extra otel -o requirements.lock
+	$(COMPILE) $(ARGS) pyproject.toml --extra fast --extra otel --extra dev -c requirements.lock -o requirements-dev.lock
 	$(COMPILE) $(ARGS) --group build -c requirements-dev.lock -o requirements-build.lock
 	$(COMPILE) $(ARGS) --group tools -o requirements-tools.lock
 
@@ -57,8 +60,21 @@ sbom: $(VENV)/tools.stamp ## build/sbom.json: all that Relay runs on, as Cyclone
 	$(TOOLS)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --of JSON -o build/sbom.json
 
-image: ## the container image relay:VERSION; PYTHON_IMAGE=python:3.14-slim@sha256:... pins what it is made of
-	docker build $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) -t relay:$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) .
+install: $(VENV)/test.stamp ## build/install-embedded.yaml, build/install-cluster.yaml and build/alerts.yaml, from k8s
+	@mkdir -p build
+	kubectl kustomize k8s/embedded -o build/install-embedded.yaml
+	kubectl kustomize k8s/cluster -o build/install-cluster.yaml
+	$(BIN)/python -c 'import sys, yaml; yaml.safe_dump(yaml.safe_load(sys.stdin)["spec"], sys.stdout, sort_keys=False)' \
+		<k8s/components/monitoring/alerts.yaml >build/alerts.yaml
+
+chart: $(VENV)/test.stamp ## build/relay-VERSION.tgz, a chart for Helm that installs what k8s/embedded and k8s/cluster do
+	$(BIN)/python .ci/chart.py build
+
+image: ## the container image relay:VERSION; PYTHON_IMAGE=python:3.14-slim@sha256:... is what it is made of, ARGS go to docker build
+	.ci/image $(ARGS)
+
+image-test: image ## tries the image: size, users, read-only root, health check, SIGTERM, the same layers by another build
+	python3 .ci/image_test.py relay:$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) $(ARGS)
 
 clean: ## removes .venv and what tools left behind
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -72,12 +88,13 @@ $(BIN)/pip:
 
 # pip's hash mode wants every package pinned, which a checkout cannot be: the project itself comes last and alone, built
 # by what is installed, because a build of its own would fetch its backend without hashes.
-$(VENV)/run.stamp: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/pip
+$(VENV)/run.stamp: requirements.lock requirements-build.lock pyproject.toml relay/ops/console/static/package-lock.json | $(BIN)/pip
 	@echo "Installing Relay into $(VENV), with the packages of requirements.lock and requirements-build.lock:"
 	@sed -n 's/^\([A-Za-z0-9._-]*\)==\([^ ;]*\).*/\1 \2/p' requirements.lock requirements-build.lock | sort -u | paste -sd, | \
 		sed 's/,/, /g' | fold -s -w 110 | sed 's/^/  /'
 	$(PIP) install --require-hashes -r requirements.lock -r requirements-build.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python .ci/browser.py || echo "The console works without these files, but its pages do not renew themselves." >&2
 	@touch $@
 
 # Tools that look at what is installed have dependencies of their own, which are nobody else's business.

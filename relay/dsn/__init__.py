@@ -1,4 +1,4 @@
-"""The URL of a PostgreSQL, with libpq's parameters in libpq's meaning; nothing here opens a file or a connection.
+"""Parses URLs of PostgreSQL, with libpq's parameters in libpq's meaning. It opens no files and no connections.
 
 Source: PostgreSQL's documentation, "Connection Strings" and "Parameter Key Words" (libpq-connect).
 """

@@ -1,4 +1,4 @@
-"""Where a PostgreSQL is, and how it is to be spoken to."""
+"""The parameters of a PostgreSQL connection."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,21 +8,21 @@ from relay.dsn.fault import DsnFault
 from relay.secret import Secret
 
 WEAK: Final = ("disable", "allow", "prefer")
-"""The modes in which a connection may end up without TLS."""
+"""The modes in which a connection may have no TLS."""
 SYSTEM: Final = "system"
-"""As `root`: the authorities that the system trusts."""
+"""The value of `root` for the system's authorities."""
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One server: a name or an address and a port, or the folder of a socket."""
+    """A server: a name or address with a port, or the folder of a socket."""
 
     name: str
     port: int
 
     @property
     def local(self) -> bool:
-        """Whether it is a socket of this machine."""
+        """Whether it is a socket on this machine."""
         return self.name.startswith("/")
 
     def __str__(self) -> str:
@@ -33,9 +33,9 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """`mode` as libpq's sslmode; `root`, `cert`, `key`, `crl` are files in PEM, `root` also `SYSTEM`.
+    """The TLS parameters. `mode` is libpq's sslmode. `root`, `cert`, `key`, `crl` are PEM files; `root` may be SYSTEM.
 
-    `direct` begins with TLS instead of asking for it (PostgreSQL 17 and later). `least` and `most` are versions.
+    `direct` starts with TLS instead of negotiating it (PostgreSQL 17 and later). `least` and `most` are TLS versions.
     """
 
     mode: str = "prefer"
@@ -47,12 +47,12 @@ class Tls:
     most: str | None = None
     direct: bool = False
     bound: bool = False
-    """Whether channel_binding=require was asked for, which verify-full stands in for."""
+    """Whether channel_binding=require is set, for which Relay requires verify-full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """TCP's keep-alives in seconds, and how long what was sent may stay unacknowledged in milliseconds; 0: default."""
+    """TCP keep-alives in seconds. `patience` is the TCP user timeout in milliseconds. 0 means the system's default."""
 
     on: bool = True
     idle: int = 0
@@ -63,10 +63,10 @@ class Keepalive:
 
 @dataclass(frozen=True, slots=True)
 class Dsn:
-    """A connection string. `settings` are the server's (from `options` and `schema`), `options` what else stood there.
+    """A connection string. `settings` are server settings (from `options` and `schema`), `options` the other options.
 
-    With several hosts, or `writable`, only one that takes writes will do. `shuffle` tries them in any order.
-    `notes` are warnings: what was written, and means nothing.
+    With `writable` only a host that accepts writes is used. `shuffle` tries the hosts in random order. `notes` are
+    warnings of parameters that have no effect.
     """
 
     hosts: tuple[Host, ...]
@@ -86,7 +86,7 @@ class Dsn:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """For people: without password and parameters."""
+        """The URL for people, without password and parameters."""
         user = f"{self.user}@" if self.user else ""
         return f"postgresql://{user}{','.join(map(str, self.hosts))}/{self.database}"
 
@@ -99,14 +99,14 @@ class Dsn:
         key_file: str | None = None,
         schema: str | None = None,
     ) -> "Dsn":
-        """With what the other keys of `ledger` say, and everything seen together. Raises DsnFault with its key."""
+        """Add the other keys of `ledger` and check everything together. Raises DsnFault with the wrong key."""
         tls = _merge(self.tls, ca_file, cert_file, key_file)
         if tls.direct and tls.mode in WEAK:
-            raise DsnFault("has sslnegotiation=direct, which wants TLS for sure: write sslmode=verify-full too")
+            raise DsnFault("has sslnegotiation=direct, which requires TLS: write sslmode=verify-full too")
         if tls.bound and tls.mode != "verify-full":
             raise DsnFault(
-                "has channel_binding=require, which Relay cannot do: write sslmode=verify-full, which keeps out who "
-                "stands in between as well, or leave channel_binding out"
+                "has channel_binding=require, which Relay does not support: write sslmode=verify-full, which prevents "
+                "interception as well, or leave channel_binding out"
             )
         if schema is not None:
             check_schema(schema)
@@ -120,34 +120,36 @@ class Dsn:
 
 
 def _merge(tls: Tls, ca_file: str | None, cert_file: str | None, key_file: str | None) -> Tls:
-    for key, given, other in (
+    for key, value, other in (
         ("ca_file", ca_file, "sslrootcert" if tls.root else ""),
         ("cert_file", cert_file, "sslcert" if tls.cert else ""),
         ("key_file", key_file, "sslkey" if tls.key else ""),
     ):
-        if given is not None and other:
-            raise DsnFault(f"is given, and ledger.url has {other} too: keep one of them", key=key)
+        if value is not None and other:
+            raise DsnFault(f"is set, and ledger.url has {other} too: keep one of them", key=key)
     mode = tls.mode
     if ca_file is not None:
         if mode in ("disable", "allow"):
-            raise DsnFault(
-                f"wants a server that proves its name, and ledger.url has sslmode={mode}: leave that out", key="ca_file"
-            )
+            raise DsnFault(f"verifies the server, but ledger.url has sslmode={mode}: leave that out", key="ca_file")
         mode = "verify-ca" if mode == "verify-ca" else "verify-full"
-    made = replace(tls, mode=mode, root=ca_file or tls.root, cert=cert_file or tls.cert, key=key_file or tls.key)
-    return _strengthen(made, cert_file, key_file)
+    merged = replace(tls, mode=mode, root=ca_file or tls.root, cert=cert_file or tls.cert, key=key_file or tls.key)
+    return _strengthen(merged, cert_file, key_file)
 
 
 def _strengthen(tls: Tls, cert_file: str | None, key_file: str | None) -> Tls:
-    """Whoever names authorities or a certificate means TLS: more than libpq asks for, and never less."""
+    """Require TLS when authorities or a certificate are set. It is stricter than libpq, and never weaker."""
     if tls.key is not None and tls.cert is None:
         if key_file:
-            raise DsnFault("needs ledger.cert_file as well (the same file, if it holds both)", key="key_file")
-        raise DsnFault("has sslkey without sslcert: give both")
+            raise DsnFault(
+                "needs ledger.cert_file as well: set it (to the same file, if it contains both)", key="key_file"
+            )
+        raise DsnFault("has sslkey without sslcert: set both")
     if tls.cert is not None and tls.key is None:
         if cert_file:
-            raise DsnFault("needs ledger.key_file as well (the same file, if it holds both)", key="cert_file")
-        raise DsnFault("has sslcert without sslkey: give both")
+            raise DsnFault(
+                "needs ledger.key_file as well: set it (to the same file, if it contains both)", key="cert_file"
+            )
+        raise DsnFault("has sslcert without sslkey: set both")
     if tls.cert is not None and tls.mode == "disable":
         raise DsnFault("has sslmode=disable, and a certificate needs TLS: leave one of them out")
     if tls.root == SYSTEM:
@@ -160,13 +162,13 @@ def _strengthen(tls: Tls, cert_file: str | None, key_file: str | None) -> Tls:
 
 
 def check_schema(name: str) -> None:
-    """Raises DsnFault for what cannot be, or must not be, a schema's name."""
+    """Raise DsnFault when the name is not valid for a schema, or reserved."""
     if len(name.encode()) > 63 or '"' in name or not name.isprintable() or "," in name:
-        raise DsnFault("is not a schema's name: use at most 63 letters, digits and underscores", key="schema")
+        raise DsnFault("is not a schema name: use at most 63 letters, digits and underscores", key="schema")
     if name.lower().startswith("pg_") or name.lower() == "information_schema":
-        raise DsnFault("is a schema of PostgreSQL's own: choose another name", key="schema")
+        raise DsnFault("is a reserved schema of PostgreSQL: choose another name", key="schema")
 
 
 def quote(name: str) -> str:
-    """A name as SQL takes it, whatever is in it."""
+    """A quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

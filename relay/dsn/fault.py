@@ -1,8 +1,8 @@
-"""What is wrong with a connection string."""
+"""The error of a connection string."""
 
 
 class DsnFault(ValueError):
-    """`key` is the setting of `ledger` that is wrong; the message, which follows it, never quotes a value's secret."""
+    """A fault. `key` is the wrong key of `ledger`. The message is read after the key, and never quotes a secret."""
 
     def __init__(self, message: str, *, key: str = "url") -> None:
         super().__init__(message)

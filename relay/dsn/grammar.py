@@ -1,4 +1,4 @@
-"""`postgresql://user:password@host:port,host:port/database?name=value`, taken apart as libpq does it."""
+"""Splits `postgresql://user:password@host:port,host:port/database?name=value` like libpq."""
 
 import ipaddress
 import re
@@ -18,7 +18,7 @@ _HOST: Final = re.compile(r"\[([^\[\]]*)\](?::(\d*))?|([^:\[\]]*)(?::(\d*))?")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What stands where, decoded. `hosts` and `ports` are as long as each other; an empty text was left out."""
+    """The decoded parts. `hosts` and `ports` have the same length. Parts that were left out are empty."""
 
     user: str
     password: Secret | None
@@ -29,10 +29,10 @@ class Parts:
 
 
 def split(url: str) -> Parts:
-    """Raises DsnFault where libpq would refuse the URL, and for the URLs of other libraries."""
+    """Split a URL. Raises DsnFault where libpq would refuse it, and for URLs of other libraries."""
     rest = _strip_scheme(url)
     if any(char.isspace() or not char.isprintable() for char in url):
-        raise DsnFault(f"holds a blank or a control character: write it %-encoded, as in {EXAMPLE}")
+        raise DsnFault(f"contains a blank or a control character: %-encode it; for example {EXAMPLE}")
     rest, _, query = rest.partition("?")
     authority, _, database = rest.partition("/")
     credentials, at, hosts = authority.rpartition("@")
@@ -53,13 +53,11 @@ def split(url: str) -> Parts:
 def _strip_scheme(url: str) -> str:
     scheme, _, rest = url.partition("://")
     if url.lower().startswith("jdbc:"):
-        raise DsnFault(f"is for Java (jdbc:): write {EXAMPLE}, and the password as `password:`")
+        raise DsnFault(f"is a URL for Java (jdbc:): write {EXAMPLE}, and the password as `password:`")
     if _DIALECT.fullmatch(scheme.lower()):
         raise DsnFault(f"names a library ({scheme}): leave it out and write {EXAMPLE}")
     if scheme.lower() not in SCHEMES or "://" not in url:
-        raise DsnFault(
-            f"is not a URL that begins with postgresql:// and names a host: write sqlite:///relay.db or {EXAMPLE}"
-        )
+        raise DsnFault(f"is not a URL with postgresql:// and a host: write for example sqlite:///relay.db or {EXAMPLE}")
     return rest
 
 
@@ -78,38 +76,38 @@ def _host(text: str) -> tuple[str, str]:
 
 
 def _unreadable() -> DsnFault:
-    told = "has a host or a port that cannot be read (a password with / # ? or @ in it is %-encoded"
-    return DsnFault(f"{told}, an IPv6 address stands in []): write {EXAMPLE}")
+    hint = "%-encode / # ? and @ in a password, put an IPv6 address in []"
+    return DsnFault(f"has an invalid host or port ({hint}): write for example {EXAMPLE}")
 
 
 def _params(query: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    params: dict[str, str] = {}
     for pair in query.split("&") if query else ():
         name, equals, value = pair.partition("=")
         name = _decode(name)
         if not equals or "=" in value or not name:
             raise DsnFault(
-                f"has a parameter that is not name=value ({_shown(name)}): write it so, with = as %3D inside"
+                f"has a parameter that is not name=value ({_shown(name)}): write name=value, with %3D for = inside"
             )
-        if name in found:
+        if name in params:
             raise DsnFault(f"gives {_shown(name)} twice: keep one of them")
-        found[name] = _decode(value)
-    return found
+        params[name] = _decode(value)
+    return params
 
 
 def _decode(text: str) -> str:
-    """`+` is no blank here, as libpq has it."""
+    """Decode a part. As in libpq, `+` is not a blank."""
     if _ESCAPE.search(text):
-        raise DsnFault("has a % that begins no code: write %25 for the character itself")
+        raise DsnFault("has a % that does not start a code: write %25 for a literal %")
     try:
         decoded = unquote(text, errors="strict")
     except UnicodeDecodeError:
         raise DsnFault("has a %-code that is not UTF-8: encode the text as UTF-8") from None
     if "\0" in decoded:
-        raise DsnFault("holds %00, which no name can hold: take it out")
+        raise DsnFault("contains %00, which is not allowed: remove it")
     return decoded
 
 
 def _shown(name: str) -> str:
-    """A name to be quoted in a message; what does not look like one may be a piece of a password."""
+    """A name to show in a message. Text that does not look like a name may be part of a password, and is not shown."""
     return f"`{name}`" if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,40}", name) else "a part of its query"

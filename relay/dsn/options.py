@@ -1,4 +1,4 @@
-"""libpq's `options`: what a backend is given on its command line."""
+"""Parses libpq's `options`: the command line of a server process."""
 
 import re
 from typing import Final
@@ -10,10 +10,10 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(?:\.[A-Za-z_][A-Za-z0-9_$]*)
 
 
 def parse_options(text: str) -> tuple[dict[str, str], str]:
-    r"""The settings in it (`-c name=value`, `-cname=value`, `--name=value`), and what is none, as it was written.
+    r"""The settings (`-c name=value`, `-cname=value`, `--name=value`), and the other words unchanged.
 
-    The second is what providers put there for their own proxies (`endpoint=...`, `reference=...`). A blank inside of a
-    value is written as `\ `. Raises DsnFault.
+    The other words are for proxies of providers (`endpoint=...`, `reference=...`). A blank in a value is written as
+    `\ `. Raises DsnFault.
     """
     words = _WORD.findall(text)
     settings: dict[str, str] = {}

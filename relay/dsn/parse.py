@@ -1,4 +1,4 @@
-"""From a connection string's parts to what they mean."""
+"""Parses a connection string into a `Dsn`."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -19,11 +19,11 @@ _OURS: Final = frozenset(
         *("idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout", "client_encoding"),
     }
 )
-"""What Relay sets itself, whatever `options` say: it is what the promises stand on."""
+"""The settings that Relay sets itself, regardless of `options`, because its guarantees depend on them."""
 
 
 def parse(url: str) -> Dsn:
-    """What the URL says. Raises DsnFault, with what to write, for what cannot be right or cannot be had."""
+    """Parse a URL. Raises DsnFault, which says what to write, for parameters that are wrong or not supported."""
     parts = split(url)
     params = parts.params
     for name in params:
@@ -32,7 +32,7 @@ def parse(url: str) -> Dsn:
     hosts = _hosts(parts, params)
     database = parts.database or params.get("dbname", "")
     if not database:
-        raise DsnFault(f"names no database: write {EXAMPLE}")
+        raise DsnFault(f"does not name a database: write for example {EXAMPLE}")
     settings, rest = parse_options(params.get("options", ""))
     target = _choice(params, "target_session_attrs", _TARGETS) or "any"
     if target not in ("any", "read-write", "primary"):
@@ -40,7 +40,9 @@ def parse(url: str) -> Dsn:
     notes = [f"sets {name} in `options`, which Relay sets itself: leave it out" for name in settings if name in _OURS]
     tls = _tls(params)
     if params.get("sslrootcert") and _choice(params, "sslmode", _MODES) in WEAK:
-        notes.append(f"has sslmode={tls.mode}, with which sslrootcert proves nothing: write sslmode=verify-full")
+        notes.append(
+            f"has sslmode={tls.mode}, with which sslrootcert does not verify the server: write sslmode=verify-full"
+        )
     return Dsn(
         hosts=hosts,
         database=database,
@@ -60,7 +62,7 @@ def parse(url: str) -> Dsn:
 
 
 def _hosts(parts: Parts, params: Mapping[str, str]) -> tuple[Host, ...]:
-    """The hosts of the URL, or those of its query, each with its port; one port serves them all."""
+    """The hosts of the URL or of its query, each with its port. A single port applies to all hosts."""
     names = params["host"].split(",") if params.get("host") else list(parts.hosts)
     if params.get("host") and any(parts.hosts):
         raise DsnFault("names hosts before the database and in its query: keep one of them")
@@ -68,8 +70,8 @@ def _hosts(parts: Parts, params: Mapping[str, str]) -> tuple[Host, ...]:
     if len(ports) == 1 or not any(ports):
         ports = (ports or [""])[:1] * max(1, len(names))
     if not names or not all(names):
-        told = "names no host" if not any(names) else "has a place without a host in its list of hosts"
-        raise DsnFault(f"{told}: write {EXAMPLE}, or ?host=/run/postgresql for the socket of this machine")
+        problem = "does not name a host" if not any(names) else "has an empty host in its list of hosts"
+        raise DsnFault(f"{problem}: write {EXAMPLE}, or ?host=/run/postgresql for the socket of this machine")
     if len(ports) != len(names):
         raise DsnFault(f"has {len(names)} hosts and {len(ports)} ports: write one port, or one for each host")
     return tuple(
@@ -79,9 +81,13 @@ def _hosts(parts: Parts, params: Mapping[str, str]) -> tuple[Host, ...]:
 
 def _name(name: str) -> str:
     if name.startswith("@"):
-        raise DsnFault("has an abstract socket as its host (@...): write the folder of one, as /run/postgresql")
+        raise DsnFault(
+            "has an abstract socket as its host (@...): write the folder of a socket, for example /run/postgresql"
+        )
     if "/" in name and not name.startswith("/"):
-        raise DsnFault("has a socket's folder that does not begin with /: write it whole, as /run/postgresql")
+        raise DsnFault(
+            "has a socket's folder that does not begin with /: write the full path, for example /run/postgresql"
+        )
     return name.rstrip("/") or name
 
 
@@ -91,7 +97,9 @@ def _tls(params: Mapping[str, str]) -> Tls:
         mode = "require" if _choice(params, "ssl", ("true", "false")) == "true" else None
     root = params.get("sslrootcert") or None
     if root == SYSTEM and mode not in (None, "verify-full"):
-        raise DsnFault(f"has sslrootcert=system, with which sslmode={mode} proves nothing: write sslmode=verify-full")
+        raise DsnFault(
+            f"has sslrootcert=system, which needs sslmode=verify-full, not {mode}: write sslmode=verify-full"
+        )
     return Tls(
         mode=mode or "prefer",
         root=root,
@@ -110,7 +118,7 @@ def _version(params: Mapping[str, str], name: str) -> str | None:
     if not value:
         return None
     if value.lower() not in _VERSIONS:
-        raise DsnFault(f"has a version of TLS as {name} that Relay does not speak: write TLSv1.2 or TLSv1.3")
+        raise DsnFault(f"has a TLS version as {name} that Relay does not support: write TLSv1.2 or TLSv1.3")
     return _VERSIONS[value.lower()]
 
 
@@ -133,12 +141,12 @@ def _timeout(params: Mapping[str, str]) -> float | None:
         return None
     seconds = _number(params["connect_timeout"], "connect_timeout", 0, 86_400)
     if seconds == 0:
-        raise DsnFault("has connect_timeout=0, which waits for ever: write seconds, as connect_timeout=10")
+        raise DsnFault("has connect_timeout=0, which never times out: write seconds, for example connect_timeout=10")
     return float(seconds)
 
 
 def _number(text: str, name: str, least: int, most: int) -> int:
-    """0 for an empty text."""
+    """The number in a text, 0 for an empty text."""
     if not text:
         return 0
     if not (text.isascii() and text.isdigit() and len(text) < 11 and least <= int(text) <= most):
@@ -147,22 +155,22 @@ def _number(text: str, name: str, least: int, most: int) -> int:
 
 
 def _choice(params: Mapping[str, str], name: str, words: tuple[str, ...]) -> str | None:
-    """Upper case is taken too: providers print sslmode=REQUIRE."""
+    """The value of a parameter, in any case, because some providers write sslmode=REQUIRE."""
     value = params.get(name)
     if not value:
         return None
     word = value.lower().replace("_", "-")
     if word not in words:
-        raise DsnFault(f"has a value for {name} that is none: write {', '.join(words[:-1])} or {words[-1]}")
+        raise DsnFault(f"has an unknown value for {name}: write {', '.join(words[:-1])} or {words[-1]}")
     return word
 
 
 def _check_fixed(params: Mapping[str, str]) -> None:
-    """Parameters of which Relay can do one thing only: any other is refused, never dropped."""
-    for name, allowed, told in _FIXED:
+    """Refuse other values of parameters for which Relay supports only certain values."""
+    for name, allowed, advice in _FIXED:
         value = params.get(name)
         if value and not allowed(value.lower()):
-            raise DsnFault(f"has a `{name}` that Relay cannot keep to: {told}")
+            raise DsnFault(f"has a value for `{name}` that Relay does not support: {advice}")
 
 
 _FIXED: Final[tuple[tuple[str, Callable[[str], bool], str], ...]] = (
@@ -170,6 +178,6 @@ _FIXED: Final[tuple[tuple[str, Callable[[str], bool], str], ...]] = (
     ("gssencmode", {"disable", "prefer"}.__contains__, "write gssencmode=disable, and sslmode=verify-full for TLS"),
     ("sslcompression", {"0"}.__contains__, "leave it out, compression makes TLS unsafe"),
     ("sslsni", {"1"}.__contains__, "leave it out, the server's name is sent"),
-    ("sslcertmode", {"allow"}.__contains__, "leave it out, a certificate that is given is shown when it is asked for"),
+    ("sslcertmode", {"allow"}.__contains__, "leave it out, a certificate is sent when the server requests it"),
     ("keepalives", {"0", "1"}.__contains__, "write keepalives=1 or keepalives=0"),
 )
