@@ -1,11 +1,11 @@
 """What stands now: what the ledger would say to the dispatches of a dry run, if they came at this moment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from relay.app.dry import try_events
 from relay.intake.entry import make_dispatch
-from relay.model import Entry, Event, EventStatus, HeldBy, Ids, Standing
+from relay.model import Entry, Event, EventStatus, Ids, Standing, held_key
 from relay.ports import Archive
 from relay.rules import RuleSet
 from relay.units import iso
@@ -36,7 +36,7 @@ def show_standing(standing: Standing) -> dict[str, Any]:
     if dispatch is not None and hold is not None and hold.by is not None:
         held = {
             "by": hold.by.value,
-            "key": _key(dispatch.plan or {}, hold.by),
+            "key": held_key(dispatch.plan or {}, hold.by),
             "until": None if hold.until is None else iso(hold.until),
             "cause": standing.cause,
         }
@@ -49,8 +49,3 @@ def show_standing(standing: Standing) -> dict[str, Any]:
         "held": held,
         "chatUuid": None if hold is None else hold.chat_uuid,
     }
-
-
-def _key(plan: Mapping[str, Any], by: HeldBy) -> str | None:
-    given = plan.get(by.value)
-    return given.get("key") if isinstance(given, Mapping) else None

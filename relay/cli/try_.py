@@ -12,8 +12,10 @@ from relay.cli.options import AsJson, Config, Headers, SourceName, Token, Url
 if TYPE_CHECKING:
     from relay.config import Loaded
 
-_OF_LEDGER: Final = frozenset({"changed", "newest", "once", "debounce", "thread", "order", "delay", "schedule"})
-"""Keys whose step hangs on what the ledger holds."""
+_OF_LEDGER: Final = frozenset(
+    {"changed", "newest", "once", "debounce", "thread", "order", "delay", "schedule", "limit", "budget"}
+)
+"""Keys whose step hangs on what the ledger holds, but for the loop guard, which every rule has."""
 
 
 def try_(

@@ -7,7 +7,7 @@ from relay.model.erase import ERASED, Erased, Erasure, Spared
 from relay.model.event import Entry, Event, Receipt
 from relay.model.frozen import frozen
 from relay.model.health import LedgerHealth
-from relay.model.hold import Held, HeldBy, Hold
+from relay.model.hold import Held, HeldBy, Hold, held_key
 from relay.model.ids import Ids, Kind, new_id
 from relay.model.job import Job, JobPage, JobState, ReplayAim
 from relay.model.labels import Labels, Outlet, cut_label
@@ -145,6 +145,7 @@ __all__ = [
     "Withheld",
     "cut_label",
     "frozen",
+    "held_key",
     "new_id",
     "set_hash",
 ]

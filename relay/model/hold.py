@@ -1,5 +1,8 @@
 """What holds a dispatch back: a window, the one before it, a time, a bound, or a person."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from relay.model.frozen import frozen
 from relay.model.word import Word
 
@@ -47,3 +50,11 @@ class Held:
     key: str | None
     until: int | None
     cause: str | None
+
+
+def held_key(plan: Mapping[str, Any], by: HeldBy) -> str | None:
+    """The rendered key by which a dispatch is held. Of several limits it is told only where a single one has a key."""
+    given = plan.get(by.value)
+    items = given if isinstance(given, list) else [given]
+    keys = [each["key"] for each in items if isinstance(each, Mapping) and each.get("key")]
+    return keys[0] if len(keys) == 1 else None

@@ -7,7 +7,7 @@ from relay.model.skip import Skip
 
 @frozen
 class Standing:
-    """What the keys of one rule make of an event now. Times are milliseconds by the ledger's clock.
+    """What would become of an event under one rule now. Times are milliseconds by the ledger's clock.
 
     `dispatch` is None where the rule skips the event (`skip`); its `state`, `hold` and `failure` say what would become
     of it. `cause` is the dispatch that has the key or the turn, `since` when that was made.

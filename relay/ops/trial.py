@@ -32,8 +32,9 @@ class Cause(Wire):
 class Now(Wire):
     """What the ledger would say to the dispatch if the event came now; nothing is stored.
 
-    `state` is what the dispatch would be, null where `skip` says why there would be none. `by` is the dispatch that
-    has the key, `since` when that was made, `held` what would hold it, `chatUuid` the chat in which it would go on.
+    `state` is what the dispatch would be after a claim at this moment, null where `skip` says why there would be none.
+    `why` says why it would end or park, `by` is the dispatch that has the key, `since` when that was made, `held` what
+    would hold it, `chatUuid` the chat in which it would go on.
     """
 
     state: State | None

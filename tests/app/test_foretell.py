@@ -45,3 +45,29 @@ async def test_the_ledger_of_a_running_relay_is_asked(file, tmp_path):
         assert "not asked" in (await asyncio.to_thread(CliRunner().invoke, app, command)).stdout
         _, after = await live.ask("GET", "/api/events")
         assert [len(each["dispatches"]) for each in after["events"]] == [2], "nothing was stored"
+
+
+async def test_the_keys_of_a_claim_and_a_pause_are_asked_too(file, tmp_path):
+    rules = [
+        {"name": "few", "chat": CHAT, "limit": [{"rate": "1/d"}]},
+        {"name": "guarded", "chat": CHAT, "loop": {"key": "{{ data.id }}", "trips": "1/1h"}},
+        {"name": "paused", "chat": CHAT},
+    ]
+    async with living(file, configure(tmp_path, rules=rules)) as live:
+        await live.ask("POST", "/api/rules/paused/pause")
+        await live.post(id=1)
+
+        async def stand():
+            asked = {"source": "crm", "body": {"id": 1}}
+            async with live.http.post(f"{live.service.addresses.ops}/api/try", json=asked) as answer:
+                [tried] = (await answer.json())["events"]
+                now = {each["rule"]: each["now"] for each in tried["rules"]}
+                return now["few"]["state"], now["guarded"]["state"], now["paused"]["held"]["by"], now
+
+        async with asyncio.timeout(20):
+            while (found := await stand())[:3] != ("held", "parked", "pause"):
+                await asyncio.sleep(0.05)
+        now = found[3]
+        assert now["few"]["held"]["by"] == "limit"
+        assert now["few"]["held"]["until"]
+        assert "(loop)" in now["guarded"]["why"]

@@ -47,6 +47,7 @@ from relay.model import (
     ResultView,
     State,
     cut_label,
+    held_key,
 )
 
 _EVENTS: Final = select(
@@ -247,7 +248,7 @@ def _held(row: Found, holds: _Holds) -> Held | None:
     waits = by in {HeldBy.ORDER, HeldBy.THREAD}
     return Held(
         by=by,
-        key=_key_of(plan_of(row).get(by)),
+        key=held_key(plan_of(row), by),
         until=holds.closing.get(row["window_id"], row["due_at"]),
         cause=holds.turns.get(row["queue"]) if waits else None,
     )
@@ -331,16 +332,6 @@ def dispatch(conn: Connection, _now: int, *, dispatch_id: str) -> tuple[Event, D
         raise NotFound(f"there is no dispatch {dispatch_id} in the ledger (it may have been pruned)")
     state = State(row["live_state"] or row["state"])
     return load(conn, _now, event_id=row["event_id"]), dispatch_from(unsealed(row, vault_of(conn)), state)
-
-
-def _key_of(plan: Any) -> str | None:
-    """The rendered key by which a dispatch is held. Of several limits it is told only where a single one has a key."""
-    keys = [
-        each["key"]
-        for each in (plan if isinstance(plan, list) else [plan])
-        if isinstance(each, Mapping) and each.get("key")
-    ]
-    return keys[0] if len(keys) == 1 else None
 
 
 def dispatch_from(row: Found, state: State) -> Dispatch:

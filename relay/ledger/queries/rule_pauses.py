@@ -114,13 +114,13 @@ def hold_new(conn: Connection, entries: Sequence[Entry], terms: Terms) -> dict[s
     if not paused:
         return {}
     return {
-        entry.event.id: replace(entry, dispatches=tuple([_held(each, paused) for each in entry.dispatches]))
+        entry.event.id: replace(entry, dispatches=tuple([hold_back(each, paused) for each in entry.dispatches]))
         for entry in entries
         if any(each.rule in paused for each in entry.dispatches)
     }
 
 
-def _held(dispatch: Dispatch, paused: Collection[str]) -> Dispatch:
+def hold_back(dispatch: Dispatch, paused: Collection[str]) -> Dispatch:
     """The dispatch, held where it would go now; what holds it already comes before the pause on its way."""
     if dispatch.rule not in paused or dispatch.state not in {State.READY, State.MESSAGING}:
         return dispatch

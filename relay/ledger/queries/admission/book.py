@@ -14,7 +14,8 @@ from relay.ledger.schema import rule_keys
 
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
 _OF: Final = rule_keys.c.hash.in_(bindparam("hashes", expanding=True))
-LOCKED: Final = select(rule_keys.c.hash, rule_keys.c.value).where(_OF).order_by(rule_keys.c.hash).with_for_update()
+_READ: Final = select(rule_keys.c.hash, rule_keys.c.value).where(_OF).order_by(rule_keys.c.hash)
+LOCKED: Final = _READ.with_for_update()
 _NEW: Final = insert(rule_keys)
 _NAMES: Final = ("rule", "value", "expires_at")
 
@@ -34,6 +35,11 @@ class Book:
     def load(cls, conn: Connection, hashes: Sequence[bytes]) -> Self:
         """Lock these keys in the order of their hashes, and read them."""
         return cls(run(conn, LOCKED, {"hashes": padded(hashes)}) if hashes else ())
+
+    @classmethod
+    def read(cls, conn: Connection, hashes: Sequence[bytes]) -> Self:
+        """What is remembered of these keys, which are not locked: another transaction may change it."""
+        return cls(run(conn, _READ, {"hashes": padded(hashes)}) if hashes else ())
 
     def get(self, place: bytes) -> Any:
         return self._known.get(place)
