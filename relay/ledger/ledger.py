@@ -14,6 +14,7 @@ from relay.ledger.queries import (
     counters,
     dead,
     expire,
+    fair,
     inbox,
     leases,
     outbox,
@@ -70,7 +71,7 @@ class SqlLedger(SqlArchive, SqlJobs, SqlProblems, SqlRates):
     def __init__(self, store: Store, terms: Terms) -> None:
         self.terms = terms
         self._store = store
-        fresh = outbox.Fresh()
+        fresh, turns = outbox.Fresh(), fair.Turns()
         self._record: Lane[record.Recording, record.RecordAnswer] = Lane(
             lambda conn, now, items: record.record(conn, now, items, terms=self.terms, fresh=fresh),
             finish=_hand_on_results,
@@ -83,7 +84,9 @@ class SqlLedger(SqlArchive, SqlJobs, SqlProblems, SqlRates):
             finish=_hand_on_claims,
         )
         self._claim: Lane[int, work.Claimed] = Lane(
-            lambda conn, now, items: work.claim(conn, now, items, terms=self.terms, withhold=withhold.withhold),
+            lambda conn, now, items: work.claim(
+                conn, now, items, terms=self.terms, turns=turns, withhold=withhold.withhold
+            ),
             finish=self._keep_withheld,
         )
         self._withheld: list[Withheld] = []

@@ -3,10 +3,13 @@
 import pytest
 from sqlalchemy.dialects.sqlite.pysqlite import dialect
 
-from relay.ledger.queries import browse, orphans, outbox, prune, refused, spending, work
+from relay.ledger.queries import browse, fair, orphans, outbox, prune, refused, spending, work
 
 STATEMENTS = {
     "claim": work._CLAIM,
+    "claim of a source": work._CLAIM_OF,
+    "sources of a backlog": fair._SOURCES,
+    "first of a source": fair._HEADS_OF,
     "next due": work._NEXT,
     "doubts": work._DOUBTS,
     "lease deliveries": outbox._LEASE,

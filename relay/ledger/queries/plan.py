@@ -141,7 +141,10 @@ class Plan:
             after |= next_claim
             self.claimed[move.dispatch_id] = next_claim["fence"]
         if move.to in LIVE:
-            (self.revived if revive else self.work).append(after)
+            if revive:
+                self.revived.append(after | {"source": row["source"]})
+            else:
+                self.work.append(after)
         elif not revive:
             self.over.append(move.dispatch_id)
         if move.to not in LIVE and row["queue"] is not None:

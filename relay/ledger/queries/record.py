@@ -275,6 +275,7 @@ def _revived(dispatch_row: Found, news_row: Found, now: int) -> Mapping[Any, Any
     """A row of `work` for a parked dispatch. Its fence, the time in milliseconds, is above any former one."""
     return {
         "dispatch_id": dispatch_row["id"],
+        "source": news_row["source"],
         "run": dispatch_row["run"],
         "fence": now,
         "number": 0,

@@ -26,10 +26,11 @@ def only_row(columns: Columns) -> Row:
 
 def turn_columns(live: Sequence[Dispatch], now: int) -> dict[str, Sequence[Any]]:
     """The columns of `work` that say when dispatches have their turn, which wait from `now` on."""
+    columns: dict[str, Sequence[Any]] = {"source": [dispatch.source for dispatch in live]}
     if not any(dispatch.plan or dispatch.hold for dispatch in live):
-        return {}
+        return columns
     given = [dispatch.plan or {} for dispatch in live]
-    columns: dict[str, Sequence[Any]] = {
+    columns |= {
         "priority": [plan.get("priority", 5) for plan in given],
         "expires_at": [
             None if start is None or "expires" not in plan else start + plan["expires"]

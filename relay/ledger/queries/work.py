@@ -4,14 +4,28 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, bindparam, case, delete, func, insert, literal, or_, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.sql import ClauseElement
 
 from relay.ledger.engine.sql import Found, Row, padded, run, scalar, write_many
 from relay.ledger.engine.vault import vault_of
-from relay.ledger.queries import admit, counters, orphans, rule_pauses
+from relay.ledger.queries import admit, counters, fair, orphans, rule_pauses
 from relay.ledger.queries.keys import queue
 from relay.ledger.queries.rows import NEWS, claim_of, legible
-from relay.ledger.schema import TURN, attempts, dispatches, events, leases, outbox, slots, work
+from relay.ledger.schema import attempts, dispatches, events, leases, outbox, slots, work
 from relay.ledger.terms import Terms
 from relay.model import Claim, Doubt, State, Verdict, Withheld, frozen
 
@@ -30,41 +44,38 @@ _NEWS: Final = (
     .join(events, events.c.id == dispatches.c.event_id)
     .where(dispatches.c.id.in_(bindparam("ids", expanding=True)))
 )
-_DUE: Final = (
-    select(work.c.dispatch_id)
-    .where(
-        work.c.due_at <= bindparam("now"),
-        # A dispatch that has waited too long is ended by `expire`, and must not be sent meanwhile.
-        or_(work.c.expires_at.is_(None), work.c.expires_at > bindparam("now"), work.c.first_attempt_at.is_not(None)),
-    )
-    .order_by(text(TURN), work.c.dispatch_id)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
-    .cte("due")
-)
 _IS_MESSAGE: Final = or_(work.c.state == literal(State.MESSAGING.value), work.c.follows)
 _IS_FIRST: Final = work.c.first_attempt_at.is_(None)
-_CLAIM: Final = (
-    update(work)
-    .where(work.c.dispatch_id.in_(select(_DUE.c.dispatch_id)))
-    .values(
-        state=case((_IS_MESSAGE, State.MESSAGING.value), else_=State.SENDING.value),
-        due_at=None,
-        lease_until=bindparam("until"),
-        owner=bindparam("by"),
-        fence=work.c.fence + 1,
-        number=work.c.number + 1,
-        attempts=work.c.attempts + case((_IS_MESSAGE, 0), else_=1),
-        first_attempt_at=func.coalesce(work.c.first_attempt_at, bindparam("now")),
-        paused_before=case((_IS_FIRST, bindparam("paused")), else_=work.c.paused_before),
-        started_at=bindparam("now"),
-        held_by=None,
+
+
+def _claim_of(due: Select[Any]) -> ClauseElement:
+    """Claim the first of these rows of `work` that no other transaction claims."""
+    first = due.limit(bindparam("most")).with_for_update(skip_locked=True).cte("due")
+    return (
+        update(work)
+        .where(work.c.dispatch_id.in_(select(first.c.dispatch_id)))
+        .values(
+            state=case((_IS_MESSAGE, State.MESSAGING.value), else_=State.SENDING.value),
+            due_at=None,
+            lease_until=bindparam("until"),
+            owner=bindparam("by"),
+            fence=work.c.fence + 1,
+            number=work.c.number + 1,
+            attempts=work.c.attempts + case((_IS_MESSAGE, 0), else_=1),
+            first_attempt_at=func.coalesce(work.c.first_attempt_at, bindparam("now")),
+            paused_before=case((_IS_FIRST, bindparam("paused")), else_=work.c.paused_before),
+            started_at=bindparam("now"),
+            held_by=None,
+        )
+        .returning(*(work.c[name] for name in ("dispatch_id", "run", "state", "fence", "number", "attempts")))
+        .returning(
+            work.c.first_attempt_at, work.c.paused_before, work.c.doubt, work.c.queue, work.c.follows, work.c.priority
+        )
     )
-    .returning(*(work.c[name] for name in ("dispatch_id", "run", "state", "fence", "number", "attempts")))
-    .returning(
-        work.c.first_attempt_at, work.c.paused_before, work.c.doubt, work.c.queue, work.c.follows, work.c.priority
-    )
-)
+
+
+_CLAIM: Final = _claim_of(fair.due(work.c.dispatch_id))
+_CLAIM_OF: Final = _claim_of(fair.due(work.c.dispatch_id).where(work.c.source == bindparam("source")))
 _PACED: Final = update(work).where(work.c.dispatch_id == bindparam("of")).values(started_at=bindparam("at"))
 _ENDED: Final = insert(attempts)
 _OPEN: Final = ("dispatch_id", "run", "state", "follows", "number", "started_at")
@@ -131,10 +142,12 @@ class Claimed:
     withheld: Sequence[Withheld] = ()
 
 
-def claim(conn: Connection, now: int, asks: Sequence[int], *, terms: Terms, withhold: Withhold) -> list[Claimed]:
+def claim(
+    conn: Connection, now: int, asks: Sequence[int], *, terms: Terms, turns: fair.Turns, withhold: Withhold
+) -> list[Claimed]:
     """Claim dispatches that are due, those with the longest wait and the highest priority first.
 
-    No two replicas claim the same row.
+    No two replicas claim the same row. When more are due than are claimed, sources take `turns`.
 
     Each of `asks` is the limit of one caller, who gets one answer. Claims nothing during a global pause.
     """
@@ -146,7 +159,7 @@ def claim(conn: Connection, now: int, asks: Sequence[int], *, terms: Terms, with
         first = counters.next_start(conn, now, terms.spacing)
         most = min(most, counters.startable(first, now, terms.spacing))
     paused = counter_values["paused"]
-    rows = _take(conn, now, most, paused, terms)
+    rows = _take(conn, now, most, paused, terms, turns)
     news_rows = news(conn, [row["dispatch_id"] for row in rows])
     orphans.drop_work(conn, [row["dispatch_id"] for row in rows if row["dispatch_id"] not in news_rows])
     complete = admit.hold_again(conn, now, [row for row in rows if row["dispatch_id"] in news_rows], news_rows)
@@ -162,11 +175,21 @@ def claim(conn: Connection, now: int, asks: Sequence[int], *, terms: Terms, with
     return [Claimed(answers[0].claims, withheld), *answers[1:]] if withheld else answers
 
 
-def _take(conn: Connection, now: int, most: int, paused: int, terms: Terms) -> list[Found]:
+def _take(conn: Connection, now: int, most: int, paused: int, terms: Terms, turns: fair.Turns) -> list[Found]:
     if most <= 0:
         return []
-    values = {"now": now, "most": most, "until": now + terms.lease, "by": terms.owner, "paused": paused}
-    return sorted(run(conn, _CLAIM, values), key=lambda row: str(row["dispatch_id"]))
+    values = {"now": now, "until": now + terms.lease, "by": terms.owner, "paused": paused}
+    shares = turns.share(conn, now, most)
+    if shares is None:
+        rows = run(conn, _CLAIM, values | {"most": most})
+    else:
+        rows = [
+            row
+            for source, share in shares.items()
+            for row in run(conn, _CLAIM_OF, values | {"source": source, "most": share})
+        ]
+    turns.note(is_full=len(rows) == most)
+    return sorted(rows, key=lambda row: str(row["dispatch_id"]))
 
 
 def _paced(now: int, claimed: Sequence[Found], starts: Sequence[int]) -> list[Row]:

@@ -50,6 +50,7 @@ def create() -> None:
     op.create_table(
         "work",
         sa.Column("dispatch_id", ID, primary_key=True),
+        sa.Column("source", sa.Text(), nullable=False),
         sa.Column("run", sa.Integer(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("due_at", sa.BigInteger()),
@@ -94,6 +95,7 @@ def create() -> None:
     op.create_index("work_due", "work", ["due_at", "dispatch_id"], **where("due_at IS NOT NULL"))
     turn = sa.text("(due_at - 60000 * priority)")
     op.create_index("work_turn", "work", [turn, "dispatch_id"], **where("due_at IS NOT NULL"))
+    op.create_index("work_source", "work", ["source", turn, "dispatch_id"], **where("due_at IS NOT NULL"))
     op.create_index("work_expires", "work", ["expires_at"], **where("expires_at IS NOT NULL"))
     op.create_index("work_queue", "work", ["queue", "queue_number"], **where("queue IS NOT NULL"))
     op.create_index("work_window", "work", ["window_id"], **where("window_id IS NOT NULL"))
