@@ -10,6 +10,9 @@ TOOLS := $(VENV)/tools/bin
 COMPILE := $(TOOLS)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 PYTEST_ARGS ?=
 
+# Each relay that a test starts would otherwise compile all of Relay anew: a third of its start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test services lint types layers bench faults soak lock audit sbom install chart image image-test clean
 

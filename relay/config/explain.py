@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from relay.config.fault import ConfigFault, near, spell
 from relay.config.tree import Leaf, Node, Path, find, key_place, place
+from relay.written.describe import descriptions
 from relay.written.reference import Opaque
 
 _EMPTY: Final = "is empty: give it a value or leave the key out"
@@ -117,17 +118,20 @@ def _fields(model: type[BaseModel], path: Path) -> frozenset[str]:
     return frozenset(inner.model_fields) if inner else frozenset()
 
 
-def _field(model: type[BaseModel], path: Path) -> FieldInfo | None:
+def _block(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
+    """The block in which the last key of a path is."""
     inner: type[BaseModel] | None = model
     for step in path[:-1]:
         field = inner.model_fields.get(str(step)) if inner else None
         inner = _model(field) if field else None
-    return inner.model_fields.get(str(path[-1])) if inner else None
+    return inner
 
 
 def _field_text(model: type[BaseModel], path: Path) -> str:
-    field = _field(model, path)
-    text = (field.description if field else None) or "give it a value"
+    block, name = _block(model, path), str(path[-1])
+    field = block.model_fields.get(name) if block else None
+    told = descriptions(block).get(name) if block else None
+    text = told or (field.description if field else None) or "give it a value"
     return text[0].lower() + text[1:].rstrip(".")
 
 

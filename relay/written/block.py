@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from relay.written.describe import descriptions
 
 
 class Block(BaseModel):
@@ -15,8 +18,19 @@ class Block(BaseModel):
         validate_default=True,
         hide_input_in_errors=True,
         arbitrary_types_allowed=True,
-        use_attribute_docstrings=True,
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """With what the strings below the attributes say."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, description in descriptions(cls).items():
+            field = cls.model_fields.get(name)
+            key = field.validation_alias if field is not None and isinstance(field.validation_alias, str) else name
+            if key in properties:
+                properties[key].setdefault("description", description)
+        return schema
 
 
 def default(value: Any) -> Any:

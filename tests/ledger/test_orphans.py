@@ -31,7 +31,7 @@ def told():
 
 async def test_a_claim_passes_over_work_without_its_dispatch(ledger, clock, told):
     lone = new_id()
-    await put(ledger, work, dispatch_id=lone, run=1, state="ready", due_at=clock.now - 5)
+    await put(ledger, work, dispatch_id=lone, source="helpdesk", run=1, state="ready", due_at=clock.now - 5)
     await ledger.accept([make_entry(rules=("one", "two"))])
     assert await ledger.wake() == 0
     claims = await ledger.claim(10)
@@ -45,7 +45,7 @@ async def test_a_claim_passes_over_work_without_its_dispatch(ledger, clock, told
 
 async def test_a_claim_that_finds_nothing_else_leaves_the_next_one_room(ledger, clock):
     for _ in range(3):
-        await put(ledger, work, dispatch_id=new_id(), run=1, state="ready", due_at=clock.now - 5)
+        await put(ledger, work, dispatch_id=new_id(), source="helpdesk", run=1, state="ready", due_at=clock.now - 5)
     await ledger.accept([make_entry()])
     assert await ledger.claim(3) == []
     assert len(await ledger.claim(3)) == 1
@@ -64,7 +64,7 @@ async def test_a_dispatch_without_its_event_ends(ledger, clock, told):
 
 async def test_doubts_pass_over_it_and_the_sweep_removes_it(ledger, clock, told):
     lone = new_id()
-    await put(ledger, work, dispatch_id=lone, run=1, state="checking", look_at=clock.now - 5)
+    await put(ledger, work, dispatch_id=lone, source="helpdesk", run=1, state="checking", look_at=clock.now - 5)
     await ledger.accept([make_entry()])
     [claim] = await ledger.claim(1)
     await ledger.record(checking(claim))
@@ -77,7 +77,7 @@ async def test_doubts_pass_over_it_and_the_sweep_removes_it(ledger, clock, told)
 
 async def test_a_lease_that_ran_out_on_one_ends_with_it(ledger, clock, told):
     lone = new_id()
-    await put(ledger, work, dispatch_id=lone, run=1, state="sending", lease_until=clock.now - 5)
+    await put(ledger, work, dispatch_id=lone, source="helpdesk", run=1, state="sending", lease_until=clock.now - 5)
     await ledger.sweep()
     clock.now += 2_000
     assert await ledger.doubts(10) == []
