@@ -64,6 +64,7 @@ class Database(Protocol):
     """What SqlArchive needs of the class that inherits from it."""
 
     terms: Terms
+    prune_size: prune.TurnSize
 
     async def write(self, operation: Work[T], *, slow: bool = False) -> T: ...
 
@@ -195,7 +196,8 @@ class SqlArchive:
         turn = await self.write(partial(drop.drop, terms=self.terms), slow=True)
         if turn.dropped is not None:
             log.info("ledger.days_dropped", days=turn.dropped.name, events=turn.events, kept=turn.kept)
-        return turn.events + await self.write(partial(prune.prune, terms=self.terms, left=turn.left), slow=True)
+        pruning = partial(prune.prune, terms=self.terms, size=self.prune_size, left=turn.left)
+        return turn.events + await self.write(pruning, slow=True)
 
     async def make_days(self: Database) -> int:
         """Make partitions for the coming days, on PostgreSQL. Returns how many."""

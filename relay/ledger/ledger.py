@@ -18,6 +18,7 @@ from relay.ledger.queries import (
     inbox,
     leases,
     outbox,
+    prune,
     record,
     refused,
     spending,
@@ -70,6 +71,7 @@ class SqlLedger(SqlArchive, SqlJobs, SqlProblems, SqlRates):
 
     def __init__(self, store: Store, terms: Terms) -> None:
         self.terms = terms
+        self.prune_size = prune.TurnSize()
         self._store = store
         fresh, turns = outbox.Fresh(), fair.Turns()
         self._record: Lane[record.Recording, record.RecordAnswer] = Lane(

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 
 from relay.ledger import SqlLedger, Terms
-from relay.ledger.queries.prune import MOST, prune
+from relay.ledger.queries.prune import MOST, TurnSize, prune
 from relay.ledger.schema import attempts, dispatches, events, outbox, results, seen, work
 from relay.model import EventStatus, Failure, ParkReason, Settled, State, Verdict, tell
 from tests.ledger.build import created, made_at, make_dispatch, make_entry, move
@@ -69,7 +69,7 @@ async def test_a_source_may_have_a_time_of_its_own(ledger, store, clock, days, l
     for source in ("helpdesk", "crm", "shop"):
         await finish(ledger, clock, source=source)
     clock.now += days * DAY
-    while await store.write(lambda conn, now: prune(conn, now, terms=terms)):
+    while await store.write(lambda conn, now: prune(conn, now, terms=terms, size=TurnSize())):
         pass
     names = select(events.c.source).order_by(events.c.source)
     assert await store.read(lambda conn, _: list(conn.execute(names).scalars())) == left
@@ -214,6 +214,24 @@ async def test_much_goes_in_turns_that_keep_no_writer_waiting_long(ledger, clock
     clock.now += 31 * DAY
     assert [await ledger.prune() for _ in range(3)] == [MOST, 20, 0]
     assert await sizes(ledger) == {}
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+async def test_turns_are_smaller_on_a_slow_disk_and_large_again_on_a_quick_one(ledger, clock, monkeypatch):
+    monkeypatch.setattr("relay.ledger.queries.prune._LONG", 0.0)
+    for _ in range(3):
+        await ledger.accept([made_at(clock.now, make_entry(rules=())) for _ in range(100)])
+    clock.now += 31 * DAY
+    await ledger.prune()
+    assert ledger.prune_size.rows == MOST // 2
+    while await ledger.prune():
+        pass
+    assert await sizes(ledger) == {}
+    slow = ledger.prune_size.rows
+    assert 0 < slow < MOST // 2
+    monkeypatch.setattr("relay.ledger.queries.prune._LONG", 3600.0)
+    await ledger.prune()
+    assert ledger.prune_size.rows == 2 * slow
 
 
 async def test_leases_and_grants_of_replicas_long_gone_are_deleted(ledger, other, clock):

@@ -1,10 +1,11 @@
-"""Deletes expired rows, in turns bounded by rows and by bytes, so that no writer waits long.
+"""Deletes expired rows, in turns bounded by rows, by bytes and by time, so that no writer waits long.
 
 On PostgreSQL a turn locks the events that it has chosen, then their dispatches, both in the order of their ids, and
 then checks the choice again. Operations that add to an event (a retry, a replay, a cancel) lock the event first, and a
 late chat locks its dispatch. So either such an operation comes first, and the event is kept, or it finds nothing.
 """
 
+import time
 from collections.abc import Sequence
 from itertools import accumulate, takewhile
 from typing import Final
@@ -33,7 +34,10 @@ from relay.ledger.terms import Terms
 from relay.model import EventStatus, State
 
 MOST: Final = 500
-"""Rows of one kind that are deleted in one turn."""
+"""Rows of one kind that are deleted in one turn, at most."""
+_LEAST: Final = 25
+_LONG: Final = 0.05
+"""Seconds. SQLite has one writer at a time, so that an accept waits as long as a turn takes."""
 SPACE: Final = 8 << 20
 """Bytes of bodies that are deleted in one turn: a database touches each page of a large body to free it."""
 _STALE: Final = 3_600_000
@@ -44,21 +48,39 @@ _IS_UNMATCHED: Final = events.c.status == constant(EventStatus.UNMATCHED.value)
 _NEWEST_UNMATCHED: Final = select(events.c.id).where(_IS_UNMATCHED).order_by(events.c.id.desc())
 
 
-def prune(conn: Connection, now: int, *, terms: Terms, left: Sequence[Days] = ()) -> int:
-    """Run one turn. Finished events of the days `left` are not deleted: their partitions are dropped.
+class TurnSize:
+    """How many rows of one kind the next turn deletes: on a slow disk fewer, so that a turn stays short.
 
-    Returns how many rows were deleted of events, seen ids, kept requests, dead letters,
-    problems, acts and minutes.
+    On PostgreSQL a turn holds nobody up, and it stays at the most.
     """
+
+    def __init__(self) -> None:
+        self.rows = MOST
+
+    def note(self, seconds: float) -> None:
+        """How long a turn took."""
+        if seconds > _LONG:
+            self.rows = max(_LEAST, self.rows // 2)
+        elif seconds < _LONG / 4:
+            self.rows = min(MOST, self.rows * 2)
+
+
+def prune(conn: Connection, now: int, *, terms: Terms, size: TurnSize, left: Sequence[Days] = ()) -> int:
+    """Run one turn of this size, and note how long it took.
+
+    Finished events of the days `left` are not deleted: their partitions are dropped. Returns how many rows were deleted
+    of events, seen ids, kept requests, dead letters, problems, acts and minutes.
+    """
+    began = time.perf_counter()
     own = events.c.source.in_(terms.retain_of)
-    turn = _Turn(conn)
+    turn = _Turn(conn, size.rows)
     moment = now - terms.retain
     others = [~own] if terms.retain_of else []
     turn.delete_events(_finished(moment, *others, *(~days.of(events.c.id) for days in left if days.begin < moment)))
     for source, retain in terms.retain_of.items():
         turn.delete_events(_finished(now - retain, events.c.source == source))
     turn.delete_events(_unmatched(conn, now, terms))
-    deleted = turn.deleted + _delete_seen(conn, now)
+    deleted = turn.deleted + _delete_seen(conn, now, size.rows)
     deleted += refused.expire(conn, now) + dead.expire(conn, now, terms=terms)
     deleted += problems.expire(conn, now, terms=terms) + acts.expire(conn, now, terms=terms)
     deleted += rates.expire(conn, now)
@@ -67,6 +89,8 @@ def prune(conn: Connection, now: int, *, terms: Terms, left: Sequence[Days] = ()
     jobs.expire(conn, now, terms=terms)
     conn.execute(delete(leases).where(leases.c.until < now - _STALE))
     conn.execute(delete(slots).where(slots.c.until < now - _STALE))
+    if is_alone(conn):
+        size.note(time.perf_counter() - began)
     return deleted
 
 
@@ -104,8 +128,9 @@ def _unmatched(conn: Connection, now: int, terms: Terms) -> Select[tuple[str]]:
 class _Turn:
     """Deletes events until the bytes of one turn are used up. `deleted` counts the events."""
 
-    def __init__(self, conn: Connection) -> None:
+    def __init__(self, conn: Connection, most: int) -> None:
         self._conn = conn
+        self._most = most
         self._room = SPACE
         self.deleted = 0
 
@@ -126,7 +151,7 @@ class _Turn:
     def _choose(self, candidates: Select[tuple[str]]) -> Sequence[str]:
         """Lock and return the first candidates that there is room for, at least one."""
         conn = self._conn
-        sized = candidates.add_columns(_size(conn)).limit(MOST).with_for_update(of=events, skip_locked=True)
+        sized = candidates.add_columns(_size(conn)).limit(self._most).with_for_update(of=events, skip_locked=True)
         rows = conn.execute(sized).all()
         sums = accumulate((_ROW + row[1] for row in rows), initial=0)
         ids = [row[0] for row, before in zip(rows, takewhile(lambda total: total < self._room, sums), strict=False)]
@@ -153,13 +178,13 @@ def _size(conn: Connection) -> ColumnElement[int]:
     return raw * (1 + case((parsed, 1), else_=0) + dispatch_count)
 
 
-def _delete_seen(conn: Connection, now: int) -> int:
-    return sum(_delete_expired(conn, now, table) for table in (seen, acceptances, rule_keys))
+def _delete_seen(conn: Connection, now: int, most: int) -> int:
+    return sum(_delete_expired(conn, now, table, most) for table in (seen, acceptances, rule_keys))
 
 
-def _delete_expired(conn: Connection, now: int, table: Table) -> int:
+def _delete_expired(conn: Connection, now: int, table: Table, most: int) -> int:
     [key] = table.primary_key
-    keys = list(conn.execute(select(key).where(table.c.expires_at <= now).limit(MOST)).scalars())
+    keys = list(conn.execute(select(key).where(table.c.expires_at <= now).limit(most)).scalars())
     if keys:
         # Checked again: between the two statements another replica may have renewed a key.
         conn.execute(delete(table).where(key.in_(keys), table.c.expires_at <= now))
