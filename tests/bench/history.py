@@ -5,19 +5,22 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Awaitable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import uvloop
+from sqlalchemy import Connection
 
 from relay.ledger import SqlLedger, Terms, open_ledger
+from relay.ledger.queries import days
 from relay.model import EventQuery
 from tests.bench.contest import POSTGRES, SQLITE
 from tests.bench.report import Aim, Report
 from tests.bench.servers import Servers
 from tests.bench.sizes import Sizes
-from tests.ledger.build import created, make_entry
+from tests.ledger.build import created, made_at, make_entry
 
 BATCH = 32
 ROUNDS = 40
@@ -45,7 +48,8 @@ async def _measure(report: Report, name: str, url: str, other: str, many: int) -
     terms = Terms("bench", publish=False, high_water=UNLIMITED, retain=1, remember=1)
     ledger, empty = [await open_ledger(each, terms, migrate=True) for each in (url, other)]
     try:
-        await finish_many(ledger, many)
+        day = await ledger.write(partial(_make_day, terms=terms))
+        await finish_many(ledger, many, day)
         if name == POSTGRES:
             await _vacuum(url)
         ours, theirs = await _time_all(ledger, empty)
@@ -58,6 +62,16 @@ async def _measure(report: Report, name: str, url: str, other: str, many: int) -
         await ledger.aclose()
 
 
+def _make_day(conn: Connection, now: int, *, terms: Terms) -> int:
+    """Make the partitions of a day that is over, where there are any: only those of whole days are dropped.
+
+    Returns a moment of that day, in milliseconds since the epoch.
+    """
+    moment = now - 2 * days.DAY
+    days.make(conn, moment, terms=terms)
+    return moment
+
+
 async def _vacuum(url: str) -> None:
     """Do what autovacuum would have done in the days that such a history takes."""
     connection = await asyncpg.connect(url)
@@ -67,17 +81,18 @@ async def _vacuum(url: str) -> None:
         await connection.close()
 
 
-async def accept_many(ledger: SqlLedger, count: int, **entry: Any) -> None:
-    """Accept `count` events with one dispatch each."""
+async def accept_many(ledger: SqlLedger, count: int, *, moment: int | None = None, **entry: Any) -> None:
+    """Accept `count` events with one dispatch each, as of this moment."""
     while count > 0:
-        await ledger.accept([make_entry(**entry) for _ in range(min(LOT, count))])
+        made = [make_entry(**entry) for _ in range(min(LOT, count))]
+        await ledger.accept(made if moment is None else [made_at(moment, each) for each in made])
         count -= LOT
 
 
-async def finish_many(ledger: SqlLedger, count: int) -> None:
-    """Leave so many finished events behind, as calls that made their chats do."""
+async def finish_many(ledger: SqlLedger, count: int, moment: int) -> None:
+    """Leave so many finished events of that moment behind, as calls that made their chats do."""
     for done in range(0, count, 10 * LOT):
-        await accept_many(ledger, min(10 * LOT, count - done))
+        await accept_many(ledger, min(10 * LOT, count - done), moment=moment)
         await _finish_all(ledger)
 
 
@@ -116,7 +131,7 @@ async def _watch_prune(report: Report, name: str, ledger: SqlLedger) -> None:
     seconds = time.perf_counter() - began
     # As long, because the longest of anything grows with the time that is looked at.
     _, calm = await _watch(ledger, asyncio.sleep(min(seconds, CALM), 0))
-    report.value(f"{name}, pruned", pruned / seconds, "rows/s")
+    report.value(f"{name}, pruned", pruned / seconds, "events/s")
     for what, index, aim in (
         ("longest stall of the loop while pruning", 0, None),
         ("the same in processor time of this process", 1, Aim("at most", 50, "ms")),
