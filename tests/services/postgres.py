@@ -20,6 +20,9 @@ import asyncpg
 from tests.services.authority import Identity
 from tests.services.process import Process, Unavailable, find_port, wait_until
 
+_QUICK = {"wal_level": "minimal", "max_wal_senders": "0", "full_page_writes": "off"}
+"""A third of the time for the database that each test is given: nobody replicates it, and no machine loses power."""
+
 MISSING = (
     "These tests need PostgreSQL: run `apt-get install postgresql` (it is started privately, the system's own is left"
     " alone) or `pip install pgserver`, or set RELAY_TEST_POSTGRES=postgresql://user:password@host:5432/postgres to a"
@@ -160,7 +163,7 @@ def run_postgres() -> Iterator[Database]:
             raise Unavailable(f"RELAY_TEST_POSTGRES names a server that does not answer: {error}. {MISSING}") from error
         yield database
         return
-    with run_cluster() as cluster:
+    with run_cluster(**_QUICK) as cluster:
         yield cluster
 
 
