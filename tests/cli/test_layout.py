@@ -28,6 +28,7 @@ def screen(monkeypatch):
     def show(width, *, colours=False):
         monkeypatch.setattr(sys, "stdout", Screen())
         monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setenv("LINES", "24")  # without it Rich takes a dumb terminal for one of 80 columns
         monkeypatch.setenv("TERM", "xterm-256color" if colours else "dumb")
         monkeypatch.delenv("NO_COLOR", raising=False)
         output.print_table(COLUMNS, [ROW, ROW], spare=("source", "type"))
