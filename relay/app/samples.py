@@ -66,5 +66,5 @@ def _recipes() -> Iterator[tuple[Traversable, str]]:
         stem, _, ending = name.rpartition(".")
         sample = next((by_name[f"{stem}.{kind}"] for kind in _KINDS if f"{stem}.{kind}" in by_name), None)
         if ending == "yaml" and sample is not None:
-            [source] = yaml.safe_load(file.read_text(encoding="utf-8"))["sources"].values()
+            [source] = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)["sources"].values()
             yield sample, source.get("scheme", "")

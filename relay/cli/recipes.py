@@ -34,7 +34,7 @@ class Recipe:
         """The configuration as parsed YAML, without filling in variables."""
         import yaml
 
-        document: dict[str, Any] = yaml.safe_load(self.text)
+        document: dict[str, Any] = yaml.load(self.text, Loader=yaml.CSafeLoader)
         return document
 
     @property
