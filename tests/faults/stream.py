@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -30,12 +31,13 @@ def is_message(number: int) -> bool:
 class Stream:
     """`rate` events a second to the replicas at `hooks`, in turn; each is sent again until 2xx or a confirm.
 
-    `accepted` are the numbers of accepted events, with when. `answers` counts the answers by status, 0 for none;
-    `slowest` is the longest wait for one, in seconds.
+    `accepted` are the numbers of accepted events, with when, `begun` those that were sent at all. `answers` counts the
+    answers by status, 0 for none; `slowest` is the longest wait for one, in seconds.
     """
 
     def __init__(self, session: aiohttp.ClientSession, hooks: Sequence[str], amqp: str, *, rate: float) -> None:
         self.accepted: dict[int, float] = {}
+        self.begun: dict[int, float] = {}
         self.answers: Counter[int] = Counter()
         self.slowest: dict[int, float] = {}
         self.rate = rate
@@ -91,6 +93,13 @@ class Stream:
         self.slowest[status] = max(self.slowest.get(status, 0), time.monotonic() - began)
         return status
 
+    def came(self, one: int, other: int) -> bool:
+        """Whether one event was with the relay before the other was sent.
+
+        Of a message only RabbitMQ knows when it went on.
+        """
+        return not is_message(one) and self.accepted.get(one, math.inf) < self.begun[other]
+
     async def _run(self) -> None:
         due = time.monotonic()
         while True:
@@ -100,6 +109,7 @@ class Stream:
 
     def _begin(self, number: int) -> None:
         self.started = number
+        self.begun[number] = time.monotonic()
         task = asyncio.create_task(self._publish(number) if is_message(number) else self._insist(number))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)

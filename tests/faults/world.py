@@ -7,7 +7,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.e2e.simulator import Simulator
 from tests.faults.results import Results, consuming
 from tests.faults.servers import Servers
 from tests.faults.stream import QUEUE, Stream
-from tests.faults.tally import Tally, compare, is_over
+from tests.faults.tally import Lists, Tally, compare, is_over
 from tests.services.process import Process, find_port, wait_until
 
 RATE = 15.0
@@ -120,25 +120,38 @@ class World:
             if (name := f"msg_{number}") in self.results.when
         ]
 
-    async def finish(self, tally: Tally) -> None:
-        """End the stream, wait for what is under way, and count the four lists."""
+    async def finish(self, tally: Tally) -> Lists:
+        """End the stream, wait for what is under way, and count the four lists, which it returns."""
         late = await self.stream.stop(within=PATIENCE)
         if late:
             self.wrong.append(f"{late} events were not accepted within {PATIENCE:g} s")
         names = {f"msg_{number}" for number in self.stream.accepted}
         events = await self._drain(names)
-        compare(tally, names, await self.simulator.chats(), self.results.ends, events)
+        told = self.results
+        lists = Lists(names, await self.simulator.chats(), told.ends, events, told.said, told.by)
+        compare(tally, lists)
         tally.faults, tally.recovery = self.faults, max(self.recoveries, default=0.0)
+        self.notes += [f"{count} {step}" for step, count in self._oddities().items() if count]
         tally.notes += self.notes
         tally.wrong += self.wrong + self.results.contradictions
-        tally.notes += [f"{count} {step}" for step, count in self._oddities().items() if count]
+        return lists
 
     async def _drain(self, names: set[str]) -> list[dict[str, Any]]:
         """The ledger's rows, once all has come to its end and was told, or after `PATIENCE`."""
         end = time.monotonic() + PATIENCE
-        while not is_over(names, self.results.ends, events := await self._events()) and time.monotonic() < end:
+        while not is_over(names, self.results.told, events := await self._events()) and time.monotonic() < end:
             await asyncio.sleep(0.5)
         return events
+
+    async def details(self, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """These events with their attempts, by the API of a replica that lives."""
+        relay = next(relay for relay in self.replicas if relay.alive())
+        found = []
+        for event in events:
+            async with self.session.get(f"{relay.url('ops')}/api/events/{event['id']}") as answer:
+                answer.raise_for_status()
+                found.append(await answer.json())
+        return found
 
     async def _events(self) -> list[dict[str, Any]]:
         """All rows of the ledger, by the API of a replica that lives."""
