@@ -33,7 +33,7 @@ cargo:
   token: {token}
   timeout: {timeout}
   settle: {settle}
-  concurrency: {concurrency}
+  concurrency: {concurrency}{rate}
 ledger:
   url: {ledger}
 {broker}
@@ -81,6 +81,7 @@ class Relay:
         rules: str = "",
         secrets: Sequence[str] = (),
         concurrency: int = 8,
+        rate: str = "",
         timeout: str = "1s",
         settle: str = "1500ms",
         grace: str = "5s",
@@ -103,6 +104,7 @@ class Relay:
                 rules=(MESSAGE if message else "") + rules,
                 secret=SECRET,
                 concurrency=concurrency,
+                rate=f"\n  rate: {rate}" if rate else "",
                 timeout=timeout,
                 settle=settle,
                 **self.ports,
