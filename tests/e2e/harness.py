@@ -65,7 +65,8 @@ SECRETS = (TOKEN.encode(), SECRET.removeprefix("whsec_").encode(), base64.b64dec
 class Relay:
     """`relay serve` with a configuration in `folder`; `at` is a kill point and its count.
 
-    `sources` and `rules` are more of them, `secrets` more of what must show nowhere but in the ledger's tables for it.
+    `amqp` has the addresses of RabbitMQ's nodes, separated by spaces. `sources` and `rules` are more of them, `secrets`
+    more of what must show nowhere but in the ledger's tables for it.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Relay:
                 cargo=cargo,
                 token=TOKEN,
                 ledger=ledger or f"sqlite:///{folder}/relay.db",
-                broker=f"broker: {{url: {amqp}}}" if amqp else "",
+                broker=f"broker: {{urls: [{', '.join(amqp.split())}]}}" if amqp else "",
                 sources=(f"  bus: {{type: amqp, queue: {queue}, prefetch: 20, reply: [replies]}}\n" if queue else "")
                 + sources,
                 rules=(MESSAGE if message else "") + rules,

@@ -26,6 +26,7 @@ async def play(row: Row, ledger: str, servers: Servers, *, replicas: int, length
     tally = Tally(row.name, ledger, replicas)
     folder = Path(tempfile.mkdtemp(prefix=f"relay-faults-{row.name}-"))
     options = {"length": length, "seed": seed, "options": row.options, "disk": row.disk}
+    options |= {"broker": row.broker, "database": row.database}
     async with inhabit(servers, folder, ledger=ledger, replicas=replicas, **options) as world:
         progress = asyncio.create_task(_tell_progress(tally, world))
         try:

@@ -36,6 +36,9 @@ PATIENCE = 120.0
 class World:
     """`length` is how much of a row is done: 1 is its usual form, the short one is less.
 
+    `broker` and `database` are the servers, `url` is the database of the replicas, `amqp` has the addresses of the
+    broker's nodes with the virtual host, separated by spaces.
+
     `wrong` are broken promises that the four lists do not show, `notes` what is worth telling beside the figures.
     """
 
@@ -43,9 +46,11 @@ class World:
     simulator: Simulator
     stream: Stream
     results: Results
-    servers: Servers
+    broker: Any
+    database: Any
     session: aiohttp.ClientSession
     ledger: str
+    url: str | None
     amqp: str
     folder: Path
     length: float
@@ -182,18 +187,22 @@ async def inhabit(
     length: float,
     seed: int,
     options: Mapping[str, Any],
-    disk: Callable[[Path], AbstractContextManager[None]] | None = None,
+    disk: Callable[[Path], AbstractContextManager[None]] | None,
+    broker: Callable[[], AbstractContextManager[Any]] | None,
+    database: Callable[[], AbstractContextManager[Any]] | None,
 ) -> AsyncIterator[World]:
     """A world in which events flow. `options` are those of the replicas, `disk` is mounted at their ledger's folder."""
     async with AsyncExitStack() as stack:
-        amqp = stack.enter_context(servers.rabbit.vhost())
-        database = stack.enter_context(servers.postgres.database()) if ledger == "postgres" else None
+        rabbit = servers.rabbit if broker is None else stack.enter_context(broker())
+        amqp = stack.enter_context(rabbit.vhost())
+        postgres = url = None
+        if ledger == "postgres":
+            postgres = servers.postgres if database is None else stack.enter_context(database())
+            url = stack.enter_context(postgres.database())
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)))
         simulator = await stack.enter_async_context(_simulate(folder))
         results = await stack.enter_async_context(consuming(amqp))
-        relays = [
-            _make(folder / f"replica-{number}", simulator.url, database, amqp, options) for number in range(replicas)
-        ]
+        relays = [_make(folder / f"replica-{number}", simulator.url, url, amqp, options) for number in range(replicas)]
         if disk is not None:
             stack.enter_context(disk(relays[0].folder / "data"))
         stack.push_async_callback(_end, relays)
@@ -201,7 +210,8 @@ async def inhabit(
         stream = Stream(session, [relay.url("hooks") for relay in relays], amqp, rate=RATE)
         stack.push_async_callback(stream.stop, within=0)
         yield World(
-            relays, simulator, stream, results, servers, session, ledger, amqp, folder, length, random.Random(seed)
+            *(relays, simulator, stream, results, rabbit, postgres, session, ledger, url, amqp, folder, length),
+            chance=random.Random(seed),
         )
 
 
