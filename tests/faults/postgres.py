@@ -1,7 +1,11 @@
 """PostgreSQL: its connections killed, the server restarted, and hung."""
 
 import asyncio
+from urllib.parse import urlsplit
 
+from tests.e2e.promises import check_order
+from tests.faults.contention import QUICK, Contender, contending, refusing
+from tests.faults.keys import RULE, RULES, checks
 from tests.faults.row import Row
 from tests.faults.world import World
 from tests.services.postgres_pair import run_pair
@@ -61,6 +65,25 @@ async def fail_over(world: World) -> None:
     await world.recover()
 
 
+async def conflict(world: World) -> None:
+    """Deadlocks, in which the relays' transactions are ended, and serialization failures; each runs again."""
+    name = urlsplit(world.url).path.strip("/")
+    await asyncio.to_thread(world.database.run, f"ALTER DATABASE \"{name}\" SET deadlock_timeout = '{QUICK}'")
+    await asyncio.to_thread(world.database.run, TERMINATE)  # it is in force in new sessions
+    async with contending(world.url) as contender, refusing(contender.look):
+        for _ in world.turns(10):
+            await world.pass_time(1)
+        await world.until(lambda: _has_both(contender), "deadlocks and serialization failures")
+        deadlocks, refused = await contender.count()
+    world.faults += deadlocks + refused
+    world.notes.append(f"{deadlocks} deadlocks, {refused} serialization failures")
+    await world.recover()
+
+
+async def _has_both(contender: Contender) -> bool:
+    return all(await contender.count())
+
+
 LATEST = 7.0
 """Seconds: `ledger.timeout` is 3, and the rest is for a machine that does much else."""
 
@@ -68,5 +91,13 @@ ROWS = (
     Row("pg-terminate", "all backends ended, 40 times", terminate, ledgers=("postgres",)),
     Row("pg-restart", "PostgreSQL killed, and restarted fast", restart, ledgers=("postgres",)),
     Row("pg-standby", "the primary killed, its standby promoted", fail_over, ledgers=("postgres",), database=run_pair),
+    Row(
+        "pg-conflict",
+        "deadlocks and serialization failures",
+        conflict,
+        ledgers=("postgres",),
+        options={"rules": "".join(RULE.format(name=name, key=RULES["order"]) for name in ("order", "again"))},
+        check=checks("order", check_order),
+    ),
     Row("pg-hang", "PostgreSQL hangs for 8 s (SIGSTOP)", hang, ledgers=("postgres",)),
 )
