@@ -1,11 +1,15 @@
-"""Windows that one replica closes while others are in the middle of changing them."""
+"""What one replica decides while others are in the middle of changing it, and may undo that."""
 
 import asyncio
 from contextlib import asynccontextmanager
 
+import pytest
+from sqlalchemy import text
+
+from relay.errors import Unavailable
 from relay.ledger import SqlLedger, Terms
 from relay.ledger.engine.postgres import connect
-from tests.ledger.build import make_entry
+from tests.ledger.build import created, make_entry
 from tests.ledger.within import Within, until_blocked
 
 WAIT = 60_000
@@ -15,6 +19,11 @@ def burst(keep="last"):
     """An event whose window closes a minute after its first one, whatever comes."""
     plan = {"key": "contact-1", "wait": WAIT, "max": WAIT, "keep": keep, "size": 100}
     return make_entry(dispatch={"plan": {"debounce": plan}})
+
+
+def in_turn():
+    """An event of a queue."""
+    return make_entry(dispatch={"plan": {"order": {"key": "contact-1"}}})
 
 
 async def states(ledger, *entries):
@@ -61,3 +70,21 @@ async def test_a_dispatch_whose_cancel_is_undone_while_its_window_closes_stays_i
         await conn.rollback()
     await other.close_windows({})
     assert await states(one, first, last) == ["superseded", "ready"]
+
+
+@pytest.mark.parametrize("behind", [0, 1])
+async def test_who_is_next_in_a_queue_and_is_being_ended_is_not_passed_over(replicas, migrated_url, clock, behind):
+    """Its end may be undone: then it went after the others, or was held until another event of its key came."""
+    one, other = replicas
+    entries = [in_turn() for _ in range(2 + behind)]
+    for entry in entries:
+        await one.accept([entry])
+    [claim] = await one.claim(10)
+    lock = text("SELECT 1 FROM work WHERE dispatch_id = :of FOR UPDATE")
+    async with transaction(migrated_url, clock.now) as (conn, _):
+        await conn.execute(lock, {"of": entries[1].dispatches[0].id})
+        with pytest.raises(Unavailable, match="gave up the same transaction"):
+            await one.record(created(claim))
+        await conn.rollback()
+    await one.record(created(claim))
+    assert await states(other, *entries) == ["done", "ready", "held"][: 2 + behind]
