@@ -35,7 +35,7 @@ cargo:
   settle: {settle}
   concurrency: {concurrency}{rate}
 ledger:
-  url: {ledger}
+  url: {ledger}{high_water}
 {broker}
 http:
   hooks: 127.0.0.1:{hooks}
@@ -83,12 +83,14 @@ class Relay:
         secrets: Sequence[str] = (),
         concurrency: int = 8,
         rate: str = "",
+        high_water: int = 0,
         timeout: str = "1s",
         settle: str = "1500ms",
         grace: str = "5s",
         linger: str = "0s",
     ) -> None:
         self.folder = folder
+        self.ledger = ledger or f"sqlite:///{folder}/relay.db"
         self.ending = ["--grace", grace, "--linger", linger]
         self.secrets = [*SECRETS, *(secret.encode() for secret in secrets)]
         self.ports = {name: find_port() for name in ("hooks", "health", "ops")}
@@ -98,7 +100,7 @@ class Relay:
             CONFIG.format(
                 cargo=cargo,
                 token=TOKEN,
-                ledger=ledger or f"sqlite:///{folder}/relay.db",
+                ledger=self.ledger,
                 broker=f"broker: {{urls: [{', '.join(amqp.split())}]}}" if amqp else "",
                 sources=(f"  bus: {{type: amqp, queue: {queue}, prefetch: 20, reply: [replies]}}\n" if queue else "")
                 + sources,
@@ -106,6 +108,7 @@ class Relay:
                 secret=SECRET,
                 concurrency=concurrency,
                 rate=f"\n  rate: {rate}" if rate else "",
+                high_water=f"\n  high_water: {high_water}" if high_water else "",
                 timeout=timeout,
                 settle=settle,
                 **self.ports,

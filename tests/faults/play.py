@@ -20,12 +20,14 @@ _WRONGS = 5
 """Lines of what a row's own check finds wrong."""
 
 
-async def play(row: Row, ledger: str, servers: Servers, *, replicas: int, length: float, seed: int) -> Tally:
+async def play(
+    row: Row, ledger: str, servers: Servers, *, replicas: int, length: float, seed: int, full: bool = False
+) -> Tally:
     """Play a row. The folder with logs and files is kept when it does not hold."""
     began = time.monotonic()
     tally = Tally(row.name, ledger, replicas)
     folder = Path(tempfile.mkdtemp(prefix=f"relay-faults-{row.name}-"))
-    options = {"length": length, "seed": seed, "options": row.options, "disk": row.disk}
+    options = {"length": length, "full": full, "seed": seed, "options": row.options, "disk": row.disk}
     options |= {"broker": row.broker, "database": row.database}
     async with inhabit(servers, folder, ledger=ledger, replicas=replicas, **options) as world:
         progress = asyncio.create_task(_tell_progress(tally, world))
@@ -36,10 +38,10 @@ async def play(row: Row, ledger: str, servers: Servers, *, replicas: int, length
             lists = await world.finish(tally)
             if row.check is not None:
                 tally.wrong += list(islice(await row.check(world, lists), _WRONGS))
-                tally.notes = list(world.notes)
         except Exception as error:  # noqa: BLE001 - as a replica that did not come back; other rows go on
             tally.wrong.append(f"{type(error).__name__}: {error}")
         finally:
+            tally.notes = list(world.notes)
             progress.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await progress

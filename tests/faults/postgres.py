@@ -40,7 +40,7 @@ async def hang(world: World) -> None:
     """The server stands still with its connections open; senders get 503 within the ledger's time-out."""
     server = world.database
     for _ in world.turns(2):
-        world.stream.forget_slowest()
+        world.stream.forget_waits()
         world.faults += 1
         await asyncio.to_thread(server.hang)
         try:
@@ -67,10 +67,10 @@ async def fail_over(world: World) -> None:
 
 async def conflict(world: World) -> None:
     """Deadlocks, in which the relays' transactions are ended, and serialization failures; each runs again."""
-    name = urlsplit(world.url).path.strip("/")
+    name = urlsplit(world.replicas[0].ledger).path.strip("/")
     await asyncio.to_thread(world.database.run, f"ALTER DATABASE \"{name}\" SET deadlock_timeout = '{QUICK}'")
     await asyncio.to_thread(world.database.run, TERMINATE)  # it is in force in new sessions
-    async with contending(world.url) as contender, refusing(contender.look):
+    async with contending(world.replicas[0].ledger) as contender, refusing(contender.look):
         for _ in world.turns(10):
             await world.pass_time(1)
         await world.until(lambda: _has_both(contender), "deadlocks and serialization failures")

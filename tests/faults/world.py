@@ -28,6 +28,7 @@ RATE = 15.0
 """Events a second. Faults are what is tried, not the machine's speed."""
 BUDGET = 10.0
 """Seconds within which a row begins its faults."""
+SOURCES = ("crm", "bus")
 PATIENCE = 120.0
 """Seconds after the last fault until everything must have come to its end."""
 
@@ -36,8 +37,8 @@ PATIENCE = 120.0
 class World:
     """`length` is how much of a row is done: 1 is its usual form, the short one is less.
 
-    `broker` and `database` are the servers, `url` is the database of the replicas, `amqp` has the addresses of the
-    broker's nodes with the virtual host, separated by spaces.
+    `broker` and `database` are the servers, `amqp` has the addresses of the broker's nodes with the virtual host,
+    separated by spaces. `full` asks a row for its whole size.
 
     `wrong` are broken promises that the four lists do not show, `notes` what is worth telling beside the figures.
     """
@@ -50,10 +51,10 @@ class World:
     database: Any
     session: aiohttp.ClientSession
     ledger: str
-    url: str | None
     amqp: str
     folder: Path
     length: float
+    full: bool
     chance: random.Random = field(default_factory=random.Random)
     faults: int = 0
     recoveries: list[float] = field(default_factory=list)
@@ -137,7 +138,6 @@ class World:
         compare(tally, lists)
         tally.faults, tally.recovery = self.faults, max(self.recoveries, default=0.0)
         self.notes += [f"{count} {step}" for step, count in self._oddities().items() if count]
-        tally.notes += self.notes
         tally.wrong += self.wrong + self.results.contradictions
         return lists
 
@@ -159,12 +159,15 @@ class World:
         return found
 
     async def _events(self) -> list[dict[str, Any]]:
-        """All rows of the ledger, by the API of a replica that lives."""
+        """The ledger's rows of what senders sent, by the API of a replica that lives."""
+        return [event for source in SOURCES for event in await self._page_through(source)]
+
+    async def _page_through(self, source: str) -> list[dict[str, Any]]:
         relay = next(relay for relay in self.replicas if relay.alive())
         events: list[dict[str, Any]] = []
         cursor: str | None = None
         while True:
-            query = {"limit": "500"} | ({"cursor": cursor} if cursor else {})
+            query = {"limit": "500", "source": source} | ({"cursor": cursor} if cursor else {})
             async with self.session.get(relay.url("ops") + "/api/events", params=query) as answer:
                 answer.raise_for_status()
                 page = await answer.json()
@@ -185,6 +188,7 @@ async def inhabit(
     ledger: str,
     replicas: int,
     length: float,
+    full: bool,
     seed: int,
     options: Mapping[str, Any],
     disk: Callable[[Path], AbstractContextManager[None]] | None,
@@ -193,12 +197,12 @@ async def inhabit(
 ) -> AsyncIterator[World]:
     """A world in which events flow. `options` are those of the replicas, `disk` is mounted at their ledger's folder."""
     async with AsyncExitStack() as stack:
-        rabbit = servers.rabbit if broker is None else stack.enter_context(broker())
-        amqp = stack.enter_context(rabbit.vhost())
+        rabbit = servers.rabbit if broker is None else await _enter(stack, broker())
+        amqp = await _enter(stack, rabbit.vhost())
         postgres = url = None
         if ledger == "postgres":
-            postgres = servers.postgres if database is None else stack.enter_context(database())
-            url = stack.enter_context(postgres.database())
+            postgres = servers.postgres if database is None else await _enter(stack, database())
+            url = await _enter(stack, postgres.database())
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)))
         simulator = await stack.enter_async_context(_simulate(folder))
         results = await stack.enter_async_context(consuming(amqp))
@@ -210,9 +214,16 @@ async def inhabit(
         stream = Stream(session, [relay.url("hooks") for relay in relays], amqp, rate=RATE)
         stack.push_async_callback(stream.stop, within=0)
         yield World(
-            *(relays, simulator, stream, results, rabbit, postgres, session, ledger, url, amqp, folder, length),
+            *(relays, simulator, stream, results, rabbit, postgres, session, ledger, amqp, folder, length, full),
             chance=random.Random(seed),
         )
+
+
+async def _enter(stack: AsyncExitStack, manager: AbstractContextManager[Any]) -> Any:
+    """Enter and leave it beside the event loop, on which other rows are played."""
+    entered = await asyncio.to_thread(manager.__enter__)
+    stack.push_async_callback(asyncio.to_thread, manager.__exit__, None, None, None)
+    return entered
 
 
 def _make(folder: Path, cargo: str, database: str | None, amqp: str, options: Mapping[str, Any]) -> Relay:
