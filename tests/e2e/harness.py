@@ -33,9 +33,9 @@ cargo:
   token: {token}
   timeout: {timeout}
   settle: {settle}
-  concurrency: {concurrency}
+  concurrency: {concurrency}{rate}
 ledger:
-  url: {ledger}
+  url: {ledger}{high_water}
 {broker}
 http:
   hooks: 127.0.0.1:{hooks}
@@ -65,7 +65,8 @@ SECRETS = (TOKEN.encode(), SECRET.removeprefix("whsec_").encode(), base64.b64dec
 class Relay:
     """`relay serve` with a configuration in `folder`; `at` is a kill point and its count.
 
-    `sources` and `rules` are more of them, `secrets` more of what must show nowhere but in the ledger's tables for it.
+    `amqp` has the addresses of RabbitMQ's nodes, separated by spaces. `sources` and `rules` are more of them, `secrets`
+    more of what must show nowhere but in the ledger's tables for it.
     """
 
     def __init__(
@@ -81,12 +82,15 @@ class Relay:
         rules: str = "",
         secrets: Sequence[str] = (),
         concurrency: int = 8,
+        rate: str = "",
+        high_water: int = 0,
         timeout: str = "1s",
         settle: str = "1500ms",
         grace: str = "5s",
         linger: str = "0s",
     ) -> None:
         self.folder = folder
+        self.ledger = ledger or f"sqlite:///{folder}/relay.db"
         self.ending = ["--grace", grace, "--linger", linger]
         self.secrets = [*SECRETS, *(secret.encode() for secret in secrets)]
         self.ports = {name: find_port() for name in ("hooks", "health", "ops")}
@@ -96,13 +100,15 @@ class Relay:
             CONFIG.format(
                 cargo=cargo,
                 token=TOKEN,
-                ledger=ledger or f"sqlite:///{folder}/relay.db",
-                broker=f"broker: {{url: {amqp}}}" if amqp else "",
+                ledger=self.ledger,
+                broker=f"broker: {{urls: [{', '.join(amqp.split())}]}}" if amqp else "",
                 sources=(f"  bus: {{type: amqp, queue: {queue}, prefetch: 20, reply: [replies]}}\n" if queue else "")
                 + sources,
                 rules=(MESSAGE if message else "") + rules,
                 secret=SECRET,
                 concurrency=concurrency,
+                rate=f"\n  rate: {rate}" if rate else "",
+                high_water=f"\n  high_water: {high_water}" if high_water else "",
                 timeout=timeout,
                 settle=settle,
                 **self.ports,

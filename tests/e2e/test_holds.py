@@ -2,7 +2,9 @@
 
 import asyncio
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from operator import lt
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,16 @@ import aiohttp
 import pytest
 
 from tests.e2e.harness import Relay, Vendor, eventually
+from tests.e2e.promises import (
+    Kept,
+    by_rule,
+    check_each,
+    check_gathering,
+    check_once,
+    check_order,
+    check_thread,
+    check_windows,
+)
 from tests.e2e.simulator import Simulator, simulating
 
 EVENTS = 8
@@ -43,22 +55,21 @@ POINTS = (
 )
 COUNTS = {"claim.after": 4, "close.before": 1, "close.after": 1}
 """At which arrival a relay dies, where a ninth is not sure: one claim may take many, one call may close all windows."""
+CHECKS = {
+    "once": check_once,
+    "last": check_windows,
+    "all": check_gathering,
+    "order": check_order,
+    "thread": check_thread,
+    "delay": check_each,
+}
 
 
-def said(chat: dict[str, Any]) -> list[str]:
-    return [message["parts"][0]["text"] for message in chat["messages"] if message["type"] == "user"]
-
-
-async def dispatches(relay: Relay) -> dict[str, list[dict[str, Any]]]:
+async def dispatches(relay: Relay) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """All dispatches by rule, in order of arrival."""
     url = f"{relay.url('ops')}/api/events?limit=500"
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
-        events = (await answer.json())["events"]
-    found = defaultdict(list)
-    for event in reversed(events):
-        for dispatch in event["dispatches"]:
-            found[dispatch["rule"]].append(dispatch)
-    return found
+        return by_rule(reversed((await answer.json())["events"]))
 
 
 async def is_over(relay: Relay) -> bool:
@@ -67,25 +78,15 @@ async def is_over(relay: Relay) -> bool:
 
 
 async def check(relay: Relay, cargo: Simulator) -> None:
-    """Each key kept its promise."""
-    chats = defaultdict[str, list[dict[str, Any]]](list)
+    """Each key kept its promise: events were sent one after the other, by number."""
+    chats = defaultdict[str, list[Mapping[str, Any]]](list)
     for chat in await cargo.chats():
         chats[chat["trigger"]["meta"]["kind"]].append(chat)
     found = await dispatches(relay)
-    ids = {name: [int(chat["trigger"]["meta"]["id"]) % 100 for chat in each] for name, each in chats.items()}
-    assert sorted(number % 2 for number in ids["once"]) == [0, 1]
-    assert sorted(ids["delay"]) == list(range(EVENTS))
-    for parity in (0, 1):
-        assert [number for number in ids["order"] if number % 2 == parity] == list(range(parity, EVENTS, 2))
-    assert len(chats["thread"]) == 2
-    heard = sorted([int(text) % 100 for text in said(chat)] for chat in chats["thread"])
-    assert heard == [list(range(parity, EVENTS, 2)) for parity in (0, 1)], "each is said once, in order"
-    for name in ("last", "all"):
-        states = Counter(dispatch["state"] for dispatch in found[name])
-        assert states["done"] == len(chats[name])
-        assert states["done"] + states["superseded"] == EVENTS
-    gathered = [int(number) % 100 for chat in chats["all"] for text in said(chat) for number in text.split(",")]
-    assert sorted(gathered) == list(range(EVENTS)), "each event is in one chat"
+    for place, kind in enumerate(KINDS):
+        sent = [100 * place + number for number in range(EVENTS)]
+        kept = Kept(sent, lambda number: number % 2, lt, chats[kind], found[kind])
+        assert list(CHECKS[kind](kept)) == [], kind
 
 
 async def send_all(vendor: Vendor) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from relay.sandbox import Faults
 from tests.e2e.harness import Relay, Told, Vendor, consuming, eventually
+from tests.e2e.promises import said
 from tests.e2e.simulator import Simulator, simulating
 
 THREAD = '    thread: {key: "{{ data.id // 100 }}", idle: 1h}\n    message: "begin {{ data.id }}"\n    follow: "add"\n'
@@ -27,11 +28,8 @@ async def relaying(folder: Path, cargo: Simulator, amqp_url: str) -> AsyncIterat
             await asyncio.to_thread(relay.stop)
 
 
-async def said(cargo: Simulator) -> list[list[str]]:
-    return [
-        [message["parts"][0]["text"] for message in chat["messages"] if message["type"] == "user"]
-        for chat in await cargo.chats()
-    ]
+async def all_said(cargo: Simulator) -> list[list[str]]:
+    return [said(chat) for chat in await cargo.chats()]
 
 
 async def test_follow_ups_wait_until_the_agent_has_answered(tmp_path: Path, amqp_url: str) -> None:
@@ -39,7 +37,7 @@ async def test_follow_ups_wait_until_the_agent_has_answered(tmp_path: Path, amqp
         for number in range(EVENTS):
             await vendor.insist(number)
         await eventually(lambda: len(told.of("relay.message.sent")) == EVENTS, seconds=60, what=relay.describe)
-        assert await said(cargo) == [["begin 0", *["add"] * (EVENTS - 1)]]
+        assert await all_said(cargo) == [["begin 0", *["add"] * (EVENTS - 1)]]
         assert len(told.of("relay.chat.created")) == 1
         (chat,) = await cargo.chats()
         assert {result["data"]["chatUuid"] for result in told.of("relay.message.sent")} == {chat["uuid"]}
@@ -55,7 +53,7 @@ async def test_each_is_said_once_although_answers_are_lost(fault: str, tmp_path:
         for number in range(1, EVENTS):
             await vendor.insist(number)
         await eventually(lambda: len(told.of("relay.message.sent")) == EVENTS, seconds=60, what=relay.describe)
-        assert await said(cargo) == [["begin 0", *["add"] * (EVENTS - 1)]]
+        assert await all_said(cargo) == [["begin 0", *["add"] * (EVENTS - 1)]]
 
 
 async def test_a_chat_that_was_deleted_is_made_anew(tmp_path: Path, amqp_url: str) -> None:
@@ -67,5 +65,5 @@ async def test_a_chat_that_was_deleted_is_made_anew(tmp_path: Path, amqp_url: st
         for number in (1, 2):
             await vendor.insist(number)
         await eventually(lambda: len(told.of("relay.message.sent")) == 3, seconds=30, what=relay.describe)
-        assert await said(cargo) == [["begin 1", "add"]]
+        assert await all_said(cargo) == [["begin 1", "add"]]
         assert relay.logged("message.displaced") == 1

@@ -1,14 +1,19 @@
 """Connections of senders and consumers to a broker that goes and comes back."""
 
+import itertools
+
 import aio_pika
 
+_turns = itertools.count()
 
-async def connect(url: str) -> aio_pika.Connection:
-    """A connection, in 5 s or not at all.
+
+async def connect(urls: str) -> aio_pika.Connection:
+    """A connection to one of these addresses, which spaces separate, in 5 s or not at all; each try takes the next one.
 
     One that failed is closed here: the client library would close it at garbage collection, outside the event loop.
     """
-    connection = aio_pika.Connection(url)
+    nodes = urls.split()
+    connection = aio_pika.Connection(nodes[next(_turns) % len(nodes)])
     try:
         await connection.connect(timeout=5)
     except BaseException:

@@ -8,13 +8,15 @@ from urllib.parse import quote, urlsplit
 from tests.faults.row import Row
 from tests.faults.stream import QUEUE
 from tests.faults.world import World
+from tests.services.rabbitmq import Node
+from tests.services.rabbitmq_cluster import run_nodes
 
 CUTS = 50
 
 
 async def kill(world: World) -> None:
     """SIGKILL of the only node, and a new start with what it kept."""
-    node = world.servers.rabbit
+    node = world.broker
     for _ in world.turns(2):
         await world.pass_time(1)
         world.faults += 1
@@ -30,7 +32,7 @@ async def cut(world: World) -> None:
     times = world.times(CUTS)
     close = '[rabbit_networking:close_connection(P, "a fault") || P <- rabbit_networking:connections()]'
     command = f"[begin {close}, timer:sleep(250) end || _ <- lists:seq(1, {times})], ok."
-    await asyncio.to_thread(world.servers.rabbit.ctl, "eval", command)
+    await asyncio.to_thread(world.broker.ctl, "eval", command)
     world.faults += times
     await world.recover()
     await _check_connections(world)
@@ -39,11 +41,33 @@ async def cut(world: World) -> None:
 async def alarm(world: World) -> None:
     """The memory alarm: publishing connections are read no more."""
     for _ in world.turns(2):
-        await asyncio.to_thread(world.servers.rabbit.ctl, "set_vm_memory_high_watermark", "0.00001")
+        await asyncio.to_thread(world.broker.ctl, "set_vm_memory_high_watermark", "0.00001")
         world.faults += 1
         await world.pass_time(3)
-        await asyncio.to_thread(world.servers.rabbit.ctl, "set_vm_memory_high_watermark", "0.6")
+        await asyncio.to_thread(world.broker.ctl, "set_vm_memory_high_watermark", "0.6")
         await world.recover()
+
+
+async def kill_leader(world: World) -> None:
+    """SIGKILL of the node that leads the result queue while results are published, and its return."""
+    vhost, killed = _vhost(world), []
+    for _ in world.turns(4):
+        await world.until(lambda: _leader(world, vhost), "the result queue has a leader on all three nodes")
+        node = await _leader(world, vhost)
+        before = len(world.results.ends)
+        await world.until(lambda at=before: len(world.results.ends) > at, "results are published")
+        world.faults += 1
+        killed.append(node.name)
+        await asyncio.to_thread(node.kill)
+        await world.recover()
+        await asyncio.to_thread(node.start)
+    world.notes.append(f"{len(set(killed))} of {len(world.broker.nodes)} nodes killed")
+    await world.recover()
+
+
+async def _leader(world: World, vhost: str) -> Node | None:
+    """The node that leads the result queue, once all nodes have it."""
+    return await asyncio.to_thread(world.broker.leader, vhost, "relay.results")
 
 
 async def delete_exchange(world: World) -> None:
@@ -85,13 +109,18 @@ def _connections(world: World) -> dict[str, int]:
 
 
 def _call(world: World, method: str, kind: str, rest: str = "", *, by: str = "") -> Any:
-    vhost = quote(urlsplit(world.amqp).path[1:], safe="")
+    vhost = quote(_vhost(world), safe="")
     path = f"/vhosts/{vhost}/{kind}" if by else f"/{kind}/{vhost}{rest}"
-    return world.servers.rabbit.call(method, path)
+    return world.broker.call(method, path)
+
+
+def _vhost(world: World) -> str:
+    return urlsplit(world.amqp.split()[0]).path[1:]
 
 
 ROWS = (
     Row("broker-kill", "RabbitMQ killed and started again", kill, usual="sqlite"),
+    Row("broker-leader", "the leader of a cluster's queue killed", kill_leader, usual="sqlite", broker=run_nodes),
     Row("broker-cut", "all connections closed, 50 times", cut, usual="postgres"),
     Row("broker-alarm", "RabbitMQ's memory alarm", alarm, ledgers=("sqlite",)),
     Row("exchange-deleted", "the result exchange deleted", delete_exchange, ledgers=("sqlite",)),

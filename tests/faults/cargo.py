@@ -2,7 +2,12 @@
 
 import asyncio
 import json
+import math
 import time
+from bisect import bisect_left
+from collections.abc import Sequence
+from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from relay.limits import TROUBLED
@@ -24,6 +29,15 @@ DRAFTS = """  - name: draft
 """
 CONCURRENCY = 8
 """Calls in flight per replica (tests.e2e.harness.Relay)."""
+TIMEOUT = 1.0
+"""Seconds of `cargo.timeout` there: what a call may take to Cargo."""
+RATE = 25
+"""Calls a second over all replicas, where a row limits them: 10 more than events come."""
+OUTAGE = 8.0
+FIRST, FULL = 5.0, 30.0
+"""Seconds after the end of an outage until the first call, and until calls come at the full rate."""
+SPAN, NEARLY = 2.0, 0.9
+"""Calls come at the full rate when so many seconds have this share of it."""
 
 
 async def lose_answers(world: World) -> None:
@@ -44,17 +58,18 @@ async def deny(world: World) -> None:
 
 
 async def go_away(world: World) -> None:
-    """500 to everything, then well: the first call comes within seconds, and starts do not come as a herd."""
-    faults = Faults(error_before=1, on="both", list_errors=1, status=500)
+    """500 to everything, then well."""
     for _ in world.turns(2):
-        await world.simulator.set_faults(faults)
-        await world.pass_time(8)
-        world.faults += 1
-        before = len(await world.simulator.chats())
-        await world.simulator.set_faults(WELL)
-        began = time.monotonic()
-        if await world.until(lambda at=before: _more_chats(world, at), "a call after the outage"):
-            world.notes.append(f"first call after {time.monotonic() - began:.1f} s")
+        await _away(world, Faults(error_before=1, on="both", list_errors=1, status=500))
+        await _see_first_call(world, time.time())
+        await world.recover()
+
+
+async def go_away_at_rate(world: World) -> None:
+    """The same, and what has waited goes at the full rate soon, and not faster."""
+    for _ in world.turns(2):
+        await _away(world, Faults(error_before=1, on="both", list_errors=1, status=500))
+        await _see_full_rate(world, time.time())
         await world.recover()
 
 
@@ -73,8 +88,11 @@ async def park_drafts(world: World) -> None:
 
 
 async def hang(world: World) -> None:
-    """Calls hang until our time-out, and the chats are there all the same."""
-    await _troubled(world, Faults(hang_after=0.3), seconds=8)
+    """Calls hang until our time-out, and half of the chats are there all the same: at first some calls, then all."""
+    await _troubled(world, Faults(hang_after=0.3), seconds=4)
+    await _away(world, Faults(hang=0.5, hang_after=0.5, on="both", list_errors=1))
+    await _see_full_rate(world, time.time())
+    await world.recover()
 
 
 async def hide(world: World) -> None:
@@ -116,15 +134,63 @@ async def _make_others(world: World) -> None:
         await asyncio.sleep(max(0, due - time.monotonic()))
 
 
-async def _more_chats(world: World, before: int) -> bool:
-    return len(await world.simulator.chats()) > before
+async def _away(world: World, faults: Faults) -> None:
+    """Cargo is away for some seconds, then well again."""
+    await world.simulator.set_faults(faults)
+    await world.pass_time(OUTAGE)
+    world.faults += 1
+    await world.simulator.set_faults(WELL)
+
+
+async def _see_first_call(world: World, ended: float) -> None:
+    if await world.until(lambda: _made(world, ended), f"a call after the outage within {FIRST:g} s", within=FIRST):
+        world.notes.append(f"first call {min(await _made(world, ended)):.1f} s")
+
+
+async def _see_full_rate(world: World, ended: float) -> None:
+    """What has waited goes at the rate of all replicas: no slower within `FULL`, and never faster."""
+    await _see_first_call(world, ended)
+
+    async def full() -> bool:
+        return _fastest(await _made(world, ended), SPAN)[1] >= NEARLY * RATE * SPAN
+
+    if await world.until(full, f"{RATE} calls a second after the outage", within=FULL):
+        await world.pass_time(SPAN)  # a herd would still be coming
+        began, _ = _fastest(await _made(world, ended), SPAN, enough=NEARLY * RATE * SPAN)
+        world.notes.append(f"full rate {began:.1f} s")
+    _, most = _fastest(await _made(world, ended), SPAN)
+    if most > RATE * (SPAN + TIMEOUT):
+        world.wrong.append(f"{most} calls came within {SPAN:g} s of an outage's end, and the rate is {RATE} a second")
+
+
+async def _made(world: World, since: float) -> list[float]:
+    """When chats were made, in seconds after `since`."""
+    moments = [datetime.fromisoformat(chat["createdAt"]).timestamp() - since for chat in await world.simulator.chats()]
+    return sorted(moment for moment in moments if moment >= 0)
+
+
+def _fastest(moments: Sequence[float], span: float, *, enough: float = math.inf) -> tuple[float, int]:
+    """Where the `span` begins in which most came, or the first one with `enough`; and how many came in it."""
+    best = (0.0, 0)
+    for place, start in enumerate(moments):
+        count = bisect_left(moments, start + span) - place
+        if count >= enough:
+            return start, count
+        best = max(best, (start, count), key=itemgetter(1))
+    return best
 
 
 ROWS = (
     Row("cargo-lost", "a third of the answers lost, reset, or garbage", lose_answers),
     Row("cargo-429", "throttled, with and without Retry-After", throttle, ledgers=("sqlite",)),
     Row("cargo-401", "the token refused, then accepted", deny, ledgers=("sqlite",)),
-    Row("cargo-500", "an outage, then well", go_away, usual="postgres"),
+    Row(
+        "cargo-500",
+        "an outage, then well",
+        go_away_at_rate,
+        usual="postgres",
+        options={"rate": f"{RATE}/s"},
+    ),
     Row(
         "cargo-drafts",
         "an outage, with chats that carry no stamp",
@@ -132,7 +198,13 @@ ROWS = (
         usual="sqlite",
         options={"rules": DRAFTS},
     ),
-    Row("cargo-hang", "calls hang, and their chats are made", hang, ledgers=("sqlite",)),
+    Row(
+        "cargo-hang",
+        "calls hang, and half of their chats are made",
+        hang,
+        usual="sqlite",
+        options={"rate": f"{RATE}/s"},
+    ),
     Row("cargo-list", "a list that lags and fails", hide, ledgers=("sqlite",)),
     Row("cargo-growing", "50 other chats a second during scans", grow, ledgers=("postgres",)),
 )

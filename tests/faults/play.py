@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 
 from tests.faults.row import Row
@@ -15,26 +16,36 @@ from tests.faults.world import World, inhabit
 
 _EVERY = 10.0
 """Seconds between lines of progress."""
+_WRONGS = 5
+"""Lines of what a row's own check finds wrong."""
 
 
-async def play(row: Row, ledger: str, servers: Servers, *, replicas: int, length: float, seed: int) -> Tally:
+async def play(
+    row: Row, ledger: str, servers: Servers, *, replicas: int, length: float, seed: int, full: bool = False
+) -> Tally:
     """Play a row. The folder with logs and files is kept when it does not hold."""
+    began = time.monotonic()
     tally = Tally(row.name, ledger, replicas)
     folder = Path(tempfile.mkdtemp(prefix=f"relay-faults-{row.name}-"))
-    options = {"length": length, "seed": seed, "options": row.options, "disk": row.disk}
+    options = {"length": length, "full": full, "seed": seed, "options": row.options, "disk": row.disk}
+    options |= {"broker": row.broker, "database": row.database}
     async with inhabit(servers, folder, ledger=ledger, replicas=replicas, **options) as world:
         progress = asyncio.create_task(_tell_progress(tally, world))
         try:
             world.stream.start()
             await world.pass_time(1)
             await row.act(world)
-            await world.finish(tally)
+            lists = await world.finish(tally)
+            if row.check is not None:
+                tally.wrong += list(islice(await row.check(world, lists), _WRONGS))
         except Exception as error:  # noqa: BLE001 - as a replica that did not come back; other rows go on
             tally.wrong.append(f"{type(error).__name__}: {error}")
         finally:
+            tally.notes = list(world.notes)
             progress.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await progress
+    tally.seconds = time.monotonic() - began
     if tally.holds:
         shutil.rmtree(folder, ignore_errors=True)
     else:

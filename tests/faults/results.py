@@ -13,14 +13,20 @@ import aio_pika
 from tests.faults.amqp import connect
 
 ENDS = {f"relay.chat.{word}" for word in ("created", "failed", "parked")}
+SAID = "relay.message.sent"
 
 
 class Results:
-    """What was told: `ends` are the dispatches whose chat or end was told, `when` has the first time by external id."""
+    """What was told: `ends` are the dispatches whose chat or end was told, `when` has the first time by external id.
+
+    `said` has the chat of each dispatch whose message was told, `by` the one that goes in place of each other.
+    """
 
     def __init__(self, amqp: str) -> None:
         self.ends: set[str] = set()
         self.when: dict[str, float] = {}
+        self.said: dict[str, str] = {}
+        self.by: dict[str, str] = {}
         self.contradictions: list[str] = []
         self._bodies: dict[str, bytes] = {}
         self._amqp = amqp
@@ -31,6 +37,15 @@ class Results:
         if event["type"] in ENDS:
             self.ends.add(event["data"]["dispatchId"])
             self.when.setdefault(event["data"]["externalId"], time.monotonic())
+        if event["type"] == SAID:
+            self.said[event["data"]["dispatchId"]] = event["data"]["chatUuid"]
+        if cause := event["data"].get("by", {}).get("dispatchId"):
+            self.by[event["data"]["dispatchId"]] = cause
+
+    @property
+    def told(self) -> set[str]:
+        """The dispatches whose chat, end or message was told: a follow-up in a thread has no chat of its own."""
+        return {*self.ends, *self.said}
 
     async def run(self) -> None:
         """Consume, and connect again whenever the connection is lost, until cancelled."""

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from tests.faults import broker, cargo, keys, postgres, process, senders, sqlite
+from tests.faults import backlog, broker, cargo, keys, postgres, process, senders, sqlite
 from tests.faults.row import Row
 
 FAMILIES: dict[str, ModuleType] = {
@@ -13,6 +13,7 @@ FAMILIES: dict[str, ModuleType] = {
     "cargo": cargo,
     "senders": senders,
     "keys": keys,
+    "backlog": backlog,
 }
 ROWS: dict[str, Row] = {row.name: row for family in FAMILIES.values() for row in family.ROWS}
 

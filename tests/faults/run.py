@@ -10,9 +10,11 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import count
 
 from tests.faults.play import play, say
 from tests.faults.row import Row
@@ -21,6 +23,9 @@ from tests.faults.servers import Servers
 from tests.faults.table import draw
 from tests.faults.tally import Tally
 from tests.services.process import Unavailable
+
+Turn = tuple[Row, str, int]
+"""A row with its ledger and number of replicas."""
 
 
 def read_arguments() -> argparse.Namespace:
@@ -40,6 +45,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="each row on all its ledgers, with one and three replicas")
     parser.add_argument("--minutes", type=float, default=0, help="go on with --full, round after round, so long")
     parser.add_argument("--length", type=float, default=1.0, help="how much of each row: 0.2 is short, 3 long")
+    parser.add_argument("--lanes", type=int, default=2, help="how many rows at a time, each lane with its own servers")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of what happens at random")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     arguments = parser.parse_args()
@@ -50,8 +56,8 @@ def read_arguments() -> argparse.Namespace:
     return arguments
 
 
-def plan(arguments: argparse.Namespace) -> Iterator[tuple[Row, str, int]]:
-    """Rows with their ledger and number of replicas."""
+def plan(arguments: argparse.Namespace) -> Iterator[Turn]:
+    """The turns of one round."""
     full = arguments.full or arguments.minutes > 0
     for row in filter(lambda row: row.able(), arguments.rows):
         for ledger in row.ledgers:
@@ -66,24 +72,36 @@ def _replicas(wanted: int | None, ledger: str, *, full: bool) -> tuple[int, ...]
     return (wanted,) if wanted else (1, 3) if full else (3,)
 
 
-async def play_all(arguments: argparse.Namespace, servers: Servers) -> list[Tally]:
-    """Every row once, then again while minutes are left; each round has other random moments."""
-    tallies: dict[tuple[str, str, int], Tally] = {}
-    end, seed = time.monotonic() + arguments.minutes * 60, arguments.seed
-    while True:
-        for row, ledger, replicas in plan(arguments):
-            if tallies.get((row.name, ledger, replicas)) and time.monotonic() > end:
-                return list(tallies.values())
+def rounds(arguments: argparse.Namespace) -> Iterator[tuple[Turn, int]]:
+    """Every row once, then again while minutes are left; each round has a seed of its own, for other random moments."""
+    end = time.monotonic() + arguments.minutes * 60
+    for number in count():
+        for turn in plan(arguments):
+            if number and time.monotonic() > end:
+                return
+            yield turn, arguments.seed + number
+        if time.monotonic() > end:
+            return
+
+
+async def play_all(arguments: argparse.Namespace, lanes: Sequence[Servers]) -> list[Tally]:
+    """Play all rounds; each lane takes the next row when it is done with one."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(16 * len(lanes)))
+    turns, tallies = rounds(arguments), dict[tuple[str, str, int], Tally]()
+
+    async def take_turns(servers: Servers) -> None:
+        for (row, ledger, replicas), seed in turns:
             say(f"{row.name} on {ledger}: {row.what}")
-            tally = await play(row, ledger, servers, replicas=replicas, length=arguments.length, seed=seed)
+            how = {"length": arguments.length, "seed": seed, "full": arguments.full}
+            tally = await play(row, ledger, servers, replicas=replicas, **how)
             say(draw([tally]))
             if known := tallies.get((row.name, ledger, replicas)):
                 known.add(tally)
             else:
                 tallies[row.name, ledger, replicas] = tally
-        seed += 1
-        if time.monotonic() > end:
-            return list(tallies.values())
+
+    await asyncio.gather(*map(take_turns, lanes))
+    return list(tallies.values())
 
 
 def main() -> int:
@@ -92,7 +110,8 @@ def main() -> int:
         logging.getLogger(library).setLevel(logging.CRITICAL)
     began = time.monotonic()
     with ExitStack() as stack:
-        tallies = asyncio.run(play_all(arguments, Servers(stack)))
+        lanes = [Servers(stack).start() for _, _ in zip(range(arguments.lanes), plan(arguments), strict=False)]
+        tallies = asyncio.run(play_all(arguments, lanes))
     if arguments.json:
         lines = [asdict(tally) | {"holds": tally.holds} for tally in tallies]
         sys.stdout.write(json.dumps(lines, indent=2) + "\n")

@@ -27,7 +27,7 @@ async def repeat(world: World) -> None:
 
 async def misbehave(world: World) -> None:
     """Idle connections, bodies that never end, hang-ups in the middle of a body; others are answered meanwhile."""
-    world.stream.forget_slowest()
+    world.stream.forget_waits()
     doors = [urlsplit(relay.url("hooks")) for relay in world.replicas]
     async with contextlib.AsyncExitStack() as stack:
         for number in range(world.times(IDLE)):

@@ -3,9 +3,10 @@
 import asyncio
 import itertools
 import json
+import math
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
 import aio_pika
 import aiohttp
@@ -30,14 +31,15 @@ def is_message(number: int) -> bool:
 class Stream:
     """`rate` events a second to the replicas at `hooks`, in turn; each is sent again until 2xx or a confirm.
 
-    `accepted` are the numbers of accepted events, with when. `answers` counts the answers by status, 0 for none;
-    `slowest` is the longest wait for one, in seconds.
+    `accepted` are the numbers of accepted events, with when, `begun` those that were sent at all. `answers` counts the
+    answers by status, 0 for none; `waits` are the seconds until each, and `slowest` the longest.
     """
 
     def __init__(self, session: aiohttp.ClientSession, hooks: Sequence[str], amqp: str, *, rate: float) -> None:
         self.accepted: dict[int, float] = {}
+        self.begun: dict[int, float] = {}
         self.answers: Counter[int] = Counter()
-        self.slowest: dict[int, float] = {}
+        self.waits = defaultdict[int, list[float]](list)
         self.rate = rate
         self._session = session
         self._hooks = hooks
@@ -70,8 +72,12 @@ class Stream:
             await self._connection.close()
         return len(late)
 
-    def forget_slowest(self) -> None:
-        self.slowest.clear()
+    @property
+    def slowest(self) -> Mapping[int, float]:
+        return {status: max(waits) for status, waits in self.waits.items()}
+
+    def forget_waits(self) -> None:
+        self.waits.clear()
 
     async def post(self, number: int, *, kind: str = "deal.won") -> int:
         """One request; its status, 0 when there was no answer."""
@@ -88,8 +94,15 @@ class Stream:
         except (aiohttp.ClientError, TimeoutError, OSError):
             status = 0
         self.answers[status] += 1
-        self.slowest[status] = max(self.slowest.get(status, 0), time.monotonic() - began)
+        self.waits[status].append(time.monotonic() - began)
         return status
+
+    def came(self, one: int, other: int) -> bool:
+        """Whether one event was with the relay before the other was sent.
+
+        Of a message only RabbitMQ knows when it went on.
+        """
+        return not is_message(one) and self.accepted.get(one, math.inf) < self.begun[other]
 
     async def _run(self) -> None:
         due = time.monotonic()
@@ -100,6 +113,7 @@ class Stream:
 
     def _begin(self, number: int) -> None:
         self.started = number
+        self.begun[number] = time.monotonic()
         task = asyncio.create_task(self._publish(number) if is_message(number) else self._insist(number))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)

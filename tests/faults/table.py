@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tests.faults.tally import Tally
 
-HEADS = ("row", "ledger", "relays", "events", "faults", "lost", "twice", "untold", "parked", "recovery", "")
+HEADS = ("row", "ledger", "relays", "events", "faults", "lost", "twice", "untold", "parked", "recovery", "took", "")
 
 
 def draw(tallies: Sequence[Tally]) -> str:
@@ -23,5 +23,5 @@ def draw(tallies: Sequence[Tally]) -> str:
 def _cells(tally: Tally) -> tuple[str, ...]:
     figures = (tally.replicas, tally.events, tally.faults, tally.lost, tally.twice, tally.untold, tally.parked)
     recovery = f"{tally.recovery:.1f} s" if tally.recovery else "-"
-    notes = "; ".join(tally.notes) if tally.holds else "FAILED"
-    return tally.row, tally.ledger, *map(str, figures), recovery, notes
+    notes = "; ".join([*([] if tally.holds else ["FAILED"]), *tally.notes])
+    return tally.row, tally.ledger, *map(str, figures), recovery, f"{tally.seconds:.0f} s", notes

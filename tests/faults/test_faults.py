@@ -8,7 +8,7 @@ from tests.faults.play import play
 from tests.faults.rows import ROWS, choose
 from tests.faults.servers import Servers
 from tests.faults.table import draw
-from tests.faults.tally import Tally, compare
+from tests.faults.tally import Lists, Tally, compare
 
 SHORT = (("kill", "postgres", 2), ("broker-cut", "sqlite", 1), ("pg-hang", "postgres", 1), ("file-moved", "sqlite", 1))
 
@@ -33,7 +33,7 @@ def event(external_id, *states):
 
 
 def chat(dispatch):
-    return {"dispatch": dispatch, "name": None}
+    return {"uuid": f"chat-of-{dispatch}", "dispatch": dispatch, "name": None}
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,18 @@ def chat(dispatch):
 )
 def test_the_four_lists_show_what_is_lost_twice_and_untold(accepted, chats, told, events, figures):
     tally = Tally("row", "sqlite", 1)
-    compare(tally, accepted, chats, told, events)
+    compare(tally, Lists(accepted, chats, told, events))
     assert (tally.lost, tally.twice, tally.untold) == figures
     assert tally.holds is not any(figures)
     assert ("FAILED" in draw([tally])) is any(figures)
+
+
+@pytest.mark.parametrize(("uuid", "figures"), [("chat-of-a-0", (0, 0)), ("elsewhere", (1, 1))])
+def test_a_follow_up_has_the_chat_of_its_thread(uuid, figures):
+    tally = Tally("row", "sqlite", 1)
+    events = [event("a", "done"), event("b", "done")]
+    compare(tally, Lists(["a", "b"], [chat("a-0")], {"a-0"}, events, said={"b-0": uuid}))
+    assert (tally.lost, tally.untold) == figures
 
 
 def test_rows_are_chosen_by_name_or_family_and_others_are_refused():

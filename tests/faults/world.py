@@ -7,7 +7,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +21,14 @@ from tests.e2e.simulator import Simulator
 from tests.faults.results import Results, consuming
 from tests.faults.servers import Servers
 from tests.faults.stream import QUEUE, Stream
-from tests.faults.tally import Tally, compare, is_over
+from tests.faults.tally import Lists, Tally, compare, is_over
 from tests.services.process import Process, find_port, wait_until
 
 RATE = 15.0
 """Events a second. Faults are what is tried, not the machine's speed."""
 BUDGET = 10.0
 """Seconds within which a row begins its faults."""
+SOURCES = ("crm", "bus")
 PATIENCE = 120.0
 """Seconds after the last fault until everything must have come to its end."""
 
@@ -36,6 +37,9 @@ PATIENCE = 120.0
 class World:
     """`length` is how much of a row is done: 1 is its usual form, the short one is less.
 
+    `broker` and `database` are the servers, `amqp` has the addresses of the broker's nodes with the virtual host,
+    separated by spaces. `full` asks a row for its whole size.
+
     `wrong` are broken promises that the four lists do not show, `notes` what is worth telling beside the figures.
     """
 
@@ -43,12 +47,14 @@ class World:
     simulator: Simulator
     stream: Stream
     results: Results
-    servers: Servers
+    broker: Any
+    database: Any
     session: aiohttp.ClientSession
     ledger: str
     amqp: str
     folder: Path
     length: float
+    full: bool
     chance: random.Random = field(default_factory=random.Random)
     faults: int = 0
     recoveries: list[float] = field(default_factory=list)
@@ -120,33 +126,48 @@ class World:
             if (name := f"msg_{number}") in self.results.when
         ]
 
-    async def finish(self, tally: Tally) -> None:
-        """End the stream, wait for what is under way, and count the four lists."""
+    async def finish(self, tally: Tally) -> Lists:
+        """End the stream, wait for what is under way, and count the four lists, which it returns."""
         late = await self.stream.stop(within=PATIENCE)
         if late:
             self.wrong.append(f"{late} events were not accepted within {PATIENCE:g} s")
         names = {f"msg_{number}" for number in self.stream.accepted}
         events = await self._drain(names)
-        compare(tally, names, await self.simulator.chats(), self.results.ends, events)
+        told = self.results
+        lists = Lists(names, await self.simulator.chats(), told.ends, events, told.said, told.by)
+        compare(tally, lists)
         tally.faults, tally.recovery = self.faults, max(self.recoveries, default=0.0)
-        tally.notes += self.notes
+        self.notes += [f"{count} {step}" for step, count in self._oddities().items() if count]
         tally.wrong += self.wrong + self.results.contradictions
-        tally.notes += [f"{count} {step}" for step, count in self._oddities().items() if count]
+        return lists
 
     async def _drain(self, names: set[str]) -> list[dict[str, Any]]:
         """The ledger's rows, once all has come to its end and was told, or after `PATIENCE`."""
         end = time.monotonic() + PATIENCE
-        while not is_over(names, self.results.ends, events := await self._events()) and time.monotonic() < end:
+        while not is_over(names, self.results.told, events := await self._events()) and time.monotonic() < end:
             await asyncio.sleep(0.5)
         return events
 
+    async def details(self, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """These events with their attempts, by the API of a replica that lives."""
+        relay = next(relay for relay in self.replicas if relay.alive())
+        found = []
+        for event in events:
+            async with self.session.get(f"{relay.url('ops')}/api/events/{event['id']}") as answer:
+                answer.raise_for_status()
+                found.append(await answer.json())
+        return found
+
     async def _events(self) -> list[dict[str, Any]]:
-        """All rows of the ledger, by the API of a replica that lives."""
+        """The ledger's rows of what senders sent, by the API of a replica that lives."""
+        return [event for source in SOURCES for event in await self._page_through(source)]
+
+    async def _page_through(self, source: str) -> list[dict[str, Any]]:
         relay = next(relay for relay in self.replicas if relay.alive())
         events: list[dict[str, Any]] = []
         cursor: str | None = None
         while True:
-            query = {"limit": "500"} | ({"cursor": cursor} if cursor else {})
+            query = {"limit": "500", "source": source} | ({"cursor": cursor} if cursor else {})
             async with self.session.get(relay.url("ops") + "/api/events", params=query) as answer:
                 answer.raise_for_status()
                 page = await answer.json()
@@ -167,20 +188,25 @@ async def inhabit(
     ledger: str,
     replicas: int,
     length: float,
+    full: bool,
     seed: int,
     options: Mapping[str, Any],
-    disk: Callable[[Path], AbstractContextManager[None]] | None = None,
+    disk: Callable[[Path], AbstractContextManager[None]] | None,
+    broker: Callable[[], AbstractContextManager[Any]] | None,
+    database: Callable[[], AbstractContextManager[Any]] | None,
 ) -> AsyncIterator[World]:
     """A world in which events flow. `options` are those of the replicas, `disk` is mounted at their ledger's folder."""
     async with AsyncExitStack() as stack:
-        amqp = stack.enter_context(servers.rabbit.vhost())
-        database = stack.enter_context(servers.postgres.database()) if ledger == "postgres" else None
+        rabbit = servers.rabbit if broker is None else await _enter(stack, broker())
+        amqp = await _enter(stack, rabbit.vhost())
+        postgres = url = None
+        if ledger == "postgres":
+            postgres = servers.postgres if database is None else await _enter(stack, database())
+            url = await _enter(stack, postgres.database())
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)))
         simulator = await stack.enter_async_context(_simulate(folder))
         results = await stack.enter_async_context(consuming(amqp))
-        relays = [
-            _make(folder / f"replica-{number}", simulator.url, database, amqp, options) for number in range(replicas)
-        ]
+        relays = [_make(folder / f"replica-{number}", simulator.url, url, amqp, options) for number in range(replicas)]
         if disk is not None:
             stack.enter_context(disk(relays[0].folder / "data"))
         stack.push_async_callback(_end, relays)
@@ -188,8 +214,16 @@ async def inhabit(
         stream = Stream(session, [relay.url("hooks") for relay in relays], amqp, rate=RATE)
         stack.push_async_callback(stream.stop, within=0)
         yield World(
-            relays, simulator, stream, results, servers, session, ledger, amqp, folder, length, random.Random(seed)
+            *(relays, simulator, stream, results, rabbit, postgres, session, ledger, amqp, folder, length, full),
+            chance=random.Random(seed),
         )
+
+
+async def _enter(stack: AsyncExitStack, manager: AbstractContextManager[Any]) -> Any:
+    """Enter and leave it beside the event loop, on which other rows are played."""
+    entered = await asyncio.to_thread(manager.__enter__)
+    stack.push_async_callback(asyncio.to_thread, manager.__exit__, None, None, None)
+    return entered
 
 
 def _make(folder: Path, cargo: str, database: str | None, amqp: str, options: Mapping[str, Any]) -> Relay:

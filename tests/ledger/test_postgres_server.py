@@ -12,6 +12,7 @@ from relay.ledger.engine.postgres import PostgresStore, connect
 from relay.model import EventStatus, Recorded
 from relay.secret import Secret
 from tests.ledger.build import created, make_entry
+from tests.ledger.within import Within, until_blocked
 
 TERMS = Terms(owner="one")
 
@@ -100,33 +101,14 @@ async def test_a_duplicate_waits_for_the_commit_of_the_first(replicas, migrated_
     entry = make_entry("held")
     engine = connect(migrated_url, password=None, ca_file=None)
     async with engine.connect() as conn:
-        blocking = SqlLedger(_Within(conn), Terms(owner="slow"))
+        blocking = SqlLedger(Within(conn), Terms(owner="slow"))
         await blocking.accept([entry])
         waiting = asyncio.create_task(replicas[0].accept([make_entry("held")]))
-        blocked = text(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        while not await replicas[1].read(lambda conn, _: conn.execute(blocked).scalar()):
-            assert not waiting.done()
+        await until_blocked(replicas[1], waiting)
         await conn.rollback()
     [receipt] = await waiting
     assert receipt.status is EventStatus.ACCEPTED, "the first never came to be"
     await engine.dispose()
-
-
-class _Within:
-    """A store that leaves its transaction open."""
-
-    shares = False
-    timeout = None
-
-    def __init__(self, conn):
-        self._conn = conn
-
-    async def write(self, work):
-        return await self._conn.run_sync(lambda sync: work(sync, 1_800_000_000_000))
-
-    read = write
 
 
 async def test_when_its_connections_are_cut_it_says_unavailable_and_goes_on(postgres_url):
@@ -186,7 +168,7 @@ async def test_a_late_commit_gets_a_later_cursor_and_is_not_skipped(replicas, mi
         await replica.accept([make_entry()])
     [slow], [fast] = [await replica.claim(1) for replica in replicas]
     async with engine.connect() as conn:
-        late = SqlLedger(_Within(conn), Terms(owner="one"))
+        late = SqlLedger(Within(conn), Terms(owner="one"))
         await late.record(created(slow))
         await replicas[1].record(created(fast))
         seen = await replicas[1].follow(0, 10)

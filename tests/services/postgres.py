@@ -7,11 +7,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -51,8 +52,15 @@ class Database:
 
     def run(self, statement: str) -> None:
         """One statement, outside a transaction. Raises OSError or asyncpg.PostgresError."""
+        self._do_apart(asyncpg.Connection.execute, statement)
+
+    def ask(self, question: str) -> Any:
+        """The first value of the first row. Raises as `run`."""
+        return self._do_apart(asyncpg.Connection.fetchval, question)
+
+    def _do_apart(self, how: Callable[[asyncpg.Connection, str], Awaitable[Any]], statement: str) -> Any:
         with ThreadPoolExecutor(1) as thread:  # the test's own event loop is none of its business
-            thread.submit(asyncio.run, _execute(self.url, statement)).result()
+            return thread.submit(asyncio.run, _execute(self.url, how, statement)).result()
 
 
 class Cluster(Database):
@@ -60,9 +68,10 @@ class Cluster(Database):
 
     Nothing is forced to disk: what survives the death of a process does not depend on it, and tests are faster.
     `settings` are the server's. With an `identity` it takes TLS, beside connections without. Its socket is in `folder`.
+    As a `standby` of another one it follows that until it is promoted.
     """
 
-    def __init__(self, identity: Identity | None = None, **settings: str) -> None:
+    def __init__(self, identity: Identity | None = None, *, standby: "Cluster | None" = None, **settings: str) -> None:
         self._bin = _find_programs()
         self._user = find_user()
         self.folder = Path(tempfile.mkdtemp(prefix="relay-postgres-"))
@@ -71,7 +80,12 @@ class Cluster(Database):
         self._server: Process | None = None
         self._settings = settings
         try:
-            self._init()
+            if self._user:
+                shutil.chown(self.folder, self._user)
+            if standby is None:
+                self._init()
+            else:
+                self._copy(standby)
             if identity is not None:
                 self._settings |= self._adopt(identity)
             self.start()
@@ -128,12 +142,29 @@ class Cluster(Database):
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def follow(self, primary: "Cluster") -> None:
+        """Begin anew as a standby of that one, at the same address; returns when it takes (read-only) connections."""
+        self.kill()
+        shutil.rmtree(self.folder / "data")
+        self._copy(primary)
+        self.start()
+
+    def promote(self) -> None:
+        """The standby takes writes from now on."""
+        self._do("pg_ctl", "promote", "-D", str(self.folder / "data"))
+
     def _init(self) -> None:
-        if self._user:
-            shutil.chown(self.folder, self._user)
-        log, data = self.folder / "initdb.log", str(self.folder / "data")
         options = ["-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
-        Process([str(self._bin / "initdb"), "-D", data, *options], log=log, user=self._user).finish(seconds=60)
+        self._do("initdb", "-D", str(self.folder / "data"), *options)
+
+    def _copy(self, primary: "Cluster") -> None:
+        login = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
+        options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+        self._do("pg_basebackup", "-D", str(self.folder / "data"), *login, *options)
+
+    def _do(self, program: str, *args: str) -> None:
+        log = self.folder / f"{program}.log"
+        Process([str(self._bin / program), *args], log=log, user=self._user).finish(seconds=60)
 
     def _adopt(self, identity: Identity) -> dict[str, str]:
         """The settings for TLS; the server reads its key only from a file that is its own alone."""
@@ -176,10 +207,10 @@ def run_cluster(identity: Identity | None = None, **settings: str) -> Iterator[C
         cluster.close()
 
 
-async def _execute(url: str, statement: str) -> None:
+async def _execute(url: str, how: Callable[[asyncpg.Connection, str], Awaitable[Any]], statement: str) -> Any:
     connection = await asyncpg.connect(url, timeout=10)
     try:
-        await connection.execute(statement)
+        return await how(connection, statement)
     finally:
         await connection.close()
 

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 from uuid import uuid4
@@ -66,31 +67,42 @@ class Node(Broker):
     """A private node in a folder of its own, with a port mapper of its own; it can be killed and started again.
 
     With an `identity` it takes TLS on a port of its own, `tls_port`, and clients of the same authority by their
-    certificates' common name.
+    certificates' common name. With a `company` it has a place in a cluster, and is not started yet: nodes of a cluster
+    that come for the first time wait for each other.
     """
 
-    def __init__(self, identity: Identity | None = None) -> None:
+    def __init__(self, identity: Identity | None = None, company: "Company | None" = None) -> None:
         self._bin = _find_programs()
         self._folder = Path(tempfile.mkdtemp(prefix="relay-rabbitmq-"))
-        port, api, epmd = find_port(), find_port(), find_port()
+        port, api = (company.ports[company.place] if company else find_port()), find_port()
+        epmd = company.mapper if company else find_port()
+        self._company = company
+        self.name = name_of(port)
         super().__init__(f"amqp://guest:guest@127.0.0.1:{port}", f"http://guest:guest@127.0.0.1:{api}")
         self.tls_port = None if identity is None else find_port()
         self._env = self._configure(port, api, epmd, identity)
-        # Left to itself, Erlang starts a port mapper that outlives everybody.
-        mapper = shutil.which("epmd") or "epmd"
-        self._epmd = Process([mapper, "-port", str(epmd), "-address", "127.0.0.1"], log=self._folder / "epmd.log")
+        self._epmd = None if company else start_mapper(epmd, self._folder)
         self._server: Process | None = None
         try:
-            self.start()
+            if company is None:
+                self.start()
         except BaseException:
             self.close()
             raise
 
     def start(self) -> None:
         """Start it (again), with what it kept; returns when it takes connections. 5 to 10 seconds."""
-        server = Process([str(self._bin / "rabbitmq-server")], log=self._folder / "node.log", env=self._env)
-        self._server = server
-        wait_until(self._ready, seconds=90, alive=server.alive, describe=server.describe)
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Start it without waiting for it."""
+        self._server = Process([str(self._bin / "rabbitmq-server")], log=self._folder / "node.log", env=self._env)
+
+    def await_ready(self) -> None:
+        """Return when it takes connections. Raises Unavailable with its log when it does not."""
+        assert self._server is not None
+        wait_until(self._ready, seconds=90, alive=self._server.alive, describe=self._server.describe)
 
     def stop(self) -> None:
         """An orderly end, as for an update: clients are told."""
@@ -119,7 +131,8 @@ class Node(Broker):
     def close(self) -> None:
         """End it and forget everything."""
         self.kill()
-        self._epmd.kill()
+        if self._epmd is not None:
+            self._epmd.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _ready(self) -> bool:
@@ -136,15 +149,19 @@ class Node(Broker):
             f"listeners.tcp.1 = 127.0.0.1:{port}\n"
             f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {api}\n"
             "disk_free_limit.absolute = 50MB\nlog.console = true\nlog.console.level = warning\nlog.file = false\n"
-            f"{self._adopt(identity) if identity else ''}"
+            f"{self._adopt(identity) if identity else ''}{self._company.lines() if self._company else ''}"
         )
+        if self._company is not None:
+            cookie = folder / ".erlang.cookie"
+            cookie.write_text(self._company.cookie)
+            cookie.chmod(0o400)
         (folder / "plugins").write_text("[rabbitmq_management,rabbitmq_auth_mechanism_ssl].\n")
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "RUNNING_UNDER_SYSTEMD": "1",  # one process, no shell in front of it that a signal would meet first
-            "RABBITMQ_NODENAME": f"relay-{port}@localhost",
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_MNESIA_BASE": str(folder / "data"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_PID_FILE": str(folder / "pid"),
@@ -172,6 +189,35 @@ class Node(Broker):
             f"ssl_options.keyfile = {key}",
         ]
         return "".join(f"{line}\n" for line in lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """The nodes of a cluster by their AMQP ports, and which of them this is; their port mapper and common secret."""
+
+    ports: tuple[int, ...]
+    place: int
+    mapper: int
+    cookie: str
+
+    def lines(self) -> str:
+        """The lines of a node's configuration."""
+        nodes = "".join(
+            f"cluster_formation.classic_config.nodes.{number} = {name_of(port)}\n"
+            for number, port in enumerate(self.ports, 1)
+        )
+        return f"cluster_formation.peer_discovery_backend = classic_config\n{nodes}"
+
+
+def name_of(port: int) -> str:
+    """The name of the node with this AMQP port."""
+    return f"relay-{port}@localhost"
+
+
+def start_mapper(port: int, folder: Path) -> Process:
+    """Erlang's port mapper. Left to itself, Erlang starts one that outlives everybody."""
+    mapper = shutil.which("epmd") or "epmd"
+    return Process([mapper, "-port", str(port), "-address", "127.0.0.1"], log=folder / "epmd.log")
 
 
 @contextmanager

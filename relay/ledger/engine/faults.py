@@ -16,6 +16,10 @@ class Unusable(RelayError):
     """The ledger cannot be opened until a person has acted."""
 
 
+class Overtaken(Exception):
+    """Another transaction is changing what this one has to decide on: run it again."""
+
+
 BROWSE_FOR: Final = 5.0
 """Seconds that a person's query may take. Writers and senders never wait for one."""
 _BINDING: Final = (ValueError, TypeError, OverflowError)
@@ -23,6 +27,7 @@ _BAD_INPUT: Final = frozenset({"22", "23", "54"})
 """PostgreSQL's error classes: data exception, integrity violation, program limit exceeded."""
 _AGAIN: Final = frozenset({"40001", "40P01"})
 """Serialization failure, deadlock."""
+_LOCKED: Final = "55P03"
 _UNIQUE: Final = "23505"
 _RACED: Final = "rule_keys"
 """The table into which two replicas may insert the same row at once: only rows that are there can be locked."""
@@ -35,7 +40,12 @@ _BAD_NAMES: Final = frozenset({"IntegrityError", "DataError"})
 
 def is_again(error: BaseException) -> bool:
     """Whether the database aborted this transaction in favour of another: run it again."""
-    return sqlstate(error) in _AGAIN or _is_raced(error)
+    return isinstance(error, Overtaken) or sqlstate(error) in _AGAIN or _is_raced(error)
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether a row is locked by another transaction, and the statement was not to wait for it."""
+    return sqlstate(error) == _LOCKED
 
 
 def _is_raced(error: BaseException) -> bool:

@@ -43,7 +43,7 @@ _MEMBERS: Final = (
     # One that is locked is being ended at this moment.
     .with_for_update(skip_locked=True)
 )
-_INSIDE: Final = select(work.c.dispatch_id).where(
+_INSIDE: Final = select(work.c.dispatch_id, work.c.window_id).where(
     work.c.window_id.in_(bindparam("ids", expanding=True)), work.c.state == State.HELD.value
 )
 _READ: Final = (
@@ -91,20 +91,26 @@ def close(conn: Connection, now: int, *, rendered: Mapping[str, WindowChat], ter
         return Closed()
     ids = {"ids": padded([row["id"] for row in chosen])}
     # Keys are locked before rows, as by the accept, and all is read again: an event may have come in meanwhile.
-    unlocked = run(conn, _INSIDE, ids)
-    plans = news(conn, [row["dispatch_id"] for row in unlocked])
+    known = {row["dispatch_id"] for row in run(conn, _INSIDE, ids)}
+    plans = news(conn, sorted(known))
     places = {place for row in plans.values() for place in places_of(_planned(row), AFTER_WINDOW)}
     memory = Memory.load(conn, now, sorted({*places, *(row["key"] for row in chosen)}))
     closing = _Closing(conn, now, memory, terms)
     by_window = defaultdict[str, list[Found]](list)
     locked = {row["id"]: row for row in run(conn, _AGAIN, ids | {"now": now})}
-    for row in run(conn, _MEMBERS, ids):
+    members = run(conn, _MEMBERS, ids)
+    for row in members:
         if row["dispatch_id"] in plans:
             by_window[row["window_id"]].append(row)
+    # Nothing would let a dispatch go whose window is gone. One that came in after the first look, or that is being
+    # ended by a transaction that may be undone, keeps its window open until the next turn.
+    ours = known & {row["dispatch_id"] for row in members}
+    left = {row["window_id"] for row in run(conn, _INSIDE, ids) if row["dispatch_id"] not in ours}
     over = [
         window["id"]
         for window in locked.values()
-        if closing.close(window, by_window[window["id"]], plans, rendered.get(window["id"]))
+        if window["id"] not in left
+        and closing.close(window, by_window[window["id"]], plans, rendered.get(window["id"]))
     ]
     memory.write(conn)
     record.record(conn, now, [record.Recording(move) for move in closing.moves], terms=terms)

@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, bindparam, case, delete, select, update
+from sqlalchemy.exc import DBAPIError
 
+from relay.ledger.engine.faults import Overtaken, is_locked
 from relay.ledger.engine.sql import Found, padded, run
 from relay.ledger.queries.keys.memory import FOREVER, KeyRow, KnownKey, Memory, hash_of, lock
 from relay.ledger.queries.keys.step import Ruling
@@ -34,8 +36,7 @@ _NEXT: Final = (
     .where(work.c.queue == bindparam("of"), work.c.dispatch_id.not_in(bindparam("leaving", expanding=True)))
     .order_by(work.c.queue_number)
     .limit(1)
-    # One that is locked is being ended at this moment, and would not take its turn.
-    .with_for_update(skip_locked=True)
+    .with_for_update(nowait=True)
 )
 _IS_DELAYED: Final = work.c.not_before > bindparam("now")
 _RELEASE: Final = (
@@ -199,7 +200,14 @@ def _after_turn(
 
 def _pass_on(conn: Connection, now: int, key: bytes, queue: QueueState, leaving: Sequence[str]) -> None:
     """Let the next one go. An order that nobody waits in is forgotten, a thread when it has been idle."""
-    following = run(conn, _NEXT, {"of": key, "leaving": padded(sorted(leaving))})
+    try:
+        following = run(conn, _NEXT, {"of": key, "leaving": padded(sorted(leaving))})
+    except DBAPIError as error:
+        if not is_locked(error):
+            raise
+        # It is being ended at this moment, which may be undone: it must not be passed over. Whoever ends it may wait
+        # for this key, so nobody waits here.
+        raise Overtaken("the next dispatch of a queue is being ended") from error
     goes_on = queue.has_chat(now)
     if following:
         [row] = following
