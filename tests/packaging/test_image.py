@@ -110,7 +110,7 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import relay
 for module in pkgutil.walk_packages(relay.__path__, "relay."):
-    if module.name != "relay.__main__" and not module.name.startswith("relay.ledger.engine.migrations."):
+    if not module.name.startswith("relay.ledger.engine.migrations."):
         importlib.import_module(module.name)
 from stdnum import iban
 assert iban.is_valid("ES91 2100 0418 4502 0005 1332")
