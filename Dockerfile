@@ -2,7 +2,7 @@
 #   docker build -t relay .
 #   docker run --rm relay demo --once
 #   mkdir -p relay.d && docker run --rm relay init zendesk --out - > relay.d/relay.yaml
-#   docker run --stop-timeout 40 -p 8080:8080 -v ./relay.d:/etc/relay:ro -v relay:/var/lib/relay --env-file relay.env relay
+#   docker run --stop-timeout 40 -p 8080:8080 -v "$PWD/relay.d:/etc/relay:ro" -v relay:/var/lib/relay --env-file relay.env relay
 # The same file builds for amd64 and arm64. The base by its digest: --build-arg PYTHON_IMAGE=python:3.14-slim@sha256:...
 ARG PYTHON_IMAGE=python:3.14-slim
 
