@@ -38,6 +38,8 @@ KEPT = (
 )
 # Loaded by name at run time, so that no binary lists them.
 BY_NAME = ("libgcc_s.so.1",)
+INIT = Path("/usr/bin/tini")
+"""The first process of a container: it passes signals on from its first moment."""
 # Zones are those of the package tzdata.
 TRUST = Path("/etc/ssl/certs/ca-certificates.crt")
 TIME = 1_577_836_800
@@ -46,6 +48,7 @@ TIME = 1_577_836_800
 
 def main() -> None:
     environment, root, above = map(Path, sys.argv[1:])
+    copy(INIT, root)
     copy_python(root)
     copy_environment(environment, root)
     packed = root / environment.relative_to("/")
@@ -61,7 +64,8 @@ def main() -> None:
     compile_all(above, above)
     for folder in (packages, root / Path(sysconfig.get_path("stdlib")).relative_to("/")):
         drop_sources(folder, root)
-    write_bill(above / environment.relative_to("/") / "sbom.json", [*libraries, TRUST, Path(sys.executable)])
+    taken = [*libraries, TRUST, INIT, Path(sys.executable)]
+    write_bill(above / environment.relative_to("/") / "sbom.json", taken)
     for layer in (root, above):
         set_times(layer)
         print(f"{layer}: {sum(path.lstat().st_size for path in layer.rglob('*')) / 1e6:.1f} MB")
