@@ -2,16 +2,16 @@
 #   docker build -t relay .
 #   docker run --rm relay demo --once
 #   mkdir -p relay.d && docker run --rm relay init zendesk --out - > relay.d/relay.yaml
-#   docker run --stop-timeout 40 -p 8080:8080 -v ./relay.d:/etc/relay:ro -v relay:/var/lib/relay --env-file relay.env relay
+#   docker run --stop-timeout 40 -p 8080:8080 -v "$PWD/relay.d:/etc/relay:ro" -v relay:/var/lib/relay --env-file relay.env relay
 # The same file builds for amd64 and arm64. The base by its digest: --build-arg PYTHON_IMAGE=python:3.14-slim@sha256:...
 ARG PYTHON_IMAGE=python:3.14-slim
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-# strip is a tool of the build, none of it is in the image: any version will do
+# strip is a tool of the build: any version will do. tini is the image's first process, as Debian has it; the bill says which.
 # hadolint ignore=DL3008
-RUN apt-get update && apt-get install -y --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends binutils tini && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv --without-pip /opt/relay && python3 -m venv --without-pip /opt/build
 COPY requirements.lock requirements-build.lock ./
 RUN python3 -m pip --python /opt/relay/bin/python install --require-hashes -r requirements.lock && \
@@ -54,5 +54,6 @@ STOPSIGNAL SIGTERM
 # `serve` lingers for 5 s and drains for 20 s; an engine kills after 10 s unless it is told to wait, and no image can say so
 # but by the label above: docker run --stop-timeout 40, stop_grace_period: 40s of Compose.
 HEALTHCHECK --interval=10s --timeout=4s --start-period=20s CMD ["python", "-I", "-S", "/opt/relay/probe.py"]
-ENTRYPOINT ["relay"]
+# The kernel drops a stop that the first process has no handler for yet, and Python takes a while to have one.
+ENTRYPOINT ["/usr/bin/tini", "--", "relay"]
 CMD ["serve"]

@@ -2,23 +2,24 @@
 
 image_test.py IMAGE [ARGUMENT_OF_DOCKER_BUILD...]
 """
-# ruff: noqa: S310 - what is opened is on this machine
 
 import json
-import socket
+import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.request import Request, urlopen
+from uuid import uuid4
 
+from engine import docker, end_of, find_port, get, hold, inspect, post, python, read_log, running, stop, wait
+
+ROOT = Path(__file__).parents[1]
 MOST = 120_000_000
 """Bytes of the image."""
-NATIVE = {"glibc", "openssl", "sqlite3", "python", "cryptography", "aiohttp"}
+NATIVE = {"glibc", "openssl", "sqlite3", "tini", "python", "cryptography", "aiohttp"}
 PROBE = ["python", "-I", "-S", "/opt/relay/probe.py"]
 # How long ten health checks took of the processor, in the container itself.
 COST = f"""
@@ -28,11 +29,33 @@ for _ in range(10):
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print((used.ru_utime + used.ru_stime) / 10)
 """
+# What is heavy: packages, parts of Python, and folders of libraries.
+WEIGHTS = r"""
+import collections, os, re
+weights = collections.Counter()
+for top in ("/opt", "/usr", "/lib", "/etc"):
+    for folder, _, files in os.walk(top):
+        place = re.sub(r"(.*/(?:site-packages|python3\.\d+)/[^/]+).*", r"\1", folder)
+        for file in files:
+            weights[place] += os.lstat(os.path.join(folder, file)).st_size
+for place, size in weights.most_common(40):
+    print(f"{size / 1e6:7.2f} MB {place}")
+"""
+# All that Relay has is there, and so is all that it imports.
+IMPORTS = """
+import importlib, pkgutil, relay
+modules = [each.name for each in pkgutil.walk_packages(relay.__path__, "relay.")]
+for name in modules:
+    if not name.startswith("relay.ledger.engine.migrations."):
+        importlib.import_module(name)
+print(len(modules))
+"""
+TOKEN = "a-long-token-of-the-shop"  # noqa: S105 - made up
 CONFIG = """
 cargo: {{base_url: "http://127.0.0.1:{cargo}/v1", token: a-token-of-the-sandbox}}
 http: {{hooks: "127.0.0.1:{hooks}", health: "127.0.0.1:{health}", ops: "127.0.0.1:{ops}"}}
 sources:
-  shop: {{type: webhook, scheme: bearer, secret: a-long-token-of-the-shop, event: {{id: "{{{{ data.id }}}}"}}}}
+  shop: {{type: webhook, scheme: bearer, secret: {token}, event: {{id: "{{{{ data.id }}}}"}}}}
 rules:
   - name: all
     source: shop
@@ -50,11 +73,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         try_service(image, Path(folder))
+        try_ends(image, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        try_readme(image, Path(folder))
     try_again(image, build)
 
 
 def try_contents(image: str) -> None:
     about = inspect(image)
+    if about["Size"] > MOST:
+        print(python(image, WEIGHTS))
     hold(about["Size"] <= MOST, f"{about['Size'] / 1e6:.0f} MB, at most {MOST / 1e6:.0f}")
     labels = about["Config"]["Labels"]
     wanted = [f"org.opencontainers.image.{name}" for name in ("version", "revision", "source", "base.name")]
@@ -66,6 +95,7 @@ def try_contents(image: str) -> None:
     hold(named.keys() >= NATIVE, f"the bill names { ({name: named.get(name) for name in sorted(NATIVE)}) }")
     loaded = python(image, "import sqlite3; print(sqlite3.sqlite_version)").strip()
     hold(named["sqlite3"].startswith(loaded), f"and SQLite as it is loaded, {loaded}")
+    hold(int(python(image, IMPORTS)) > 0, "every module of Relay can be imported")
 
 
 def try_demo(image: str) -> None:
@@ -76,27 +106,137 @@ def try_demo(image: str) -> None:
         hold("Traceback" not in done.stderr, f"demo --once, read-only, without network, as {user}")
 
 
-def try_service(image: str, folder: Path) -> None:
+@dataclass(frozen=True)
+class Place:
+    """Where a relay of this trial and its Cargo listen, and how a container is made of it."""
+
+    ports: dict[str, int]
+    options: tuple[str, ...]
+
+    @property
+    def health(self) -> str:
+        return f"http://127.0.0.1:{self.ports['health']}"
+
+    def send(self, name: str) -> int:
+        return post(f"http://127.0.0.1:{self.ports['hooks']}/hooks/shop", {"id": name}, TOKEN)
+
+    def is_ready(self) -> bool:
+        return get(f"{self.health}/readyz") != ""
+
+    def is_calling(self) -> bool:
+        return "relay_in_flight 1.0" in get(f"{self.health}/metrics")
+
+    def has_chat(self, name: str) -> bool:
+        return name in json.dumps(json.loads(get(f"http://127.0.0.1:{self.ports['cargo']}/_chats")))
+
+
+@contextmanager
+def placed(image: str, folder: Path, latency: float) -> Iterator[Place]:
+    """A place with a Cargo that answers after `latency` seconds."""
     ports = {name: find_port() for name in ("cargo", "hooks", "health", "ops")}
-    (folder / "relay.yaml").write_text(CONFIG.format(**ports))
+    (folder / "relay.yaml").write_text(CONFIG.format(token=TOKEN, **ports))
     options = ("--read-only", "--network", "host", "--stop-timeout", "40", "--volume", f"{folder}:/etc/relay:ro")
     options += ("--env", f"RELAY_HEALTH_URL=http://127.0.0.1:{ports['health']}", "--volume", "/var/lib/relay")
-    with (
-        running(image, "--network", "host", command=("sandbox", "--port", str(ports["cargo"]), "--latency", "3")),
-        running(image, *options, command=("serve", "--linger", "1s")) as relay,
+    cargo = ("sandbox", "--port", str(ports["cargo"]), "--latency", str(latency))
+    with running(image, "--network", "host", command=cargo):
+        yield Place(ports, options)
+
+
+def try_service(image: str, folder: Path) -> None:
+    with placed(image, folder, latency=3) as place:
+        with running(image, *place.options, command=("serve", "--linger", "1s")) as relay:
+            wait(place.is_ready, "the service is ready, its root read-only")
+            wait(lambda: inspect(relay)["State"]["Health"]["Status"] == "healthy", "the engine calls it healthy")
+            cost = float(docker("exec", relay, "python", "-I", "-S", "-c", COST).stdout)
+            hold(cost <= 0.060, f"a health check costs {cost * 1_000:.0f} ms of a core, at most 60")
+            hold(place.send("one") == 202, "a webhook is accepted")
+            wait(place.is_calling, "a call to Cargo is under way")
+            code, took = stop(relay)
+            held = code == 0 and "chat.created" in read_log(relay)
+            hold(held, f"SIGTERM waits for it, and ends with 0 in {took:.1f} s")
+            hold(place.has_chat("one"), "Cargo has the chat")
+        with running(image, *place.options) as relay:
+            wait(place.is_ready, "it is ready as an engine starts it")
+            code, took = stop(relay)
+            hold(code == 0 and took < 20, f"idle, it ends with 0 in {took:.1f} s")
+
+
+def try_ends(image: str, folder: Path) -> None:
+    """How a container ends where it does not end as usual."""
+    with placed(image, folder, latency=60) as place:
+        with running(image, *place.options, command=("serve", "--linger", "0s", "--grace", "2s")) as relay:
+            wait(place.is_ready, "the service is ready")
+            hold(place.send("two") == 202, "a webhook is accepted")
+            wait(place.is_calling, "a call to Cargo is under way")
+            code, took = stop(relay)
+            hold(code == 0 and took < 15, f"a call that outlasts the grace is cut: 0 in {took:.1f} s")
+        with running(image, *place.options, command=("serve", "--linger", "60s")) as relay:
+            wait(place.is_ready, "the service is ready")
+            docker("kill", "--signal", "TERM", relay)
+            wait(lambda: not place.is_ready(), "after SIGTERM it lingers and is not ready")
+            docker("kill", "--signal", "TERM", relay)
+            hold(end_of(relay) == 130, "a second SIGTERM ends it at once, with 130")
+        for _ in range(3):
+            with running(image, *place.options) as relay:
+                code, took = stop(relay)
+                hold(code in {0, 143} and took < 15, f"stopped at its start, it ends with {code} in {took:.1f} s")
+    (folder / "relay.yaml").write_text("rules: [{name: all}, {name: all}]\n")
+    for command, wanted, why in (
+        (("serve",), 2, "a configuration with faults"),
+        (("check",), 1, "a check that finds some"),
+        (("server",), 2, "no such command"),
+        (("health", "--url", "http://127.0.0.1:1"), 3, "nothing there"),
     ):
-        health = f"http://127.0.0.1:{ports['health']}"
-        wait(lambda: get(f"{health}/readyz") != "", "the service is ready, its root read-only")
-        cost = float(docker("exec", relay, "python", "-I", "-S", "-c", COST).stdout)
-        hold(cost <= 0.060, f"a health check costs {cost * 1_000:.0f} ms of a core, at most 60")
-        post(f"http://127.0.0.1:{ports['hooks']}/hooks/shop", {"id": "one"})
-        wait(lambda: "relay_in_flight 1.0" in get(f"{health}/metrics"), "a call to Cargo is under way")
-        docker("stop", relay)
-        code = inspect(relay)["State"]["ExitCode"]
-        said = docker("logs", relay)
-        hold(code == 0 and "chat.created" in said.stdout + said.stderr, "SIGTERM waits for it, and ends with 0")
-        chats = json.loads(get(f"http://127.0.0.1:{ports['cargo']}/_chats"))
-        hold("one" in json.dumps(chats), "Cargo has the chat")
+        done = docker("run", "--rm", "--volume", f"{folder}:/etc/relay:ro", image, *command, ok=False)
+        hold(done.returncode == wanted and "Traceback" not in done.stderr, f"{command[0]}: {wanted} for {why}")
+    done = docker("run", "--rm", image, ok=False)
+    hold(done.returncode == 2 and "Traceback" not in done.stderr, f"without anything: {done.stderr.strip()[-200:]}")
+
+
+def try_readme(image: str, folder: Path) -> None:
+    """The lines of README.md under "Image" as they are printed, but with this image, a free port and a new volume."""
+    [block] = re.findall(r"```sh\n(docker run --rm relay demo.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    volume, port = f"relay-{uuid4().hex}", find_port()
+    changes = {" relay ": f" {image} ", " relay\n": f" {image}\n", "-p 8080:": f"-p {port}:"}
+    changes |= {"-v relay:": f"-v {volume}:", "docker run --stop": "docker run --detach --stop"}
+    (folder / "relay.env").write_text("CARGO_API_TOKEN=a-token-of-cargo\nZENDESK_SECRET=a-secret-of-zendesk\n")
+    *commands, serve = substitute(re.sub(" +#.*", "", block), changes).splitlines()
+    for command in commands:
+        run(command, folder)
+        for file in folder.glob("relay.d/*.yaml"):  # "put in your agent and connector"
+            file.write_text(re.sub(r"\b[0-9a-f-]{36}\b", lambda _: str(uuid4()), file.read_text()))
+    relay = run(serve, folder).strip()
+    try:
+        url = f"http://127.0.0.1:{port}/hooks/helpdesk"
+        wait(lambda: answers(lambda: post(url, {}) == 401), "the README's service refuses what is not signed")
+        wait(lambda: inspect(relay)["State"]["Health"]["Status"] == "healthy", "and the engine calls it healthy")
+        code, took = stop(relay)
+        hold(code == 0, f"it ends with 0 in {took:.1f} s")
+    finally:
+        docker("rm", "--force", relay)
+        docker("volume", "rm", volume)
+
+
+def substitute(text: str, changes: dict[str, str]) -> str:
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return text
+
+
+def run(command: str, folder: Path) -> str:
+    """What a command prints that is run by a shell in `folder`."""
+    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S602 - the README's
+    if done.returncode:
+        print(done.stdout + done.stderr)
+    hold(done.returncode == 0, command)
+    return done.stdout
+
+
+def answers(ask: Callable[[], bool]) -> bool:
+    try:
+        return ask()
+    except OSError:
+        return False
 
 
 def try_again(image: str, build: list[str]) -> None:
@@ -104,71 +244,6 @@ def try_again(image: str, build: list[str]) -> None:
     subprocess.run([Path(__file__).with_name("image"), "--no-cache", *build], check=True, stdout=subprocess.DEVNULL)
     second = inspect(image)["RootFS"]["Layers"]
     hold(first == second, f"another build makes the same {len(first)} layers")
-
-
-def hold(held: bool, what: str) -> None:
-    print(f"{'ok' if held else 'NOT'}: {what}", flush=True)
-    if not held:
-        raise SystemExit(1)
-
-
-def docker(*command: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(["docker", *command], capture_output=True, text=True, check=False)
-    if ok and done.returncode:
-        raise SystemExit(f"docker {' '.join(command)}\n{done.stdout}{done.stderr}")
-    return done
-
-
-def inspect(thing: str) -> Any:
-    return json.loads(docker("inspect", thing).stdout)[0]
-
-
-def python(image: str, code: str) -> str:
-    return docker("run", "--rm", "--entrypoint", "python", image, "-c", code).stdout
-
-
-@contextmanager
-def running(image: str, *options: str, command: tuple[str, ...]) -> Iterator[str]:
-    """The id of a container that runs `command`; it is gone afterwards."""
-    container = docker("run", "--detach", *options, image, *command).stdout.strip()
-    try:
-        yield container
-    except BaseException:
-        said = docker("logs", container, ok=False)
-        print(said.stdout + said.stderr)
-        raise
-    finally:
-        docker("rm", "--force", "--volumes", container)
-
-
-def wait(held: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 60
-    while not held():
-        if time.monotonic() > end:
-            hold(False, what)
-        time.sleep(0.1)
-    hold(True, what)
-
-
-def get(url: str) -> str:
-    """The body of a 200; nothing while there is no other answer."""
-    try:
-        with urlopen(url, timeout=5) as answer:
-            return str(answer.read().decode())
-    except OSError:
-        return ""
-
-
-def post(url: str, body: object) -> None:
-    headers = {"Authorization": "Bearer a-long-token-of-the-shop", "Content-Type": "application/json"}
-    with urlopen(Request(url, json.dumps(body).encode(), headers), timeout=10) as answer:
-        hold(answer.status == 202, "a webhook is accepted")
-
-
-def find_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Copies a virtual environment, its Python and every shared library that these load into two empty roots.
 
 pack.py ENVIRONMENT BELOW ABOVE, run by that environment's own Python. What a service never imports stays behind. Relay
-itself goes to ABOVE: a layer that is small, while the one below stays as it is until a dependency changes. All files
-have one time, so that the same contents make the same layers.
+itself goes to ABOVE: a layer that is small, while the one below stays as it is until a dependency changes. Below,
+modules stand as bytecode alone, which is half of their weight: a traceback has their lines by number. All files have
+one time, so that the same contents make the same layers.
 """
 
 import compileall
@@ -37,6 +38,8 @@ KEPT = (
 )
 # Loaded by name at run time, so that no binary lists them.
 BY_NAME = ("libgcc_s.so.1",)
+INIT = Path("/usr/bin/tini")
+"""The first process of a container: it passes signals on from its first moment."""
 # Zones are those of the package tzdata.
 TRUST = Path("/etc/ssl/certs/ca-certificates.crt")
 TIME = 1_577_836_800
@@ -45,6 +48,7 @@ TIME = 1_577_836_800
 
 def main() -> None:
     environment, root, above = map(Path, sys.argv[1:])
+    copy(INIT, root)
     copy_python(root)
     copy_environment(environment, root)
     packed = root / environment.relative_to("/")
@@ -56,10 +60,12 @@ def main() -> None:
     copy(TRUST, root)
     copy_probe(packed)
     make_user(root)
-    compile_all(packed, root)
-    drop_sources(root / Path(sysconfig.get_path("stdlib")).relative_to("/"), root)
     raise_project(packed, packages, above / environment.relative_to("/"))
-    write_bill(above / environment.relative_to("/") / "sbom.json", [*libraries, TRUST, Path(sys.executable)])
+    compile_all(above, above)
+    for folder in (packages, root / Path(sysconfig.get_path("stdlib")).relative_to("/")):
+        drop_sources(folder, root)
+    taken = [*libraries, TRUST, INIT, Path(sys.executable)]
+    write_bill(above / environment.relative_to("/") / "sbom.json", taken)
     for layer in (root, above):
         set_times(layer)
         print(f"{layer}: {sum(path.lstat().st_size for path in layer.rglob('*')) / 1e6:.1f} MB")
@@ -81,12 +87,18 @@ def copy_python(root: Path) -> None:
 
 
 def copy_environment(environment: Path, root: Path) -> None:
-    """Its packages as they are, less sources that are compiled in; its interpreter links straight to the real one."""
+    """Its packages as they are, less sources that are compiled in; its interpreter links straight to the real one.
+
+    Of programs only the interpreter and Relay: the others are of its packages, for people.
+    """
     target = root / environment.relative_to("/")
     shutil.copytree(environment, target, symlinks=True, ignore=SOURCES)
     for program in (target / "bin").iterdir():
-        if program.is_symlink():
-            program.unlink()
+        if program.name == PROJECT:
+            continue
+        linked = program.is_symlink()
+        program.unlink()
+        if linked:
             program.symlink_to(Path(sys.executable).resolve())
 
 
@@ -145,7 +157,7 @@ def compile_all(folder: Path, root: Path, legacy: bool = False) -> None:
 
 
 def drop_sources(folder: Path, root: Path) -> None:
-    """Python's own modules stand as bytecode alone, a tenth less: tracebacks have their lines by number."""
+    """Leaves bytecode alone, in the place of each module's source, which is where it is then looked for."""
     compile_all(folder, root, legacy=True)
     for path in folder.rglob("*.py"):
         if path.with_suffix(".pyc").exists():

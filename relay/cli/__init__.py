@@ -4,8 +4,6 @@ Exit codes: 0 success, 1 a fault in the input or the configuration, 2 wrong usag
 service cannot be reached.
 """
 
-import os
-import signal
 from collections.abc import Callable
 from typing import Annotated
 
@@ -133,9 +131,5 @@ for _panel, _commands in _PANELS.items():
 
 def main() -> None:
     """Run the command in the arguments."""
-    if os.getpid() == 1:
-        # The kernel ignores SIGTERM for the first process of a container until it has a handler. `serve` sets its own
-        # when it has read its configuration; a stop before that would wait for the kill.
-        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     prepare()
     app(prog_name="relay")

@@ -56,13 +56,21 @@ def test_it_starts_answers_and_drains(start, relay, tmp_path):
     assert process.wait(timeout=20) == 0
 
 
-def test_the_first_process_of_a_container_can_be_stopped_while_it_reads_its_configuration(tmp_path):
+APART = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+HELD = "open({!r}).read()\n"
+"""A module that is imported for as long as nobody has written there."""
+
+
+@pytest.mark.parametrize("moment", ["while it imports", "while it reads its configuration"])
+def test_the_first_process_of_a_container_can_be_stopped_from_the_start(moment, tmp_path):
     pipe = tmp_path / "relay.yaml"
     os.mkfifo(pipe)
-    apart = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
-    if subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
+    if subprocess.run([*APART, "true"], check=False, capture_output=True).returncode:
         pytest.skip("this machine gives no namespaces")
-    parent = subprocess.Popen([*apart, sys.executable, "-m", "relay", "serve", "-c", pipe])
+    if moment == "while it imports":
+        (tmp_path / "typer.py").write_text(HELD.format(str(pipe)))
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    parent = subprocess.Popen([*APART, sys.executable, "-m", "relay", "serve", "-c", pipe], env=environment)
     try:
         with pipe.open("w"):  # which waits until it is read
             [first] = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()

@@ -2,9 +2,11 @@
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from tests.k8s.kustomize import COMPONENTS, K8S, OVERLAYS, SCALERS, VERSIONS, compose, copy, kinds, render
 from tests.k8s.references import Rendered, config_texts, find_faults
@@ -90,9 +92,8 @@ def test_a_change_rolls_the_pods_unless_relay_follows_it_itself(overlay, file, o
 
 def test_the_overlay_of_the_readme_is_whole(tmp_path):
     """An operator's repository, with this one beside it at `vendor/relay`."""
-    blocks = re.findall(r"```yaml\n(.*?)```", (K8S / "README.md").read_text(), re.DOTALL)
-    overlay = next(block for block in blocks if "kind: Kustomization" in block)
-    second = next(block for block in blocks if block.startswith("nameSuffix:"))
+    overlay = printed("apiVersion: kustomize")
+    second = printed("nameSuffix:")
     copy(tmp_path / "vendor/relay/k8s", {})
     folder = tmp_path / "apps/relay"
     folder.mkdir(parents=True)
@@ -109,3 +110,27 @@ def test_the_overlay_of_the_readme_is_whole(tmp_path):
         assert rendered.workload["spec"]["replicas"] == 3
         assert [each["spec"]["rules"][0]["host"] for each in rendered.all("Ingress")] == ["hooks.example.com"]
         assert [each["spec"]["secretStoreRef"]["name"] for each in rendered.all("ExternalSecret")] == ["team-vault"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_traces_of_the_readme_reach_a_collector(overlay, tmp_path):
+    added = yaml.safe_load(printed("configMapGenerator:"))
+    rendered = Rendered(compose(tmp_path / "overlay", K8S / overlay, **added))
+    assert find_faults(rendered.manifests) == []
+    [name] = [each["configMapRef"]["name"] for each in rendered.containers[0]["envFrom"] if "configMapRef" in each]
+    variables = rendered.get("ConfigMap", name)["data"]
+    assert variables.keys() > {"OTEL_EXPORTER_OTLP_ENDPOINT"}, "beside those of the base"
+    collector = urlsplit(variables["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    [policy] = rendered.all("NetworkPolicy")
+    for version in VERSIONS:
+        kubernetes_validate.validate(policy, version, strict=True)
+    namespace = collector.hostname.split(".")[1]
+    peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}]
+    assert {"to": peers, "ports": [{"port": collector.port}]} in policy["spec"]["egress"]
+
+
+def printed(beginning):
+    """The block of YAML in the README that begins so."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (K8S / "README.md").read_text(), re.DOTALL)
+    [block] = [block for block in blocks if block.startswith(beginning)]
+    return block

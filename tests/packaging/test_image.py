@@ -110,7 +110,7 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import relay
 for module in pkgutil.walk_packages(relay.__path__, "relay."):
-    if module.name != "relay.__main__" and not module.name.startswith("relay.ledger.engine.migrations."):
+    if not module.name.startswith("relay.ledger.engine.migrations."):
         importlib.import_module(module.name)
 from stdnum import iban
 assert iban.is_valid("ES91 2100 0418 4502 0005 1332")
@@ -126,6 +126,31 @@ def test_what_the_image_leaves_out_is_needed_by_nothing():
         [sys.executable, "-c", BLOCKED], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+DROPPED = """
+import runpy, sys
+from pathlib import Path
+sys.path.insert(0, ".ci")
+runpy.run_path(".ci/pack.py")["drop_sources"](Path(sys.argv[1]), Path(sys.argv[1]))
+"""
+
+
+def test_bytecode_alone_can_be_imported_and_is_the_same_from_each_build(tmp_path):
+    made = []
+    for build in ("one", "two"):
+        package = tmp_path / build / "package"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("from package.part import answer\n")
+        (package / "part.py").write_text("names = {'b', 'a', 'c'}\n\n\ndef answer():\n    return __file__\n")
+        (package / "data.txt").write_text("data")
+        subprocess.run([sys.executable, "-c", DROPPED, tmp_path / build], cwd=ROOT, check=True)
+        made.append({path.name: path.read_bytes() for path in package.iterdir()})
+    assert made[0] == made[1]
+    assert made[0].keys() == {"__init__.pyc", "part.pyc", "data.txt"}
+    asked = [sys.executable, "-c", "import package; print(package.answer())"]
+    answer = subprocess.run(asked, cwd=tmp_path / "one", capture_output=True, text=True, check=True).stdout
+    assert answer == f"{tmp_path}/one/package/part.pyc\n"
 
 
 def test_the_bill_names_what_wheels_bring_along_and_every_package_of_the_lock(tmp_path):

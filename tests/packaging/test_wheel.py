@@ -51,7 +51,7 @@ def test_the_wheel_says_its_version_licence_and_command(wheel):
     assert metadata["Version"] == PROJECT["version"]
     assert metadata["License-Expression"] == "MIT"
     assert wheel.read(f"{info}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
-    assert "relay = relay.cli:main" in wheel.read(f"{info}/entry_points.txt").decode()
+    assert "relay = relay.__main__:main" in wheel.read(f"{info}/entry_points.txt").decode()
 
 
 def test_the_version_stands_in_one_place():
