@@ -263,7 +263,7 @@ async def _listen_ops(
 ) -> str:
     http = ground.settings.http
     judges = Court(hooks.by_name, intake, http.max_body, new_id, fetch)
-    samples = Samples(judges, new_id, wall)
+    samples = Samples(judges, sources.is_paused, new_id, wall)
     desk = Desk(
         ledger,
         ledger,
@@ -276,8 +276,8 @@ async def _listen_ops(
         wall,
         ground.signals,
         patient,
-        link,
         samples,
+        link,
     )
     app = make_ops_app(
         ledger,

@@ -25,6 +25,7 @@ ACTS = [
     ("/problems/p-1/acknowledge", "/problems"),
     ("/problems/p-1/resolve", "/problems"),
     ("/refused/helpdesk/readmit", "/refused"),
+    ("/sources/helpdesk/sample", "/events/0190-1"),
 ]
 
 
