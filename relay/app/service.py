@@ -171,7 +171,7 @@ async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Serv
         cargo, ledger, gate, worker, reconciler, intake, hooks, sources, crowd, queues, watcher, metrics, signals
     )
     reloader = Reloader(force, swap.put, ledger.keep_versions, metrics, ground.status)
-    upkeep = Upkeep(ledger, ground.report_ledger())
+    upkeep = Upkeep(ledger, ground.report_ledger(), __version__)
     # Before anything is taken in: a paused source must not accept anything, a learned secret must be there.
     await sources.refresh()
     await pauses.refresh()

@@ -27,6 +27,7 @@ from relay.model.problem import (
     Watched,
 )
 from relay.model.rate import Load, Loads, Measured, RateQuery, Usage
+from relay.model.replica import Replica
 from relay.model.result import UNROUTABLE, About, Due, Result, ResultType, Settled
 from relay.model.skip import Skip, Why
 from relay.model.spending import Spending, SpendingLevel
@@ -123,6 +124,7 @@ __all__ = [
     "Rejection",
     "RejectionView",
     "ReplayAim",
+    "Replica",
     "Result",
     "ResultPage",
     "ResultType",

@@ -154,6 +154,9 @@ class Api:
     async def sources(self, _: web.Request) -> setup.Sources:
         return setup.Sources.model_validate({"sources": self._operations.sources()})
 
+    async def replicas(self, _: web.Request) -> setup.Replicas:
+        return show.replicas(await self._archive.replicas())
+
     async def pause(self, request: web.Request) -> setup.SourceState:
         name = request.match_info["name"]
         await self._operations.pause_source(name, by=actor_of(request))

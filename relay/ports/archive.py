@@ -25,6 +25,7 @@ from relay.model import (
     RateQuery,
     Rejection,
     RejectionView,
+    Replica,
     ResultPage,
     RuleVersion,
     Standing,
@@ -245,6 +246,14 @@ class Archive(Protocol):
         One call deletes up to 500 rows of a kind, and some MiB. An operation that adds to an event at the same time is
         done wholly before or wholly after.
         """
+        ...
+
+    async def appear(self, version: str) -> None:
+        """Write that this replica, of this version of Relay, is there now."""
+        ...
+
+    async def replicas(self) -> Sequence[Replica]:
+        """The replicas that were there within the last minute, the oldest first."""
         ...
 
     async def ping(self) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.model import EventStatus, Gauges, ProblemState, State
+from relay.model import EventStatus, Gauges, ProblemState, Replica, State
 from relay.telemetry import Phase
 from tests.console.reading import Reader, csrf_in
 from tests.ops.desk import (
@@ -177,6 +177,20 @@ async def test_without_the_ledger_the_overview_shows_the_rest(world, console, ph
         assert told in text
     status, text = await read(console, "/events")
     assert (status, "the database does not answer" in text) == (503, True)
+
+
+async def test_the_overview_names_the_replicas_and_versions_that_differ(world, console):
+    world.memory.replica_rows = [Replica("<pod-1>", "1.2.3", NOW - 3_600_000, NOW - 4_000)]
+    text = (await read(console, "/"))[1]
+    assert "<bdi>&lt;pod-1&gt;</bdi>" in text
+    assert ">1h ago</time>" in text
+    assert ">4s ago</time>" in text
+    assert "different versions" not in text
+    world.memory.replica_rows.append(Replica("pod-2", "1.2.4", NOW, NOW))
+    assert "different versions" in (await read(console, "/"))[1]
+    shown = (await (await console.get("/api/replicas")).json())["replicas"]
+    assert [(each["name"], each["version"]) for each in shown] == [("<pod-1>", "1.2.3"), ("pod-2", "1.2.4")]
+    assert shown[0]["seenAt"] > shown[0]["startedAt"]
 
 
 async def test_an_address_has_the_filters_that_say_something(world, console):

@@ -123,6 +123,7 @@ class Memory:
         self.waiting_rows = []
         self.asked = 0
         self.away = False
+        self.replica_rows = []
 
     def add(self, event, *dispatches, status=EventStatus.ACCEPTED, attempts=(), results=(), skips=(), versions=()):
         kept = {version.hash: version for version in versions}
@@ -219,6 +220,10 @@ class Memory:
     async def waiting(self, limit):
         self._reach()
         return ResultPage(tuple(self.waiting_rows[:limit]), None)
+
+    async def replicas(self):
+        self._reach()
+        return self.replica_rows
 
     async def rates(self, query):
         self._reach()

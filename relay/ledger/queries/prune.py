@@ -23,6 +23,7 @@ from relay.ledger.schema import (
     labels,
     leases,
     outbox,
+    replicas,
     results,
     rule_keys,
     seen,
@@ -37,7 +38,7 @@ MOST: Final = 500
 SPACE: Final = 8 << 20
 """Bytes of bodies that are deleted in one turn: a database touches each page of a large body to free it."""
 _STALE: Final = 3_600_000
-"""Milliseconds after its end for which a lease or a grant of slots is kept."""
+"""Milliseconds for which a lease or a grant of slots is kept after its end, and a replica after it was seen."""
 _ROW: Final = 2_000
 """The approximate size of an event beside its body, in bytes."""
 _IS_UNMATCHED: Final = events.c.status == constant(EventStatus.UNMATCHED.value)
@@ -67,6 +68,7 @@ def prune(conn: Connection, now: int, *, terms: Terms, left: Sequence[Days] = ()
     jobs.expire(conn, now, terms=terms)
     conn.execute(delete(leases).where(leases.c.until < now - _STALE))
     conn.execute(delete(slots).where(slots.c.until < now - _STALE))
+    conn.execute(delete(replicas).where(replicas.c.seen_at < now - _STALE))
     return deleted
 
 

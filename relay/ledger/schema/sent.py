@@ -121,6 +121,16 @@ slots: Final = Table(
     **NARROW,
 )
 
+replicas: Final = Table(
+    "replicas",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False, comment="when it was first seen"),
+    Column("seen_at", BigInteger, nullable=False),
+    **NARROW,
+)
+
 counters: Final = Table(
     "counters",
     metadata,

@@ -132,6 +132,14 @@ def create() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "replicas",
+        sa.Column("owner", sa.Text(), primary_key=True),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False, comment="when it was first seen"),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "counters",
         sa.Column("name", sa.Text(), primary_key=True),
         sa.Column("value", sa.BigInteger(), nullable=False),
