@@ -86,6 +86,9 @@ class SqlArchive:
     async def events(self: Database, query: EventQuery) -> EventPage:
         return await self.browse(partial(browse.page, query=query))
 
+    async def newer(self: Database, query: EventQuery, after: str, most: int) -> Sequence[str]:
+        return await self.browse(partial(browse.newer, query=query, after=after, most=most))
+
     async def event(self: Database, any_id: str) -> EventDetail:
         return await self.browse(partial(browse.detail, any_id=any_id))
 

@@ -44,6 +44,10 @@ class Archive(Protocol):
         """A page of events, newest first, without bodies and rendered texts."""
         ...
 
+    async def newer(self, query: EventQuery, after: str, most: int) -> Sequence[str]:
+        """The ids of the events that `events` would list after this id, the oldest first, at most so many."""
+        ...
+
     async def event(self, any_id: str) -> EventDetail:
         """Everything about an event, by its id or the id of one of its dispatches. Raises `NotFound`."""
         ...

@@ -47,7 +47,7 @@ async def _measure(report: Report, name: str, url: str, other: str, many: int) -
     try:
         await finish_many(ledger, many)
         if name == POSTGRES:
-            await _vacuum(url)
+            await vacuum(url)
         ours, theirs = await _time_all(ledger, empty)
         for what, taken in ours.items():
             aim = Aim("at most", 1.2)
@@ -58,7 +58,7 @@ async def _measure(report: Report, name: str, url: str, other: str, many: int) -
         await ledger.aclose()
 
 
-async def _vacuum(url: str) -> None:
+async def vacuum(url: str) -> None:
     """Do what autovacuum would have done in the days that such a history takes."""
     connection = await asyncpg.connect(url)
     try:

@@ -150,6 +150,12 @@ class Memory:
         page = found[: query.limit]
         return EventPage(tuple(page), page[-1].id if len(found) > len(page) else None)
 
+    async def newer(self, query, after, most):
+        self._reach()
+        self.queries.append(query)
+        ids = sorted(d.event.id for d in self.details.values() if query.source in (None, d.event.source))
+        return [each for each in ids if each > after][:most]
+
     async def event(self, any_id):
         self._reach()
         for detail in self.details.values():

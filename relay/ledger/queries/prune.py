@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, case, delete, e
 from relay.ledger.engine.sql import constant, is_alone
 from relay.ledger.queries import acts, dead, jobs, problems, rates, refused, suspects, versions
 from relay.ledger.queries import outbox as outbox_queries
-from relay.ledger.queries.days import Days, first_id
+from relay.ledger.queries.days import Days
 from relay.ledger.schema import (
     acceptances,
     attempts,
@@ -31,7 +31,7 @@ from relay.ledger.schema import (
     work,
 )
 from relay.ledger.terms import Terms
-from relay.model import EventStatus, State
+from relay.model import EventStatus, State, first_id
 
 MOST: Final = 500
 """Rows of one kind that are deleted in one turn."""

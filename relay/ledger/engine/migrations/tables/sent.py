@@ -46,6 +46,7 @@ def create() -> None:
     op.create_index("dispatches_event", "dispatches", ["event_id"])
     if op.get_context().dialect.name == "postgresql":
         op.create_index("dispatches_updated", "dispatches", ["updated_at"], postgresql_using="brin")
+    op.create_index("dispatches_chat", "dispatches", ["chat_uuid"], **where("chat_uuid IS NOT NULL"))
     op.create_index("dispatches_trouble", "dispatches", ["state", "event_id"], **where("state <> 'done'"))
     op.create_table(
         "work",
