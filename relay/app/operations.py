@@ -18,7 +18,7 @@ from relay.app.reload import Reloader
 from relay.app.samples import Samples
 from relay.app.sources import Sources
 from relay.broker import BrokerFault, Forbidden, Letter, Link, requeue
-from relay.config import AmqpSource, WebhookSource, describe, read_rule
+from relay.config import AmqpSource, describe, read_rule
 from relay.config.fault import describe as describe_fault
 from relay.config.fault import near
 from relay.errors import Conflict, Misconfigured, NotFound
@@ -32,6 +32,7 @@ from relay.model import (
     Dispatch,
     Erased,
     Erasure,
+    Event,
     Ids,
     Job,
     JobPage,
@@ -63,8 +64,8 @@ class Desk:
     clock: Callable[[], int]
     signals: Signals
     patient: Callable[[], Patient]
+    samples: Samples
     link: Link | None = None
-    samples: Samples | None = None
     _requeueing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def doctor(self) -> Sequence[Mapping[str, Any]]:
@@ -125,12 +126,25 @@ class Desk:
             for source in self.controls.describe()
         ]
 
-    async def send_sample(self, name: str) -> Sequence[str]:
+    async def why_no_sample(self, name: str) -> str | None:
+        try:
+            await self._make_sample(name)
+        except Conflict as error:
+            return str(error)
+        return None
+
+    async def foretell_sample(self, name: str) -> Mapping[str, Any]:
+        return await foretell(await self._make_sample(name), self.intake.rules, self.archive, self.ids)
+
+    async def send_sample(self, name: str, *, by: str = LOCAL) -> Sequence[str]:
+        receipts = await self.intake.accept(await self._make_sample(name))
+        event_ids = [receipt.id for receipt in receipts]
+        log.info("sample.sent", source=name, actor=by, events=event_ids)
+        return event_ids
+
+    async def _make_sample(self, name: str) -> list[Event]:
         self.controls.require(name)
-        source = self.reloads.force.settings.sources[name]
-        if self.samples is None or not isinstance(source, WebhookSource):
-            raise Conflict(f"source {name} is a queue: publish a message to it on RabbitMQ instead")
-        return await self.samples.send(name, source.scheme)
+        return await self.samples.make(name)
 
     def rules(self) -> Sequence[Mapping[str, Any]]:
         rules, paused = self.intake.rules, self.pauses.paused

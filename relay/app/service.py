@@ -171,7 +171,7 @@ async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Serv
         cargo, ledger, gate, worker, reconciler, intake, hooks, sources, crowd, queues, watcher, metrics, signals
     )
     reloader = Reloader(force, swap.put, ledger.keep_versions, metrics, ground.status)
-    upkeep = Upkeep(ledger, ground.report_ledger())
+    upkeep = Upkeep(ledger, ground.report_ledger(), __version__)
     # Before anything is taken in: a paused source must not accept anything, a learned secret must be there.
     await sources.refresh()
     await pauses.refresh()
@@ -263,7 +263,7 @@ async def _listen_ops(
 ) -> str:
     http = ground.settings.http
     judges = Court(hooks.by_name, intake, http.max_body, new_id, fetch)
-    samples = Samples(judges, new_id, wall)
+    samples = Samples(judges, sources.is_paused, new_id, wall)
     desk = Desk(
         ledger,
         ledger,
@@ -276,8 +276,8 @@ async def _listen_ops(
         wall,
         ground.signals,
         patient,
-        link,
         samples,
+        link,
     )
     app = make_ops_app(
         ledger,

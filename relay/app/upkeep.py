@@ -1,7 +1,9 @@
-"""Maintenance: the heartbeat, the check of the ledger, cursors, pruning, the counters of minutes."""
+"""Maintenance: the heartbeat, the check of the ledger, cursors, pruning, the counters of minutes, who is there."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from relay.errors import RelayError, Unavailable
@@ -17,6 +19,8 @@ _PRUNE: Final = 60.0
 _BREATH: Final = 0.05
 _SEQUENCE: Final = 1.0
 _COUNT: Final = 1.0
+_APPEAR: Final = 10
+"""Turns of `count` between two."""
 _LEASE: Final = 180_000
 
 
@@ -28,11 +32,12 @@ async def beat(status: Status) -> None:
 
 
 class Upkeep:
-    """The maintenance parts. `report` receives the state of the ledger."""
+    """The maintenance parts. `report` receives the state of the ledger, `version` is that of Relay."""
 
-    def __init__(self, ledger: SqlLedger, report: Callable[[PartState, str], None]) -> None:
+    def __init__(self, ledger: SqlLedger, report: Callable[[PartState, str], None], version: str) -> None:
         self._ledger = ledger
         self._report = report
+        self._version = version
 
     async def watch(self, stop: Stop) -> None:
         """Check every 5 s that the ledger is available and accepts writes. Log while it is away and when it is back."""
@@ -79,9 +84,13 @@ class Upkeep:
     async def count(self, counts: MinuteCounts, stop: Stop) -> None:
         """Add what was counted to the ledger's minutes every second, and once more at the end.
 
-        While the ledger is away the counts are kept. One whose answer did not come may be added twice.
+        While the ledger is away the counts are kept. One whose answer did not come may be added twice. Every tenth
+        time it is written too that this replica is there.
         """
-        while True:
+        for turn in itertools.count():
+            if turn % _APPEAR == 0:
+                with suppress(Unavailable):  # `watch` says so
+                    await self._ledger.appear(self._version)
             await self._add(counts)
             if stop.asked:
                 return

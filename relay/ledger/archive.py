@@ -22,6 +22,7 @@ from relay.ledger.queries import (
     hand,
     health,
     learned,
+    leases,
     prune,
     refused,
     rule_pauses,
@@ -48,6 +49,7 @@ from relay.model import (
     LedgerHealth,
     Rejection,
     RejectionView,
+    Replica,
     ResultPage,
     RuleVersion,
     Standing,
@@ -84,6 +86,9 @@ class SqlArchive:
 
     async def events(self: Database, query: EventQuery) -> EventPage:
         return await self.browse(partial(browse.page, query=query))
+
+    async def newer(self: Database, query: EventQuery, after: str, most: int) -> Sequence[str]:
+        return await self.browse(partial(browse.newer, query=query, after=after, most=most))
 
     async def event(self: Database, any_id: str) -> EventDetail:
         return await self.browse(partial(browse.detail, any_id=any_id))
@@ -206,6 +211,12 @@ class SqlArchive:
     async def shrink(self: Database) -> bool:
         """Make a SQLite file smaller by some of what was pruned. Returns whether there is more to do."""
         return await self.write(space.shrink, slow=True)
+
+    async def appear(self: Database, version: str) -> None:
+        await self.write(partial(leases.appear, version=version, terms=self.terms))
+
+    async def replicas(self: Database) -> Sequence[Replica]:
+        return await self.browse(leases.present)
 
     async def ping(self: Database) -> None:
         await self.read(_answer)

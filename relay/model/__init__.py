@@ -8,7 +8,7 @@ from relay.model.event import Entry, Event, Receipt
 from relay.model.frozen import frozen
 from relay.model.health import LedgerHealth
 from relay.model.hold import Held, HeldBy, Hold, held_key
-from relay.model.ids import Ids, Kind, new_id
+from relay.model.ids import Ids, Kind, first_id, new_id
 from relay.model.job import Job, JobPage, JobState, ReplayAim
 from relay.model.labels import Labels, Outlet, cut_label
 from relay.model.problem import (
@@ -27,6 +27,7 @@ from relay.model.problem import (
     Watched,
 )
 from relay.model.rate import Load, Loads, Measured, RateQuery, Usage
+from relay.model.replica import Replica
 from relay.model.result import UNROUTABLE, About, Due, Result, ResultType, Settled
 from relay.model.skip import Skip, Why
 from relay.model.spending import Spending, SpendingLevel
@@ -123,6 +124,7 @@ __all__ = [
     "Rejection",
     "RejectionView",
     "ReplayAim",
+    "Replica",
     "Result",
     "ResultPage",
     "ResultType",
@@ -144,6 +146,7 @@ __all__ = [
     "WindowChat",
     "Withheld",
     "cut_label",
+    "first_id",
     "frozen",
     "held_key",
     "new_id",

@@ -21,3 +21,9 @@ class Kind(StrEnum):
 def new_id() -> str:
     """A new UUIDv7 in its canonical form, 36 characters."""
     return str(uuid_utils.uuid7())
+
+
+def first_id(moment: int) -> str:
+    """What the ids of `moment` (milliseconds since the epoch) and later are not below."""
+    stamp = f"{max(0, moment):012x}"
+    return f"{stamp[:8]}-{stamp[8:]}"

@@ -1,13 +1,24 @@
 """The handlers under `/api`. Each parses the request, calls the ledger or the operations, and returns a document."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
 
 from relay.errors import NotFound
-from relay.model import EventQuery, Kind, Loads, Measured, Problem, ProblemPage, ProblemQuery, ProblemState, ResultPage
+from relay.model import (
+    EventQuery,
+    Kind,
+    Loads,
+    Measured,
+    Problem,
+    ProblemPage,
+    ProblemQuery,
+    ProblemState,
+    ResultPage,
+    first_id,
+)
 from relay.ops import rated, setup, show, watched, wire
 from relay.ops.access import Role
 from relay.ops.ask import (
@@ -42,6 +53,7 @@ from relay.ops.trial import Explained, Trial
 from relay.ports import Archive
 from relay.units import iso
 
+_MINUTE: Final = 60_000
 _DAY: Final = 86_400_000
 
 
@@ -67,12 +79,16 @@ class Api:
         query = self._hide.query(request, EventQuery(source=source, limit=limit))
         return show.page(await self._hide.page(request, await self._archive.events(query)))
 
-    async def count_newer(self, request: web.Request, most: int) -> int:
-        """How many events of a list have come since its newest one was read; counted up to `most`."""
-        asked = read_query(request, NewerAsk)
-        query = replace(asked.query(self._clock()), cursor=None, limit=most)
-        page = await self._archive.events(self._hide.query(request, query))
-        return sum(asked.after is None or event.id > asked.after for event in page.events)
+    async def newer(self, request: web.Request, most: int, *, since_read: bool) -> Sequence[str]:
+        """The ids of events of a list that have come within the last minute; at most `most`.
+
+        With `since_read` those that have come since its newest one was read, which may have to look at many.
+        """
+        asked, now = read_query(request, NewerAsk), self._clock()
+        recent = first_id(now - _MINUTE)
+        after = asked.after if since_read and asked.after else max(recent, asked.after or "")
+        query = self._hide.query(request, replace(asked.query(now), cursor=None))
+        return await self._archive.newer(query, after, most)
 
     async def event(self, request: web.Request) -> wire.EventDetail:
         found = await self._archive.event(await self.whole_id(request, Kind.EVENT, Kind.DISPATCH))
@@ -153,6 +169,9 @@ class Api:
 
     async def sources(self, _: web.Request) -> setup.Sources:
         return setup.Sources.model_validate({"sources": self._operations.sources()})
+
+    async def replicas(self, _: web.Request) -> setup.Replicas:
+        return show.replicas(await self._archive.replicas())
 
     async def pause(self, request: web.Request) -> setup.SourceState:
         name = request.match_info["name"]

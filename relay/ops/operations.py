@@ -82,10 +82,24 @@ class Operations(Protocol):
         """Accept events from a source again. Raises `NotFound`."""
         ...
 
-    async def send_sample(self, name: str) -> Sequence[str]:
+    async def why_no_sample(self, name: str) -> str | None:
+        """Why no sample can be sent to a source: a queue, a pause, no sample of its vendor, no way to sign it.
+
+        None where one can. Raises `NotFound`.
+        """
+        ...
+
+    async def foretell_sample(self, name: str) -> Mapping[str, Any]:
+        """What the rules would do with a sample at this moment, as `try_event` gives it. Nothing is stored.
+
+        Raises `NotFound`, and `Conflict` with what `why_no_sample` says.
+        """
+        ...
+
+    async def send_sample(self, name: str, *, by: str = LOCAL) -> Sequence[str]:
         """Take in a sample of the source's vendor, signed as the vendor does. Returns the ids of its events.
 
-        Raises `NotFound`, and `Conflict` for a queue and where there is no sample or no way to sign it.
+        Raises as `foretell_sample` does, and `Overloaded`.
         """
         ...
 

@@ -294,6 +294,14 @@ ROUTES: Final = (
         rated.UsageReport,
         rated.UsageAsk,
     ),
+    Route(
+        "GET",
+        "/api/replicas",
+        "listReplicas",
+        Api.replicas,
+        "The replicas that are there, oldest first",
+        setup.Replicas,
+    ),
     Route("GET", "/api/config", "showConfig", Api.config, "What is in force, without secrets", setup.Configuration),
     Route(
         "POST",

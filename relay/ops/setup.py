@@ -32,6 +32,24 @@ class Sources(Wire):
     sources: list[Source]
 
 
+class Replica(Wire):
+    """A process that works on the ledger. `name` differs for every start: host, process id and a random part.
+
+    `startedAt` is when the ledger saw it first, `seenAt` last, at most ten seconds ago where it is well.
+    """
+
+    name: str
+    version: str
+    started_at: Moment
+    seen_at: Moment
+
+
+class Replicas(Wire):
+    """The replicas that were there within the last minute, the oldest first."""
+
+    replicas: list[Replica]
+
+
 class SourceState(Wire):
     """A source after it was paused or resumed."""
 

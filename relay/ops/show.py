@@ -8,9 +8,21 @@ from typing import Any
 import yaml
 
 from relay import model
-from relay.ops import watched, wire
+from relay.ops import setup, watched, wire
 from relay.ops.timeline import trace
 from relay.units import iso
+
+
+def replicas(found: Sequence[model.Replica]) -> setup.Replicas:
+    """The replicas, the oldest first."""
+    return setup.Replicas(
+        replicas=[
+            setup.Replica(
+                name=each.name, version=each.version, started_at=iso(each.started_at), seen_at=iso(each.seen_at)
+            )
+            for each in found
+        ]
+    )
 
 
 def page(events: model.EventPage) -> wire.EventPage:

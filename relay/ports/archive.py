@@ -25,6 +25,7 @@ from relay.model import (
     RateQuery,
     Rejection,
     RejectionView,
+    Replica,
     ResultPage,
     RuleVersion,
     Standing,
@@ -41,6 +42,10 @@ class Archive(Protocol):
 
     async def events(self, query: EventQuery) -> EventPage:
         """A page of events, newest first, without bodies and rendered texts."""
+        ...
+
+    async def newer(self, query: EventQuery, after: str, most: int) -> Sequence[str]:
+        """The ids of the events that `events` would list after this id, the oldest first, at most so many."""
         ...
 
     async def event(self, any_id: str) -> EventDetail:
@@ -245,6 +250,14 @@ class Archive(Protocol):
         One call deletes up to 500 rows of a kind, and some MiB. An operation that adds to an event at the same time is
         done wholly before or wholly after.
         """
+        ...
+
+    async def appear(self, version: str) -> None:
+        """Write that this replica, of this version of Relay, is there now."""
+        ...
+
+    async def replicas(self) -> Sequence[Replica]:
+        """The replicas that were there within the last minute, the oldest first."""
         ...
 
     async def ping(self) -> None:

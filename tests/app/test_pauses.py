@@ -54,7 +54,7 @@ async def test_only_a_rule_that_exists_is_paused_but_one_that_is_gone_can_be_res
 
 async def test_counts_survive_an_outage_of_the_ledger_and_are_written_at_the_end(ledger, monkeypatch):
     metrics = Metrics()
-    upkeep = Upkeep(ledger, sentinel.report)
+    upkeep = Upkeep(ledger, sentinel.report, "1.2.3")
     stop = Stop()
     stop.begin(1.0)
     count = ledger.count
@@ -75,6 +75,8 @@ async def test_counts_survive_an_outage_of_the_ledger_and_are_written_at_the_end
     monkeypatch.setattr(ledger, "count", count)
     await upkeep.count(metrics.minutes, stop)
     await upkeep.count(metrics.minutes, stop)
+
+    assert [replica.version for replica in await ledger.replicas()] == ["1.2.3"]
 
     async def counts(kind, name):
         [rate] = await ledger.rates(RateQuery(0, 1 << 60, 86_400_000, kind, name))

@@ -51,7 +51,7 @@ def desk(settings, ledger, sources):
         return judge
 
     parts = (None, sentinel.reloads, sources, sentinel.pauses, judges)
-    desk = Desk(ledger, ledger, *parts, new_id, lambda: NOW, Signals(), sentinel.patient)
+    desk = Desk(ledger, ledger, *parts, new_id, lambda: NOW, Signals(), sentinel.patient, sentinel.samples)
     return desk, judged
 
 

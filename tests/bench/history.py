@@ -51,7 +51,7 @@ async def _measure(report: Report, name: str, url: str, other: str, many: int) -
         day = await ledger.write(partial(_make_day, terms=terms))
         await finish_many(ledger, many, day)
         if name == POSTGRES:
-            await _vacuum(url)
+            await vacuum(url)
         ours, theirs = await _time_all(ledger, empty)
         for what, taken in ours.items():
             aim = Aim("at most", 1.2)
@@ -72,7 +72,7 @@ def _make_day(conn: Connection, now: int, *, terms: Terms) -> int:
     return moment
 
 
-async def _vacuum(url: str) -> None:
+async def vacuum(url: str) -> None:
     """Do what autovacuum would have done in the days that such a history takes."""
     connection = await asyncpg.connect(url)
     try:

@@ -16,6 +16,7 @@ from relay.telemetry import configure
 from tests.bench.accepted import bench_accepted
 from tests.bench.chart import bench_chart
 from tests.bench.history import bench_history
+from tests.bench.pages import bench_pages
 from tests.bench.report import Report
 from tests.bench.rules import bench_rules
 from tests.bench.servers import Servers
@@ -34,6 +35,7 @@ PARTS: Final = {
     "f": ("rules", "accept with 10 and 10,000 rules, and one verification"),
     "g": ("steps", "CPU and time of each step of an event"),
     "h": ("chart", "throughput and latency over offered load, as build/bench.svg"),
+    "i": ("pages", "each page of the console with many finished events, while 200 a second come in"),
     "p": ("peers", "FastStream and FastAPI in a burst and at 200 events a second"),
 }
 WAYS: Final = {"burst", "everyday", "peers"}
@@ -43,6 +45,7 @@ BENCHES: Final = {
     "rules": bench_rules,
     "unfinished": bench_unfinished,
     "history": bench_history,
+    "pages": bench_pages,
     "steps": bench_steps,
     "chart": bench_chart,
 }

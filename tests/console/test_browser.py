@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 from playwright.async_api import expect
 
+from relay.sandbox import Faults
 from tests.console.browser import browsing
 from tests.e2e.harness import Relay, Vendor, eventually
 from tests.e2e.simulator import simulating
@@ -16,6 +17,14 @@ RULES = """
     type: "broken.*"
     chat:
       trigger: {type: connector, connectorUuid: 7b0e0a34-6d1f-4f0e-9a55-0c2f7c1d2e3f, meta: {id: "{{ data.missing }}"}}
+  - name: won
+    type: deal.won
+    when: data.data is defined
+    chat: {name: Won, trigger: {type: draft}, agentUuid: 3c90c3cc-0d44-4b50-8888-8dd25736052a}
+  - name: later
+    type: "later.*"
+    delay: 1h
+    chat: {name: Later, trigger: {type: draft}, agentUuid: 3c90c3cc-0d44-4b50-8888-8dd25736052a}
 """
 TOKENS = "  tokens: {kim: {token: kim-may-operate, role: operate}, ray: {token: ray-may-read, role: read}}\n"
 EVENTS = 55
@@ -27,7 +36,7 @@ PAGES = (
 
 @asynccontextmanager
 async def serving(folder, ledger):
-    """A relay with chats that were made, one that cannot be, and a request that was refused."""
+    """A relay with chats that were made, one that cannot be, one that is held, and a request that was refused."""
     async with simulating() as simulator, aiohttp.ClientSession() as session:
         relay = Relay(folder, cargo=simulator.url, ledger=ledger, rules=RULES)
         relay.config.write_text(relay.config.read_text().replace("retry:", TOKENS + "retry:"))
@@ -38,6 +47,7 @@ async def serving(folder, ledger):
                 assert answer.status == 401
             await asyncio.gather(*(vendor.insist(number) for number in range(EVENTS)))
             await vendor.insist(EVENTS, "broken.deal")
+            await vendor.insist(EVENTS + 1, "later.deal")
 
             async def has_problem():
                 headers = {"Authorization": "Bearer ray-may-read"}
@@ -45,7 +55,7 @@ async def serving(folder, ledger):
                     return bool((await answer.json())["problems"])
 
             await eventually(has_problem, seconds=60, what=relay.describe)
-            yield relay.url("ops"), vendor
+            yield relay.url("ops"), vendor, simulator
         finally:
             await asyncio.to_thread(relay.stop)
 
@@ -53,11 +63,15 @@ async def serving(folder, ledger):
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 async def test_a_person_finds_what_happened_and_acts_on_it(kind, tmp_path, request):
     ledger = request.getfixturevalue("postgres_url") if kind == "postgresql" else None
-    async with serving(tmp_path, ledger) as (at, vendor), browsing("127.0.0.1") as watched:
+    async with serving(tmp_path, ledger) as (at, vendor, simulator), browsing("127.0.0.1") as watched:
         page = await watched.open(base_url=at, viewport={"width": 1280, "height": 900})
-        await sign_in(watched, page, "kim-may-operate")
+        await mistype_the_token(watched, page)
+        await sign_in(page, "kim-may-operate")
         await look_at_all(watched, page, *(("dark", 360) if ledger else ("light", 1280)))
         await find_the_failed(watched, page)
+        await retry_what_was_refused(page, simulator, vendor)
+        await cancel_what_is_held(watched, page)
+        await send_a_sample(watched, page)
         await try_and_pause_a_rule(watched, page)
         await use_the_keyboard(page)
         await follow_what_comes(page, vendor)
@@ -72,13 +86,17 @@ async def test_a_person_finds_what_happened_and_acts_on_it(kind, tmp_path, reque
         assert any("vendor/htmx.js" in url for url in watched.asked)
 
 
-async def sign_in(watched, page, token):
+async def mistype_the_token(watched, page):
     await page.goto("/")
     await expect(page).to_have_url("/signin")
     await watched.look(page)
     await page.get_by_label("Token").fill("no-token")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("alert")).to_contain_text("This token is not known")
+
+
+async def sign_in(page, token):
+    await page.goto("/signin")
     await page.get_by_label("Token").fill(token)
     await page.get_by_role("button", name="Sign in").click()
     await expect(page).to_have_url("/")
@@ -124,6 +142,42 @@ async def find_the_failed(watched, page):
     await expect(page.locator("[data-row]")).to_have_count(50)
     await page.go_forward()
     await expect(page.get_by_role("link", name="Newest")).to_be_visible()
+
+
+async def retry_what_was_refused(page, simulator, vendor):
+    """The page of an event follows what becomes of it: refused by Cargo, then made once Cargo is well."""
+    await simulator.set_faults(Faults(script=("forbidden",)))
+    await vendor.insist(EVENTS + 2)
+    await page.goto("/events?rule=deal")
+    await page.locator("[data-row] a").first.click()
+    await expect(page.locator(".answer")).to_contain_text("There is no chat")
+    await page.get_by_role("link", name="Retry").click()
+    await page.get_by_role("button", name="Retry").click()
+    await expect(page.get_by_role("status")).to_have_text("Rule deal is at run 2.")
+    await expect(page.locator(".answer")).to_contain_text("A chat was made")
+    await expect(page.get_by_role("link", name="Retry")).to_have_count(0)
+
+
+async def cancel_what_is_held(watched, page):
+    await page.goto("/events?status=held")
+    await page.locator("[data-row] a").click()
+    await expect(page.locator(".answer")).to_contain_text("It is held by delay")
+    await page.get_by_role("link", name="Cancel").click()
+    await watched.look(page)
+    await page.get_by_role("button", name="Cancel it").click()
+    await expect(page.get_by_role("status")).to_have_text("The dispatch of rule later is cancelled.")
+    await expect(page.locator(".answer")).to_contain_text("There is no chat: it was cancelled.")
+
+
+async def send_a_sample(watched, page):
+    await page.goto("/sources/crm")
+    await page.get_by_role("link", name="Send a sample").click()
+    await expect(page.get_by_text("Rule deal matches, but makes no chat")).to_be_visible()
+    await expect(page.get_by_text("Rule won makes a chat at Cargo.")).to_be_visible()
+    await watched.look(page)
+    await page.get_by_role("button", name="Send a sample").click()
+    await expect(page.get_by_role("status")).to_contain_text("The sample was taken in")
+    await expect(page.locator(".answer")).to_contain_text("1 of 2 chats are made")
 
 
 async def try_and_pause_a_rule(watched, page):
@@ -187,13 +241,13 @@ async def follow_what_comes(page, vendor):
 
 
 async def act_on_problems(watched, page):
-    await page.goto("/problems?kind=failures")
+    await page.goto("/problems?kind=failures&rule=broken")
     await watched.look(page)
     for act in ("Acknowledge", "Resolve"):
         await page.get_by_role("link", name=act).first.click()
         await page.get_by_role("button", name=act).click()
         await expect(page.get_by_role("status")).to_contain_text(f"The problem is {act.lower().rstrip('e')}ed")
-        await page.goto("/problems?kind=failures")
+        await page.goto("/problems?kind=failures&rule=broken")
     await expect(page.locator(".problems .pill")).to_have_text("resolved")
 
 
@@ -228,10 +282,10 @@ async def lose_the_session(page):
 
 async def read_only(watched, at):
     page = await watched.open(base_url=at)
-    await sign_in(watched, page, "ray-may-read")
-    for path in PAGES:
+    await sign_in(page, "ray-may-read")
+    for path in ("/problems", "/refused", "/sources/crm", "/rules/broken"):
         await page.goto(path)
-        for act in ("Acknowledge", "Resolve", "Readmit"):
+        for act in ("Acknowledge", "Resolve", "Readmit", "Send a sample", "Pause"):
             await expect(page.get_by_role("link", name=act)).to_have_count(0)
     await page.goto("/events?status=done")
     await page.locator("[data-row] a").first.click()
@@ -251,6 +305,10 @@ async def without_script(watched, at):
     await page.get_by_role("link", name="Replay with the rules of now").click()
     await page.get_by_role("button", name="Replay").click()
     await expect(page.get_by_role("status")).to_contain_text("no rule made a new chat")
+    await page.goto("/sources/crm")
+    await page.get_by_role("link", name="Send a sample").click()
+    await page.get_by_role("button", name="Send a sample").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("deal.won")
     await page.context.close()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.model import EventStatus, Gauges, ProblemState, State
+from relay.model import EventStatus, Gauges, ProblemState, Replica, State
 from relay.telemetry import Phase
 from tests.console.reading import Reader, csrf_in
 from tests.ops.desk import (
@@ -25,6 +25,7 @@ ACTS = [
     ("/problems/p-1/acknowledge", "/problems"),
     ("/problems/p-1/resolve", "/problems"),
     ("/refused/helpdesk/readmit", "/refused"),
+    ("/sources/helpdesk/sample", "/events/0190-1"),
 ]
 
 
@@ -178,6 +179,20 @@ async def test_without_the_ledger_the_overview_shows_the_rest(world, console, ph
     assert (status, "the database does not answer" in text) == (503, True)
 
 
+async def test_the_overview_names_the_replicas_and_versions_that_differ(world, console):
+    world.memory.replica_rows = [Replica("<pod-1>", "1.2.3", NOW - 3_600_000, NOW - 4_000)]
+    text = (await read(console, "/"))[1]
+    assert "<bdi>&lt;pod-1&gt;</bdi>" in text
+    assert ">1h ago</time>" in text
+    assert ">4s ago</time>" in text
+    assert "different versions" not in text
+    world.memory.replica_rows.append(Replica("pod-2", "1.2.4", NOW, NOW))
+    assert "different versions" in (await read(console, "/"))[1]
+    shown = (await (await console.get("/api/replicas")).json())["replicas"]
+    assert [(each["name"], each["version"]) for each in shown] == [("<pod-1>", "1.2.3"), ("pod-2", "1.2.4")]
+    assert shown[0]["seenAt"] > shown[0]["startedAt"]
+
+
 async def test_an_address_has_the_filters_that_say_something(world, console):
     answer = await console.get("/events?source=helpdesk&type=&status=", allow_redirects=False)
     assert (answer.status, answer.headers["Location"]) == (303, "/events?source=helpdesk")
@@ -205,6 +220,7 @@ async def test_a_list_goes_on_at_its_cursor(world, console):
 
 
 async def test_the_live_list_tells_how_many_came(world, console):
+    world.now = 60_000  # ids of the tests are of long ago
     async with console.get("/events/live?source=helpdesk&after=0190-1") as answer:
         assert answer.content_type == "text/event-stream"
         assert await anext(counts(answer)) == 0

@@ -6,7 +6,7 @@ from html import unescape
 import pytest
 
 from relay.model import Act, Measured, ResultView, Usage
-from tests.ops.desk import NOW, make_event, make_result
+from tests.ops.desk import NOW, make_event, make_result, make_verdict
 
 PAGES = ("/sources", "/sources/helpdesk", "/sources/crm-bus", "/rules", "/rules/urgent", "/results", "/usage", "/acts")
 HOSTILE = "<script>alert(1)</script>\"'&\x00\x1b[31m\u202e\u2066" + "x" * 3_000
@@ -81,11 +81,61 @@ async def test_pausing_asks_first_and_leads_back(http, desk, what, name):
 
 
 async def test_a_sample_is_sent_and_what_became_of_it_is_shown(http):
-    assert "real chats" in await get(http, "/sources/helpdesk/sample")
+    assert "Rule urgent makes a chat at Cargo. Chats at Cargo are real" in words(
+        await get(http, "/sources/helpdesk/sample")
+    )
     answer = await http.post("/sources/helpdesk/sample", allow_redirects=False)
     assert (answer.status, answer.headers["Location"]) == (303, "/events/0190-1")
     answer = await http.post("/sources/crm-bus/sample", headers={"Accept": "text/html"})
     assert (answer.status, "is a queue" in await answer.text()) == (409, True)
+
+
+SKIPPED = {"rule": "urgent", "why": "sampled", "detail": "0.7"}
+HELD = {"by": "pause", "key": None, "until": None, "cause": None}
+VERDICTS = [
+    ("makes a chat at Cargo.", make_verdict("urgent"), True),
+    ("sends a message in the chat c-1.", make_verdict("urgent", now={"state": "messaging", "chatUuid": "c-1"}), True),
+    (
+        "matches, and is held by pause: it makes a chat when that lets it go.",
+        make_verdict("urgent", now={"state": "held", "held": HELD}),
+        True,
+    ),
+    (
+        "matches, but makes no chat: it would be suppressed: it was made before.",
+        make_verdict("urgent", now={"state": "suppressed", "why": "it was made before."}),
+        False,
+    ),
+    ("matches and skips it (sampled), so it makes no chat.", make_verdict("urgent", now=None, skip=SKIPPED), False),
+    (
+        "matches and skips it (sampled), so it makes no chat.",
+        make_verdict("urgent", now={"state": None, "skip": SKIPPED}),
+        False,
+    ),
+    (
+        "matches, but makes no chat: data.x is missing.",
+        make_verdict("urgent", now=None, failure={"code": "render", "message": "data.x is missing"}),
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("told", "verdict", "real"), VERDICTS)
+async def test_a_sample_is_asked_for_with_what_each_rule_would_do(http, desk, told, verdict, real):
+    desk.foretold = {"events": [{"event": {}, "rules": [verdict, make_verdict("other", matched=False, now=None)]}]}
+    shown = words(await get(http, "/sources/helpdesk/sample"))
+    assert f"Rule urgent {told}" in shown
+    assert "Rule other" not in shown
+    assert ("are real" in shown) is real
+
+
+async def test_a_sample_that_no_rule_matches_and_one_that_cannot_be_sent_say_so(http, desk):
+    desk.foretold = {"events": [{"event": {}, "rules": [make_verdict("urgent", matched=False, now=None)]}]}
+    assert "No rule matches it" in words(await get(http, "/sources/helpdesk/sample"))
+    desk.no_sample = "there is no sample of Zendesk"
+    page = await get(http, "/sources/helpdesk")
+    assert "No sample can be sent: there is no sample of Zendesk" in words(page)
+    assert "/sample" not in page
+    assert "there is no sample of Zendesk" in words(await get(http, "/sources/helpdesk/sample", 409))
 
 
 async def test_the_playground_shows_match_values_and_body_or_what_is_wrong(http, desk, memory):

@@ -8,7 +8,13 @@ import pytest
 import yaml
 
 from relay.app import dry_run, run_tests
+from relay.app.dry import make_rules, try_events
+from relay.app.inputs import make_hook
+from relay.app.judge import Court
+from relay.app.samples import Samples
 from relay.config import load
+from relay.errors import Conflict
+from relay.model import new_id
 from relay.schemes import Headers, Request, build, example, names, vendor
 from tests.signing import sign
 
@@ -155,6 +161,27 @@ def test_a_vendors_sample_without_what_matters_is_wanted_by_no_rule(name):
     headers = dict(request.headers.flat()) | told.get("quiet_headers", {})
     (tried,) = dry_run(settings, source, headers, request.body)["events"]
     assert not any(verdict["matched"] for verdict in tried["rules"])
+
+
+async def no_fetch(url):
+    raise AssertionError(f"nothing is fetched here: {url}")
+
+
+@pytest.mark.parametrize("name", [*WEBHOOKS, *VENDORS])
+async def test_a_sample_that_the_console_sends_is_wanted_by_the_rule_of_the_recipe(name):
+    settings, source, _ = recipe(name)
+    hook = make_hook(source, settings.sources[source], settings.vars)
+    court = Court({source: hook}, None, 1 << 20, new_id, no_fetch)
+    samples = Samples(court, lambda name: False, new_id, lambda: NOW)
+    if "key_pair" in VENDORS.get(name, {}):
+        with pytest.raises(Conflict, match="private key that only it has"):
+            await samples.make(source)
+        return
+    events = await samples.make(source)
+    _, verdict = wanted(try_events(events, make_rules(settings)))
+    assert verdict["rule"] == VENDORS.get(name, verdict)["rule"]
+    [again] = await samples.make(source)
+    assert again.external_id != events[0].external_id, "a second one is no duplicate"
 
 
 @pytest.mark.parametrize("name", WEBHOOKS)

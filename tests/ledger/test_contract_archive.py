@@ -6,7 +6,7 @@ import pytest
 
 from relay.errors import NotFound
 from relay.ledger import SqlLedger, Terms
-from relay.model import EventQuery, EventStatus, Failure, ParkReason, Settled, State, Verdict, tell
+from relay.model import EventQuery, EventStatus, Failure, Labels, ParkReason, Settled, State, Verdict, tell
 from tests.ledger.build import checking, created, make_chat, make_entry, make_event, move, waiting
 
 
@@ -132,6 +132,21 @@ async def test_a_subject_is_found_in_full_and_not_of_closed_sources(ledger):
     assert await ids_of(ledger, subject="ticket") == []
     page = await ledger.events(EventQuery(subject="ticket-7", closed=frozenset({event.source})))
     assert (page.events, bool(page.notice)) == ((), True)
+
+
+async def test_what_is_newer_has_the_filters_of_the_list(ledger):
+    first = make_entry("a")
+    await ledger.accept([first])
+    labelled = make_entry("b", dispatch={"labels": Labels({"customer": "Acme"}, {})})
+    other = make_entry("c", source="shop")
+    await keep(ledger, labelled, other)
+    ids = [labelled.event.id, other.event.id]
+    assert await ledger.newer(EventQuery(), first.event.id, 10) == ids, "the oldest first"
+    assert await ledger.newer(EventQuery(), first.event.id, 1) == ids[:1]
+    assert await ledger.newer(EventQuery(source="shop"), first.event.id, 10) == ids[1:]
+    assert await ledger.newer(EventQuery(label=("customer", "Acme")), first.event.id, 10) == ids[:1]
+    assert await ledger.newer(EventQuery(label=("customer", "Acme")), ids[0], 10) == []
+    assert await ledger.newer(EventQuery(state=State.DONE), first.event.id, 10) == []
 
 
 async def test_a_page_shows_dispatches_as_they_stand(ledger, clock):

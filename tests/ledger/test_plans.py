@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy.dialects.sqlite.pysqlite import dialect
 
 from relay.ledger.queries import browse, fair, orphans, outbox, prune, refused, spending, work
+from relay.model import EventQuery, State
 
 STATEMENTS = {
     "claim": work._CLAIM,
@@ -25,6 +26,35 @@ STATEMENTS = {
     "parked": browse._PARKED,
     "chats of a rule": spending._CHATS,
 }
+
+
+PAGES = {
+    "newest": EventQuery(),
+    "of a chat": EventQuery(chat_uuid="chat-1"),
+    "of a chat of a rule": EventQuery(chat_uuid="chat-1", rule="urgent"),
+    "of a label": EventQuery(label=("customer", "Acme")),
+    "of a source": EventQuery(source="crm"),
+    "failed of a rule": EventQuery(rule="urgent", state=State.FAILED),
+    "text since a time": EventQuery(text="needle", since=1_800_000_000_000),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+async def test_a_page_is_found_by_an_index_and_read_no_further(store, name):
+    """Ordered by an index, so that a page ends with its last row; what is rare is found by an index of its own."""
+    query = PAGES[name]
+
+    def explain(conn, _):
+        page = browse._newest(query).where(*browse._conditions(conn, query)).limit(51)
+        text = str(page.compile(dialect=dialect(), compile_kwargs={"literal_binds": True}))
+        return [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+
+    steps = await store.read(explain)
+    assert not [step for step in steps if step.startswith("SCAN") and " INDEX " not in step]
+    assert ("dispatches_chat" in " ".join(steps)) is (query.chat_uuid is not None or query.text is not None)
+    if query.since is not None:
+        assert any("(id>?)" in step for step in steps), steps
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

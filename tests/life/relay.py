@@ -69,7 +69,7 @@ class Relay:
         )
         self.sources = Sources({"bus": None}, self.ledger, quiet)
         self.sources.add_switch("bus", consumer.set_paused)
-        upkeep = Upkeep(self.ledger, quiet)
+        upkeep = Upkeep(self.ledger, quiet, "1.2.3")
         watcher = Watcher(
             self.ledger, metrics, self.status, self.signals, expect={"crm": 60_000}, backlog=60_000, **clocks
         )

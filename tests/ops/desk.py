@@ -123,6 +123,7 @@ class Memory:
         self.waiting_rows = []
         self.asked = 0
         self.away = False
+        self.replica_rows = []
 
     def add(self, event, *dispatches, status=EventStatus.ACCEPTED, attempts=(), results=(), skips=(), versions=()):
         kept = {version.hash: version for version in versions}
@@ -148,6 +149,12 @@ class Memory:
         ]
         page = found[: query.limit]
         return EventPage(tuple(page), page[-1].id if len(found) > len(page) else None)
+
+    async def newer(self, query, after, most):
+        self._reach()
+        self.queries.append(query)
+        ids = sorted(d.event.id for d in self.details.values() if query.source in (None, d.event.source))
+        return [each for each in ids if each > after][:most]
 
     async def event(self, any_id):
         self._reach()
@@ -220,6 +227,10 @@ class Memory:
         self._reach()
         return ResultPage(tuple(self.waiting_rows[:limit]), None)
 
+    async def replicas(self):
+        self._reach()
+        return self.replica_rows
+
     async def rates(self, query):
         self._reach()
         self.rates_asked.append(query)
@@ -251,6 +262,13 @@ class Memory:
         return list(enumerate(self.outbox, 1))[after : after + limit]
 
 
+def make_verdict(rule, **changes):
+    """What a rule makes of a sample: a chat, unless `changes` say else; those of `now` are merged."""
+    now = dict.fromkeys(("skip", "why", "by", "since", "held", "chatUuid")) | {"state": "ready"}
+    changed = changes.pop("now", {})
+    return {"rule": rule, "matched": True, "now": None if changed is None else now | changed} | changes
+
+
 class Desk:
     """What operators may do, on a Memory."""
 
@@ -278,6 +296,8 @@ class Desk:
         self.erasures = []
         self.erased = Erased()
         self.strangers = []
+        self.no_sample = None
+        self.foretold = {"events": [{"event": {}, "rules": [make_verdict("urgent")]}]}
 
     def hidden(self):
         return self.paths
@@ -411,10 +431,21 @@ class Desk:
         count = Counter(one["verdict"] for one in self.judged)
         return {"readmitted": count["readmitted"], "refused": count["refused"], "requests": self.judged}
 
-    async def send_sample(self, name):
+    async def why_no_sample(self, name):
         self._know(name)
-        if name == "crm-bus":
-            raise Conflict("source crm-bus is a queue: publish a message to it on RabbitMQ instead")
+        if self.no_sample:
+            return self.no_sample
+        return "source crm-bus is a queue: publish a message to it on RabbitMQ instead" if name == "crm-bus" else None
+
+    async def foretell_sample(self, name):
+        if why := await self.why_no_sample(name):
+            raise Conflict(why)
+        return self.foretold
+
+    async def send_sample(self, name, *, by):
+        if why := await self.why_no_sample(name):
+            raise Conflict(why)
+        self.bys.append(by)
         return ["0190-1"]
 
     async def requeue(self, letter_ids, *, source, by):

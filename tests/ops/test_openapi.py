@@ -66,6 +66,7 @@ CALLS = [
     ("get", "/api/rates", "/api/rates?since=1h&rule=urgent", None, 200),
     ("get", "/api/rates", "/api/rates?rule=urgent&source=crm", None, 409),
     ("get", "/api/usage", "/api/usage", None, 200),
+    ("get", "/api/replicas", "/api/replicas", None, 200),
     ("get", "/api/results/told", "/api/results/told?limit=1", None, 200),
     ("get", "/api/results/waiting", "/api/results/waiting", None, 200),
     ("post", "/api/try", "/api/try", {"source": "helpdesk", "body": "{}", "rule": "faulty"}, 422),
@@ -136,7 +137,7 @@ async def test_references_resolve_and_ids_are_unique(description):
     known = description["components"]["schemas"]
     assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= set(known)
     ids = [operation["operationId"] for methods in description["paths"].values() for operation in methods.values()]
-    assert len(set(ids)) == len(ids) == 37
+    assert len(set(ids)) == len(ids) == 38
 
 
 async def test_query_parameters_are_described(description):

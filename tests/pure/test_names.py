@@ -26,6 +26,7 @@ PUBLISHED = {
     ("ops/trial.py", "Cause"),
     ("outbox/wire.py", "Cause"),
     ("ops/wire.py", "Skip"),
+    ("ops/setup.py", "Replica"),
     ("ops/setup.py", "Sources"),
     ("ops/trial.py", "Verdict"),
     ("outbox/wire.py", "Fault"),

@@ -47,6 +47,7 @@ from relay.model import (
     ResultView,
     State,
     cut_label,
+    first_id,
     held_key,
 )
 
@@ -68,6 +69,8 @@ _DISPATCHES: Final = (
     .outerjoin(work, work.c.dispatch_id == dispatches.c.id)
     .order_by(dispatches.c.id)
 )
+_BACK: Final = 600_000
+"""Milliseconds by which a clock may be set back between the receipt of an event and its id."""
 _UNSEARCHED: Final = "bodies that are encrypted (`encrypt`) are not searched by text; ids, types and subjects were"
 _CLOSED: Final = (
     "events of {sources} are found by their ids only, because some of their values are hidden (`hide`): a token with "
@@ -96,6 +99,14 @@ def page(conn: Connection, _now: int, *, query: EventQuery) -> EventPage:
     return EventPage(event_views, event_views[-1].id if len(rows) > query.limit else None, _notice(conn, query))
 
 
+def newer(conn: Connection, _now: int, *, query: EventQuery, after: str, most: int) -> Sequence[str]:
+    """The ids of events after one, the oldest first: no more rows are looked at, and no more of them read."""
+    order = events.c.id if query.label is None else labels.c.event_id
+    listed = _newest(query).with_only_columns(order, maintain_column_froms=True).order_by(None)
+    found = listed.where(order > after, *_conditions(conn, query)).order_by(order).limit(most)
+    return conn.execute(found).scalars().all()
+
+
 def _notice(conn: Connection, query: EventQuery) -> str | None:
     """What was not searched, and why."""
     notices = [_UNSEARCHED] if query.text and vault_of(conn) else []
@@ -122,12 +133,15 @@ def _conditions(conn: Connection, query: EventQuery) -> list[ColumnElement[bool]
     if query.status is not None:
         conditions.append(events.c.status == constant(query.status.value))
     if query.since is not None:
-        conditions.append(events.c.received_at >= query.since)
+        # An id is made after its event was received: so the rows before that time are not looked at.
+        conditions += [events.c.id >= first_id(query.since - _BACK), events.c.received_at >= query.since]
     if query.until is not None:
         conditions.append(events.c.received_at < query.until)
     if query.state is not None:
         conditions.append(events.c.id.in_(_in_state(query.state).where(*_of_dispatch(query))))
-    elif query.rule is not None or query.chat_uuid is not None:
+    elif query.chat_uuid is not None:
+        conditions.append(events.c.id.in_(select(dispatches.c.event_id).where(*_of_dispatch(query))))
+    elif query.rule is not None:
         # Correlated, so that the newest events are looked at first: a rule may have made most of all dispatches.
         own = select(dispatches.c.id).where(dispatches.c.event_id == events.c.id, *_of_dispatch(query))
         conditions.append(own.exists())

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from relay.ledger.engine.faults import sqlstate
 from relay.ledger.engine.sql import Row, is_alone
 from relay.ledger.terms import Terms
-from relay.model import frozen
+from relay.model import first_id, frozen
 
 DAY: Final = 86_400_000
 """Milliseconds."""
@@ -100,12 +100,6 @@ class Days:
     def of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
         """Whether an id is of these days, which stand in the statement's text."""
         return (column >= literal_column(f"'{self.low}'")) & (column < literal_column(f"'{self.high}'"))
-
-
-def first_id(moment: int) -> str:
-    """What the ids of `moment` (milliseconds) and later are not below."""
-    stamp = f"{max(0, moment):012x}"
-    return f"{stamp[:8]}-{stamp[8:]}"
 
 
 def split(

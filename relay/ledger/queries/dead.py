@@ -10,7 +10,7 @@ from relay.ledger.engine.sql import Row, keep_first, write_many
 from relay.ledger.queries.rows import encode
 from relay.ledger.schema import dead
 from relay.ledger.terms import Terms
-from relay.model import DeadLetter, DeadPage
+from relay.model import DeadLetter, DeadPage, first_id
 
 MOST: Final = 10_000
 """Records that are kept per source."""
@@ -65,7 +65,7 @@ def expire(conn: Connection, now: int, *, terms: Terms) -> int:
 
     One turn deletes at most `AT_ONCE` of each.
     """
-    old = select(dead.c.id).where(dead.c.id < _first_id(now - terms.retain)).limit(AT_ONCE)
+    old = select(dead.c.id).where(dead.c.id < first_id(now - terms.retain)).limit(AT_ONCE)
     deleted = conn.execute(delete(dead).where(dead.c.id.in_(old))).rowcount
     for source in conn.execute(select(dead.c.source).distinct()).scalars().all():
         of_source = select(dead.c.id).where(dead.c.source == source)
@@ -75,12 +75,6 @@ def expire(conn: Connection, now: int, *, terms: Terms) -> int:
             oldest = of_source.where(dead.c.id <= surplus).order_by(dead.c.id).limit(AT_ONCE)
             deleted += conn.execute(delete(dead).where(dead.c.id.in_(oldest))).rowcount
     return deleted
-
-
-def _first_id(moment: int) -> str:
-    """The lowest UUIDv7 of a moment, in milliseconds: ids begin with their time."""
-    stamp = f"{max(0, moment):012x}"
-    return f"{stamp[:8]}-{stamp[8:]}"
 
 
 def _row(letter: DeadLetter) -> Row:

@@ -14,7 +14,7 @@ from relay.ledger.engine.sql import is_alone
 from relay.ledger.queries import days
 from relay.ledger.queries.days import DAY, TABLES, Days
 from relay.ledger.terms import Terms
-from relay.model import State, frozen
+from relay.model import State, first_id, frozen
 
 MOST: Final = 5_000
 """Events, and dispatches of events elsewhere, up to which they are moved. Where there are more, rows are pruned until
@@ -113,7 +113,7 @@ def _keep(conn: Connection, old: Days, moment: int, terms: Terms) -> list[str] |
     longer = {source: retain for source, retain in terms.retain_of.items() if retain > terms.retain}
     for number, (source, retain) in enumerate(sorted(longer.items())):
         kept.append(_OF_SOURCE.format(number))
-        values |= {f"source{number}": source, f"since{number}": days.first_id(moment + terms.retain - retain)}
+        values |= {f"source{number}": source, f"since{number}": first_id(moment + terms.retain - retain)}
     query = f"SELECT event_id FROM ({' UNION '.join(kept)}) AS kept WHERE {_HERE.format('event_id')} LIMIT :most"
     ids = list(conn.execute(text(query), values).scalars())
     return None if len(ids) > MOST else ids

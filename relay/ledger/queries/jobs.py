@@ -14,7 +14,7 @@ from relay.ledger.queries import hand
 from relay.ledger.queries.rows import UNDER_WAY
 from relay.ledger.schema import events, jobs, labels, pauses, work
 from relay.ledger.terms import Terms
-from relay.model import Dispatch, Entry, Job, JobPage, JobState, ReplayAim, State, cut_label
+from relay.model import Dispatch, Entry, Job, JobPage, JobState, ReplayAim, State, cut_label, first_id
 
 MANY: Final = 16
 """Dispatches that are due while a job goes on. Beyond it the job waits: what comes in has the calls to itself."""
@@ -25,14 +25,14 @@ _IS_RUNNING: Final = jobs.c.state == constant(JobState.RUNNING.value)
 
 def count(conn: Connection, _now: int, *, aim: ReplayAim) -> int:
     """How many events a replay takes."""
-    found = _events(aim, _first_id(aim.since)).order_by(None).subquery()
+    found = _events(aim, first_id(aim.since)).order_by(None).subquery()
     return int(conn.execute(select(func.count()).select_from(found)).scalar_one())
 
 
 def start(conn: Connection, now: int, *, job_id: str, kind: str, aim: ReplayAim, actor: str, total: int) -> Job:
     """Store a new job."""
     values = {"id": job_id, "kind": kind, "state": JobState.RUNNING.value, "aim": json.dumps(asdict(aim))}
-    more = {"actor": actor, "total": total, "rules": "{}", "cursor": _first_id(aim.since), "started_at": now}
+    more = {"actor": actor, "total": total, "rules": "{}", "cursor": first_id(aim.since), "started_at": now}
     conn.execute(insert(jobs).values(values | more))
     return one(conn, now, job_id=job_id)
 
@@ -149,13 +149,7 @@ def _events(aim: ReplayAim, after: str) -> Select[tuple[str]]:
         found = found.where(labels.c.name == name, labels.c.value == cut_label(value))
     if aim.source is not None:
         found = found.where(events.c.source == aim.source)
-    return found.where(order > after, order < _first_id(aim.until)).order_by(order)
-
-
-def _first_id(moment: int) -> str:
-    """The lowest id of a moment, in milliseconds."""
-    stamp = f"{max(0, moment):012x}"
-    return f"{stamp[:8]}-{stamp[8:]}"
+    return found.where(order > after, order < first_id(aim.until)).order_by(order)
 
 
 def _row(conn: Connection, query: Select[Any], job_id: str) -> RowMapping:

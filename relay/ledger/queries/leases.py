@@ -1,16 +1,22 @@
-"""Named leases, which choose the replica for a task (scanning, pruning), and the slots below the high-water mark."""
+"""What replicas share: named leases, which choose the replica for a task (scanning, pruning), the slots below the
+high-water mark, and who is there."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Connection, delete, func, or_, select
 
 from relay.ledger.engine.sql import upsert
 from relay.ledger.queries import counters
-from relay.ledger.schema import leases, slots, work
+from relay.ledger.schema import leases, replicas, slots, work
 from relay.ledger.terms import Terms
+from relay.model import Replica
 
 GRANT: Final = 30_000
 """Milliseconds after which granted slots lapse."""
+
+SEEN: Final = 60_000
+"""Milliseconds for which a replica is taken to be there after it was seen."""
 
 PROBE: Final = "probe"
 """The row that is written to test whether the ledger takes writes. No replica ever holds it as a lease."""
@@ -66,3 +72,19 @@ def reserve(conn: Connection, now: int, *, wanted: int, terms: Terms) -> int:
         )
     )
     return granted
+
+
+def appear(conn: Connection, now: int, *, version: str, terms: Terms) -> None:
+    """Write that this replica is there."""
+    put = upsert(conn.dialect.name, replicas).values(owner=terms.owner, version=version, started_at=now, seen_at=now)
+    conn.execute(put.on_conflict_do_update(index_elements=[replicas.c.owner], set_={"seen_at": put.excluded.seen_at}))
+
+
+def present(conn: Connection, now: int) -> Sequence[Replica]:
+    """The replicas that were seen within a minute, the oldest first.
+
+    One that was seen in the future was seen before the clock was set back, and may be long gone.
+    """
+    seen = replicas.c.seen_at.between(now - SEEN, now + SEEN)
+    rows = conn.execute(select(replicas).where(seen).order_by(replicas.c.started_at, replicas.c.owner))
+    return [Replica(row.owner, row.version, row.started_at, row.seen_at) for row in rows]

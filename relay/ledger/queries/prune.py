@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, case, delete, e
 from relay.ledger.engine.sql import constant, is_alone
 from relay.ledger.queries import acts, dead, jobs, problems, rates, refused, suspects, versions
 from relay.ledger.queries import outbox as outbox_queries
-from relay.ledger.queries.days import Days, first_id
+from relay.ledger.queries.days import Days
 from relay.ledger.schema import (
     acceptances,
     attempts,
@@ -24,6 +24,7 @@ from relay.ledger.schema import (
     labels,
     leases,
     outbox,
+    replicas,
     results,
     rule_keys,
     seen,
@@ -31,7 +32,7 @@ from relay.ledger.schema import (
     work,
 )
 from relay.ledger.terms import Terms
-from relay.model import EventStatus, State
+from relay.model import EventStatus, State, first_id
 
 MOST: Final = 500
 """Rows of one kind that are deleted in one turn, at most."""
@@ -41,7 +42,7 @@ _LONG: Final = 0.05
 SPACE: Final = 8 << 20
 """Bytes of bodies that are deleted in one turn: a database touches each page of a large body to free it."""
 _STALE: Final = 3_600_000
-"""Milliseconds after its end for which a lease or a grant of slots is kept."""
+"""Milliseconds for which a lease or a grant of slots is kept after its end, and a replica after it was seen."""
 _ROW: Final = 2_000
 """The approximate size of an event beside its body, in bytes."""
 _IS_UNMATCHED: Final = events.c.status == constant(EventStatus.UNMATCHED.value)
@@ -89,6 +90,7 @@ def prune(conn: Connection, now: int, *, terms: Terms, size: TurnSize, left: Seq
     jobs.expire(conn, now, terms=terms)
     conn.execute(delete(leases).where(leases.c.until < now - _STALE))
     conn.execute(delete(slots).where(slots.c.until < now - _STALE))
+    conn.execute(delete(replicas).where(replicas.c.seen_at < now - _STALE))
     if is_alone(conn):
         size.note(time.perf_counter() - began)
     return deleted

@@ -32,6 +32,7 @@ each once, for searching.
   the rule of each dispatch that such a pause holds (`paused_rule`).
 - `minutes` has what each replica has counted in a minute, `usage` the chats of rules by day. They are never made of
   events, which may be pruned, or be too many to be read.
+- `replicas` has one row per process, which it renews every ten seconds; those not seen for an hour are pruned.
 - `problems` has one unresolved row per key; a resolved one stays as history. `alerts` has one row per message about a
   problem and receiver that has not taken it. A receiver is the fingerprint of its URL, which may be a credential.
 
@@ -59,7 +60,7 @@ from relay.ledger.schema.received import (
     suspects,
 )
 from relay.ledger.schema.ruled import paused_rules, rule_keys, rule_sets, rule_versions, windows
-from relay.ledger.schema.sent import COUNTERS, attempts, counters, dispatches, leases, pauses, slots, work
+from relay.ledger.schema.sent import COUNTERS, attempts, counters, dispatches, leases, pauses, replicas, slots, work
 from relay.ledger.schema.told import outbox, results
 from relay.ledger.schema.watched import acts, alerts, jobs, problems
 
@@ -88,6 +89,7 @@ __all__ = [
     "pauses",
     "problems",
     "rejections",
+    "replicas",
     "results",
     "rule_keys",
     "rule_sets",

@@ -41,6 +41,7 @@ dispatches: Final = Table(
     Column("rule_version", Text, comment="the hash in rule_versions of the rule as it was when it decided"),
     Index("dispatches_event", "event_id"),
     Index("dispatches_updated", "updated_at", postgresql_using="brin").ddl_if(dialect="postgresql"),
+    partial("dispatches_chat", "chat_uuid", where="chat_uuid IS NOT NULL"),
     partial("dispatches_trouble", "state", "event_id", where="state <> 'done'"),
     **by_day("id"),
 )
@@ -120,6 +121,16 @@ slots: Final = Table(
     Column("owner", Text, primary_key=True),
     Column("free", Integer, nullable=False),
     Column("until", BigInteger, nullable=False),
+    **NARROW,
+)
+
+replicas: Final = Table(
+    "replicas",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False, comment="when it was first seen"),
+    Column("seen_at", BigInteger, nullable=False),
     **NARROW,
 )
 

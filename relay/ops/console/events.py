@@ -37,5 +37,5 @@ async def show(console: Console, request: web.Request) -> Values | web.StreamRes
         "most": MOST,
         "statuses": _STATUSES,
         "sources": [source.name for source in (await console.api.sources(request)).sources],
-        "rules": [rule.name for rule in (await console.api.rules(request)).rules],
+        "rules": [rule["name"] for rule in console.operations.rules()],
     }

@@ -5,6 +5,7 @@ stop the browser.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
@@ -31,20 +32,23 @@ class Live:
         self._closing.set()
 
     async def send(self, request: web.Request) -> web.StreamResponse:
-        """Send the count whenever it has changed."""
-        count = await self._api.count_newer(request, MOST)
+        """Send the count whenever it has changed.
+
+        Each look is at the last minute only, so that it costs the same however long a list is open; commits are not in
+        the order of ids, so what was counted is known by its id.
+        """
+        known = set(await self._api.newer(request, MOST, since_read=True))
         async with sse_response(request) as response:
-            await response.send(str(count))
+            await response.send(str(len(known)))
             for _ in range(_TURNS):
                 if await self._rest() or not response.is_connected():
                     break
-                try:
-                    newer = await self._api.count_newer(request, MOST)
-                except Unavailable:
-                    continue  # it goes on when the ledger is back
-                if newer != count:
-                    count = newer
-                    await response.send(str(count))
+                before = len(known)
+                if before < MOST:  # no more is told
+                    with suppress(Unavailable):  # it goes on when the ledger is back
+                        known |= set(await self._api.newer(request, MOST, since_read=False))
+                if len(known) != before:
+                    await response.send(str(min(len(known), MOST)))
         return response
 
     async def _rest(self) -> bool:

@@ -11,6 +11,7 @@ from relay.ops.console.page import Console, Values
 from relay.ops.console.problems import present
 from relay.ops.console.standing import stand
 from relay.ops.rated import RatesAsk
+from relay.ops.setup import Replica
 
 _MOST: Final = 20
 _COUNTS: Final = ("accepted", "chats", "failed", "refused")
@@ -32,6 +33,7 @@ async def show(console: Console, request: web.Request) -> Values:
         "gauges": gauges,
         "parked": [(reason.value, gauges.parked.get(reason.value, 0)) for reason in ParkReason] if gauges else [],
         "sources": (await console.api.sources(request)).sources,
+        "replicas": await _replicas(console, request),
         "parts": console.status.parts(),
     }
 
@@ -46,6 +48,14 @@ async def _problems(console: Console, request: web.Request) -> tuple[list[dict[s
     except Unavailable as error:
         return [], False, str(error)
     return [present(each) for page in found for each in page.problems], any(page.cursor for page in found), ""
+
+
+async def _replicas(console: Console, request: web.Request) -> list[Replica]:
+    """The replicas that are there."""
+    try:
+        return (await console.api.replicas(request)).replicas
+    except Unavailable:
+        return []
 
 
 async def _rates(console: Console) -> tuple[list[Chart], str]:

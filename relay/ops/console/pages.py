@@ -11,6 +11,7 @@ from relay.ops.console import (
     refused,
     results,
     rules,
+    sample,
     sources,
     usage,
     work,
@@ -42,7 +43,7 @@ ACTS: Final = (
     PageAct("/refused/{name}/readmit", refused.ask_readmit, refused.readmit),
     PageAct("/sources/{name}/pause", sources.ask_pause, sources.pause),
     PageAct("/sources/{name}/resume", sources.ask_resume, sources.resume),
-    PageAct("/sources/{name}/sample", sources.ask_sample, sources.send_sample),
+    PageAct("/sources/{name}/sample", sample.ask, sample.send),
     PageAct("/rules/{name}/pause", rules.ask_pause, rules.pause),
     PageAct("/rules/{name}/resume", rules.ask_resume, rules.resume),
 )

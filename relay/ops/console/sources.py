@@ -25,13 +25,15 @@ async def show(console: Console, request: web.Request) -> Values:
 
 async def show_source(console: Console, request: web.Request) -> Values:
     """The page of one source."""
-    source = await _find(console, request)
+    source = await find_source(console, request)
     rates = await console.api.rates_of(RatesAsk(since="24h", step="15m", source=source.name))
     entry = vendor(source.scheme) if source.scheme in names() else None
+    why_not = await console.operations.why_no_sample(source.name) if source.path else None
     address = source.address or f"https://<your relay>{source.path}"
     return {
         "source": source,
-        "place": _place(source.name),
+        "why_no_sample": why_not,
+        "place": place_of(source.name),
         "charts": charts(rates, _COUNTS),
         "time": time_to_result(rates.total),
         "events": (await console.api.recent(request, source.name, 10)).events,
@@ -40,7 +42,8 @@ async def show_source(console: Console, request: web.Request) -> Values:
     }
 
 
-async def _find(console: Console, request: web.Request) -> Source:
+async def find_source(console: Console, request: web.Request) -> Source:
+    """The source that the address names. Raises NotFound."""
     name = request.match_info["name"]
     for source in (await console.api.sources(request)).sources:
         if source.name == name:
@@ -48,49 +51,35 @@ async def _find(console: Console, request: web.Request) -> Source:
     raise NotFound(f"there is no source {name[:80]!r}")
 
 
-def _place(name: str) -> str:
+def place_of(name: str) -> str:
+    """The page of a source."""
     return f"/sources/{quote(name, safe='')}"
 
 
 async def ask_pause(console: Console, request: web.Request) -> Confirmation:
     """What pausing means."""
-    source = await _find(console, request)
+    source = await find_source(console, request)
     if source.path:
         says = "Its sender gets 503 with Retry-After: it sends again later, for as long as its vendor does."
     else:
         says = "Its queue is not consumed: messages wait in RabbitMQ."
     more = "What was accepted goes on. The pause holds on all replicas until somebody resumes the source."
-    return Confirmation(f"Pause the source {source.name}?", (says, more), "Pause", _place(source.name))
+    return Confirmation(f"Pause the source {source.name}?", (says, more), "Pause", place_of(source.name))
 
 
 async def pause(console: Console, request: web.Request, _: Form) -> Done:
     name = request.match_info["name"]
     await console.operations.pause_source(name, by=actor_of(request))
-    return Done(f"The source {name} is paused.", _place(name))
+    return Done(f"The source {name} is paused.", place_of(name))
 
 
 async def ask_resume(console: Console, request: web.Request) -> Confirmation:
     """What resuming means."""
-    name = (await _find(console, request)).name
-    return Confirmation(f"Resume the source {name}?", ("It takes in events again.",), "Resume", _place(name))
+    name = (await find_source(console, request)).name
+    return Confirmation(f"Resume the source {name}?", ("It takes in events again.",), "Resume", place_of(name))
 
 
 async def resume(console: Console, request: web.Request, _: Form) -> Done:
     name = request.match_info["name"]
     await console.operations.resume_source(name, by=actor_of(request))
-    return Done(f"The source {name} takes in events again.", _place(name))
-
-
-async def ask_sample(console: Console, request: web.Request) -> Confirmation:
-    """What sending a sample means."""
-    name = (await _find(console, request)).name
-    says = (
-        "A sample of its vendor is signed with the secret of the source, and taken in as if the vendor had sent it.",
-        "Rules that match it make real chats at Cargo. Pause them first if they should not.",
-    )
-    return Confirmation(f"Send a sample to {name}?", says, "Send a sample", _place(name))
-
-
-async def send_sample(console: Console, request: web.Request, _: Form) -> Done:
-    ids = await console.operations.send_sample(request.match_info["name"])
-    return Done("The sample was taken in: this is what becomes of it.", f"/events/{quote(ids[0], safe='')}")
+    return Done(f"The source {name} takes in events again.", place_of(name))

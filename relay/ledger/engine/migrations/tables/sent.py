@@ -46,6 +46,7 @@ def create() -> None:
     op.create_index("dispatches_event", "dispatches", ["event_id"])
     if op.get_context().dialect.name == "postgresql":
         op.create_index("dispatches_updated", "dispatches", ["updated_at"], postgresql_using="brin")
+    op.create_index("dispatches_chat", "dispatches", ["chat_uuid"], **where("chat_uuid IS NOT NULL"))
     op.create_index("dispatches_trouble", "dispatches", ["state", "event_id"], **where("state <> 'done'"))
     op.create_table(
         "work",
@@ -131,6 +132,14 @@ def create() -> None:
         sa.Column("owner", sa.Text(), primary_key=True),
         sa.Column("free", sa.Integer(), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "replicas",
+        sa.Column("owner", sa.Text(), primary_key=True),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False, comment="when it was first seen"),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_table(
