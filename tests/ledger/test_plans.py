@@ -50,6 +50,7 @@ async def test_a_page_is_found_by_an_index_and_read_no_further(store, name):
     steps = await store.read(explain)
     assert not [step for step in steps if step.startswith("SCAN") and " INDEX " not in step]
     assert ("dispatches_chat" in " ".join(steps)) is (query.chat_uuid is not None or query.text is not None)
+    assert not [step for step in steps if "ORDER BY" in step], "all that a filter finds would be read for each page"
     if query.since is not None:
         assert any("(id>?)" in step for step in steps), steps
 

@@ -60,12 +60,17 @@ def _ordered(conn: Connection, query: EventQuery) -> tuple[Select[Any], ColumnEl
         order, of_event = labels.c.event_id, labels.c.event_id == events.c.id
         listed = _EVENTS.select_from(labels.join(events, of_event))
         listed = listed.where(labels.c.name == name, labels.c.value == cut_label(value))
-    elif query.state in _ENDED and not is_alone(conn):
-        # PostgreSQL reads all events of a list of ids before it sorts them; SQLite goes through such a list in order.
+    elif query.state in _ENDED:
         ended = _in_state(query.state).where(*_of_dispatch(query)).distinct()
-        troubled = ended.order_by(dispatches.c.event_id.desc()).subquery()
-        order = troubled.c.event_id
-        return _EVENTS.select_from(troubled.join(events, events.c.id == order)).where(*_of_event(conn, query)), order
+        if is_alone(conn):  # which would make a table of a subquery first
+            order = dispatches.c.event_id
+            joined = dispatches.join(events, events.c.id == order)
+            listed = ended.with_only_columns(*_EVENTS.selected_columns).select_from(joined)
+        else:  # which would sort by all columns to find those that are the same
+            found = ended.order_by(dispatches.c.event_id.desc()).subquery()
+            order = found.c.event_id
+            listed = _EVENTS.select_from(found.join(events, events.c.id == order))
+        return listed.where(*_of_event(conn, query)), order
     return listed.where(*_of_event(conn, query), *_made(query)), order
 
 
