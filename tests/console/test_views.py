@@ -113,7 +113,7 @@ VERDICTS = [
     ),
     (
         "matches, but makes no chat: data.x is missing.",
-        make_verdict("urgent", now=None, failure={"code": "render", "message": "data.x is missing"}),
+        make_verdict("urgent", now=None, failure={"code": "render", "message": "rule urgent: data.x is missing"}),
         False,
     ),
 ]

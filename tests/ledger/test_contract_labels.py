@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from relay.intake import Intake, replay, retry
-from relay.ledger.queries import browse
+from relay.ledger.queries import search
 from relay.ledger.schema import labels
 from relay.life import Signals
 from relay.model import EventQuery, Failure, Labels, Outlet, Settled, State, Verdict, WindowChat, cut_label, new_id
@@ -276,7 +276,7 @@ async def test_a_page_of_a_label_reads_the_labels_index_and_no_more(ledger):
     await keep(ledger, labelled(a="b"))
 
     def explain(conn, _):
-        query = browse._newest(EventQuery(label=("a", "b"), cursor="x")).limit(51)
+        query = search.newest(conn, EventQuery(label=("a", "b"), cursor="x")).limit(51)
         prefix = "EXPLAIN QUERY PLAN " if conn.dialect.name == "sqlite" else "EXPLAIN "
         compiled = query.compile(conn, compile_kwargs={"literal_binds": True})
         if conn.dialect.name != "sqlite":

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, literal, or_, select
+from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from relay.errors import NotFound
-from relay.ledger.engine.sql import Found, constant, is_alone
-from relay.ledger.engine.vault import is_plain, vault_of
+from relay.ledger.engine.sql import Found, constant
+from relay.ledger.engine.vault import vault_of
 from relay.ledger.queries import acts, counters, space, told, versions
 from relay.ledger.queries.keys import queue, window
 from relay.ledger.queries.labels import labels_of, outlet_of
@@ -23,11 +23,11 @@ from relay.ledger.queries.rows import (
     skips_of,
     unsealed,
 )
+from relay.ledger.queries.search import TROUBLED, newest, notice, since
 from relay.ledger.queries.work import kind_of
-from relay.ledger.schema import attempts, dispatches, events, labels, outbox, paused_sources, results, work
+from relay.ledger.schema import attempts, dispatches, events, outbox, paused_sources, results, work
 from relay.ledger.terms import Terms
 from relay.model import (
-    LIVE,
     LOCKED,
     UNROUTABLE,
     AttemptView,
@@ -46,15 +46,9 @@ from relay.model import (
     ParkReason,
     ResultView,
     State,
-    cut_label,
-    first_id,
     held_key,
 )
 
-_EVENTS: Final = select(
-    *(events.c[name] for name in ("id", "source", "external_id", "type", "subject", "status", "received_at"))
-)
-"""The columns of an event in a list: not its body, which may be a MiB."""
 _DISPATCHES: Final = (
     select(
         dispatches,
@@ -69,123 +63,30 @@ _DISPATCHES: Final = (
     .outerjoin(work, work.c.dispatch_id == dispatches.c.id)
     .order_by(dispatches.c.id)
 )
-_BACK: Final = 600_000
-"""Milliseconds by which a clock may be set back between the receipt of an event and its id."""
-_UNSEARCHED: Final = "bodies that are encrypted (`encrypt`) are not searched by text; ids, types and subjects were"
-_CLOSED: Final = (
-    "events of {sources} are found by their ids only, because some of their values are hidden (`hide`): a token with "
-    "the role admin finds all"
-)
 _LISTED: Final = _DISPATCHES.with_only_columns(
     *(column for column in _DISPATCHES.selected_columns if column.key not in {"body", "message", "follow"})
 )
 """`_DISPATCHES` without the texts that were rendered for Cargo."""
-_TROUBLED: Final = dispatches.c.state != constant(State.DONE.value)
-"""The condition of the partial index `dispatches_trouble`, which a query must repeat to use the index."""
 _PARKED: Final = (
     select(dispatches.c.park, func.count())
-    .where(dispatches.c.state == constant(State.PARKED.value), _TROUBLED)
+    .where(dispatches.c.state == constant(State.PARKED.value), TROUBLED)
     .group_by(dispatches.c.park)
 )
 
 
 def page(conn: Connection, _now: int, *, query: EventQuery) -> EventPage:
     """A page of events, newest first."""
-    newest = _newest(query).where(*_conditions(conn, query))
-    rows = conn.execute(newest.limit(query.limit + 1)).mappings().all()  # one more tells whether there is a next page
+    one_more = query.limit + 1  # tells whether there is a next page
+    rows = conn.execute(newest(conn, query).limit(one_more)).mappings().all()
     page_rows = rows[: query.limit]
     dispatch_views = _views(conn, _LISTED, [row["id"] for row in page_rows])
     event_views = tuple(_event_view(row, tuple(dispatch_views[row["id"]])) for row in page_rows)
-    return EventPage(event_views, event_views[-1].id if len(rows) > query.limit else None, _notice(conn, query))
+    return EventPage(event_views, event_views[-1].id if len(rows) > query.limit else None, notice(conn, query))
 
 
 def newer(conn: Connection, _now: int, *, query: EventQuery, after: str, most: int) -> Sequence[str]:
     """The ids of events after one, the oldest first: no more rows are looked at, and no more of them read."""
-    order = events.c.id if query.label is None else labels.c.event_id
-    listed = _newest(query).with_only_columns(order, maintain_column_froms=True).order_by(None)
-    found = listed.where(order > after, *_conditions(conn, query)).order_by(order).limit(most)
-    return conn.execute(found).scalars().all()
-
-
-def _notice(conn: Connection, query: EventQuery) -> str | None:
-    """What was not searched, and why."""
-    notices = [_UNSEARCHED] if query.text and vault_of(conn) else []
-    if query.closed and (query.text or query.label or query.subject):
-        notices.append(_CLOSED.format(sources=", ".join(sorted(query.closed))))
-    return "; ".join(notices) or None
-
-
-def _newest(query: EventQuery) -> Select[Any]:
-    """The events before the cursor, newest first; those with a label in the order of the primary key of `labels`."""
-    order, listed = events.c.id, _EVENTS
-    if query.label is not None:
-        name, value = query.label
-        order, of_event = labels.c.event_id, labels.c.event_id == events.c.id
-        listed = _EVENTS.select_from(labels.join(events, of_event))
-        listed = listed.where(labels.c.name == name, labels.c.value == cut_label(value))
-    before = [] if query.cursor is None else [order < query.cursor]
-    return listed.where(*before).order_by(order.desc())
-
-
-def _conditions(conn: Connection, query: EventQuery) -> list[ColumnElement[bool]]:
-    equal = {events.c.source: query.source, events.c.type: query.type}
-    conditions = [column == value for column, value in equal.items() if value is not None]
-    if query.status is not None:
-        conditions.append(events.c.status == constant(query.status.value))
-    if query.since is not None:
-        # An id is made after its event was received: so the rows before that time are not looked at.
-        conditions += [events.c.id >= first_id(query.since - _BACK), events.c.received_at >= query.since]
-    if query.until is not None:
-        conditions.append(events.c.received_at < query.until)
-    if query.state is not None:
-        conditions.append(events.c.id.in_(_in_state(query.state).where(*_of_dispatch(query))))
-    elif query.chat_uuid is not None:
-        conditions.append(events.c.id.in_(select(dispatches.c.event_id).where(*_of_dispatch(query))))
-    elif query.rule is not None:
-        # Correlated, so that the newest events are looked at first: a rule may have made most of all dispatches.
-        own = select(dispatches.c.id).where(dispatches.c.event_id == events.c.id, *_of_dispatch(query))
-        conditions.append(own.exists())
-    is_open = [events.c.source.not_in(sorted(query.closed))] if query.closed else []
-    if query.subject is not None:
-        conditions.append(events.c.subject == query.subject)
-    if query.label is not None or query.subject is not None:
-        conditions += is_open
-    if query.text:
-        conditions.append(_has_text(conn, query.text, is_open))
-    return conditions
-
-
-def _of_dispatch(query: EventQuery) -> list[ColumnElement[bool]]:
-    equal = {dispatches.c.rule: query.rule, dispatches.c.chat_uuid: query.chat_uuid}
-    return [column == value for column, value in equal.items() if value is not None]
-
-
-def _in_state(state: State) -> Select[Any]:
-    if state not in LIVE:
-        ended = select(dispatches.c.event_id).where(dispatches.c.state == constant(state.value))
-        return ended if state is State.DONE else ended.where(_TROUBLED)
-    joined = work.join(dispatches, dispatches.c.id == work.c.dispatch_id)
-    return select(dispatches.c.event_id).select_from(joined).where(work.c.state == state.value)
-
-
-def _has_text(conn: Connection, text: str, is_open: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """Whether an event contains the text: as one of its ids, in its type, subject or external id, or in a plain body.
-
-    Beside the ids only of an event that `is_open`.
-
-    Letters are compared exactly; a body is searched by bytes, and not at all when it is encrypted.
-    """
-    needle = literal(text.encode())
-    alone = is_alone(conn)
-    inside = func.instr(events.c.raw, needle) if alone else func.position(needle.op("IN")(events.c.raw))
-    find = func.instr if alone else func.strpos
-    by_dispatch = select(dispatches.c.event_id).where(or_(dispatches.c.id == text, dispatches.c.chat_uuid == text))
-    columns = (events.c.type, events.c.subject, events.c.external_id)
-    return or_(
-        events.c.id == text,
-        events.c.id.in_(by_dispatch),
-        and_(*is_open, or_(and_(is_plain(events.c.raw), inside > 0), *(find(column, text) > 0 for column in columns))),
-    )
+    return conn.execute(since(conn, query, after).limit(most)).scalars().all()
 
 
 def _event_view(row: RowMapping, dispatch_views: tuple[DispatchView, ...]) -> EventView:

@@ -46,7 +46,8 @@ def _tell(verdict: Verdict) -> str:
         return f"matches and skips it ({skip.why}), so it makes no chat"
     if verdict.failure or verdict.now is None:
         message = verdict.failure.get("message") if isinstance(verdict.failure, dict) else None
-        return f"matches, but makes no chat: {message or 'it cannot be rendered'}".rstrip(".")
+        why = (message or "it cannot be rendered").removeprefix(f"rule {verdict.rule}: ")
+        return f"matches, but makes no chat: {why}".rstrip(".")
     return _tell_now(verdict.now)
 
 
