@@ -16,6 +16,8 @@ _LONGEST: Final = 200
 """Lines of a diff in an example."""
 _ORDER: Final = frozenset({"expires", "priority"})
 """Keys that the ledger is asked for and that say when there is a chat, not whether."""
+_OWN: Final = frozenset({"chat", "let"})
+"""Keys whose value is the operator's own, in which an empty list is one."""
 
 
 @dataclass(slots=True)
@@ -117,12 +119,21 @@ class Rehearsal:
 
 def rules_of_document(settings: Mapping[str, Any]) -> RuleSet:
     """The rules in force at a running relay, from the `settings` that its API shows."""
-    # An empty list stands for a key that was left out, and cannot be written.
-    written = ({key: value for key, value in rule.items() if value != []} for rule in settings["rules"])
-    rules = [Rule.model_validate(rule) for rule in written]
+    rules = [Rule.model_validate(_written(rule)) for rule in settings["rules"]]
     constants = settings["vars"]
     versions = [make_version(rule.written(), constants) for rule in rules]
     return compile_rules([rule.spec() for rule in rules], constants, versions)
+
+
+def _written(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule as one would write it. An empty list stands for a key that was left out, but in a chat it is a value."""
+    return {key: value if key in _OWN else _without_empty(value) for key, value in rule.items() if value != []}
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_empty(item) for key, item in value.items() if item != []}
+    return [_without_empty(item) for item in value] if isinstance(value, list) else value
 
 
 def _chats(rules: RuleSet, event: Event) -> dict[str, Rendered]:

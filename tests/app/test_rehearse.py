@@ -1,5 +1,7 @@
 """A rehearsal: which chats new rules would make of past events, beside those of the rules in force."""
 
+import re
+
 import pytest
 
 from relay.app import Rehearsal, make_rules, past_events, rules_of_document
@@ -7,6 +9,7 @@ from relay.config import describe, load
 from relay.errors import NotFound, Refused
 from relay.ledger import Terms, open_ledger
 from relay.model import EventQuery
+from relay.rules import keys
 from tests.ledger.build import make_entry, make_event
 
 CONFIG = """\
@@ -123,10 +126,35 @@ def test_what_cannot_be_read_is_counted(rehearse, settings):
     assert (document["events"], document["unread"]) == (3, 2)
 
 
-def test_the_rules_that_the_api_tells_are_those_in_force(settings):
-    keys = '    once: {key: "{{ data.amount | string }}", within: 7d}\n    loop: off\n    delay: 5m\n'
-    made = settings(OLD + keys)
+KEYS = (
+    """once: {key: "{{ data.amount | string }}", within: 7d}, loop: off, delay: 5m""",
+    """schedule: "mon-fri 09:00-18:00 Europe/Paris", ignore: data.ours""",
+    """schedule: {open: ["08:00-12:00 UTC", "14:00-18:00 UTC"], except: [2026-12-25]}, sample: 10%""",
+    """delay: {for: 15m, key: "{{ data.amount }}", unless: [{type: solved, key: "{{ data.id }}"}]}""",
+    """delay: {for: 15m, key: "{{ data.amount }}", unless: {source: helpdesk, when: data.ok, key: "{{ data.id }}"}}""",
+    """limit: [{rate: 100/d}, {rate: 3/h, key: "{{ data.amount }}", then: park}], priority: 9""",
+    """budget: {credits: 500/d, chats: 200/d, warn: 80%, zone: Europe/Paris}, expires: 15m, shadow: true""",
+    """debounce: {key: "{{ data.amount }}", wait: 60s, max: 10m, keep: all}, labels: {size: "{{ data.amount }}"}""",
+    """thread: {key: "{{ data.amount }}", idle: 7d}, follow: "More: {{ data.amount }}", redact: [email, phone]""",
+    """order: {key: "{{ data.amount }}", skip: parked}, loop: {key: "{{ data.amount }}", trips: 5/10m}""",
+    """changed: {key: "{{ data.id }}", of: ["{{ data.x }}"], first: skip}, newest: {key: "{{ data.id }}", by: "1"}""",
+    """let: {lots: "{{ data.amount }}"}, untrusted: [data.text], untrusted_max: 100, stop: true, on_unknown: retry""",
+    """result: {exchange: crm.results, routing_key: "deal.{{ data.id }}"}""",
+)
+RULE = """\
+  - {{name: big, type: [ticket.created, "deal.*"], message: "Look at {{{{ data.amount }}}}", {keys},
+     chat: {{trigger: {{type: draft, meta: {{tags: [], of: [{{}}, []]}}}}}}}}
+"""
+
+
+@pytest.mark.parametrize("keys", KEYS)
+def test_the_rules_that_the_api_tells_are_those_in_force(settings, keys):
+    made = settings(RULE.format(keys=keys))
     assert rules_of_document(describe(made)["settings"]).versions == make_rules(made).versions
+
+
+def test_every_key_of_a_rule_is_among_them():
+    assert {key.name for key in keys.KEYS} <= {name for text in KEYS for name in re.findall(r"(\w+): ", text)}
 
 
 async def test_events_are_read_from_a_ledger_and_only_those_that_a_rule_wants(settings, tmp_path):

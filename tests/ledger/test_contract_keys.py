@@ -55,6 +55,19 @@ async def test_what_did_not_change_is_skipped_and_the_event_unmatched(ledger):
     assert len(await ledger.claim(10)) == 2
 
 
+async def test_a_first_sight_that_is_skipped_is_remembered(ledger):
+    """Else every sight would be the first one, and no chat would ever be made."""
+    stored = [(await accept(ledger, entry(changed(value, first="skip"))))[0] for value in "aabbc"]
+    assert [outcome(each) for each in stored] == [["unchanged"], ["unchanged"], ["ready"], ["unchanged"], ["ready"]]
+
+
+async def test_values_are_kept_from_the_last_event_of_the_key_on(ledger, clock):
+    for _ in range(4):
+        [stored] = await accept(ledger, entry(changed("a")))
+        clock.now += ledger.terms.remember - 1
+    assert outcome(stored) == ["unchanged"]
+
+
 async def test_a_caller_hears_why_nothing_was_made(ledger):
     await accept(ledger, entry(changed("a", first="skip"), reply_to="answers"))
     [due] = await ledger.due(10)

@@ -98,7 +98,8 @@ def _is_planned(dispatch: Dispatch, steps: Mapping[str, KeyStep]) -> bool:
 def _rule(ruling: Ruling, memory: Memory, now: int, terms: Terms, steps: Mapping[str, KeyStep]) -> Ruling:
     """Take a dispatch through the steps of its keys, up to the first that ends it.
 
-    What the steps remember of it counts only when no later one skips it: a stale event was not seen.
+    What the steps remember of it counts only when no later one skips it: a stale event was not seen. What the one that
+    skips it remembers does count: values that were seen for the first time are the last ones from then on.
     """
     dispatch = ruling.dispatch
     if dispatch.plan is None or not _is_planned(dispatch, steps):
@@ -111,13 +112,14 @@ def _rule(ruling: Ruling, memory: Memory, now: int, terms: Terms, steps: Mapping
         row = step(ruling, plan, None if place is None else memory.get(place), now, terms)
         if row is not None and place is not None:
             seen.append((place, row))
+        if ruling.skip is not None:
+            seen = [] if row is None or place is None else [(place, row)]
         if ruling.is_over or ruling.is_gathered:
             break
     if ruling.is_gathered and (later := _place("delay", dispatch, dispatch.plan.get("delay", {}))) is not None:
         ruling.cancel_under(later)
-    if ruling.skip is None:
-        for place, row in seen:
-            memory.put(place, replace(row, rule=dispatch.rule))
+    for place, row in seen:
+        memory.put(place, replace(row, rule=dispatch.rule))
     return ruling
 
 
