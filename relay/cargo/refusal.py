@@ -12,6 +12,8 @@ from relay.errors import Denied, Permanent, RelayError, Retryable, Unknown
 _SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 _DAY: Final = 86_400.0
 _LONGEST: Final = 500
+_JUDGED: Final = ("lastMessageNotFinished", "chatNotFound")
+"""Reasons by which a caller decides what to do next."""
 _PASSING: Final = frozenset({425, 429})
 
 
@@ -64,6 +66,8 @@ def _words(body: bytes, secret: str) -> tuple[str, str | None]:
     if not isinstance(data, dict):
         return "", None
     message, reason = (_clean(data.get(key), secret) for key in ("errorMessage", "reason"))
+    if data.get("reason") in _JUDGED:  # also where a short token is a part of it
+        reason = data["reason"]
     explanation = f"{message} ({reason})" if message and reason else message or reason
     return explanation, reason or None
 

@@ -127,7 +127,8 @@ class JobRunner:
     def _make(self, job: Job, event: Event) -> Entry:
         entry = make_entry(event, self._rules(), ids=self._ids, now=self._clock(), alone=True)
         wanted = [each for each in entry.dispatches if job.aim.rule in {None, each.rule}]
-        return replace(entry, dispatches=tuple(_put_last(wanted)))
+        skips = tuple([skip for skip in entry.skips if job.aim.rule in {None, skip.rule}])
+        return replace(entry, dispatches=tuple(_put_last(wanted)), skips=skips)
 
     async def _end(self, job: Job, state: JobState, fault: str | None = None) -> float:
         with suppress(Conflict, NotFound):  # a person has cancelled it

@@ -118,6 +118,13 @@ def test_every_status_and_body_is_a_bounded_error(status, body):
     assert len(str(error)) < 1_200
 
 
+def test_a_short_token_hides_no_reason_that_is_judged():
+    body = b'{"errorMessage": "not yet", "reason": "lastMessageNotFinished"}'
+    error = refusal(409, {}, body, secret="t", now=0.0)
+    assert error.code == "lastMessageNotFinished"
+    assert "no********" in str(error)
+
+
 @pytest.mark.parametrize("depth", [300, 5_000, 100_000])
 def test_an_answer_that_nests_deep_is_read_or_told_on_every_python(depth):
     """What Relay wrote comes back inside of an answer; a chat that exists must not be lost over it."""

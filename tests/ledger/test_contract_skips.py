@@ -1,13 +1,17 @@
 """Rules that matched an event and made nothing of it: kept with the event, counted, told to who asked."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 
 from relay.intake import Intake, replay
+from relay.ledger.queries import hand
 from relay.life import Signals
 from relay.model import EventStatus, Skip, Why, new_id
 from relay.rules import RuleSpec, compile_rules
 from relay.telemetry import Metrics
-from tests.ledger.build import make_event
+from tests.ledger.build import make_dispatch, make_entry, make_event
 
 CHAT = {"name": "Deal {{ data.id }}", "trigger": {"type": "draft"}}
 IGNORED = Skip("own", Why.IGNORED, "data.by == 'agent'")
@@ -81,3 +85,27 @@ async def test_a_replay_replaces_the_skips_by_those_of_todays_rules(intake, ledg
     assert [rule for _, rule in added] == ["own"]
     detail = await ledger.event(event.id)
     assert (detail.status, detail.skips) == (EventStatus.ACCEPTED, (SHADOW,))
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+async def test_a_replay_of_one_rule_keeps_what_the_others_skipped(ledger, clock, bulk):
+    """And a replay of many events makes no chat of one in which `changed` found nothing new."""
+    rules = ("changed", "newest")
+    first, again = [
+        make_entry(rules=rules, dispatch={"plan": {"changed": {"key": "k", "hash": "a", "first": "match"}}})
+        for _ in range(2)
+    ]
+    await ledger.accept([first])
+    await ledger.accept([again])
+    before = (await ledger.event(again.event.id)).skips
+    assert [skip.why for skip in before] == [Why.UNCHANGED] * 2
+    asked = replace(again, dispatches=tuple(make_dispatch(again.event, rule) for rule in ("changed", "other")))
+    if bulk:
+        asking = {"event_id": again.event.id, "entry": asked, "again": False, "bulk": True}
+        added = await ledger.write(partial(hand.add, **asking, terms=ledger.terms))
+        assert [dispatch.rule for dispatch in added] == ["other"]
+        assert (await ledger.event(again.event.id)).skips == before
+    else:
+        added = await ledger.extend(again.event.id, asked, again=False)
+        assert [rule for _, rule in added] == ["changed", "other"]
+        assert (await ledger.event(again.event.id)).skips == before[1:]

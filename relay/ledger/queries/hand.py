@@ -4,7 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from relay.errors import Conflict, NotFound
 from relay.ledger.engine.sql import keep_first
@@ -25,6 +37,7 @@ from relay.ledger.queries.rows import (
     plan_text,
     sealed,
     sealed_skips,
+    skips_of,
     skips_text,
 )
 from relay.ledger.queries.turn import only_row, turn_columns
@@ -42,17 +55,23 @@ from relay.model import (
     Failure,
     Hold,
     Move,
+    Skip,
     State,
     Verdict,
+    Why,
     tell,
 )
 
 _CANCELLED: Final = Failure("cancelled", "cancelled by a person")
 _WITHOUT_CHAT: Final = ENDED - {State.DONE}
 _ON_PURPOSE: Final = frozenset({State.SUPERSEDED, State.SUPPRESSED, State.CANCELLED})
+_NOTHING_NEW: Final = frozenset({Why.UNCHANGED, Why.STALE})
 _RETRIED: Final = _WITHOUT_CHAT | {State.PARKED, State.HELD}
 _CANCELLABLE: Final = frozenset({State.READY, State.HELD, State.WAITING})
 _OPEN: Final = frozenset({State.SENDING, State.CHECKING})
+_EVENT: Final = (
+    select(events.c.id, events.c.unreadable, events.c.skips).where(events.c.id == bindparam("of")).with_for_update()
+)
 
 
 def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | None) -> Dispatch:
@@ -238,14 +257,14 @@ def add(
     """The same; returns the dispatches as the ledger has them.
 
     Rules that made, may have made or may still make a chat of this event are left out, unless `again`, which takes no
-    notice of `once` either. With `bulk` so are those that ended on purpose, as `rules_done` says. The skips of the
-    event are replaced by those of `entry`.
+    notice of `once` either. With `bulk` so are those that ended on purpose, as `rules_done` says. A skip of the event
+    stays until `entry` has a dispatch or another skip of its rule.
     """
     # The lock keeps `prune` from deleting the event, and another replay from adding the same rules meanwhile.
-    event_row = conn.execute(select(events.c.unreadable).where(events.c.id == event_id).with_for_update()).first()
+    event_row = conn.execute(_EVENT, {"of": event_id}).mappings().first()
     if event_row is None:
         raise NotFound(f"there is no event {event_id} in the ledger (it may have been pruned)")
-    if event_row.unreadable == ERASED:
+    if event_row["unreadable"] == ERASED:
         raise Conflict(f"event {event_id} cannot be replayed: it was {ERASED}")
     done = frozenset() if again else rules_done(conn, event_id, bulk=bulk)
     added = [dispatch for dispatch in entry.dispatches if dispatch.rule not in done]
@@ -257,9 +276,12 @@ def add(
     with Writes(conn) as writes:
         insert_dispatches(writes, now, entry.dispatches, terms)
         outbox.enqueue(writes, now, entry.results, terms)
+    decided_now = {made.rule for made in entry.dispatches} | {skip.rule for skip in entry.skips}
+    earlier = [skip for skip in skips_of(event_row, vault_of(conn)) if skip.rule not in decided_now]
+    entry = replace(entry, skips=(*earlier, *entry.skips))
     skips = sealed_skips(skips_text(entry), event_id, vault_of(conn))
-    status = {"status": EventStatus.ACCEPTED.value} if added else {}
-    conn.execute(update(events).where(events.c.id == event_id).values(skips=skips, rule_set=entry.rule_set, **status))
+    status = {"status": EventStatus.ACCEPTED.value, "rule_set": entry.rule_set} if added else {}
+    conn.execute(update(events).where(events.c.id == event_id).values(skips=skips, **status))
     return entry.dispatches
 
 
@@ -267,7 +289,7 @@ def rules_done(conn: Connection, event_id: str, *, bulk: bool = False) -> frozen
     """Rules that made, may have made or may still make a chat of this event.
 
     With `bulk` also those whose chat a person or another key took away: a replay of a whole day must not make a chat
-    of each event that `debounce` has gathered.
+    of each event that `debounce` has gathered, or in which `changed` and `newest` found nothing new.
     """
     states = [state.value for state in (_WITHOUT_CHAT - _ON_PURPOSE if bulk else _WITHOUT_CHAT)]
     cancelled = dispatches.c.state == State.CANCELLED.value
@@ -278,7 +300,12 @@ def rules_done(conn: Connection, event_id: str, *, bulk: bool = False) -> frozen
         cancelled & unsure,
     )
     rules = select(dispatches.c.rule).where(dispatches.c.event_id == event_id, may_have_chat)
-    return frozenset(conn.execute(rules).scalars())
+    done = frozenset(conn.execute(rules).scalars())
+    if not bulk:
+        return done
+    row = conn.execute(select(events.c.id, events.c.skips).where(events.c.id == event_id)).mappings().first()
+    skips: Sequence[Skip] = () if row is None else skips_of(row, vault_of(conn))
+    return done | {skip.rule for skip in skips if skip.why in _NOTHING_NEW}
 
 
 def pause_source(conn: Connection, now: int, *, name: str, paused: bool) -> None:
