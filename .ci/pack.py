@@ -2,8 +2,8 @@
 
 pack.py ENVIRONMENT BELOW ABOVE, run by that environment's own Python. What a service never imports stays behind. Relay
 itself goes to ABOVE: a layer that is small, while the one below stays as it is until a dependency changes. Below,
-modules stand as bytecode alone, which is half of their weight: a traceback has their lines by number. All files have
-one time, so that the same contents make the same layers.
+modules stand as bytecode alone, which takes a fifth off that layer: a traceback has their lines by number. All files
+have one time, so that the same contents make the same layers.
 """
 
 import compileall
