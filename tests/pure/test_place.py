@@ -10,7 +10,7 @@ from relay.place import exists, is_file, is_folder
 TOO_LONG = Path("/tmp") / ("x" * 300)
 RAISING = {"exists", "is_dir", "is_file"}
 # Each catches OSError there, asks for what the package itself has, or is SQL.
-KNOWN = {"config/load.py", "config/files.py", "cli/recipes.py", "app/samples.py", "ledger/queries/browse.py"}
+KNOWN = {"config/load.py", "config/files.py", "cli/recipes.py", "app/samples.py", "ledger/queries/search.py"}
 
 
 def test_what_cannot_be_looked_at_is_not_there(tmp_path):
