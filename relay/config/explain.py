@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from relay.config.fault import ConfigFault, near, spell
 from relay.config.tree import Leaf, Node, Path, find, key_place, place
-from relay.written.describe import descriptions
+from relay.written.describe import descriptions, keys_of
 from relay.written.reference import Opaque
 
 _EMPTY: Final = "is empty: give it a value or leave the key out"
@@ -107,31 +107,31 @@ def _advise(expected: str, value: Any) -> str:
 def _title(above: Path) -> str:
     if len(above) == 2 and above[0] in _EACH:
         return _EACH[str(above[0])]
+    if len(above) > 1 and isinstance(above[-1], int):
+        return f"`{above[-2]}[{above[-1]}]`"
     return f"`{above[-1]}`"
 
 
 def _fields(model: type[BaseModel], path: Path) -> frozenset[str]:
-    inner: type[BaseModel] | None = model
-    for step in path:
-        field = inner.model_fields.get(str(step)) if inner else None
-        inner = _model(field) if field else None
-    return frozenset(inner.model_fields) if inner else frozenset()
+    block = _block(model, path)
+    return frozenset(keys_of(block)) if block else frozenset()
 
 
 def _block(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
-    """The block in which the last key of a path is."""
+    """The block at a path, also in a list of blocks."""
     inner: type[BaseModel] | None = model
-    for step in path[:-1]:
-        field = inner.model_fields.get(str(step)) if inner else None
-        inner = _model(field) if field else None
+    for step in path:
+        if isinstance(step, str) and inner is not None:
+            name = keys_of(inner).get(step)
+            inner = _model(inner.model_fields[name]) if name else None
     return inner
 
 
 def _field_text(model: type[BaseModel], path: Path) -> str:
-    block, name = _block(model, path), str(path[-1])
-    field = block.model_fields.get(name) if block else None
-    told = descriptions(block).get(name) if block else None
-    text = told or (field.description if field else None) or "give it a value"
+    block = _block(model, path[:-1])
+    name = keys_of(block).get(str(path[-1])) if block else None
+    told = descriptions(block).get(name) or block.model_fields[name].description if block and name else None
+    text = told or "give it a value"
     return text[0].lower() + text[1:].rstrip(".")
 
 
@@ -142,6 +142,6 @@ def _model(field: FieldInfo) -> type[BaseModel] | None:
 def _kinds(annotation: Any) -> list[type]:
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return [annotation]
-    if get_origin(annotation) in {Union, UnionType, Annotated}:
+    if get_origin(annotation) in {Union, UnionType, Annotated, tuple, list}:
         return [kind for part in get_args(annotation) for kind in _kinds(part)]
     return []

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from relay.written.describe import descriptions
+from relay.written.describe import descriptions, keys_of
 
 
 class Block(BaseModel):
@@ -25,11 +25,10 @@ class Block(BaseModel):
         """With what the strings below the attributes say."""
         schema = handler(core_schema)
         properties = handler.resolve_ref_schema(schema).get("properties", {})
-        for name, description in descriptions(cls).items():
-            field = cls.model_fields.get(name)
-            key = field.validation_alias if field is not None and isinstance(field.validation_alias, str) else name
-            if key in properties:
-                properties[key].setdefault("description", description)
+        told = descriptions(cls)
+        for key, name in keys_of(cls).items():
+            if key in properties and name in told:
+                properties[key].setdefault("description", told[name])
         return schema
 
 

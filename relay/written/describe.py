@@ -1,4 +1,4 @@
-"""What the keys of a block are for, as the strings below its attributes say."""
+"""The keys of a block, and what they are for, as the strings below its attributes say."""
 
 import ast
 import inspect
@@ -6,6 +6,16 @@ import textwrap
 from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
+
+from pydantic import BaseModel
+
+
+def keys_of(block: type[BaseModel]) -> Mapping[str, str]:
+    """The attributes of a block by their keys in a file, which may be words of Python (`for`, `except`)."""
+    return {
+        field.validation_alias if isinstance(field.validation_alias, str) else name: name
+        for name, field in block.model_fields.items()
+    }
 
 
 @cache

@@ -66,6 +66,21 @@ def told(tmp_path):
             "6:3: rules[r].labels: has 11 labels, and a rule has at most 10: take some out",
         ),
         ("sampel", "10%", "6:3: rules[r].sampel: is not a key of a rule: did you mean `sample`?"),
+        (
+            "schedule",
+            "{open: 08:00-12:00 UTC, closed: [2026-01-01]}",
+            "6:37: rules[r].schedule.closed: is not a key of `schedule`: known are except, open",
+        ),
+        (
+            "delay",
+            "{for: 5m, key: '{{ data.id }}', unless: [{typ: x, key: '{{ data.id }}'}]}",
+            "6:52: rules[r].delay.unless[0].typ: is not a key of `unless[0]`: did you mean `type`?",
+        ),
+        (
+            "delay",
+            "{for: 5m, key: '{{ data.id }}', unless: [{type: x}]}",
+            "6:51: rules[r].delay.unless[0].key: is missing",
+        ),
     ],
 )
 def test_what_a_key_cannot_be_is_refused_at_its_line(told, key, value, line):
