@@ -56,6 +56,7 @@ class _Became:
                 self.going.append(view)
             elif view.held is not None:
                 self.held[view.rule] = str(view.held.by)
+                self.why[view.rule] = f"it matches, and is held by {view.held.by} (expect it under `held`)"
             else:
                 self.ended[view.rule] = str(view.state)
                 self.why[view.rule] = view.failure.message if view.failure else f"it has ended as {view.state}"
@@ -134,9 +135,9 @@ def _judge(case: Case, became: _Became) -> Iterator[str]:
     yield from _judge_rules(expect, going, became.why)
     if expect.chat is not None:
         bodies = [json.loads(rendered.body or "null") for rendered in became.going]
-        yield from _judge_chat(expect.chat, bodies)
+        yield from _judge_chat(expect.chat, bodies, became.held)
     if expect.message is not None:
-        yield from _judge_message(expect.message, [rendered.message for rendered in became.going])
+        yield from _judge_message(expect.message, [rendered.message for rendered in became.going], became.held)
     for key, wanted, found in (
         ("skips", expect.skips, became.skips),
         ("held", expect.held, became.held),
@@ -167,22 +168,27 @@ def _became(rule: str, key: str, found: Mapping[str, str], going: Sequence[str],
     return f"{told}: {why[rule]}" if rule in why else told
 
 
-def _judge_chat(wanted: Any, bodies: Sequence[Any]) -> Iterator[str]:
+def _none(held: Mapping[str, str]) -> str:
+    """Where no chat is made now: of what it might have been expected."""
+    return "".join(f"; {rule} is held by {by}" for rule, by in held.items())
+
+
+def _judge_chat(wanted: Any, bodies: Sequence[Any], held: Mapping[str, str]) -> Iterator[str]:
     """No difference where one of the bodies has all that is wanted; else how the nearest, the first, differs."""
     parts = [_part(body, wanted) for body in bodies]
     if any(_same(part, wanted) for part in parts):
         return
     if not bodies:
-        yield "chat: there is none"
+        yield f"chat: there is none{_none(held)}"
         return
     yield from _diff("chat", _lines(wanted), _lines(parts[0]))
 
 
-def _judge_message(wanted: str, messages: Sequence[str | None]) -> Iterator[str]:
+def _judge_message(wanted: str, messages: Sequence[str | None], held: Mapping[str, str]) -> Iterator[str]:
     if wanted in messages:
         return
     if not messages:
-        yield "message: there is no chat"
+        yield f"message: there is no chat{_none(held)}"
         return
     yield from _diff("message", wanted.splitlines(), (messages[0] or "").splitlines())
 

@@ -19,6 +19,7 @@ rules:
     message: "Read {{ data.name }}."
   - {name: typed, type: deal.won, chat: {trigger: {type: draft}}}
   - {name: trial, source: crm, shadow: true, chat: {trigger: {type: draft}}}
+  - {name: later, type: deal.lost, delay: 5m, chat: {trigger: {type: draft}}, message: "Why?"}
 """
 BIG = "{id: 1, amount: 7, name: Northwind}"
 
@@ -34,7 +35,7 @@ def judge(tmp_path):
         loaded = load([tmp_path / "relay.yaml"], {})
         [outcome] = run_tests(loaded.settings, loaded.tests)
         assert outcome.name == "it"
-        assert outcome.place == f"{tmp_path}/relay.yaml:14:9"
+        assert outcome.place == f"{tmp_path}/relay.yaml:15:9"
         assert outcome.passed is (outcome.diff == ())
         return "\n".join(outcome.diff)
 
@@ -87,6 +88,19 @@ def test_a_chat_that_cannot_be_rendered_has_ended(judge):
     assert judge("{rules: [], ended: {big: failed}}", "{amount: 9}") == ""
 
 
+@pytest.mark.parametrize(
+    ("expect", "told"),
+    [
+        ("{held: {later: delay}}", ""),
+        ("{rules: [later]}", "rules: later makes no chat: it matches, and is held by delay (expect it under `held`)"),
+        ("{message: Why?}", "message: there is no chat; later is held by delay"),
+        ("{chat: {name: x}}", "chat: there is none; later is held by delay"),
+    ],
+)
+def test_what_is_held_is_said_to_be(judge, expect, told):
+    assert judge(expect, "{amount: 1}", source="bus", headers="{type: deal.lost}") == told
+
+
 def test_the_time_headers_and_file_of_a_delivery_count(judge, tmp_path):
     assert "rules: big makes no chat" in judge("{rules: [big]}", at="2026-12-02T00:00:00Z")
     assert judge("{rules: [typed]}", "{amount: 1}", source="bus", headers="{type: deal.won}") == ""
@@ -130,7 +144,7 @@ def test_what_is_no_test_is_refused_at_its_place(tmp_path, test, fault):
     with pytest.raises(Misconfigured) as refused:
         load([tmp_path / "relay.yaml"], {})
     [found] = refused.value.faults
-    assert found.startswith(f"{tmp_path}/relay.yaml:15:")
+    assert found.startswith(f"{tmp_path}/relay.yaml:16:")
     assert fault in found
 
 
