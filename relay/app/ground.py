@@ -12,14 +12,13 @@ from relay.app.force import Force, make_force
 from relay.app.listen import Listening
 from relay.app.otherloop import OtherLoop
 from relay.app.upkeep import beat
-from relay.broker.link import Report
 from relay.config import Loaded, Settings
 from relay.errors import Unavailable
 from relay.ledger import SqlLedger, is_file
 from relay.life import Signals
 from relay.model import Gauges
 from relay.ops import make_health_app
-from relay.telemetry import Metrics, PartState, Status, Tracing, get_log
+from relay.telemetry import Metrics, PartState, Reporter, Status, Tracing, get_log
 
 log = get_log()
 
@@ -51,13 +50,13 @@ class Ground:
         listening = Listening(settings, metrics)
         return cls(force, settings, metrics, status, Signals(), listening, adapters.make_tracing())
 
-    def report(self, part: str, *, vital: bool = False) -> Report:
-        def report(state: PartState, reason: str) -> None:
-            self.status.set(part, state, reason, vital=vital)
+    def report(self, part: str, *, vital: bool = False) -> Reporter:
+        def report(state: PartState, reason: str, public: str | None = None, /) -> None:
+            self.status.set(part, state, reason, vital=vital, public=public)
 
         return report
 
-    def report_ledger(self) -> Report:
+    def report_ledger(self) -> Reporter:
         """A reporter for the ledger. An unusable file makes the relay unready; an unavailable server does not."""
         return self.report("ledger", vital=is_file(self.settings.ledger.url))
 

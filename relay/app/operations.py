@@ -21,7 +21,7 @@ from relay.broker import BrokerFault, Forbidden, Letter, Link, requeue
 from relay.config import AmqpSource, describe, read_rule
 from relay.config.fault import describe as describe_fault
 from relay.config.fault import near
-from relay.errors import Conflict, Misconfigured, NotFound
+from relay.errors import Conflict, Misconfigured, NotFound, Rejected
 from relay.intake import Intake, log_act, replay, report_end, retry
 from relay.life import Signals
 from relay.model import (
@@ -40,9 +40,10 @@ from relay.model import (
     Problem,
     ReplayAim,
 )
-from relay.ops import FaultyInput
+from relay.ops import BadRequest, FaultyInput
 from relay.ports import Archive, Jobs
 from relay.rules import RuleSet, RuleSpec
+from relay.schemes.document import Unreadable
 from relay.secret import Secret
 from relay.telemetry import get_log
 
@@ -93,7 +94,10 @@ class Desk:
         self, source: str, headers: Mapping[str, str], body: bytes, rule: str | None = None
     ) -> Mapping[str, Any]:
         settings = self.reloads.force.settings
-        events = read_delivery(settings, source, headers, body, self.ids, self.clock())
+        try:
+            events = read_delivery(settings, source, headers, body, self.ids, self.clock())
+        except (Rejected, Unreadable) as error:
+            raise BadRequest(f"key body: source {source} cannot read it ({error.reason}): {error}") from None
         return await foretell(events, self._tried(rule), self.archive, self.ids)
 
     async def try_kept(self, event_id: str, rule: str | None = None) -> Mapping[str, Any]:

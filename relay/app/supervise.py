@@ -35,7 +35,8 @@ async def supervise(name: str, run: Run, stop: Stop, status: Status) -> None:
         except Exception as error:  # noqa: BLE001 - whatever error ends a part, the others must run on and it must restart
             tries = 0 if loop.time() - began > _HEALTHY else tries + 1
             wait = max(_FIRST, backoff(tries, first=_FIRST, cap=_CAP, random=random)) / 1_000
-            status.set(name, PartState.DOWN, f"{type(error).__name__}: {error}")
+            kind = type(error).__name__  # the text of an error may quote an event
+            status.set(name, PartState.DOWN, f"{kind}: {error}", public=f"{kind}; the log says more")
             tell = log.error if _expected(error) else log.exception
             tell("part.failed", part=name, error=str(error), retry_in_s=None if stop.asked else wait)
             if stop.asked:

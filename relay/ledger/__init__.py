@@ -4,7 +4,7 @@ Every operation is a plain function of a connection, the time and a batch (`inbo
 `commit` groups operations into transactions; `sqlite` and `postgres` run the transactions.
 """
 
-from relay.ledger.engine.faults import Unusable
+from relay.ledger.engine.faults import Unopened, Unusable
 from relay.ledger.engine.vault import Vault
 from relay.ledger.ledger import SqlLedger
 from relay.ledger.opening import (
@@ -23,6 +23,7 @@ __all__ = [
     "Rekeyed",
     "SqlLedger",
     "Terms",
+    "Unopened",
     "Unusable",
     "Vault",
     "inspect_ledger",

@@ -15,7 +15,7 @@ from relay.errors import RelayError, Unavailable
 from relay.ledger.engine import migrate as steps
 from relay.ledger.engine import postgres, rights, script, sqlite
 from relay.ledger.engine.commit import Store, Work
-from relay.ledger.engine.faults import Unusable, describe, is_forbidden
+from relay.ledger.engine.faults import Unopened, Unusable, describe, is_forbidden
 from relay.ledger.engine.vault import OPEN, Vault
 from relay.ledger.ledger import SqlLedger
 from relay.ledger.queries import days, health, work
@@ -104,7 +104,7 @@ async def inspect_ledger(url: str, sources: Sequence[str], **access: Any) -> Led
 
 def _require_file(path: Path) -> None:
     if not exists(path):
-        raise Unusable(f"there is no file {path.absolute()} yet: `relay serve` makes it")
+        raise Unopened(f"there is no file {path.absolute()} yet: `relay serve` makes it")
 
 
 async def script_ledger(url: str, **access: Any) -> str:

@@ -3,6 +3,6 @@
 from relay.ops.app import make_ops_app
 from relay.ops.health import make_health_app
 from relay.ops.operations import Operations
-from relay.ops.problem import FaultyInput
+from relay.ops.problem import BadRequest, FaultyInput
 
-__all__ = ["FaultyInput", "Operations", "make_health_app", "make_ops_app"]
+__all__ = ["BadRequest", "FaultyInput", "Operations", "make_health_app", "make_ops_app"]

@@ -51,6 +51,7 @@ from relay.ops.problem import BadRequest, problem
 from relay.ops.stream import Stream
 from relay.ops.trial import Explained, Trial
 from relay.ports import Archive
+from relay.telemetry import Part, Status
 from relay.units import iso
 
 _MINUTE: Final = 60_000
@@ -135,10 +136,11 @@ class Api:
         return await self._results(request, await self._archive.waiting(limit))
 
     async def _results(self, request: web.Request, page: ResultPage) -> wire.ResultPage:
-        views = page.results
-        shown = await self._hide.results(request, [(0, view.result) for view in views])
-        masked = [replace(view, result=result) for view, (_, result) in zip(views, shown, strict=True)]
-        return show.results(replace(page, results=tuple(masked)))
+        return show.results(await self._hide.told(request, page))
+
+    def parts(self, request: web.Request, status: Status) -> tuple[Part, ...]:
+        """The parts of the service, as who asks may see them."""
+        return self._hide.parts(request, status.parts())
 
     async def attempt(self, request: web.Request) -> Trial:
         return await self.tried(request, await read_body(request, TryAsk))

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
@@ -13,6 +13,9 @@ from relay.ops.gauges import Watch, expose
 from relay.telemetry import Metrics, Part, Status
 from relay.units import iso
 from relay.visible import visible, visible_json
+
+_SHOWN: Final = ("kind", "source", "rule", "code", "state", "count", "firstAt", "lastAt")
+"""What is shown of a problem: its detail may be a value of an event."""
 
 
 def make_health_app(
@@ -52,7 +55,7 @@ class _Health:
     async def readyz(self, request: web.Request) -> web.Response:
         """200 unless Relay is starting or draining, or a vital part is down.
 
-        `?verbose` lists the parts and the problems that are not resolved.
+        `?verbose` lists the parts and the problems that are not resolved, without what an event says.
         """
         _, reasons = self._status.ready()
         return self._answer(request, "ready", reasons)
@@ -69,10 +72,11 @@ class _Health:
         code = 503 if reasons else 200
         verdict = f"not {word}" if reasons else word
         parts = self._status.parts() if "verbose" in request.query else ()
-        problems = self._status.problems if "verbose" in request.query else ()
+        told = self._status.problems if "verbose" in request.query else ()
+        problems = [{name: problem[name] for name in _SHOWN} for problem in told]
         if "application/json" in request.headers.get("Accept", ""):
             document = {"status": verdict, "phase": self._status.phase.value, "reasons": list(reasons)}
-            more = {"parts": [_part(part) for part in parts], "problems": list(problems)} if parts or problems else {}
+            more = {"parts": [_part(part) for part in parts], "problems": problems} if parts or problems else {}
             return web.json_response(document | more, status=code, dumps=_dumps)
         lines = [verdict, *(f"- {reason}" for reason in reasons), *(_line(part) for part in parts)]
         lines += map(_problem_line, problems)
@@ -84,14 +88,14 @@ def _dumps(document: object) -> str:
 
 
 def _problem_line(problem: Mapping[str, Any]) -> str:
-    about = [problem[name] for name in ("kind", "source", "rule", "code", "detail") if problem[name] is not None]
+    about = [problem[name] for name in ("kind", "source", "rule", "code") if problem[name] is not None]
     times = f"{problem['state']} since {problem['firstAt']}, {problem['count']} times"
     return visible(f"problem: {' '.join(about)}: {times}")
 
 
 def _part(part: Part) -> dict[str, str]:
-    return {"name": part.name, "state": part.state.value, "reason": part.reason, "since": iso(part.since)}
+    return {"name": part.name, "state": part.state.value, "reason": part.public, "since": iso(part.since)}
 
 
 def _line(part: Part) -> str:
-    return f"{part.name}: {part.state} since {iso(part.since)}" + (f": {part.reason}" if part.reason else "")
+    return f"{part.name}: {part.state} since {iso(part.since)}" + (f": {part.public}" if part.public else "")

@@ -23,6 +23,7 @@ from relay.model import (
     ProblemPage,
     RejectionView,
     Result,
+    ResultPage,
     ResultType,
     ResultView,
     Skip,
@@ -31,6 +32,7 @@ from relay.ops.access import Role
 from relay.ops.guard import role_of
 from relay.ops.problem import NotAllowed
 from relay.ports import Archive
+from relay.telemetry import Part
 
 Hidden = Mapping[str, Sequence[str]]
 """The hidden paths of each source that has some."""
@@ -84,6 +86,20 @@ class Hide:
     async def results(self, request: web.Request, batch: list[tuple[int, Result]]) -> list[tuple[int, Result]]:
         hidden = self.of(request)
         return [(cursor, await self._result(result, hidden)) for cursor, result in batch] if hidden else batch
+
+    async def told(self, request: web.Request, page: ResultPage) -> ResultPage:
+        """Results with the state of their deliveries, whose errors name routing keys and reply queues."""
+        hidden = self.of(request)
+        return (
+            replace(page, results=tuple([await self._told(view, hidden) for view in page.results])) if hidden else page
+        )
+
+    def parts(self, request: web.Request, parts: Sequence[Part]) -> tuple[Part, ...]:
+        """The parts of the service, with reasons that quote no event where something of events is hidden.
+
+        Nobody knows any more which events a reason is of.
+        """
+        return tuple(replace(part, reason=part.public) for part in parts) if self.of(request) else tuple(parts)
 
     async def problems(self, request: web.Request, page: ProblemPage) -> ProblemPage:
         hidden = self.of(request)
@@ -151,6 +167,12 @@ class Hide:
         except (NotFound, Conflict):
             return MASK
         return _mask_of(event, hidden[event.source]).text(detail) if event.source in hidden else detail
+
+    async def _told(self, view: ResultView, hidden: Hidden) -> ResultView:
+        paths = hidden.get(view.result.source)
+        if paths:
+            return _result_view(view, await self._mask(view.result.event_id, paths))
+        return replace(view, result=await self._result(view.result, hidden))
 
     async def _result(self, result: Result, hidden: Hidden) -> Result:
         if result.type in _OF_PROBLEMS:

@@ -36,9 +36,10 @@ class Operations(Protocol):
     async def try_event(
         self, source: str, headers: Mapping[str, str], body: bytes, rule: str | None = None
     ) -> Mapping[str, Any]:
-        """What the rules would do with a delivery, as JSON values (`relay.ops.trial.Trial`). Raises `NotFound`.
+        """What the rules would do with a delivery, as JSON values (`relay.ops.trial.Trial`).
 
-        With `rule`, the YAML of one, only that is tried. Raises `Faulty`.
+        With `rule`, the YAML of one, only that is tried. Raises `NotFound`, `BadRequest` for a delivery that the source
+        would not take, and `FaultyInput` for a rule with faults.
         """
         ...
 

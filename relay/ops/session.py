@@ -1,7 +1,7 @@
 """Sessions of browsers: a signed statement in a cookie, which says who has signed in, and until when.
 
 It is signed with a key that is derived from the token itself. So every replica accepts it, it is kept nowhere, and it
-ends when its token is rotated away.
+ends when its token is rotated away. Signing out takes the cookie from the browser; a copy of it is not revoked.
 """
 
 import hmac

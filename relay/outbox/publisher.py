@@ -12,12 +12,10 @@ from relay.outbox.traced import publish
 from relay.ports import Outbox, Publishing, Results
 from relay.retry import backoff
 from relay.slots import Offer, Slots
-from relay.telemetry import Metrics, PartState, Tracing, get_log, trace_id
+from relay.telemetry import Metrics, PartState, Reporter, Tracing, get_log, trace_id
 from relay.units import parse_iso
 
 log = get_log()
-
-Report = Callable[[PartState, str], None]
 
 _POLL: Final = 1.0
 _AWAY: Final = 1.0
@@ -48,7 +46,7 @@ class Publisher:
         clock: Callable[[], int],
         boottime: Callable[[], int],
         metrics: Metrics,
-        report: Report,
+        report: Reporter,
         random: Callable[[], float] = random,
         tracing: Tracing | None = None,
     ) -> None:
@@ -247,7 +245,7 @@ class Publisher:
             self._stuck[exchange] = self._boottime()
             self._metrics.problems.unroutable("unroutable" if error.unroutable else "denied")
         self._troubled = True
-        self._report(PartState.DOWN if error.denied else PartState.DEGRADED, str(error))
+        self._report(PartState.DOWN if error.denied else PartState.DEGRADED, str(error), error.public)
         name = "result.unroutable" if error.unroutable else "result.retried"
         if self._nags(name, exchange or ""):
             tell = log.error if error.unroutable else log.warning

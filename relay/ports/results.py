@@ -18,6 +18,15 @@ class Publishing(Exception):
         self.unroutable = unroutable
         self.away = away
 
+    @property
+    def public(self) -> str:
+        """What happened, for anybody: the message may name a routing key or a reply queue, which events choose."""
+        if self.unroutable:
+            return "no queue takes some of the results"
+        if self.denied:
+            return "RabbitMQ denies Relay the right to publish some of the results"
+        return "RabbitMQ is away" if self.away else "RabbitMQ refuses some of the results"
+
 
 class Results(Protocol):
     """Publishes one result to one destination."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 _PATIENCE: Final = 30.0
 
@@ -27,13 +27,23 @@ class PartState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the service. `since` is when it entered `state`, in milliseconds since the epoch."""
+    """A part of the service. `since` is when it entered `state`, in milliseconds since the epoch.
+
+    `reason` is for people who have signed in and may quote an event; `public` is the reason without a word of one.
+    """
 
     name: str
     state: PartState
     reason: str
     since: int
     vital: bool = False
+    public: str = ""
+
+
+class Reporter(Protocol):
+    """Receives the state of a part. `public` as in `Status.set`."""
+
+    def __call__(self, state: PartState, reason: str, public: str | None = None, /) -> None: ...
 
 
 class Status:
@@ -55,11 +65,16 @@ class Status:
         self._beaten = monotonic()
         self._parts: dict[str, Part] = {}
 
-    def set(self, part: str, state: PartState, reason: str = "", *, vital: bool = False) -> None:
-        """Set the state of a part. The service is not ready while a `vital` part (an embedded ledger) is down."""
+    def set(
+        self, part: str, state: PartState, reason: str = "", *, vital: bool = False, public: str | None = None
+    ) -> None:
+        """Set the state of a part. The service is not ready while a `vital` part (an embedded ledger) is down.
+
+        `public` is the reason that anybody may read, for a `reason` that may quote an event; None: the reason itself.
+        """
         before = self._parts.get(part)
         since = before.since if before and before.state is state else self._clock()
-        self._parts[part] = Part(part, state, reason, since, vital)
+        self._parts[part] = Part(part, state, reason, since, vital, reason if public is None else public)
 
     def drop(self, part: str) -> None:
         """Remove a part that the configuration no longer has."""
@@ -70,10 +85,10 @@ class Status:
         return tuple(self._parts.values())
 
     def ready(self) -> tuple[bool, tuple[str, ...]]:
-        """Whether the service accepts traffic, and the reasons if not."""
+        """Whether the service accepts traffic, and the reasons if not, which anybody may read."""
         reasons = [] if self.phase is Phase.SERVING else [f"the relay is {self.phase}"]
         reasons += [
-            f"{part.name} is down: {part.reason}"
+            f"{part.name} is down: {part.public}"
             for part in self._parts.values()
             if part.vital and part.state is PartState.DOWN
         ]

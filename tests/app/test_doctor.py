@@ -10,11 +10,13 @@ from relay.app.doctor import Grade, examine_files
 from relay.app.doctor.database import judge_clock, judge_disk, judge_schema, judge_size
 from relay.app.doctor.line import examine as run_checks
 from relay.app.doctor.line import ok
+from relay.app.doctor.servers import judge_broker
 from relay.app.doctor.traffic import judge_rules, judge_secrets, judge_sources
+from relay.app.online import connected
 from relay.config import load
 from relay.errors import Unavailable
 from relay.ledger import Terms, inspect_ledger, migrate_ledger, open_ledger
-from relay.model import LedgerHealth
+from relay.model import LedgerHealth, new_id
 from relay.sandbox import make_app
 from relay.sandbox import run as simulate
 from relay.schemes import Headers, Request, SchemeSpec, build
@@ -70,6 +72,8 @@ async def test_checks_run_side_by_side_each_in_its_time_and_none_ends_another():
     lines = await run_checks(checks)
     assert asyncio.get_running_loop().time() == 5
     assert [(line.check, line.verdict) for line in lines] == [*[(name, "look") for name in "abcd"], ("e", "ok")]
+    vital = await run_checks(checks, vital="abce")
+    assert [str(line.verdict) for line in vital] == ["act", "act", "act", "look", "ok"], "what Relay cannot be without"
     assert ["within 5 s" in lines[0].what, "the ledger is away" in lines[2].what] == [True, True]
 
 
@@ -192,6 +196,42 @@ async def test_files_are_examined_without_a_relay(tmp_path, amqp_url):
     }
     assert any("drops a message of queue 'deals' after 3 " in line.what for line in by_check["broker"])
     assert not any("whsec_" in f"{line.what}{line.todo}" for line in lines)
+
+
+async def test_a_queue_that_serve_will_declare_is_not_missing_before_the_first_start(tmp_path, amqp_url):
+    queue = f"deals-{new_id()}"
+
+    async def judge(*, running=False, **source):
+        made = settings(tmp_path, broker=amqp_url)
+        deals = made.sources["deals"].model_copy(update={"queue": queue, **source})
+        made = made.model_copy(update={"sources": {"deals": deals}})
+        async with connected(made) as link:
+            found = await judge_broker(link, made, running=running)
+        return next((str(verdict), what) for verdict, what, _ in found if queue in what)
+
+    verdict, what = await judge()
+    assert (verdict, "`relay serve` declares it" in what) == ("look", True)
+    assert (await judge(declare=False))[0] == "act"
+    assert (await judge(running=True))[0] == "act"
+
+
+async def test_a_ledger_that_is_away_needs_a_person_and_one_that_is_not_there_yet_does_not(tmp_path):
+    away = settings(tmp_path, ledger="postgresql://relay@127.0.0.1:1/relay")
+    assert {line.check: str(line.verdict) for line in await examine_files(away, None)}["ledger"] == "act"
+    (tmp_path / "other").mkdir()
+    url = f"sqlite:///{tmp_path}/other/relay.db"
+    verdicts = []
+    for step in ("before", "in use"):
+        if step == "in use":
+            await migrate_ledger(url)
+            ledger = await open_ledger(url, Terms(owner="one"))
+        [line] = [line for line in await examine_files(settings(tmp_path, ledger=url), None) if line.check == "ledger"]
+        verdicts.append((str(line.verdict), "yet" in line.what, "in use" in line.what))
+    await ledger.aclose()
+    assert verdicts == [("look", True, False), ("look", False, True)]
+    (tmp_path / "other" / "relay.db").write_bytes(b"no database at all" * 99)
+    lines = await examine_files(settings(tmp_path, ledger=url), None)
+    assert {line.check: str(line.verdict) for line in lines}["ledger"] == "act"
 
 
 async def test_a_running_relay_is_examined_by_its_own_parts(tmp_path, amqp_url):

@@ -71,3 +71,39 @@ async def test_the_keys_of_a_claim_and_a_pause_are_asked_too(file, tmp_path):
         assert now["few"]["held"]["by"] == "limit"
         assert now["few"]["held"]["until"]
         assert "(loop)" in now["guarded"]["why"]
+
+
+async def test_a_body_that_cannot_be_read_is_a_bad_request_or_an_unreadable_event(tmp_path):
+    """As the source would take it: one that proves nothing refuses it, and a queue makes a dead letter of it."""
+    cases = [
+        ("lab", {}, "not json", "(json)"),
+        ("lab", {"content-type": "image/png"}, "x", "(content_type)"),
+        ("lab", {"content-encoding": "gzip"}, "x", "("),
+        ("lab", {}, "[" * 300, "("),
+        ("bus", {}, "not json", "(json)"),
+        ("bus", {"content-type": "image/png"}, "x", "(content_type)"),
+        ("bus", {"content-encoding": "zip"}, "x", "(encoding)"),
+    ]
+    sources = {
+        "lab": {"type": "webhook", "scheme": "none"},
+        "bus": {"type": "amqp", "queue": "bus"},
+        "events": {
+            "type": "webhook",
+            "scheme": "standard-webhooks",
+            "secret": "whsec_bm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5u",
+        },
+    }
+    settings = configure(tmp_path, sources=sources, broker={"url": "amqp://127.0.0.1:1"})
+    async with living(tmp_path / "live.yaml", settings) as live:
+
+        async def attempt(source, headers, body):
+            asked = {"source": source, "headers": headers, "body": body}
+            async with live.http.post(f"{live.service.addresses.ops}/api/try", json=asked) as answer:
+                return answer.status, answer.content_type, await answer.json(content_type=None)
+
+        for source, headers, body, reason in cases:
+            status, media, document = await attempt(source, headers, body)
+            assert (status, media) == (400, "application/problem+json"), document
+            assert document["detail"].startswith(f"key body: source {source} cannot read it {reason}")
+        status, _, document = await attempt("events", {}, "not json")
+        assert (status, document["events"][0]["event"]["unreadable"] is not None) == (200, True)

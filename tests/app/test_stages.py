@@ -88,3 +88,19 @@ async def test_a_part_that_fails_while_it_stops_is_not_started_again():
     assert len(seen) == 1
     assert [line["retry_in_s"] for line in lines if line["event"] == "part.failed"] == [None]
     assert [part.state for part in status.parts()] == [PartState.DOWN]
+
+
+@virtually
+async def test_what_an_error_says_of_an_event_is_not_for_everybody():
+    status = Status(milliseconds, asyncio.get_running_loop().time)
+
+    async def run(stop):
+        raise KeyError("zoe@hidden.org")
+
+    ending = asyncio.Event()
+    running = asyncio.create_task(run_stages([Stage({"worker": run})], ending, 1, status))
+    await asyncio.sleep(0.1)
+    [part] = status.parts()
+    assert (part.reason, part.public) == ("KeyError: 'zoe@hidden.org'", "KeyError; the log says more")
+    ending.set()
+    await running

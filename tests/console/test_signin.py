@@ -104,6 +104,17 @@ async def test_signing_out_ends_it_in_this_browser(signed):
     assert (await client.get("/api/rules")).status == 401
 
 
+async def test_a_copy_of_the_cookie_outlives_signing_out_until_its_token_is_changed(world, signed):
+    """As the README says: sessions are kept nowhere."""
+    client = await signed("read")
+    [copy] = [f"{cookie.key}={cookie.value}" for cookie in client.session.cookie_jar if cookie.key == "relay-session"]
+    await client.post("/signout", data={"csrf": csrf_in(await (await client.get("/")).text())})
+    assert (await client.get("/api/rules")).status == 401
+    assert (await client.get("/api/rules", headers={"Cookie": copy})).status == 200
+    world.tokens["read"] = (Secret("another-token"), "read")
+    assert (await client.get("/api/rules", headers={"Cookie": copy})).status == 401
+
+
 async def test_a_link_of_another_site_goes_over_a_page_of_ours(signed):
     """With it a browser sends no cookie, so nobody can tell yet whether somebody has signed in."""
     client = await signed("read")

@@ -121,6 +121,7 @@ class Memory:
         self.rate_rows = []
         self.usage_rows = []
         self.waiting_rows = []
+        self.pending = {}
         self.asked = 0
         self.away = False
         self.replica_rows = []
@@ -220,7 +221,7 @@ class Memory:
 
     async def told(self, before, limit):
         self._reach()
-        rows = [ResultView(result, {}, NOW) for result in self.outbox][:before]
+        rows = [ResultView(result, self.pending.get(result.id, {}), NOW) for result in self.outbox][:before]
         return ResultPage(tuple(reversed(rows[-limit:])), None)
 
     async def waiting(self, limit):

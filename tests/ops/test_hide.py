@@ -19,6 +19,7 @@ from relay.model import (
     Why,
 )
 from relay.secret import Secret
+from relay.telemetry import PartState
 from tests.ops.desk import NOW, make_dispatch, make_event, make_letter, make_problem, make_rejection, make_result
 
 TOKENS = {name: (Secret(f"token-of-{name}"), name) for name in ("read", "operate", "admin")}
@@ -147,6 +148,21 @@ async def test_a_problem_that_is_told_by_a_rendered_key(client, memory, event):
     for act in ("acknowledge", "resolve"):
         assert MAIL not in await ask(client, "operate", "POST", f"/api/problems/p-1/{act}", json={})
     assert MAIL in await ask(client, "admin", "GET", "/api/problems")
+
+
+@pytest.mark.parametrize("path", ["/api/results/told", "/api/results/waiting", "/results", "/"])
+async def test_the_error_of_a_result_that_nobody_takes(client, memory, event, status, path):
+    """A routing key is made of the event, and RabbitMQ's answer names it."""
+    error = f"unroutable: no queue takes messages with routing key 'deal.{MAIL}'"
+    [told] = [detail.results[0] for detail in memory.details.values()]
+    memory.pending[told.result.id] = {"": error, MAIL: f"{MAIL} denies it"}
+    memory.waiting_rows = [replace(told, pending=memory.pending[told.result.id])]
+    status.set("publisher", PartState.DEGRADED, error, public="no queue takes some of the results")
+    for role in ("read", "operate"):
+        text = await ask(client, role, "GET", path)
+        assert "kim" not in text.lower()
+        assert "no queue takes" in text, "the rest is shown"
+    assert f"deal.{MAIL}" in await ask(client, "admin", "GET", path)
 
 
 async def test_headers_of_what_never_became_an_event(client, memory, desk):

@@ -5,6 +5,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from relay.model import Gauges, ProblemKind, ProblemState
 from relay.ops import make_health_app
+from relay.telemetry import PartState
 from tests.ops.desk import make_problem
 
 
@@ -48,7 +49,27 @@ async def test_readyz_lists_problems_when_asked(status, metrics):
     status.problems = (make_problem(1).document(),)
     async with TestClient(TestServer(make_health_app(status, metrics, gauges))) as http:
         text = await (await http.get("/readyz?verbose")).text()
-        assert "problem: failures urgent render data.id: open since" in text
+        assert "problem: failures urgent render: open since" in text
         document = await (await http.get("/readyz?verbose", headers={"Accept": "application/json"})).json()
-        assert document["problems"] == [make_problem(1).document()]
+        whole = make_problem(1).document()
+        shown = ("kind", "source", "rule", "code", "state", "count", "firstAt", "lastAt")
+        assert document["problems"] == [{name: whole[name] for name in shown}]
         assert "problem" not in await (await http.get("/readyz")).text()
+
+
+async def test_what_an_event_says_of_a_problem_or_a_part_is_not_at_the_health_listener(status, metrics, http):
+    async def gauges():
+        return Gauges()
+
+    mail = "zoe@hidden.org"
+    status.set("publisher", PartState.DEGRADED, f"no queue takes 'deal.{mail}'", public="no queue takes some")
+    status.set("ledger", PartState.DOWN, f"it cannot take {mail}", vital=True, public="it cannot take some")
+    status.problems = (make_problem(1, kind=ProblemKind.LOOP, detail=mail).document(),)
+    async with TestClient(TestServer(make_health_app(status, metrics, gauges))) as health:
+        for accept in ("text/plain", "application/json"):
+            text = await (await health.get("/readyz?verbose", headers={"Accept": accept})).text()
+            assert mail not in text
+            assert "0190-1" not in text
+            assert "no queue takes some" in text
+            assert "it cannot take some" in text
+    assert f"deal.{mail}" in await (await http.get("/")).text(), "the ops listener keeps it"

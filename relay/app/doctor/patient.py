@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote
 
 from relay import __version__
@@ -18,8 +19,10 @@ from relay.broker import Link
 from relay.cargo import Cargo
 from relay.config import Settings
 from relay.errors import RelayError
-from relay.ledger import is_file
+from relay.ledger import Unopened, is_file
 from relay.model import LedgerHealth
+
+_VITAL: Final = frozenset({"ledger", "broker", "cargo"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Patient:
         """All lines, in a fixed order."""
         asked = _Once(self.inspect)
         try:
-            return await examine(self._checks(asked))
+            return await examine(self._checks(asked), vital=_VITAL)
         finally:
             await asked.close()
 
@@ -52,7 +55,10 @@ class Patient:
         settings = self.settings
 
         async def size() -> Found:
-            health = await asked.health()
+            try:
+                health = await asked.health()
+            except Unopened as error:
+                return [look(f"it could not be told: {error}", "start the relay; if one runs, ask it with --url")]
             return judge_size(health, settings.ledger.retain, self._disk()[0] if is_file(settings.ledger.url) else None)
 
         async def indexes() -> Found:
@@ -127,7 +133,7 @@ class Patient:
         async with self.link() as link:
             if isinstance(link, str):
                 return [act(f"RabbitMQ cannot be reached: {link}", "see `relay check --online`")]
-            return await judge_broker(link, self.settings)
+            return await judge_broker(link, self.settings, running=self.uses is not None)
 
     async def _judge_cargo(self) -> Found:
         async with self.cargo() as cargo:

@@ -9,12 +9,15 @@ from relay.config import AmqpSource, Settings
 from relay.errors import Denied, RelayError
 
 
-async def judge_broker(link: Link, settings: Settings) -> Found:
-    """The connection, the queues that are consumed and their limits, who takes the results, dead letters."""
+async def judge_broker(link: Link, settings: Settings, *, running: bool) -> Found:
+    """The connection, the queues that are consumed and their limits, who takes the results, dead letters.
+
+    `running` says that a relay has declared its queues.
+    """
     lines: list[Judgement] = [ok(f"RabbitMQ {link.server()} answers")]
     for name, source in settings.sources.items():
         if isinstance(source, AmqpSource):
-            lines += await _judge_input(link, name, source.queue)
+            lines += await _judge_input(link, name, source, running=running)
     if settings.results.queue is not None:
         lines += await _judge_results(link, settings.results.queue)
     waiting = await _count(link, DEAD)
@@ -23,10 +26,15 @@ async def judge_broker(link: Link, settings: Settings) -> Found:
     return lines
 
 
-async def _judge_input(link: Link, name: str, queue: str) -> Found:
+async def _judge_input(link: Link, name: str, source: AmqpSource, *, running: bool) -> Found:
+    queue = source.queue
     counted = await _count(link, queue)
-    if isinstance(counted, str):
-        return [act(f"source {name}: {counted}", "see `relay check --online` and `relay topology`")]
+    if isinstance(counted, MissingEntity) and source.declare and not running:
+        what = f"source {name}: queue {queue!r} does not exist yet: `relay serve` declares it"
+        return [look(what, "start the relay; if one runs, ask it in place of its files")]
+    if isinstance(counted, BrokerFault):
+        what = f"source {name}: {_explain(queue, counted)}"
+        return [act(what, "see `relay check --online` and `relay topology`")]
     limit = await delivery_limit(link, queue)
     if limit is None or not limit.loses:
         return []
@@ -36,8 +44,8 @@ async def _judge_input(link: Link, name: str, queue: str) -> Found:
 
 async def _judge_results(link: Link, queue: str) -> Found:
     counted = await _count(link, queue)
-    if isinstance(counted, str):
-        return [look(f"results: {counted}", "see `relay check --online` and `relay topology`")]
+    if isinstance(counted, BrokerFault):
+        return [look(f"results: {_explain(queue, counted)}", "see `relay check --online` and `relay topology`")]
     messages, consumers = counted
     if messages and not consumers:
         todo = "start the consumer of results, or set `results.queue: null`"
@@ -45,14 +53,16 @@ async def _judge_results(link: Link, queue: str) -> Found:
     return []
 
 
-async def _count(link: Link, queue: str) -> tuple[int, int] | str:
+async def _count(link: Link, queue: str) -> tuple[int, int] | BrokerFault:
     """Messages and consumers of a queue, or why they cannot be told."""
     try:
         return await count_queue(link, queue)
-    except MissingEntity:
-        return f"queue {queue!r} does not exist"
     except BrokerFault as fault:
-        return str(fault)
+        return fault
+
+
+def _explain(queue: str, fault: BrokerFault) -> str:
+    return f"queue {queue!r} does not exist" if isinstance(fault, MissingEntity) else str(fault)
 
 
 async def judge_cargo(cargo: Cargo, base_url: str, pauses: Sequence[str]) -> Found:

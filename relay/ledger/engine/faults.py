@@ -16,6 +16,10 @@ class Unusable(RelayError):
     """The ledger cannot be opened until a person has acted."""
 
 
+class Unopened(Unusable):
+    """The ledger's file is not there yet, or a relay has it: who looks from outside learns nothing, and all is well."""
+
+
 class Overtaken(Exception):
     """Another transaction is changing what this one has to decide on: run it again."""
 

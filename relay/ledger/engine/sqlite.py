@@ -26,7 +26,7 @@ from sqlalchemy.pool import StaticPool
 
 from relay.errors import Unavailable
 from relay.ledger.engine.commit import Work
-from relay.ledger.engine.faults import BROWSE_FOR, Unusable, away, describe, is_away, too_long
+from relay.ledger.engine.faults import BROWSE_FOR, Unopened, Unusable, away, describe, is_away, too_long
 from relay.ledger.engine.files import OpenFiles
 from relay.ledger.engine.sql import driver, send
 from relay.ledger.engine.vault import OPEN, Vault
@@ -328,7 +328,7 @@ def _lock(path: Path) -> int:
     except OSError:
         other = os.read(descriptor, 32).decode("ascii", "replace").strip()
         os.close(descriptor)
-        raise Unusable(
+        raise Unopened(
             f"ledger {path} is in use by another relay (process {other or 'unknown'}): stop that one, or give this one "
             "another file"
         ) from None

@@ -22,8 +22,9 @@ async def show(console: Console, request: web.Request) -> Values:
     gauges = await console.watch.current()
     problems, more, fault = await _problems(console, request)
     rates, time = await _rates(console)
+    parts = console.api.parts(request, console.status)
     return {
-        "standing": stand(console.status, gauges),
+        "standing": stand(console.status, gauges, parts),
         "phase": console.status.phase.value,
         "problems": problems,
         "more": more,
@@ -34,7 +35,7 @@ async def show(console: Console, request: web.Request) -> Values:
         "parked": [(reason.value, gauges.parked.get(reason.value, 0)) for reason in ParkReason] if gauges else [],
         "sources": (await console.api.sources(request)).sources,
         "replicas": await _replicas(console, request),
-        "parts": console.status.parts(),
+        "parts": parts,
     }
 
 

@@ -72,6 +72,7 @@ def render(request: web.Request, template: str, values: Mapping[str, Any], statu
     """A page. A notice that waits for the next page is on it."""
     console = request.app[_CONSOLE]
     caller = caller_of(request)
+    parts = () if caller is None else console.api.parts(request, console.status)
     values = {
         "path": request.path,
         "pages": request.app[_PAGES],
@@ -80,7 +81,7 @@ def render(request: web.Request, template: str, values: Mapping[str, Any], statu
         "csrf": csrf_of(request),
         "notice": unquote(request.cookies.get(_NOTICE, "")),
         "now": console.clock(),
-        "standing": stand(console.status, console.watch.last),
+        "standing": stand(console.status, console.watch.last, parts),
         **values,
     }
     response = aiohttp_jinja2.render_template(template, request, values, status=status)

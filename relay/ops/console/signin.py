@@ -53,7 +53,7 @@ class SignIn:
         return response
 
     async def sign_out(self, request: web.Request) -> web.Response:
-        """End the session of this browser."""
+        """Take the cookie from this browser. A copy of it stays valid, as `relay.ops.session` says."""
         response = go("/signin", "You are signed out.")
         response.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict", secure=is_https(request))
         return response

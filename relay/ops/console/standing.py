@@ -1,10 +1,11 @@
 """How the relay stands, in one line: what the top of every page says."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from relay.model import Gauges
-from relay.telemetry import PartState, Status
+from relay.telemetry import Part, PartState, Status
 
 Tone = Literal["ok", "look", "bad", "plain"]
 _PAUSES: Final = {
@@ -24,8 +25,11 @@ class Health:
     reasons: tuple[str, ...] = ()
 
 
-def stand(status: Status, gauges: Gauges | None) -> Health:
-    """The worst that is known. What does not send or take in is never told as well."""
+def stand(status: Status, gauges: Gauges | None, parts: Sequence[Part]) -> Health:
+    """The worst that is known. What does not send or take in is never told as well.
+
+    `parts` are those of the status, as who looks may see them.
+    """
     ready, reasons = status.ready()
     if not ready:
         return Health("bad", "Not ready", reasons)
@@ -34,7 +38,7 @@ def stand(status: Status, gauges: Gauges | None) -> Health:
         return Health("bad", "Sending is paused", tuple(_PAUSES.get(reason, reason) for reason in paused))
     if any(problem["kind"] == "cargo" for problem in status.problems):
         return Health("bad", "Sending is paused")
-    down = [f"{part.name} is {part.state}: {part.reason}" for part in status.parts() if part.state in _FAULTY]
+    down = [f"{part.name} is {part.state}: {part.reason}" for part in parts if part.state in _FAULTY]
     if down:
         return Health("bad", "Parts are down", tuple(down))
     opened = sum(problem["state"] == "open" for problem in status.problems)
