@@ -21,8 +21,11 @@ class Ledger:
     def __init__(self, ledger):
         self.ledger = ledger
         self.away = False
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def watch(self, sightings, watched):
+        await self.answers.wait()
         if self.away:
             raise Unavailable("no route")
         return await self.ledger.watch(sightings, watched)
@@ -127,6 +130,44 @@ async def test_a_ledger_that_takes_no_writes_is_away():
     await asyncio.sleep(2)
     assert [problem.state for problem in await relay.problems()] == [ProblemState.RESOLVED]
     await relay.end()
+
+
+@virtually
+async def test_an_outage_that_ends_while_a_turn_waits_for_the_ledger_is_written():
+    relay = await open_relay()
+    await asyncio.sleep(3.5)
+    relay.status.set("ledger", PartState.DOWN, "no route")
+    relay.ledger.away = True
+    await asyncio.sleep(60)
+    relay.ledger.answers.clear()
+    await asyncio.sleep(5)
+    relay.ledger.away = False
+    relay.status.set("ledger", PartState.UP)
+    relay.ledger.answers.set()
+    await asyncio.sleep(2)
+    await _holds_one_outage(relay, START + 4_000, START + 69_000)
+    await relay.end()
+
+
+@virtually
+async def test_an_outage_that_becomes_long_while_a_turn_waits_for_the_ledger_is_written_even_at_a_stop():
+    relay = await open_relay()
+    await asyncio.sleep(3.5)
+    relay.ledger.away = True
+    await asyncio.sleep(25)
+    relay.ledger.answers.clear()
+    await asyncio.sleep(10)
+    relay.ledger.away = False
+    relay.stop.begin(5)
+    relay.ledger.answers.set()
+    await relay.task
+    await _holds_one_outage(relay, START + 4_000, START + 39_000)
+
+
+async def _holds_one_outage(relay, first_at, last_at):
+    [problem] = await relay.problems()
+    assert (problem.key.kind, problem.state) == (ProblemKind.LEDGER, ProblemState.RESOLVED)
+    assert (abs(problem.first_at - first_at) <= 1_000, abs(problem.last_at - last_at) <= 2_000) == (True, True)
 
 
 @virtually
