@@ -8,10 +8,11 @@ from structlog.testing import capture_logs
 from relay.errors import Unavailable
 from relay.ledger import SqlLedger, Terms
 from relay.life import Signals, Stop
-from relay.model import ProblemKind, ProblemQuery, ProblemState
+from relay.model import ProblemKind, ProblemQuery, ProblemState, Settled
 from relay.problems import Watcher
 from relay.telemetry import Metrics, PartState, Status
 from tests.dispatch.relays import START, open_store
+from tests.ledger.build import created, make_entry
 from tests.virtual import milliseconds, virtually
 
 
@@ -200,9 +201,15 @@ async def test_a_broker_that_is_away_is_a_problem_after_half_a_minute_until_it_i
 @virtually
 async def test_results_that_nobody_takes_are_a_problem_until_one_is_taken():
     relay = await open_relay()
+    await relay.sql.accept([make_entry()])
+    [claim] = await relay.sql.claim(1)
+    await relay.sql.record(created(claim))
+    [due] = await relay.sql.due(1)
+    await relay.sql.settle(Settled(due.result.id, "", confirmed=False, retry_in=60_000, error="unroutable: no queue"))
     relay.counts.unroutable("unroutable")
-    await asyncio.sleep(100)
-    assert [problem.key.code for problem in await relay.problems()] == ["unroutable"]
+    await asyncio.sleep(600)
+    [problem] = await relay.problems()
+    assert (problem.key.code, problem.state) == ("unroutable", ProblemState.OPEN)
     relay.counts.routed()
     await asyncio.sleep(1)
     assert (await relay.problems())[0].state is ProblemState.RESOLVED
