@@ -77,7 +77,7 @@ async def test_a_replay_replaces_the_skips_by_those_of_todays_rules(intake, ledg
     event = make_event("a", body={"id": 7, "by": "agent"})
     await intake.accept([event])
     today = compile_rules([RuleSpec("trial", chat=CHAT, keys={"shadow": True}), RuleSpec("own", chat=CHAT)], {})
-    added = await replay(ledger, today, event.id, again=False, ids=new_id, clock=clock)
+    added = await replay(ledger, today, event.id, again=False, ids=new_id, clock=clock, metrics=Metrics())
     assert [rule for _, rule in added] == ["own"]
     detail = await ledger.event(event.id)
     assert (detail.status, detail.skips) == (EventStatus.ACCEPTED, (SHADOW,))
