@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from relay.ledger.queries import watch
 from relay.model import UNROUTABLE, ProblemKey, ProblemKind, Settled, Sighting, Sightings, Watched
 from tests.ledger.build import created, make_entry
 
@@ -62,6 +63,17 @@ async def test_an_exchange_that_takes_results_ends_no_problem_of_another(ledger,
     await turn(ledger, seen=(Sighting(OWN), Sighting(COMMON)))
     assert await turn(ledger, over=(COMMON,)) == {OWN}
     assert await turn(ledger, over=(OWN,)) == set()
+
+
+async def test_where_too_many_wait_to_look_through_them_it_goes_on(ledger, clock, monkeypatch):
+    monkeypatch.setattr(watch, "_MANY", 1)
+    result_id = await tell(ledger, None)
+    await fail(ledger)
+    await turn(ledger, seen=(Sighting(OWN),))
+    clock.now += HOUR
+    assert await turn(ledger) == {OWN}
+    await ledger.settle(Settled(result_id, "", confirmed=True))
+    assert await turn(ledger) == set()
 
 
 async def test_what_was_just_counted_may_wait_for_its_settlement(ledger, clock):

@@ -66,9 +66,14 @@ _PARKED: Final = (
 )
 _TRIED: Final = (
     select(outbox_rows.c.result_id)
-    .join(results, results.c.id == outbox_rows.c.result_id)
     .where(outbox_rows.c.destination == "", outbox_rows.c.tries > 0)
+    .limit(bindparam("most"))
+    .subquery()
 )
+_TRIED_AT: Final = select(results.c.id).join(_TRIED, _TRIED.c.result_id == results.c.id).limit(1)
+_ALL_TRIED: Final = select(func.count()).select_from(_TRIED)
+_MANY: Final = 10_000
+"""Results that are looked through for one of an exchange. Where more wait, it is taken to have one."""
 _INSERT: Final = insert(problems)
 
 
@@ -339,8 +344,11 @@ class _Draft:
         )
 
     def _waits_for(self, exchange: str | None) -> bool:
-        waiting = _TRIED.where(results.c.exchange.is_(None) if exchange is None else results.c.exchange == exchange)
-        return self.conn.execute(waiting.limit(1)).first() is not None
+        most = {"most": _MANY}
+        found = _TRIED_AT.where(results.c.exchange.is_(None) if exchange is None else results.c.exchange == exchange)
+        if self.conn.execute(found, most).first() is not None:
+            return True
+        return int(self.conn.execute(_ALL_TRIED, most).scalar_one()) >= _MANY
 
     def _is_over(self, row: Mapping[str, Any]) -> bool:
         if row["until"] is not None:
