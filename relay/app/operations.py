@@ -45,7 +45,7 @@ from relay.ports import Archive, Jobs
 from relay.rules import RuleSet, RuleSpec
 from relay.schemes.document import Unreadable
 from relay.secret import Secret
-from relay.telemetry import get_log
+from relay.telemetry import Metrics, get_log
 
 log = get_log()
 
@@ -66,6 +66,7 @@ class Desk:
     signals: Signals
     patient: Callable[[], Patient]
     samples: Samples
+    metrics: Metrics
     link: Link | None = None
     _requeueing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -73,9 +74,18 @@ class Desk:
         return [asdict(line) for line in await self.patient().examine()]
 
     async def replay(self, event_id: str, *, again: bool, by: str = LOCAL) -> Sequence[tuple[str, str]]:
-        rules = self.intake.rules
-        added = await replay(self.archive, rules, event_id, again=again, ids=self.ids, clock=self.clock, by=by)
+        added = await replay(
+            self.archive,
+            self.intake.rules,
+            event_id,
+            again=again,
+            ids=self.ids,
+            clock=self.clock,
+            metrics=self.metrics,
+            by=by,
+        )
         self.signals.work.set()
+        self.signals.results.set()
         return added
 
     async def retry(self, dispatch_id: str, *, render: bool, by: str = LOCAL) -> Dispatch:

@@ -158,7 +158,7 @@ async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Serv
     def plans() -> Plans:
         return intake.rules.budgets()  # of the rules in force, which may be replaced
 
-    jobs = JobRunner(ledger, lambda: intake.rules, signals, ids=new_id, clock=wall, boottime=boottime)
+    jobs = JobRunner(ledger, lambda: intake.rules, signals, ids=new_id, clock=wall, boottime=boottime, metrics=metrics)
     budgets = BudgetWatch(ledger, cargo, gate, plans, boottime=boottime, metrics=metrics)
 
     credit_watch = _make_credit_watch(ledger, cargo, gate, intake)
@@ -277,6 +277,7 @@ async def _listen_ops(
         ground.signals,
         patient,
         samples,
+        ground.metrics,
         link,
     )
     app = make_ops_app(

@@ -4,16 +4,25 @@ from collections.abc import Callable
 
 from relay.errors import Conflict
 from relay.intake.entry import make_dispatch, make_entry
+from relay.intake.report import line_of, report_new
 from relay.model import ERASED, LOCAL, ActName, Deed, Dispatch, Event, Ids, State
 from relay.ports import Archive
 from relay.rules import RuleSet
-from relay.telemetry import get_log
+from relay.telemetry import Metrics, get_log
 
 log = get_log()
 
 
 async def replay(
-    archive: Archive, rules: RuleSet, event_id: str, *, again: bool, ids: Ids, clock: Callable[[], int], by: str = LOCAL
+    archive: Archive,
+    rules: RuleSet,
+    event_id: str,
+    *,
+    again: bool,
+    ids: Ids,
+    clock: Callable[[], int],
+    metrics: Metrics,
+    by: str = LOCAL,
 ) -> list[tuple[str, str]]:
     """Match a stored event against the current rules and add the new dispatches. Returns pairs (dispatch id, rule).
 
@@ -28,11 +37,12 @@ async def replay(
     entry = make_entry(event, rules, ids=ids, now=clock(), alone=True)
     deed = Deed(by, ActName.EVENT_REPLAYED, event_id, "again" if again else None)
     added = await archive.extend(event_id, entry, again=again, deed=deed)
-    log.info(
-        "event.replayed", event_id=event_id, source=event.source, dispatches=[dispatch_id for dispatch_id, _ in added]
-    )
+    log.info("event.replayed", event_id=event_id, source=event.source, dispatches=[dispatch.id for dispatch in added])
+    line = line_of(event, event_id)
+    for dispatch in added:
+        report_new(dispatch, metrics, line)
     log_act(deed)
-    return added
+    return [(dispatch.id, dispatch.rule) for dispatch in added]
 
 
 def log_act(deed: Deed) -> None:

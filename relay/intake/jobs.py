@@ -7,11 +7,12 @@ from typing import Final
 
 from relay.errors import Conflict, NotFound, RelayError, Unavailable
 from relay.intake.entry import make_entry
+from relay.intake.report import line_of, report_new
 from relay.life import Signals, Stop
 from relay.model import Dispatch, Entry, Event, Ids, Job, JobState
 from relay.ports import Jobs
 from relay.rules import RuleSet
-from relay.telemetry import get_log
+from relay.telemetry import Metrics, get_log
 
 log = get_log()
 
@@ -40,6 +41,7 @@ class JobRunner:
         ids: Ids,
         clock: Callable[[], int],
         boottime: Callable[[], int],
+        metrics: Metrics,
     ) -> None:
         self._jobs = jobs
         self._rules = rules
@@ -47,6 +49,7 @@ class JobRunner:
         self._ids = ids
         self._clock = clock
         self._boottime = boottime
+        self._metrics = metrics
         self._renew_at: int | None = None
         self._next: dict[str, float] = {}
 
@@ -95,15 +98,21 @@ class JobRunner:
     async def _do(self, job: Job, event_id: str) -> None:
         entry, fault = await self._match(job, event_id)
         try:
-            done = await self._jobs.advance(job, event_id, entry, fault)
+            made = await self._jobs.advance(job, event_id, entry, fault)
         except Unavailable:
             raise
         except RelayError as error:  # the database cannot store what was made of it: no other event suffers
             fault = str(error)
-            done = await self._jobs.advance(job, event_id, None, fault)
-        if fault is not None and done:
+            made = await self._jobs.advance(job, event_id, None, fault)
+        if made is None:
+            return
+        if fault is not None:
             log.warning("job.event_failed", job_id=job.id, event_id=event_id, error=fault)
-        if done and not job.aim.dry:
+        if entry is not None:
+            line = line_of(entry.event, event_id)
+            for dispatch in made:
+                report_new(dispatch, self._metrics, line)
+        if not job.aim.dry:
             self._signals.work.set()
             self._signals.results.set()
 

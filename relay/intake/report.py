@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from logging import DEBUG
 from typing import Final
 
-from relay.model import Entry, Event, EventStatus, Receipt, State
+from relay.model import Dispatch, Entry, Event, EventStatus, Failure, Receipt, State
 from relay.rules import missing_path
 from relay.telemetry import Metrics, get_log, trace_id
 from relay.units import iso
@@ -14,6 +14,8 @@ from relay.units import iso
 log = get_log()
 
 Line = dict[str, str | None]
+
+_ENDED_BY_ANOTHER: Final = {State.SUPPRESSED: "chat.suppressed", State.SUPERSEDED: "chat.superseded"}
 
 _LINES: Final = {
     EventStatus.ACCEPTED: "event.accepted",
@@ -44,7 +46,7 @@ class Reports:
             event, status = entry.event, receipt.status
             outcomes[event.source, status] += 1
             latest[event.source] = event.received_at
-            line = _line(event, receipt)
+            line = line_of(event, receipt.id)
             if status in _LINES:
                 info(_LINES[status], rules=[rule for _, rule in receipt.dispatches], **line)
             else:
@@ -74,27 +76,9 @@ class Reports:
             self._metrics.events(source, outcome, count, latest[source])
 
     def _tell_dispatches(self, entry: Entry, receipt: Receipt, line: Line) -> None:
-        """Report the dispatches of a new event; those that failed to render also count as failed chats."""
+        """Report the dispatches of a new event."""
         for dispatch in entry.dispatches if receipt.status is EventStatus.ACCEPTED else ():
-            dispatch_line = line | {"dispatch_id": dispatch.id, "rule": dispatch.rule}
-            log.debug("rule.matched", **dispatch_line)
-            if dispatch.state is State.SUPPRESSED:
-                self._metrics.chat(dispatch.rule, "suppressed")
-                log.info("chat.suppressed", cause=dispatch.cause, **dispatch_line)
-            elif dispatch.hold is not None and dispatch.hold.by is not None:
-                until = None if dispatch.hold.until is None else iso(dispatch.hold.until)
-                log.debug("chat.held", by=str(dispatch.hold.by), until=until, **dispatch_line)
-            elif dispatch.failure is not None:
-                self._metrics.chat(dispatch.rule, "failed")
-                self._metrics.problems.saw(
-                    "failures",
-                    rule=dispatch.rule,
-                    code=dispatch.failure.code,
-                    detail=missing_path(dispatch.failure.message),
-                    event_id=receipt.id,
-                    dispatch_id=dispatch.id,
-                )
-                log.error("chat.failed", code=dispatch.failure.code, error=dispatch.failure.message, **dispatch_line)
+            report_new(dispatch, self._metrics, line)
 
     def _tell_skips(self, entry: Entry, line: Line) -> None:
         for skip in entry.skips:
@@ -102,9 +86,44 @@ class Reports:
             log.debug("rule.skipped", rule=skip.rule, why=str(skip.why), **line)
 
 
-def _line(event: Event, receipt: Receipt) -> Line:
+def report_new(dispatch: Dispatch, metrics: Metrics, line: Line) -> None:
+    """Log and count what became of a new dispatch, whoever made it. `line` has the keys of its event."""
+    line = line | {"dispatch_id": dispatch.id, "rule": dispatch.rule}
+    log.debug("rule.matched", **line)
+    if dispatch.state in _ENDED_BY_ANOTHER:
+        report_ended(dispatch, dispatch.state, metrics, line)
+    elif dispatch.hold is not None and dispatch.hold.by is not None:
+        until = None if dispatch.hold.until is None else iso(dispatch.hold.until)
+        log.debug("chat.held", by=str(dispatch.hold.by), until=until, **line)
+    elif dispatch.failure is not None:
+        report_failed(dispatch, metrics, line)
+
+
+def report_ended(dispatch: Dispatch, state: State, metrics: Metrics, line: Line) -> None:
+    """Log and count a dispatch that ended without a chat because of another one: it is no failure."""
+    metrics.chat(dispatch.rule, str(state))
+    log.info(_ENDED_BY_ANOTHER[state], cause=dispatch.cause, **line)
+
+
+def report_failed(dispatch: Dispatch, metrics: Metrics, line: Line) -> None:
+    """Log and count a dispatch that could not be rendered, which is a failed chat and a problem."""
+    failure = dispatch.failure or Failure("render", "")
+    metrics.chat(dispatch.rule, "failed")
+    metrics.problems.saw(
+        "failures",
+        rule=dispatch.rule,
+        code=failure.code,
+        detail=missing_path(failure.message),
+        event_id=line["event_id"],
+        dispatch_id=dispatch.id,
+    )
+    log.error("chat.failed", code=failure.code, error=failure.message, **line)
+
+
+def line_of(event: Event, event_id: str) -> Line:
+    """The keys of log lines about an event, which the ledger may have under an earlier id."""
     return {
-        "event_id": receipt.id,
+        "event_id": event_id,
         "source": event.source,
         "trace_id": trace_id(event.traceparent),
         "type": event.type,

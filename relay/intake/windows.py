@@ -1,13 +1,14 @@
 """Closes the windows of rules that gather events (`debounce`), and renders the chats that see all of them."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from relay.errors import NotFound, Unavailable
 from relay.intake.entry import make_dispatch
+from relay.intake.report import Line, report_ended, report_failed
 from relay.life import Signals, Stop
-from relay.model import Closed, Dispatch, Failure, Gathered, RuleVersion, WindowChat
+from relay.model import Closed, Dispatch, Failure, Gathered, RuleVersion, State, WindowChat
 from relay.ports import Windows
 from relay.rules import RuleSet
 from relay.telemetry import Metrics, get_log
@@ -84,12 +85,9 @@ class Closer:
         for dispatch in closed.going:
             log.debug("window.closed", **_line(dispatch))
         for dispatch in closed.superseded:
-            self._metrics.chat(dispatch.rule, "superseded")
-            log.info("chat.superseded", cause=dispatch.cause, **_line(dispatch))
+            report_ended(dispatch, State.SUPERSEDED, self._metrics, _line(dispatch))
         for dispatch in closed.failed:
-            failure = dispatch.failure or Failure("render", "")
-            self._metrics.chat(dispatch.rule, "failed")
-            log.error("chat.failed", code=failure.code, error=failure.message, **_line(dispatch))
+            report_failed(dispatch, self._metrics, _line(dispatch))
         if closed.going:
             self._signals.work.set()
         if closed.superseded or closed.failed:
@@ -100,7 +98,7 @@ def _failed(dispatch: Dispatch, message: str) -> Dispatch:
     return replace(dispatch, failure=Failure("render", message))
 
 
-def _line(dispatch: Dispatch) -> Mapping[str, str]:
+def _line(dispatch: Dispatch) -> Line:
     return {
         "event_id": dispatch.event_id,
         "dispatch_id": dispatch.id,

@@ -104,8 +104,8 @@ class SqlArchive:
 
     async def extend(
         self: Database, event_id: str, entry: Entry, *, again: bool, deed: Deed | None = None
-    ) -> list[tuple[str, str]]:
-        extend = partial(hand.extend, event_id=event_id, entry=entry, again=again, terms=self.terms)
+    ) -> list[Dispatch]:
+        extend = partial(hand.add, event_id=event_id, entry=entry, again=again, terms=self.terms)
         return await self.write(acts.noted(extend, deed, lambda _: event_id))
 
     async def retry(self: Database, dispatch_id: str, rendered: Dispatch | None, deed: Deed | None = None) -> Dispatch:

@@ -1,10 +1,11 @@
 """Implements the port Jobs."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from relay.ledger.archive import Database
 from relay.ledger.queries import jobs
-from relay.model import Entry, Job, JobPage, JobState, ReplayAim
+from relay.model import Dispatch, Entry, Job, JobPage, JobState, ReplayAim
 
 
 class SqlJobs:
@@ -32,6 +33,8 @@ class SqlJobs:
     async def next_event(self: Database, job: Job) -> str | None:
         return await self.read(partial(jobs.following, job=job), slow=True)
 
-    async def advance(self: Database, job: Job, event_id: str, entry: Entry | None, fault: str | None = None) -> bool:
+    async def advance(
+        self: Database, job: Job, event_id: str, entry: Entry | None, fault: str | None = None
+    ) -> Sequence[Dispatch] | None:
         step = partial(jobs.advance, job=job, event_id=event_id, entry=entry, fault=fault, terms=self.terms)
         return await self.write(step)

@@ -68,10 +68,8 @@ class Archive(Protocol):
         """A dispatch and its event. Raises `NotFound`."""
         ...
 
-    async def extend(
-        self, event_id: str, entry: Entry, *, again: bool, deed: Deed | None = None
-    ) -> list[tuple[str, str]]:
-        """Add the dispatches of a replay. Returns the pairs (dispatch id, rule) that were added. Raises `NotFound`.
+    async def extend(self, event_id: str, entry: Entry, *, again: bool, deed: Deed | None = None) -> list[Dispatch]:
+        """Add the dispatches of a replay. Returns those that were added, as they are kept. Raises `NotFound`.
 
         Rules that made a chat of the event, or may make one, are left out unless `again`.
         """

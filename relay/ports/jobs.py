@@ -1,8 +1,9 @@
 """The port of jobs: work that people start and that goes on in the relay."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from relay.model import Entry, Event, Job, JobPage, JobState, ReplayAim
+from relay.model import Dispatch, Entry, Event, Job, JobPage, JobState, ReplayAim
 
 
 class Jobs(Protocol):
@@ -39,8 +40,12 @@ class Jobs(Protocol):
         """The id of the event that the job does next, oldest first; None when all are done."""
         ...
 
-    async def advance(self, job: Job, event_id: str, entry: Entry | None, fault: str | None = None) -> bool:
-        """Do one event of a job and note it, in one transaction. Returns False when the job is no longer as given.
+    async def advance(
+        self, job: Job, event_id: str, entry: Entry | None, fault: str | None = None
+    ) -> Sequence[Dispatch] | None:
+        """Do one event of a job and note it, in one transaction. Returns the dispatches that were added.
+
+        Returns None when the job is no longer as given: then nothing is done.
 
         `entry` is what the rules make of the event; rules that made a chat of it, or may make one, are left out. None
         counts the event as failed for the reason `fault`, and without a reason as skipped.

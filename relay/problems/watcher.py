@@ -73,14 +73,15 @@ class Watcher:
             await asyncio.sleep(_AGAIN_AT_STOP)
 
     async def turn(self) -> bool:
-        """Write what was counted, and apply the rules by which problems open and end. Returns whether it is written."""
+        """Write what was counted, apply the rules by which problems open and end. Returns whether all is written."""
         now = self._boottime()
         self._look_at_broker(now)
         self._look_at_ledger(now)
         counts = self._counts.take()
+        outage = None if self._is_down("ledger") else self._long_away(now)
         written = False
         try:
-            turn = await self._ledger.watch(self._sightings(counts, now), self._watched(now))
+            turn = await self._ledger.watch(self._sightings(counts, now, outage), self._watched(now))
             written = True
         except Unavailable as error:
             self._miss_ledger(now, str(error))
@@ -89,11 +90,10 @@ class Watcher:
                 self._counts.put_back(counts)
         if written:
             self._unresolved = turn.unresolved
-            if not self._is_down("ledger"):
-                self._away_since, self._away_told = None, False
             self._report(turn)
+        ended = written and self._forget_outage(is_written=outage is not None)
         self._show()
-        return written
+        return ended
 
     def _watched(self, now: int) -> Watched:
         due = self._looked_at_parked is None or now - self._looked_at_parked >= _PARKED_EVERY
@@ -101,7 +101,7 @@ class Watcher:
             self._looked_at_parked = now
         return Watched(self.expect, self.backlog, now - self._started, parked=due)
 
-    def _sightings(self, counts: Tally, now: int) -> Sightings:
+    def _sightings(self, counts: Tally, now: int, outage: int | None) -> Sightings:
         seen = [
             Sighting(
                 ProblemKey(ProblemKind(kind), source, rule, code, detail),
@@ -114,8 +114,8 @@ class Watcher:
             )
             for (kind, source, rule, code, detail), counted in counts.seen.items()
         ]
-        if (since := self._long_away(now)) is not None and not self._is_down("ledger"):
-            seen.append(Sighting(ProblemKey(ProblemKind.LEDGER, code="away"), 1, now - since, lasts=0))
+        if outage is not None:
+            seen.append(Sighting(ProblemKey(ProblemKind.LEDGER, code="away"), 1, now - outage, lasts=0))
         over = tuple(ProblemKey(ProblemKind(kind), *rest) for kind, *rest in sorted(counts.over, key=str))
         accepted, made = self._needed(counts)
         return Sightings(tuple(seen), accepted, made, over)
@@ -145,6 +145,18 @@ class Watcher:
             self._away_told = True
             what = "it is kept in memory until the ledger is back, and told then"
             log.warning("problem.opened", kind="ledger", code="away", error=error, what=what)
+
+    def _forget_outage(self, *, is_written: bool) -> bool:
+        """After a turn that succeeded, forget an outage that it wrote or that was short.
+
+        Returns False for one that the next turn can write: it was over, or became long, only after this turn began.
+        """
+        if not is_written and self._is_down("ledger"):
+            return True
+        if not is_written and self._long_away(self._boottime()) is not None:
+            return False
+        self._away_since, self._away_told = None, False
+        return True
 
     def _look_at_broker(self, now: int) -> None:
         """Count that the broker is away. The problem is over some seconds after no replica counts it any more."""

@@ -7,11 +7,8 @@ from typing import Final
 
 MOST: Final = 1_000
 """Problems that are counted apart until the next flush. Further ones are counted without their detail, then dropped."""
-DETAIL: Final = 200
-"""Characters that are kept of a detail."""
-
-_UNTRIED: Final = 180_000
-"""Milliseconds, longer than the longest wait between two tries to publish a result."""
+DETAIL: Final = 255
+"""Characters that are kept of a detail. The name of an exchange, by which results are looked for, is never longer."""
 
 Named = tuple[str, str | None, str | None, str | None, str | None]
 """Kind, source, rule, code and detail: what makes two causes the same problem."""
@@ -38,7 +35,7 @@ class Counted:
 class Tally:
     """What was counted since the last flush: problems, sources that accepted, rules that made a chat, what is over.
 
-    A problem is over that has the kind and every other part that is not None.
+    A problem is over that has the kind and every other part that is not None; of `broker` one that has the same detail.
     """
 
     seen: dict[Named, Counted] = field(default_factory=dict)
@@ -84,7 +81,7 @@ class ProblemCounts:
         counted.last_at, counted.lasts = now, lasts
         if event_id is not None:
             counted.event_id, counted.dispatch_id = event_id, dispatch_id
-        self._now.over = {over for over in self._now.over if over[0] != kind or over[3] not in {None, code}}
+        self._now.over = {over for over in self._now.over if not _ends(over, named)}
 
     def accepted(self, source: str) -> None:
         """Note that a source had an event accepted."""
@@ -94,13 +91,17 @@ class ProblemCounts:
         """Note that a rule made a chat."""
         self._now.made.add(rule)
 
-    def unroutable(self, code: str) -> None:
-        """Count a result that the exchange did not take. It is over with `routed`, or when none is tried any more."""
-        self.saw("broker", code=code, lasts=_UNTRIED)
+    def unroutable(self, code: str, exchange: str | None = None) -> None:
+        """Count a result that an exchange did not take; None is the result exchange.
 
-    def routed(self) -> None:
-        """Note that the exchange takes results again."""
-        self._now.over |= {("broker", None, None, code, None) for code in ("unroutable", "denied")}
+        It is over with `routed`, or when none waits for that exchange any more, which the ledger sees: no silence ends
+        it, because nothing is tried while the broker is away.
+        """
+        self.saw("broker", code=code, detail=exchange)
+
+    def routed(self, exchange: str | None = None) -> None:
+        """Note that an exchange takes again what it did not take. None is the result exchange."""
+        self._now.over |= {("broker", None, None, code, exchange) for code in ("unroutable", "denied")}
 
     def looped(self, rule: str, key: str, quiet: int, event_id: str, dispatch_id: str) -> None:
         """Count a dispatch that the loop guard of a rule parked. It is over when the key was quiet for `quiet` ms."""
@@ -132,5 +133,11 @@ class ProblemCounts:
             counts.seen[named] = counted
         counts.accepted |= later.accepted
         counts.made |= later.made
-        again = {(named[0], code) for named in later.seen for code in (None, named[3])}
-        counts.over = {named for named in counts.over if (named[0], named[3]) not in again} | later.over
+        counts.over = {over for over in counts.over if not any(_ends(over, named) for named in later.seen)} | later.over
+
+
+def _ends(over: Named, named: Named) -> bool:
+    """Whether `over` says of this problem that it is over."""
+    if over[0] != named[0] or (over[0] == "broker" and over[4] != named[4]):
+        return False
+    return all(part is None or part == its for part, its in zip(over, named, strict=True))

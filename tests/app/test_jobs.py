@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 
 import pytest
+from structlog.testing import capture_logs
 
 from relay.errors import Unavailable
 from relay.intake import JobRunner
@@ -12,6 +13,7 @@ from relay.ledger.queries import jobs as queries
 from relay.life import Signals, Stop
 from relay.model import JobState, ReplayAim, new_id
 from relay.rules import RuleSpec, compile_rules, make_version
+from relay.telemetry import Metrics
 from tests.ledger.build import made_at, make_entry
 
 SINCE = 1_700_000_000_000
@@ -28,6 +30,7 @@ class Bench:
 
     def __init__(self, ledger, *names, chat=CHAT):
         self.ledger, self.now, self.signals = ledger, 0, Signals()
+        self.metrics = Metrics()
         self.rules = rules(*(names or ("urgent",)), chat=chat)
         self.runner = self.another()
 
@@ -39,6 +42,7 @@ class Bench:
             ids=new_id,
             clock=lambda: SINCE,
             boottime=lambda: self.now,
+            metrics=self.metrics,
         )
 
     async def fill(self, count, **rest):
@@ -66,6 +70,21 @@ async def test_it_does_one_event_a_turn_to_the_end(bench, ledger):
     assert bench.signals.work.is_set
     claims = await ledger.claim(10)
     assert Counter(claim.dispatch.rule for claim in claims) == {"urgent": 3}
+
+
+@pytest.mark.parametrize("dry", [False, True])
+async def test_what_cannot_be_rendered_is_a_failed_chat_and_a_problem_unless_it_is_only_tried(ledger, dry):
+    bench = Bench(ledger, chat=CHAT | {"name": "{{ data.gone }}"})
+    await bench.fill(2)
+    await bench.start(dry=dry)
+    with capture_logs() as lines:
+        await bench.turn(3)
+    failed = [] if dry else [("failures", None, "urgent", "render", "data.gone")]
+    seen = bench.metrics.problems.take().seen
+    assert list(seen) == failed
+    assert [line["rule"] for line in lines if line["event"] == "chat.failed"] == ["urgent"] * 2 * len(failed)
+    labels = {"rule": "urgent", "outcome": "failed"}
+    assert (bench.metrics.registry.get_sample_value("relay_chats_total", labels) or 0) == 2 * len(failed)
 
 
 async def test_what_it_makes_has_its_turn_after_what_comes_in(bench, ledger):

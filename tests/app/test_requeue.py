@@ -25,7 +25,7 @@ class Marked:
 
 
 def desk(link):
-    unused = [sentinel.unused] * 9
+    unused = [sentinel.unused] * 10
     settings = Settings.model_validate({"cargo": {"token": "t"}})
     intake, *others = unused
     reloads = SimpleNamespace(force=SimpleNamespace(settings=settings))

@@ -15,6 +15,7 @@ from relay.errors import NotFound, Rejected
 from relay.life import Signals
 from relay.model import new_id
 from relay.secret import Secret
+from relay.telemetry import Metrics
 from tests.app.conftest import NOW
 
 CONFIG = {
@@ -51,7 +52,7 @@ def desk(settings, ledger, sources):
         return judge
 
     parts = (None, sentinel.reloads, sources, sentinel.pauses, judges)
-    desk = Desk(ledger, ledger, *parts, new_id, lambda: NOW, Signals(), sentinel.patient, sentinel.samples)
+    desk = Desk(ledger, ledger, *parts, new_id, lambda: NOW, Signals(), sentinel.patient, sentinel.samples, Metrics())
     return desk, judged
 
 

@@ -377,9 +377,9 @@ async def test_a_replay_adds_the_rules_that_made_no_chat_and_may_not_have(ledger
     await ledger.cancel(claims["lost"].dispatch.id)
     again = replayed(entry.event, *rules, "new")
     added = await ledger.extend(entry.event.id, again, again=False)
-    assert [rule for _, rule in added] == ["failed", "cancelled", "new"]
+    assert [dispatch.rule for dispatch in added] == ["failed", "cancelled", "new"]
     assert await ledger.extend(entry.event.id, replayed(entry.event, *rules, "new"), again=False) == []
-    assert {claim.dispatch.id for claim in await ledger.claim(10)} == {dispatch_id for dispatch_id, _ in added}
+    assert {claim.dispatch.id for claim in await ledger.claim(10)} == {dispatch.id for dispatch in added}
 
 
 async def test_again_adds_them_all(ledger):
@@ -387,7 +387,8 @@ async def test_again_adds_them_all(ledger):
     await ledger.record(created(claim))
     event = await ledger.load(claim.about.event_id)
     again = replayed(event, "urgent", "new")
-    assert await ledger.extend(event.id, again, again=True) == [(each.id, each.rule) for each in again.dispatches]
+    added = await ledger.extend(event.id, again, again=True)
+    assert [dispatch.id for dispatch in added] == [dispatch.id for dispatch in again.dispatches]
     assert len((await ledger.event(event.id)).dispatches) == 3
     assert len(await ledger.claim(10)) == 2
 

@@ -199,8 +199,8 @@ async def test_a_replay_adds_the_labels_of_todays_rules(ledger, clock):
     event = make_event(body={"id": 5})
     await intake_of(ledger, clock, rule("old", labels={"a": "x"})).accept([event])
     rules = compile_rules([rule("new", labels={"a": "x", "b": "{{ data.id }}"})], {})
-    await replay(ledger, rules, event.id, again=False, ids=new_id, clock=clock)
-    await replay(ledger, rules, event.id, again=True, ids=new_id, clock=clock)
+    await replay(ledger, rules, event.id, again=False, ids=new_id, clock=clock, metrics=Metrics())
+    await replay(ledger, rules, event.id, again=True, ids=new_id, clock=clock, metrics=Metrics())
     assert sorted(await index_of(ledger)) == [("a", "x", event.id), ("b", "5", event.id)]
 
 

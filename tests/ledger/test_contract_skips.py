@@ -81,7 +81,7 @@ async def test_a_replay_replaces_the_skips_by_those_of_todays_rules(intake, ledg
     event = make_event("a", body={"id": 7, "by": "agent"})
     await intake.accept([event])
     today = compile_rules([RuleSpec("trial", chat=CHAT, keys={"shadow": True}), RuleSpec("own", chat=CHAT)], {})
-    added = await replay(ledger, today, event.id, again=False, ids=new_id, clock=clock)
+    added = await replay(ledger, today, event.id, again=False, ids=new_id, clock=clock, metrics=Metrics())
     assert [rule for _, rule in added] == ["own"]
     detail = await ledger.event(event.id)
     assert (detail.status, detail.skips) == (EventStatus.ACCEPTED, (SHADOW,))
@@ -107,5 +107,5 @@ async def test_a_replay_of_one_rule_keeps_what_the_others_skipped(ledger, clock,
         assert (await ledger.event(again.event.id)).skips == before
     else:
         added = await ledger.extend(again.event.id, asked, again=False)
-        assert [rule for _, rule in added] == ["changed", "other"]
+        assert [dispatch.rule for dispatch in added] == ["changed", "other"]
         assert (await ledger.event(again.event.id)).skips == before[1:]

@@ -65,6 +65,19 @@ def test_the_later_one_of_wrong_and_right_counts():
     assert {named[3] for named in counts.take().over} == {"unroutable"}
 
 
+def test_an_exchange_that_takes_results_says_nothing_of_another():
+    counts = ProblemCounts()
+    counts.routed("crm")
+    counts.unroutable("unroutable")
+    counts.unroutable("denied", "billing")
+    right = counts.take()
+    assert {named[4] for named in right.over} == {"crm"}
+    counts.unroutable("denied", "crm")
+    counts.unroutable("unroutable", "billing")
+    counts.put_back(right)
+    assert {named[3:] for named in counts.take().over} == {("unroutable", "crm")}
+
+
 @pytest.mark.parametrize(
     ("source", "reason", "counted"),
     [("shop", "signature_wrong", 1), ("shop", "paused", 0), ("shop", "unavailable", 0), ("_unknown", "malformed", 0)],

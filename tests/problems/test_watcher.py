@@ -8,10 +8,11 @@ from structlog.testing import capture_logs
 from relay.errors import Unavailable
 from relay.ledger import SqlLedger, Terms
 from relay.life import Signals, Stop
-from relay.model import ProblemKind, ProblemQuery, ProblemState
+from relay.model import ProblemKind, ProblemQuery, ProblemState, Settled
 from relay.problems import Watcher
 from relay.telemetry import Metrics, PartState, Status
 from tests.dispatch.relays import START, open_store
+from tests.ledger.build import created, make_entry
 from tests.virtual import milliseconds, virtually
 
 
@@ -21,8 +22,11 @@ class Ledger:
     def __init__(self, ledger):
         self.ledger = ledger
         self.away = False
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def watch(self, sightings, watched):
+        await self.answers.wait()
         if self.away:
             raise Unavailable("no route")
         return await self.ledger.watch(sightings, watched)
@@ -130,6 +134,44 @@ async def test_a_ledger_that_takes_no_writes_is_away():
 
 
 @virtually
+async def test_an_outage_that_ends_while_a_turn_waits_for_the_ledger_is_written():
+    relay = await open_relay()
+    await asyncio.sleep(3.5)
+    relay.status.set("ledger", PartState.DOWN, "no route")
+    relay.ledger.away = True
+    await asyncio.sleep(60)
+    relay.ledger.answers.clear()
+    await asyncio.sleep(5)
+    relay.ledger.away = False
+    relay.status.set("ledger", PartState.UP)
+    relay.ledger.answers.set()
+    await asyncio.sleep(2)
+    await _holds_one_outage(relay, START + 4_000, START + 69_000)
+    await relay.end()
+
+
+@virtually
+async def test_an_outage_that_becomes_long_while_a_turn_waits_for_the_ledger_is_written_even_at_a_stop():
+    relay = await open_relay()
+    await asyncio.sleep(3.5)
+    relay.ledger.away = True
+    await asyncio.sleep(25)
+    relay.ledger.answers.clear()
+    await asyncio.sleep(10)
+    relay.ledger.away = False
+    relay.stop.begin(5)
+    relay.ledger.answers.set()
+    await relay.task
+    await _holds_one_outage(relay, START + 4_000, START + 39_000)
+
+
+async def _holds_one_outage(relay, first_at, last_at):
+    [problem] = await relay.problems()
+    assert (problem.key.kind, problem.state) == (ProblemKind.LEDGER, ProblemState.RESOLVED)
+    assert (abs(problem.first_at - first_at) <= 1_000, abs(problem.last_at - last_at) <= 2_000) == (True, True)
+
+
+@virtually
 async def test_a_ledger_that_was_away_at_the_start_is_told():
     relay = await open_relay(away=45_000)
     await asyncio.sleep(1)
@@ -159,9 +201,15 @@ async def test_a_broker_that_is_away_is_a_problem_after_half_a_minute_until_it_i
 @virtually
 async def test_results_that_nobody_takes_are_a_problem_until_one_is_taken():
     relay = await open_relay()
+    await relay.sql.accept([make_entry()])
+    [claim] = await relay.sql.claim(1)
+    await relay.sql.record(created(claim))
+    [due] = await relay.sql.due(1)
+    await relay.sql.settle(Settled(due.result.id, "", confirmed=False, retry_in=60_000, error="unroutable: no queue"))
     relay.counts.unroutable("unroutable")
-    await asyncio.sleep(100)
-    assert [problem.key.code for problem in await relay.problems()] == ["unroutable"]
+    await asyncio.sleep(600)
+    [problem] = await relay.problems()
+    assert (problem.key.code, problem.state) == ("unroutable", ProblemState.OPEN)
     relay.counts.routed()
     await asyncio.sleep(1)
     assert (await relay.problems())[0].state is ProblemState.RESOLVED

@@ -243,18 +243,10 @@ def _end(
         queue.leave(conn, now, [(key, row["id"])], [], {})
 
 
-def extend(
-    conn: Connection, now: int, *, event_id: str, entry: Entry, again: bool, terms: Terms
-) -> list[tuple[str, str]]:
-    """Add the dispatches of a replay. Returns the pairs (dispatch id, rule) that were added. Raises NotFound."""
-    added = add(conn, now, event_id=event_id, entry=entry, again=again, terms=terms)
-    return [(dispatch.id, dispatch.rule) for dispatch in added]
-
-
 def add(
     conn: Connection, now: int, *, event_id: str, entry: Entry, again: bool, terms: Terms, bulk: bool = False
-) -> Sequence[Dispatch]:
-    """The same; returns the dispatches as the ledger has them.
+) -> list[Dispatch]:
+    """Add the dispatches of a replay. Returns those that were added, as the ledger has them. Raises NotFound, Conflict.
 
     Rules that made, may have made or may still make a chat of this event are left out, unless `again`, which takes no
     notice of `once` either. With `bulk` so are those that ended on purpose, as `rules_done` says. A skip of the event
@@ -282,7 +274,7 @@ def add(
     skips = sealed_skips(skips_text(entry), event_id, vault_of(conn))
     status = {"status": EventStatus.ACCEPTED.value, "rule_set": entry.rule_set} if added else {}
     conn.execute(update(events).where(events.c.id == event_id).values(skips=skips, **status))
-    return entry.dispatches
+    return list(entry.dispatches)
 
 
 def rules_done(conn: Connection, event_id: str, *, bulk: bool = False) -> frozenset[str]:

@@ -92,17 +92,17 @@ def busy(conn: Connection, now: int, *, terms: Terms) -> bool:
 
 def advance(
     conn: Connection, now: int, *, job: Job, event_id: str, entry: Entry | None, fault: str | None, terms: Terms
-) -> bool:
+) -> Sequence[Dispatch] | None:
     """Do one event of a job and note it in the same transaction, so that no event is done twice.
 
     `entry` is what today's rules make of the event, None when that is not known, for the reason `fault`; without a
-    reason the event is passed over. Returns False when the job has gone on elsewhere, or has ended: then nothing is
-    done.
+    reason the event is passed over. Returns the dispatches that were added, none in a dry run; None when the job has
+    gone on elsewhere, or has ended: then nothing is done.
     """
     is_next = (jobs.c.id == job.id, jobs.c.cursor == job.cursor, _IS_RUNNING)
     row = conn.execute(select(jobs).where(*is_next).with_for_update()).mappings().first()
     if row is None:
-        return False
+        return None
     made: Sequence[Dispatch] = ()
     if entry is not None:
         try:
@@ -123,7 +123,7 @@ def advance(
     if why is not None:
         values |= {"fault_event": event_id, "fault": why}
     conn.execute(update(jobs).where(jobs.c.id == job.id).values(values))
-    return True
+    return () if job.aim.dry else made
 
 
 def _make(conn: Connection, now: int, event_id: str, entry: Entry, *, dry: bool, terms: Terms) -> Sequence[Dispatch]:

@@ -15,7 +15,8 @@ from relay.ledger.engine.sql import Found, constant
 from relay.ledger.engine.writes import Writes
 from relay.ledger.queries import alerts, browse, counters, outbox
 from relay.ledger.queries.problems import APART, enter, hash_of, is_spent, problem_of, tell_resolved_at
-from relay.ledger.schema import dispatches, problems, work
+from relay.ledger.schema import dispatches, problems, results, work
+from relay.ledger.schema import outbox as outbox_rows
 from relay.ledger.terms import Terms
 from relay.model import (
     Ids,
@@ -38,7 +39,7 @@ QUIET: Final = 3_600_000
 _FRESH: Final = 60_000
 """Milliseconds after which the time of a lasting cause is written again."""
 _SOON: Final = 10_000
-"""Milliseconds within which a replica tells of what it parked."""
+"""Milliseconds within which a replica tells of what it parked, and settles what an exchange did not take."""
 _OPENED: Final = "opened"
 _SPENT: Final = "spent"
 _RESOLVED: Final = "resolved"
@@ -63,6 +64,16 @@ _PARKED: Final = (
     .where(*_IS_PARKED, dispatches.c.park != ParkReason.LOOP.value)  # a loop is a problem of its own kind
     .group_by(dispatches.c.rule, dispatches.c.park)
 )
+_TRIED: Final = (
+    select(outbox_rows.c.result_id)
+    .where(outbox_rows.c.destination == "", outbox_rows.c.tries > 0)
+    .limit(bindparam("most"))
+    .subquery()
+)
+_TRIED_AT: Final = select(results.c.id).join(_TRIED, _TRIED.c.result_id == results.c.id).limit(1)
+_ALL_TRIED: Final = select(func.count()).select_from(_TRIED)
+_MANY: Final = 10_000
+"""Results that are looked through for one of an exchange. Where more wait, it is taken to have one."""
 _INSERT: Final = insert(problems)
 
 
@@ -138,6 +149,7 @@ class _Draft:
         self._look_at_silence(watched)
         if watched.parked:
             self._look_at_parked()
+            self._look_at_results()
         for row in list(self.rows.values()):
             if self._is_over(row):
                 self._resolve(row)
@@ -321,6 +333,23 @@ class _Draft:
                 first, last = self.now - group["first"], self.now - group["last"]
                 self._see(Sighting(key, group["many"], first, last, None, group["event_id"], group["dispatch_id"]))
 
+    def _look_at_results(self) -> None:
+        """End what an exchange did not take when nothing that was tried waits for it any more.
+
+        What was counted just now may wait for its settlement.
+        """
+        self._end(
+            ProblemKind.BROKER,
+            lambda row: row["until"] is not None or row["last_at"] > self.now - _SOON or self._waits_for(row["detail"]),
+        )
+
+    def _waits_for(self, exchange: str | None) -> bool:
+        most = {"most": _MANY}
+        found = _TRIED_AT.where(results.c.exchange.is_(None) if exchange is None else results.c.exchange == exchange)
+        if self.conn.execute(found, most).first() is not None:
+            return True
+        return int(self.conn.execute(_ALL_TRIED, most).scalar_one()) >= _MANY
+
     def _is_over(self, row: Mapping[str, Any]) -> bool:
         if row["until"] is not None:
             return bool(row["until"] <= self.now)
@@ -332,6 +361,8 @@ class _Draft:
 
 
 def _differs(pattern: ProblemKey, row: Mapping[str, Any]) -> bool:
-    """Whether a part of the pattern that is not None is another one in the row."""
+    """Whether a part of the pattern that is not None is another one in the row; of `broker` also a detail of None."""
+    if pattern.kind is ProblemKind.BROKER and row["detail"] != pattern.detail:
+        return True
     parts = {"source": pattern.source, "rule": pattern.rule, "code": pattern.code, "detail": pattern.detail}
     return any(value is not None and row[name] != value for name, value in parts.items())
