@@ -137,7 +137,9 @@ class JobRunner:
         entry = make_entry(event, self._rules(), ids=self._ids, now=self._clock(), alone=True)
         wanted = [each for each in entry.dispatches if job.aim.rule in {None, each.rule}]
         skips = tuple([skip for skip in entry.skips if job.aim.rule in {None, skip.rule}])
-        return replace(entry, dispatches=tuple(_put_last(wanted)), skips=skips)
+        # A rule that makes nothing of the event leaves standing what all rules made of it then.
+        rule_set = entry.rule_set if job.aim.rule is None or wanted else None
+        return replace(entry, dispatches=tuple(_put_last(wanted)), skips=skips, rule_set=rule_set)
 
     async def _end(self, job: Job, state: JobState, fault: str | None = None) -> float:
         with suppress(Conflict, NotFound):  # a person has cancelled it

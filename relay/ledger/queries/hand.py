@@ -250,7 +250,7 @@ def add(
 
     Rules that made, may have made or may still make a chat of this event are left out, unless `again`, which takes no
     notice of `once` either. With `bulk` so are those that ended on purpose, as `rules_done` says. A skip of the event
-    stays until `entry` has a dispatch or another skip of its rule.
+    stays until `entry` has a dispatch or another skip of its rule; so does its `rule_set` when `entry` has none.
     """
     # The lock keeps `prune` from deleting the event, and another replay from adding the same rules meanwhile.
     event_row = conn.execute(_EVENT, {"of": event_id}).mappings().first()
@@ -272,8 +272,12 @@ def add(
     earlier = [skip for skip in skips_of(event_row, vault_of(conn)) if skip.rule not in decided_now]
     entry = replace(entry, skips=(*earlier, *entry.skips))
     skips = sealed_skips(skips_text(entry), event_id, vault_of(conn))
-    status = {"status": EventStatus.ACCEPTED.value, "rule_set": entry.rule_set} if added else {}
-    conn.execute(update(events).where(events.c.id == event_id).values(skips=skips, **status))
+    changes: dict[str, Any] = {"skips": skips}
+    if added:
+        changes["status"] = EventStatus.ACCEPTED.value
+    if entry.rule_set is not None:
+        changes["rule_set"] = entry.rule_set
+    conn.execute(update(events).where(events.c.id == event_id).values(changes))
     return list(entry.dispatches)
 
 
