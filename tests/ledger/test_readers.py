@@ -11,7 +11,7 @@ from sqlalchemy import text
 from relay.errors import Unavailable
 from relay.ledger.engine import faults
 from relay.ledger.engine.sql import driver
-from relay.ledger.queries import browse
+from relay.ledger.queries import search
 from relay.model import EventQuery, Kept, Rejection, new_id
 from tests.ledger.build import make_entry
 
@@ -81,7 +81,7 @@ async def test_whatever_people_look_for_holds_up_nothing_of_the_service(ledger, 
 async def test_a_text_search_that_takes_too_long_says_what_to_narrow(ledger, brief, monkeypatch):
     await ledger.accept([make_entry()])
     endless = text(f"(SELECT count(*) FROM ({ENDLESS.text}) s) > 0")
-    monkeypatch.setattr(browse, "_has_text", lambda *_: endless)
+    monkeypatch.setattr(search, "_has_text", lambda *_: endless)
     with pytest.raises(Unavailable, match=r"takes longer than .* s: narrow it by source, type, since and until"):
         await ledger.events(EventQuery(text="anything"))
 
