@@ -1,6 +1,6 @@
 """Checks that involve several keys: what is missing, what contradicts, what would surprise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from relay.config.database import check_database
 from relay.config.draft import Draft
 from relay.config.fault import near
 from relay.config.identity import check_certificates
-from relay.config.rule import Rule
 from relay.config.source import AmqpSource, WebhookSource
 from relay.config.tree import Branch, Leaf, Path, find
 from relay.mask import parse_path
@@ -239,25 +238,27 @@ def check_rules(draft: Draft) -> None:
         path: Path = ("rules", number)
         for fault in rules.check_rule(rule.spec(), draft.vars):
             _report(draft, (*path, *fault.path), fault)
-        _check_rule_sources(draft, path, rule)
+        _check_sources(draft, path, rule.source, "this rule never matches")
+        delay = getattr(rule, "delay", None)
+        for place, unless in enumerate(() if delay is None else delay.unless):
+            _check_sources(draft, (*path, "delay", "unless", place), unless.source, "this cancels nothing")
 
 
-def _check_rule_sources(draft: Draft, path: Path, rule: Rule) -> None:
+def _check_sources(draft: Draft, path: Path, wanted: Sequence[str], otherwise: str) -> None:
+    """That each of these names or globs is that of a source. `path` is the block in which they stand."""
     node = find(draft.root, ("sources",))
     names = node.entries if isinstance(node, Branch) else {}
-    if all(source in names for source in rule.source):
+    if all(source in names for source in wanted):
         return
     if ("sources",) in draft.broken or draft.opaque(*path, "source"):
         return
-    for number, source in enumerate(rule.source):
+    for number, source in enumerate(wanted):
         listed = (*path, "source", number)
         place = listed if find(draft.root, listed) is not None else (*path, "source")
         if any(fnmatchcase(name, source) for name in names):
             continue
         if _GLOB & set(source):
-            draft.fault(
-                place, f"{source!r} matches no source, so that this rule never matches: name a source", warn=True
-            )
+            draft.fault(place, f"{source!r} matches no source, so that {otherwise}: name a source", warn=True)
         else:
             draft.fault(place, f"{source!r} is not a source: {near(source, names)}")
 

@@ -78,6 +78,11 @@ def told(tmp_path):
         ),
         (
             "delay",
+            "{for: 5m, key: '{{ data.id }}', unless: [{source: crn, key: '{{ data.id }}'}]}",
+            "6:60: rules[r].delay.unless[0].source: 'crn' is not a source",
+        ),
+        (
+            "delay",
             "{for: 5m, key: '{{ data.id }}', unless: [{type: x}]}",
             "6:51: rules[r].delay.unless[0].key: is missing",
         ),
