@@ -162,7 +162,7 @@ class _Pass:
 
     async def _give_back(self) -> None:
         # By basic.nack, not by closing the channel: RabbitMQ 4.3 does not count a nack as a delivery. In the order in
-        # which they came, so that the queue keeps its order.
+        # which they came, which the queue mostly keeps: RabbitMQ does not promise it.
         for tag in self._passed:
             await ask(self._getting.basic_nack(tag, requeue=True, wait=False), self._link.timeout)
 

@@ -46,6 +46,11 @@ async def bodies(channel, queue):
     return [message.body for message in await drain(channel, queue)]
 
 
+async def kept(channel):
+    """The letters that were given back. A quorum queue may deliver those in another order than they came in."""
+    return sorted(await bodies(channel, "relay.dead"))
+
+
 async def test_a_letter_goes_back_as_it_came(amqp_url):
     async with linked(amqp_url) as link, looking(amqp_url) as channel:
         await channel.declare_queue("in", durable=True)
@@ -68,7 +73,7 @@ async def test_only_the_letters_that_are_asked_for_and_the_others_keep_their_ord
         done = await requeue(link, ["l3", "l1", "gone"], source=None, queues={})
         assert [letter.id for letter in done.sent] == ["l1", "l3"]
         assert await bodies(channel, "in") == [b"body 1", b"body 3"]
-        assert await bodies(channel, "relay.dead") == [b"body 0", b"body 2", b"body 4", b"body 5"]
+        assert await kept(channel) == [b"body 0", b"body 2", b"body 4", b"body 5"]
 
 
 async def test_letters_of_one_source_go_to_the_queue_that_it_has_today(amqp_url):
@@ -100,7 +105,7 @@ async def test_a_letter_without_a_queue_stays_with_its_reason_and_holds_up_no_ot
         assert reasons["l1"] == "queue 'gone' does not exist"
         assert "could not take" in reasons["l2"]
         assert reasons["l3"] == "its headers name no queue"
-        assert await bodies(channel, "relay.dead") == [b"body 1", b"body 2", b"body 3"]
+        assert await kept(channel) == [b"body 1", b"body 2", b"body 3"]
 
 
 async def test_a_letter_that_was_published_twice_goes_back_once(amqp_url):
@@ -119,7 +124,7 @@ async def test_looking_for_a_letter_often_loses_none(amqp_url):
         await bury(DeadLetters(link), 1, 2)
         for _ in range(25):
             assert (await requeue(link, ["gone"], source=None, queues={})).sent == []
-        assert await bodies(channel, "relay.dead") == [b"body 1", b"body 2"]
+        assert await kept(channel) == [b"body 1", b"body 2"]
 
 
 async def test_without_a_queue_of_dead_letters_there_is_nothing(amqp_url):
