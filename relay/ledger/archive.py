@@ -180,6 +180,7 @@ class SqlArchive:
             some = event_ids[start : start + erase.BATCH]
             turn = partial(erase.erase, event_ids=some, asked=asked, actor=actor, terms=self.terms)
             done = done.plus(await self.write(turn, slow=True))
+        await self.write(partial(erase.erase_mentions, asked=asked), slow=True)
         return replace(done, compacted=await self.compact()) if done.events or done.requests else done
 
     async def note_act(self: Database, deed: Deed) -> None:

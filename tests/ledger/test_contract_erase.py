@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import text
 
 from relay.errors import Conflict
-from relay.ledger import Terms, Vault, open_ledger
+from relay.ledger import SqlLedger, Terms, Vault, open_ledger
 from relay.ledger.schema import metadata
 from relay.model import (
     ERASED,
+    NOBODY,
     Erased,
     Erasure,
     EventQuery,
@@ -21,11 +22,18 @@ from relay.model import (
     Labels,
     Outlet,
     ParkReason,
+    ProblemKey,
+    ProblemKind,
+    ProblemQuery,
     Rejection,
+    ReplayAim,
+    Sighting,
+    Sightings,
     Skip,
     Spared,
     State,
     Verdict,
+    Watched,
     Why,
     WindowChat,
     new_id,
@@ -255,6 +263,42 @@ async def test_many_events_take_several_turns(ledger):
         "50 events by subject",
         "50 events by subject",
     ]
+
+
+async def test_the_ids_of_the_sender_stay_unless_the_text_stands_in_them(ledger):
+    await ledger.accept([make_entry("order-7", subject=CANARY, correlation_id="call-7", reply_to="amq.gen-caller")])
+    await ledger.accept([make_entry(f"{CANARY}-8", subject=CANARY, correlation_id=f"of {CANARY.upper()}")])
+    for _ in range(2):
+        [claim] = await ledger.claim(1)
+        told = tell.failed(claim.about, claim.dispatch, FAILED, attempts=1, now=1)
+        await ledger.record(move(claim, State.FAILED, verdict=Verdict.PERMANENT, failure=FAILED, results=(told,)))
+    assert (await ledger.erase(ASKED, "kim")).events == 2
+    last, first = [(await ledger.event(view.id)) for view in (await ledger.events(EventQuery())).events]
+    assert (first.event.external_id, first.event.correlation_id) == ("order-7", "call-7")
+    assert (last.event.external_id, last.event.correlation_id) == (None, None)
+    [(_, answer), (_, other)] = await ledger.follow(0, 9)
+    for result, ids in ((answer, ("call-7", "order-7", "call-7")), (other, (last.event.id, None, None))):
+        assert (result.correlation_id, result.data["externalId"], result.data["correlationId"]) == ids
+
+
+async def test_problems_and_replays_quote_it_no_longer(store):
+    ledger = SqlLedger(store, Terms(owner="one", receivers=("a",)))
+    entry = make_entry(subject=CANARY)
+    await ledger.accept([entry])
+    aim = ReplayAim(0, 1, label=("customer", CANARY))
+    job = await ledger.start_job(new_id(), "replay", aim, "kim")
+    quoting = ProblemKey(ProblemKind.FAILURES, rule="urgent", code="render", detail=f"the text {CANARY}")
+    of_event = replace(quoting, detail="name of Kim")  # what a template made of the text
+    seen = (Sighting(quoting), Sighting(of_event, event_id=entry.event.id))
+    await ledger.watch(Sightings(seen), Watched({}, 300_000, running=0))
+    assert await where(ledger) >= {"problems", "results", "alerts", "jobs"}
+    assert (await ledger.erase(ASKED, "kim")).events == 1
+    assert await where(ledger) == set()
+    assert {problem.key.detail for problem in (await ledger.problems(ProblemQuery())).problems} == {None}
+    told = [result.data for _, result in await ledger.follow(0, 9) if result.source == NOBODY]
+    assert [data["detail"] for data in told] == [None, None]
+    assert [json.loads(alert.body)["data"]["detail"] for alert in await ledger.due_alerts(9)] == [None, None]
+    assert (await ledger.job(job.id)).aim.label == ("customer", ERASED)
 
 
 @pytest.mark.parametrize("vault", [Vault(), Vault(KEY)], ids=["plain", "sealed"])

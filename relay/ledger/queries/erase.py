@@ -1,5 +1,8 @@
 """Erases what events brought: all that came in or was rendered of it. Ids, times, states and uuids stay.
 
+A sender's id stays too, so that a caller knows its answer and a repeat is seen, unless the text by which the events
+were found stands in it.
+
 A turn locks its events, then their work and dispatches, as `prune` does. What ends in it (held, parked, waiting) is
 told without what is erased.
 """
@@ -9,13 +12,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import ColumnElement, Connection, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, or_, select, update
 
 from relay.ledger.engine.sql import Found
 from relay.ledger.engine.vault import Locked, vault_of
 from relay.ledger.queries import acts, hand, versions
 from relay.ledger.queries.labels import replace_labels
-from relay.ledger.schema import attempts, dead, dispatches, events, kept, labels, problems, rejections, results, windows
+from relay.ledger.queries.rows import encode
+from relay.ledger.schema import (
+    alerts,
+    attempts,
+    dead,
+    dispatches,
+    events,
+    jobs,
+    kept,
+    labels,
+    problems,
+    rejections,
+    results,
+    windows,
+)
 from relay.ledger.schema import work as work_table
 from relay.ledger.terms import Terms
 from relay.model import ERASED, ActName, Deed, Erased, Erasure, Spared, State, cut_label
@@ -23,11 +40,11 @@ from relay.model import ERASED, ActName, Deed, Erased, Erasure, Spared, State, c
 BATCH: Final = 50
 """Events of one turn."""
 LEAST: Final = 4
-"""Characters of a text by which whole refused requests are found; a shorter one stands in any of them by chance."""
+"""Characters of a text that is looked for in other texts; a shorter one stands in any of them by chance."""
 
 _UNDER_WAY: Final = frozenset({State.SENDING, State.CHECKING, State.MESSAGING})
 _BLANK_EVENT: Final[Mapping[str, Any]] = {
-    **dict.fromkeys(("external_id", "origin", "subject", "data", "traceparent", "correlation_id", "reply_to", "skips")),
+    **dict.fromkeys(("origin", "subject", "data", "traceparent", "reply_to", "skips")),
     "raw": b"",
     "digest": b"",
     "headers": "{}",
@@ -43,6 +60,10 @@ _STAYS: Final = frozenset(
     }
 )
 """The fields of a result's data that stay."""
+_IDS: Final = ("external_id", "correlation_id")
+"""The ids of an event that its sender chose."""
+_SENDERS: Final = ("externalId", "correlationId")
+"""The same in a result's data."""
 
 
 def find(conn: Connection, _now: int, *, asked: Erasure) -> list[str]:
@@ -82,7 +103,7 @@ def erase(conn: Connection, now: int, *, event_ids: Sequence[str], asked: Erasur
     for row in cancelled:
         _leave_window(conn, row)
         hand.cancel(conn, now, dispatch_id=row["id"], terms=terms)
-    _blank(conn, chosen, [row for event_id in chosen for row in gathering.get(event_id, ())])
+    _blank(conn, chosen, [row for event_id in chosen for row in gathering.get(event_id, ())], asked)
     detail = f"{len(chosen)} event{'s' if len(chosen) > 1 else ''} by {asked.by}"
     acts.note(conn, now, deed=Deed(actor, ActName.EVENTS_ERASED, asked.source or "all", detail))
     chats = [row["chat_uuid"] for row in of_chosen if row["chat_uuid"]]
@@ -150,34 +171,45 @@ def _leave_window(conn: Connection, row: Found) -> None:
         conn.execute(update(windows).where(of_window).values(count=windows.c.count - 1))
 
 
-def _blank(conn: Connection, event_ids: Sequence[str], gathering: Sequence[Found]) -> None:
+def _blank(conn: Connection, event_ids: Sequence[str], gathering: Sequence[Found], asked: Erasure) -> None:
     others = sorted({row["id"] for row in gathering})
     blank = or_(dispatches.c.event_id.in_(event_ids), dispatches.c.id.in_(others))
     dispatch_ids = select(dispatches.c.id).where(blank)
     conn.execute(update(attempts).where(attempts.c.dispatch_id.in_(dispatch_ids)).values(failure_message=None))
     conn.execute(update(dispatches).where(blank).values(_BLANK_DISPATCH))
-    _blank_results(conn, or_(results.c.event_id.in_(event_ids), results.c.dispatch_id.in_(others)))
-    conn.execute(update(events).where(events.c.id.in_(event_ids)).values(_BLANK_EVENT))
+    _blank_results(conn, or_(results.c.event_id.in_(event_ids), results.c.dispatch_id.in_(others)), asked)
+    ids = {name: case((_tells(events.c[name], asked), None), else_=events.c[name]) for name in _IDS}
+    conn.execute(update(events).where(events.c.id.in_(event_ids)).values({**_BLANK_EVENT, **ids}))
     conn.execute(delete(labels).where(labels.c.event_id.in_(event_ids)))
     for event_id in sorted({row["event_id"] for row in gathering}):
         replace_labels(conn, event_id)
-    conn.execute(update(problems).where(problems.c.event_id.in_(event_ids)).values(detail=None))
+    _blank_problems(conn, problems.c.event_id.in_(event_ids))
     _blank_readmitted(conn, frozenset(event_ids))
 
 
-def _blank_results(conn: Connection, chosen: ColumnElement[bool]) -> None:
-    for row in conn.execute(select(results).where(chosen).order_by(results.c.id)).mappings().all():
+def _tells(column: ColumnElement[str | None], asked: Erasure) -> ColumnElement[bool]:
+    """Whether the text by which events are erased stands in a column, in any case."""
+    return column == asked.text if len(asked.text) < LEAST else column.icontains(asked.text, autoescape=True)
+
+
+def _blank_results(conn: Connection, chosen: ColumnElement[bool], asked: Erasure) -> None:
+    columns = (results, _tells(results.c.correlation_id, asked).label("told"))
+    for row in conn.execute(select(*columns).where(chosen).order_by(results.c.id)).mappings().all():
         data = from_json(row["data"])
-        values = {"data": to_json(_blank_data(data)).decode(), "correlation_id": row["event_id"]}
+        values = {"data": to_json(_blank_data(data, asked)).decode(), "reply_to": None, "traceparent": None}
+        if row["told"]:
+            values["correlation_id"] = row["event_id"]
         if row["exchange"] is not None:
             values["routing_key"] = f"{row['type'].removeprefix('relay.')}.{row['source']}.{data['rule']}"
-        values |= {"reply_to": None, "traceparent": None}
         conn.execute(update(results).where(results.c.id == row["id"]).values(values))
 
 
-def _blank_data(data: Mapping[str, Any]) -> dict[str, Any]:
+def _blank_data(data: Mapping[str, Any], asked: Erasure) -> dict[str, Any]:
     """The data of a result, which keeps its form."""
     blank = {key: value if key in _STAYS else None for key, value in data.items()}
+    for key in _SENDERS:
+        if (given := data.get(key)) is not None and not _is_in(asked.text, given):
+            blank[key] = given
     if "labels" in data:
         blank["labels"] = {}
     if "skips" in data:
@@ -187,11 +219,47 @@ def _blank_data(data: Mapping[str, Any]) -> dict[str, Any]:
     return blank
 
 
+def _is_in(text: str, other: str) -> bool:
+    """The same for a text in memory."""
+    return text == other if len(text) < LEAST else text.casefold() in other.casefold()
+
+
+def _blank_problems(conn: Connection, chosen: ColumnElement[bool]) -> None:
+    """Blank the details of problems, also in the messages about them, told or not."""
+    ids = list(conn.execute(select(problems.c.id).where(chosen).order_by(problems.c.id)).scalars())
+    if not ids:
+        return
+    told = select(results.c.id, results.c.data).where(results.c.event_id.in_(ids))
+    for row in conn.execute(told.order_by(results.c.id)).all():
+        data = encode({**json.loads(row.data), "detail": None})
+        conn.execute(update(results).where(results.c.id == row.id).values(data=data))
+    for row in conn.execute(select(alerts).order_by(alerts.c.id, alerts.c.receiver)).all():
+        body = json.loads(row.body)
+        if body["data"]["id"] in ids:
+            body = encode({**body, "data": {**body["data"], "detail": None}})
+            is_it = (alerts.c.id == row.id, alerts.c.receiver == row.receiver)
+            conn.execute(update(alerts).where(*is_it).values(body=body))
+    conn.execute(update(problems).where(problems.c.id.in_(ids)).values(detail=None))  # last, as pruning does
+
+
 def _blank_readmitted(conn: Connection, event_ids: frozenset[str]) -> None:
     """Blank the refused requests that were accepted later as one of these events."""
     rows = conn.execute(select(rejections.c.id, rejections.c.readmitted).where(rejections.c.readmitted.is_not(None)))
     ids = [row.id for row in rows.all() if event_ids.intersection(json.loads(row.readmitted))]
     conn.execute(update(rejections).where(rejections.c.id.in_(ids)).values(headers="{}", hint="", digest=""))
+
+
+def erase_mentions(conn: Connection, _now: int, *, asked: Erasure) -> None:
+    """Blank what quotes the text and belongs to no event: details of problems, and the aims of replays."""
+    _blank_problems(conn, _tells(problems.c.detail, asked))
+    for row in conn.execute(select(jobs.c.id, jobs.c.aim, jobs.c.fault).order_by(jobs.c.id).with_for_update()).all():
+        aim, values = json.loads(row.aim), {}
+        if aim.get("label") is not None and _is_in(asked.text, aim["label"][1]):
+            values["aim"] = encode({**aim, "label": [aim["label"][0], ERASED]})
+        if row.fault is not None and _is_in(asked.text, row.fault):
+            values["fault"] = ERASED
+        if values:
+            conn.execute(update(jobs).where(jobs.c.id == row.id).values(values))
 
 
 def find_kept(conn: Connection, _now: int, *, asked: Erasure) -> list[str]:
