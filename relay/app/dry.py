@@ -124,5 +124,6 @@ def show_verdict(verdict: Explanation) -> dict[str, Any]:
         "skip": None if verdict.skip is None else verdict.skip.document(),
         "body": json.loads(rendered.body) if rendered and rendered.body else None,
         "message": rendered.message if rendered else None,
+        "follow": rendered.follow if rendered else None,
         "failure": None if failure is None else {"code": failure.code, "message": failure.message},
     }

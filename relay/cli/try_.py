@@ -134,6 +134,7 @@ def print_verdicts(verdicts: Any) -> None:
                 ("fails", _reason(verdict.get("failure"))),
                 ("body", body and json.dumps(body, indent=2, ensure_ascii=False)),
                 ("message", verdict.get("message")),
+                ("follow", verdict.get("follow")),
                 ("now", _now(verdict)),
             ]
         )

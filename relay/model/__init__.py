@@ -8,7 +8,7 @@ from relay.model.event import Entry, Event, Receipt
 from relay.model.frozen import frozen
 from relay.model.health import LedgerHealth
 from relay.model.hold import Held, HeldBy, Hold, held_key
-from relay.model.ids import Ids, Kind, first_id, new_id
+from relay.model.ids import Ids, Kind, first_id, moment_of, new_id
 from relay.model.job import Job, JobPage, JobState, ReplayAim
 from relay.model.labels import Labels, Outlet, cut_label
 from relay.model.problem import (
@@ -149,6 +149,7 @@ __all__ = [
     "first_id",
     "frozen",
     "held_key",
+    "moment_of",
     "new_id",
     "set_hash",
 ]

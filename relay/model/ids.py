@@ -27,3 +27,8 @@ def first_id(moment: int) -> str:
     """What the ids of `moment` (milliseconds since the epoch) and later are not below."""
     stamp = f"{max(0, moment):012x}"
     return f"{stamp[:8]}-{stamp[8:]}"
+
+
+def moment_of(one_id: str) -> int:
+    """When an id was made, in milliseconds since the epoch."""
+    return int(one_id[:8] + one_id[9:13], 16)

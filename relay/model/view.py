@@ -132,7 +132,10 @@ class EventView:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """A page of events. `cursor` requests the next page, None at the end. `notice` says what was not searched."""
+    """A page of events. `cursor` requests the next page, None at the end. `notice` says what was not searched.
+
+    A page may have few events and a cursor still, where the ledger would have to look for longer than a page may take.
+    """
 
     events: tuple[EventView, ...]
     cursor: str | None

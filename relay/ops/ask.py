@@ -21,6 +21,13 @@ Moment = Annotated[
     str,
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": _AGO.pattern}]}),
 ]
+Cursor = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        description="the `cursor` of the previous page; without it the newest page",
+    ),
+]
 LABEL: Final = re.compile(r"^([a-z0-9][a-z0-9-]{0,62}):([^\x00]{0,500}[^\x00\s][^\x00]{0,500})$")
 """A name and a value, in which a line break may stand."""
 _ID: Final = re.compile(r"[\w.:-]{1,100}", re.ASCII)
@@ -67,7 +74,7 @@ class EventsAsk(Ask):
     ] = None
     subject: Annotated[Words | None, Field(description="the event's subject, in full")] = None
     chat: Annotated[Words | None, Field(description="the UUID of a chat that was made of it")] = None
-    cursor: Annotated[Words | None, Field(description="the cursor of the previous page")] = None
+    cursor: Cursor | None = None
     limit: Annotated[int, Field(ge=1, le=500, description="the maximum number of events on a page")] = 50
 
     def query(self, now: int) -> EventQuery:
@@ -93,7 +100,7 @@ class EventsAsk(Ask):
 class NewerAsk(EventsAsk):
     """The filters of a list of events, and the newest id that is known."""
 
-    after: Annotated[Words | None, Field(description="the newest id that is known; without it all are new")] = None
+    after: Annotated[Cursor | None, Field(description="the newest id that is known; without it all are new")] = None
 
 
 class ResultsAsk(Ask):
@@ -120,7 +127,7 @@ class DeadAsk(Ask):
     """Which dead letters."""
 
     source: Annotated[Words | None, Field(description="the name of a source")] = None
-    cursor: Annotated[Words | None, Field(description="the cursor of the page before")] = None
+    cursor: Cursor | None = None
     limit: Annotated[int, Field(ge=1, le=500, description="the most letters of one page")] = 50
 
 
@@ -131,7 +138,7 @@ class ProblemsAsk(Ask):
     state: Annotated[ProblemState | None, Field(description="the state; default: all")] = None
     source: Annotated[Words | None, Field(description="the name of a source")] = None
     rule: Annotated[Words | None, Field(description="the name of a rule")] = None
-    cursor: Annotated[Words | None, Field(description="the cursor of the previous page")] = None
+    cursor: Cursor | None = None
     limit: Annotated[int, Field(ge=1, le=500, description="the maximum number of problems on a page")] = 50
 
     def query(self) -> ProblemQuery:
@@ -142,7 +149,7 @@ class ProblemsAsk(Ask):
 class ActsAsk(Ask):
     """Which acts."""
 
-    cursor: Annotated[Words | None, Field(description="the cursor of the previous page")] = None
+    cursor: Cursor | None = None
     limit: Annotated[int, Field(ge=1, le=500, description="the maximum number of acts on a page")] = 50
 
 

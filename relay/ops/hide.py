@@ -46,7 +46,7 @@ _OURS: Final = frozenset(
 )
 """The fields of a result's data that no sender can write into."""
 _OF_PROBLEMS: Final = frozenset({ResultType.OPENED, ResultType.RESOLVED})
-_MASKED: Final = ("keys", "body", "message")
+_MASKED: Final = ("keys", "body", "message", "follow")
 """The fields of a rule's verdict that are made of the event."""
 
 
@@ -149,7 +149,10 @@ class Hide:
 
     def dead(self, request: web.Request, page: DeadPage) -> DeadPage:
         hidden = self.of(request)
-        letters = [replace(letter, headers=_headers(letter, hidden)) for letter in page.letters]
+        letters = [
+            replace(letter, headers=_headers(letter, hidden), error=MASK) if letter.source in hidden else letter
+            for letter in page.letters
+        ]
         return replace(page, letters=tuple(letters))
 
     async def _mask(self, event_id: str, paths: Sequence[str]) -> Mask:
@@ -304,6 +307,9 @@ def _now(now: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
 
 
 def _headers(record: Any, hidden: Hidden) -> Mapping[str, str]:
-    """The headers of what never became an event: only their names tell what is hidden."""
+    """The headers of what never became an event: only their names tell what is hidden.
+
+    Nobody knows its hidden values, so a text that may quote its body is masked as a whole.
+    """
     headers: Mapping[str, str] = record.headers
     return Mask(hidden[record.source], None, headers).headers(headers) if record.source in hidden else headers

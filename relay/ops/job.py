@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from relay import model
-from relay.ops.ask import LABEL, Ask, Words, read_label, read_moment
+from relay.ops.ask import LABEL, Ask, Cursor, Words, read_label, read_moment
 from relay.ops.ask import Moment as AskedMoment
 from relay.ops.problem import BadRequest
 from relay.ops.wire import Moment, Wire
@@ -18,7 +18,7 @@ _RATE: Final = r"^[1-9][0-9]{0,5}/([1-9][0-9]{0,3})?(s|m|h|d|mo)$"
 class JobsAsk(Ask):
     """Which page of jobs."""
 
-    cursor: Annotated[Words | None, Field(description="the cursor of the page before")] = None
+    cursor: Cursor | None = None
     limit: Annotated[int, Field(ge=1, le=500, description="the most jobs of one page")] = 50
 
 

@@ -50,8 +50,9 @@ class Verdict(OpenDocument):
     """What one rule does with an event: whether it matches, why it does not, and the body for Cargo.
 
     `reason` is `matched`, `source`, `type`, `when`, `error`, `stopped` or `skipped` (then `skip` says why).
-    `conditions` are the terms of `when`, `keys` what each of the rule's other keys made of the event. `now` is null
-    where the rule makes no dispatch, and where the ledger was not asked.
+    `conditions` are the terms of `when`, `keys` what each of the rule's other keys made of the event. `follow` is what
+    a `thread` says in place of `message` where it goes on, null where that is the same. `now` is null where the rule
+    makes no dispatch, and where the ledger was not asked.
     """
 
     rule: str
@@ -63,6 +64,7 @@ class Verdict(OpenDocument):
     skip: Skip | None = None
     body: Any = None
     message: str | None = None
+    follow: str | None = None
     failure: Any = None
     now: Now | None = None
 

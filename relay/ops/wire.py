@@ -254,9 +254,10 @@ class EventDetail(Wire):
 
 
 class EventPage(Wire):
-    """Events, newest first. `cursor` requests the next page, and is null at the end.
+    """Events, newest first. `cursor` requests the next page, and is null at the end: a page before it may be empty.
 
-    `notice` says what `text` or `label` was not searched for in, because it is encrypted or hidden; else null.
+    `notice` says what `text` or `label` was not searched for in, because it is encrypted or hidden, and how far back a
+    page looked that did not look at all older events (`type`, `subject`, `text`, `rule`); else null.
     """
 
     events: list[Event]

@@ -43,10 +43,14 @@ def suggest(word: str, known: Mapping[str, Any] | frozenset[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The names that a text may use; `vars` are the constants of the configuration, None when they are not in scope."""
+    """The names that a text may use; `vars` are the constants of the configuration, None when they are not in scope.
+
+    `constant` are those of the names that have the same value for every event.
+    """
 
     names: frozenset[str] = NAMES
     vars: Mapping[str, Any] | None = None
+    constant: frozenset[str] = frozenset({"vars"})
 
 
 def inspect_template(text: str, known: Known) -> list[Problem]:

@@ -1,6 +1,7 @@
 """Checks and compiles rules; matches events with them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from relay.depth import BODY, value_exceeds
@@ -13,6 +14,7 @@ from relay.rules.keys import KEYS, gathers
 from relay.rules.keys.budget import Budget, plan_of
 from relay.rules.keys.delay import Delay
 from relay.rules.keys.let import Let
+from relay.rules.keys.text import constant_names
 from relay.rules.rule import CompiledRule, OnWhenError
 from relay.rules.scope import NAMES, scope_of
 from relay.rules.shape import check_constants, check_shape
@@ -27,10 +29,11 @@ def check_rule(spec: RuleSpec, vars: Mapping[str, Any]) -> list[Fault]:  # noqa:
     """Every fault of a rule that can be known without an event, and what is perhaps not meant (`Fault.warn`)."""
     if value_exceeds(spec.chat, BODY) or value_exceeds(dict(spec.keys), BODY):
         return [Fault(("chat",), 1, "it nests too deeply: make it flatter")]
-    known = Known(NAMES | set(spec.keys.get(Let.name) or ()), vars)
+    lets = spec.keys.get(Let.name) or {}
+    known = Known(NAMES | set(lets), vars, constant_names(lets))
     faults = [Fault(("chat", *path), 1, message) for path, message in check_shape(spec.chat, is_open)]
     faults += [Fault(("chat", *path), 1, message) for path, message in check_constants(spec.chat)]
-    in_chat = Known(known.names | {"events"}, vars) if gathers(spec.keys) else known
+    in_chat = replace(known, names=known.names | {"events"}) if gathers(spec.keys) else known
     for path, text in texts(spec.chat, ("chat",)):
         faults += [Fault(path, line, message) for line, message in inspect_template(text, in_chat)]
     if spec.when is not None:

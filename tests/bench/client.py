@@ -77,7 +77,7 @@ async def drive(urls: list[str], requests: list[tuple[str, bytes]], connections:
     idle: asyncio.Queue[Connection] = asyncio.Queue()
     for number in range(connections):
         parts = urlsplit(urls[number % len(urls)])
-        _, connection = await loop.create_connection(Connection, parts.hostname, parts.port)
+        _, connection = await loop.create_connection(Connection, parts.hostname or "", parts.port or 80)
         idle.put_nowait(connection)
     latencies: list[float] = []
     statuses: Counter[int] = Counter()

@@ -50,5 +50,5 @@ def read_sizes(*, quick: bool) -> Sizes:
         unfinished=number("UNFINISHED", 100_000, 10_000),
         loads=numbers("LOADS", "50,100,200,400,600,800,1200,1600,2400", "100,400,1600"),
         load_seconds=number("LOAD_SECONDS", 5, 2),
-        calls=number("CALLS", 640, 128),
+        calls=number("CALLS", 192, 64),
     )

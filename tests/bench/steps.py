@@ -103,7 +103,7 @@ async def _measure(ledger: str, cargo_url: str, amqp: str, calls: int) -> tuple[
 @asynccontextmanager
 async def _make(url: str, cargo_url: str, amqp: str) -> AsyncIterator[Bench]:
     stop = Stop()
-    links = Links(Address(Secret(amqp)), consumes=False, report=lambda *_: None)
+    links = Links(Address(Secret(amqp)), report=lambda *_: None)
     ledger = await open_ledger(url, Terms("bench", lease=POLICY.lease), migrate=True)
     task = asyncio.create_task(links.run(stop))
     try:

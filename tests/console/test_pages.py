@@ -10,6 +10,7 @@ from tests.ops.desk import (
     make_dispatch,
     make_event,
     make_failed,
+    make_id,
     make_problem,
     make_rejection,
 )
@@ -210,7 +211,7 @@ async def test_an_address_has_the_filters_that_say_something(world, console):
 
 async def test_a_list_goes_on_at_its_cursor(world, console):
     for number in range(2, 60):
-        world.memory.add(make_event(number))
+        world.memory.add(make_event(number, id=make_id(number)))
     page = Reader((await read(console, "/events?source=helpdesk"))[1])
     [older] = [attrs["href"] for attrs in page.all("a") if attrs.get("rel") == "next"]
     assert older.startswith("/events?source=helpdesk&cursor=")
@@ -221,11 +222,11 @@ async def test_a_list_goes_on_at_its_cursor(world, console):
 
 async def test_the_live_list_tells_how_many_came(world, console):
     world.now = 60_000  # ids of the tests are of long ago
-    async with console.get("/events/live?source=helpdesk&after=0190-1") as answer:
+    async with console.get(f"/events/live?source=helpdesk&after={make_id(1)}") as answer:
         assert answer.content_type == "text/event-stream"
         assert await anext(counts(answer)) == 0
         for number in range(2, 5):
-            world.memory.add(make_event(number))
+            world.memory.add(make_event(number, id=make_id(number)))
         assert await anext(counts(answer)) == 3
 
 

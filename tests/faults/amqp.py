@@ -3,6 +3,7 @@
 import itertools
 
 import aio_pika
+from yarl import URL
 
 _turns = itertools.count()
 
@@ -13,7 +14,7 @@ async def connect(urls: str) -> aio_pika.Connection:
     One that failed is closed here: the client library would close it at garbage collection, outside the event loop.
     """
     nodes = urls.split()
-    connection = aio_pika.Connection(nodes[next(_turns) % len(nodes)])
+    connection = aio_pika.Connection(URL(nodes[next(_turns) % len(nodes)]))
     try:
         await connection.connect(timeout=5)
     except BaseException:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -52,10 +53,9 @@ async def kill_leader(world: World) -> None:
     """SIGKILL of the node that leads the result queue while results are published, and its return."""
     vhost, killed = _vhost(world), []
     for _ in world.turns(4):
-        await world.until(lambda: _leader(world, vhost), "the result queue has a leader on all three nodes")
         node = await _leader(world, vhost)
         before = len(world.results.ends)
-        await world.until(lambda at=before: len(world.results.ends) > at, "results are published")
+        await world.until(partial(_has_more, world, before), "results are published")
         world.faults += 1
         killed.append(node.name)
         await asyncio.to_thread(node.kill)
@@ -65,9 +65,22 @@ async def kill_leader(world: World) -> None:
     await world.recover()
 
 
-async def _leader(world: World, vhost: str) -> Node | None:
-    """The node that leads the result queue, once all nodes have it."""
-    return await asyncio.to_thread(world.broker.leader, vhost, "relay.results")
+async def _leader(world: World, vhost: str) -> Node:
+    """The node that leads the result queue, waited for until all nodes have it."""
+    found: list[Node] = []
+
+    async def look() -> bool:
+        node = await asyncio.to_thread(world.broker.leader, vhost, "relay.results")
+        found[:] = [node] if node is not None else []
+        return bool(found)
+
+    if not await world.until(look, "the result queue has a leader on all three nodes"):
+        raise TimeoutError("the result queue has no leader on all three nodes")
+    return found[0]
+
+
+def _has_more(world: World, before: int) -> bool:
+    return len(world.results.ends) > before
 
 
 async def delete_exchange(world: World) -> None:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from tests.faults.row import Row
 from tests.faults.servers import Servers
@@ -27,7 +28,7 @@ async def play(
     began = time.monotonic()
     tally = Tally(row.name, ledger, replicas)
     folder = Path(tempfile.mkdtemp(prefix=f"relay-faults-{row.name}-"))
-    options = {"length": length, "full": full, "seed": seed, "options": row.options, "disk": row.disk}
+    options: dict[str, Any] = {"length": length, "full": full, "seed": seed, "options": row.options, "disk": row.disk}
     options |= {"broker": row.broker, "database": row.database}
     async with inhabit(servers, folder, ledger=ledger, replicas=replicas, **options) as world:
         progress = asyncio.create_task(_tell_progress(tally, world))

@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
+from functools import partial
 
+from tests.e2e.harness import Relay
 from tests.faults.row import Row
 from tests.faults.world import World
 
@@ -50,10 +52,14 @@ async def stop_twice(world: World) -> None:
         await world.pass_time(0.2)
         if relay.alive():
             world.send(relay, signal.SIGTERM)
-        await world.until(lambda at=relay: not at.alive(), "a second SIGTERM ends the process")
+        await world.until(partial(_is_over, relay), "a second SIGTERM ends the process")
         relay.kill()
         await world.start(relay)
     await world.recover()
+
+
+def _is_over(relay: Relay) -> bool:
+    return not relay.alive()
 
 
 async def freeze(world: World) -> None:

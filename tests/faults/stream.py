@@ -143,7 +143,12 @@ class Stream:
 
     async def _open(self) -> aio_pika.abc.AbstractChannel:
         async with self._connecting:
-            if self._channel is None or self._channel.is_closed or self._connection.is_closed:
+            if (
+                self._connection is None
+                or self._connection.is_closed
+                or self._channel is None
+                or self._channel.is_closed
+            ):
                 if self._connection is not None:
                     await self._connection.close()
                 self._connection = await connect(self._amqp)

@@ -18,12 +18,11 @@ def make_event(external_id="", *, body=None, source="helpdesk", **rest):
         id=new_id(),
         source=source,
         external_id=name,
-        type="ticket.created",
         data=data,
         raw=raw,
         digest=sha256(raw).digest(),
         received_at=1_700_000_000_000,
-        **rest,
+        **{"type": "ticket.created", **rest},
     )
 
 

@@ -51,6 +51,11 @@ CHAT = {"trigger": {"type": "draft"}}
 NOW = 1_795_400_000_000
 
 
+def make_id(number):
+    """An id of the form that the ledger gives, for pages: a cursor has to be one."""
+    return f"01900000-0000-7000-8000-{number:012}"
+
+
 def make_event(number=1, **changes):
     event = Event(
         id=f"0190-{number}",

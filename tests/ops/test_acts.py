@@ -5,7 +5,7 @@ import pytest
 from relay.model import EventDetail, EventStatus
 from relay.ops.timeline import trace
 from relay.secret import Secret
-from tests.ops.desk import NOW, make_act, make_dispatch, make_event, make_failed
+from tests.ops.desk import NOW, make_act, make_dispatch, make_event, make_failed, make_id
 
 CALLS = (
     ("events/0190-1/replay", {}),
@@ -33,17 +33,17 @@ async def test_every_act_has_its_actor(aiohttp_client, make_app, memory, desk, t
 
 
 async def test_acts_are_listed_in_pages(http, memory):
-    memory.act_rows = [make_act(2, detail="again"), make_act(1)]
+    memory.act_rows = [make_act(2, id=make_id(2), detail="again"), make_act(1, id=make_id(1))]
     document = await (await http.get("/api/acts?limit=1")).json()
-    assert document["cursor"] == "a-2"
+    assert document["cursor"] == make_id(2)
     assert {name: document["acts"][0][name] for name in ("actor", "act", "target", "detail")} == {
         "actor": "kim",
         "act": "source.paused",
         "target": "helpdesk",
         "detail": "again",
     }
-    rest = await (await http.get("/api/acts?cursor=a-2")).json()
-    assert ([act["id"] for act in rest["acts"]], rest["cursor"]) == (["a-1"], None)
+    rest = await (await http.get(f"/api/acts?cursor={make_id(2)}")).json()
+    assert ([act["id"] for act in rest["acts"]], rest["cursor"]) == ([make_id(1)], None)
 
 
 def test_an_act_is_a_step_of_the_timeline():

@@ -7,7 +7,16 @@ import pytest
 
 from relay.model import EventStatus, Kind, Labels, Outlet, ParkReason, RuleVersion, Skip, State, Why
 from relay.ops import setup
-from tests.ops.desk import NOW, make_dispatch, make_event, make_failed, make_judged, make_letter, make_rejection
+from tests.ops.desk import (
+    NOW,
+    make_dispatch,
+    make_event,
+    make_failed,
+    make_id,
+    make_judged,
+    make_letter,
+    make_rejection,
+)
 
 
 async def get(http, path, status=200):
@@ -38,11 +47,18 @@ async def test_events_come_newest_first_with_their_dispatches(http, memory):
 
 async def test_a_page_gives_the_cursor_of_the_next(http, memory):
     for number in range(3):
-        memory.add(make_event(number))
+        memory.add(make_event(number, id=make_id(number)))
     document = await get(http, "/api/events?limit=2")
-    assert document["cursor"] == "0190-1"
+    assert document["cursor"] == make_id(1)
     await get(http, f"/api/events?limit=2&cursor={document['cursor']}")
-    assert memory.queries[-1].cursor == "0190-1"
+    assert memory.queries[-1].cursor == make_id(1)
+
+
+@pytest.mark.parametrize("path", ["events", "problems", "acts", "dead", "jobs"])
+async def test_a_cursor_that_no_page_gave_is_refused(http, path):
+    for cursor in ("2", "zzz", make_id(1)[:-1], make_id(1) + "0", "l-1", "%00"):
+        document = await get(http, f"/api/{path}?cursor={cursor}", 400)
+        assert "query parameter cursor: " in document["detail"]
 
 
 async def test_every_filter_reaches_the_ledger(http, memory):
@@ -305,11 +321,15 @@ async def test_a_rejection_says_whether_it_is_kept_and_what_it_has_become(http, 
 
 
 async def test_dead_letters_are_listed_in_pages(http, memory):
-    memory.letters = [make_letter(3, "other"), make_letter(2, requeued_at=NOW), make_letter(1)]
+    memory.letters = [
+        make_letter(3, "other"),
+        make_letter(2, id=make_id(2), requeued_at=NOW),
+        make_letter(1, id=make_id(1)),
+    ]
     document = await get(http, "/api/dead?limit=2")
-    assert [letter["id"] for letter in document["dead"]] == ["l-3", "l-2"]
+    assert [letter["id"] for letter in document["dead"]] == ["l-3", make_id(2)]
     assert document["dead"][1] == {
-        "id": "l-2",
+        "id": make_id(2),
         "at": "2026-11-23T02:13:20.002Z",
         "source": "crm-bus",
         "queue": "crm.events",
@@ -325,7 +345,7 @@ async def test_dead_letters_are_listed_in_pages(http, memory):
         "requeuedAt": "2026-11-23T02:13:20.000Z",
     }
     rest = await get(http, f"/api/dead?limit=2&source=crm-bus&cursor={document['cursor']}")
-    assert ([letter["id"] for letter in rest["dead"]], rest["cursor"]) == (["l-1"], None)
+    assert ([letter["id"] for letter in rest["dead"]], rest["cursor"]) == ([make_id(1)], None)
 
 
 async def test_dead_letters_are_sent_back(http, desk, memory):

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.model import ReplayAim
-from tests.ops.desk import NOW
+from tests.ops.desk import NOW, make_id, make_job
 from tests.ops.test_api import get, post
 
 HOUR = 3_600_000
@@ -47,12 +47,11 @@ async def test_a_rule_that_is_not_in_force_is_not_found(http):
     assert 'there is no rule "gone"' in document["detail"]
 
 
-async def test_jobs_are_listed_in_pages_and_cancelled(http):
-    for _ in range(3):
-        await post(http, "/api/jobs", json={"since": "1h"})
+async def test_jobs_are_listed_in_pages_and_cancelled(http, desk):
+    desk.jobs_kept += [make_job(number, id=make_id(number)) for number in (1, 2, 3)]
     first = await get(http, "/api/jobs?limit=2")
-    assert [job["id"] for job in first["jobs"]] == ["j-3", "j-2"]
+    assert [job["id"] for job in first["jobs"]] == [make_id(3), make_id(2)]
     last = await get(http, f"/api/jobs?limit=2&cursor={first['cursor']}")
-    assert ([job["id"] for job in last["jobs"]], last["cursor"]) == (["j-1"], None)
-    assert (await post(http, "/api/jobs/j-1/cancel"))["state"] == "cancelled"
-    assert "has ended as cancelled" in (await post(http, "/api/jobs/j-1/cancel", 409))["detail"]
+    assert ([job["id"] for job in last["jobs"]], last["cursor"]) == ([make_id(1)], None)
+    assert (await post(http, f"/api/jobs/{make_id(1)}/cancel"))["state"] == "cancelled"
+    assert "has ended as cancelled" in (await post(http, f"/api/jobs/{make_id(1)}/cancel", 409))["detail"]

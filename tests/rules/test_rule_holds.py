@@ -43,11 +43,37 @@ def test_what_goes_to_the_ledger():
     assert debounce == {"key": "7", "wait": 60_000, "max": 600_000, "keep": "last", "size": 2}
 
 
+def test_the_explanation_writes_durations_as_rules_do():
+    keys = {
+        "once": {"key": "{{ data.id }}", "within": "7d"},
+        "debounce": {"key": "{{ data.id }}", "wait": "60s"},
+        "delay": {"for": "15m", "key": "{{ data.id }}"},
+        "expires": "90m",
+    }
+    [explained] = compile_rules([make_rule(**keys, loop="off")], {}).explain(make_event())
+    assert explained.keys == {
+        "once": {"key": "7", "within": "7d"},
+        "debounce": {"key": "7", "wait": "1m", "max": "10m", "keep": "last"},
+        "delay": {"key": "7", "for": "15m"},
+        "expires": "1h 30m",
+    }
+    threaded = make_rule(once="{{ data.id }}", thread={"key": "{{ data.id }}", "idle": "7d"}, message="m", follow="f")
+    [explained] = compile_rules([threaded], {}).explain(make_event())
+    assert explained.keys["once"] == {"key": "7", "within": "ledger.remember"}
+    assert (explained.keys["thread"], explained.rendered.follow) == ({"key": "7", "idle": "7d"}, "f")
+
+
+def test_a_let_of_the_event_is_no_constant():
+    assert faults_of(order="{{ k }}", let={"j": "x", "k": "{{ j }}{{ data.id }}"}) == ""
+
+
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
         ({"order": {"key": "{{ data.id }}", "skip": "failed"}}, "skip"),
         ({"order": "all"}, "one key for all events"),
+        ({"order": "{{ k }}", "let": {"k": "all"}}, "one key for all events"),
+        ({"order": "{{ k }}", "let": {"j": 7, "k": "{{ j }}-{{ vars.x | default('') }}"}}, "one key for all events"),
         ({"order": "{{ nothing }}"}, 'there is no "nothing"'),
         ({"delay": "0s"}, "zero"),
         ({"delay": {"key": "{{ data.id }}"}}, "says no time: add for"),

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 from relay.errors import NotFound
 from relay.ledger.engine.sql import Found, constant
 from relay.ledger.engine.vault import vault_of
-from relay.ledger.queries import acts, counters, space, told, versions
+from relay.ledger.queries import acts, counters, scan, space, told, versions
 from relay.ledger.queries.keys import queue, window
 from relay.ledger.queries.labels import labels_of, outlet_of
 from relay.ledger.queries.rows import (
@@ -23,7 +23,7 @@ from relay.ledger.queries.rows import (
     skips_of,
     unsealed,
 )
-from relay.ledger.queries.search import TROUBLED, newest, notice, since
+from relay.ledger.queries.search import TROUBLED, notice, since
 from relay.ledger.queries.work import kind_of
 from relay.ledger.schema import attempts, dispatches, events, outbox, paused_sources, results, work
 from relay.ledger.terms import Terms
@@ -76,12 +76,10 @@ _PARKED: Final = (
 
 def page(conn: Connection, _now: int, *, query: EventQuery) -> EventPage:
     """A page of events, newest first."""
-    one_more = query.limit + 1  # tells whether there is a next page
-    rows = conn.execute(newest(conn, query).limit(one_more)).mappings().all()
-    page_rows = rows[: query.limit]
-    dispatch_views = _views(conn, _LISTED, [row["id"] for row in page_rows])
-    event_views = tuple(_event_view(row, tuple(dispatch_views[row["id"]])) for row in page_rows)
-    return EventPage(event_views, event_views[-1].id if len(rows) > query.limit else None, notice(conn, query))
+    found = scan.find(conn, query)
+    dispatch_views = _views(conn, _LISTED, [row["id"] for row in found.rows])
+    event_views = tuple(_event_view(row, tuple(dispatch_views[row["id"]])) for row in found.rows)
+    return EventPage(event_views, found.cursor, notice(conn, query, found.stopped))
 
 
 def newer(conn: Connection, _now: int, *, query: EventQuery, after: str, most: int) -> Sequence[str]:
@@ -89,7 +87,7 @@ def newer(conn: Connection, _now: int, *, query: EventQuery, after: str, most: i
     return conn.execute(since(conn, query, after).limit(most)).scalars().all()
 
 
-def _event_view(row: RowMapping, dispatch_views: tuple[DispatchView, ...]) -> EventView:
+def _event_view(row: Found, dispatch_views: tuple[DispatchView, ...]) -> EventView:
     return EventView(
         id=row["id"],
         source=row["source"],

@@ -1,10 +1,11 @@
 """What people search events by: the conditions of a list, and the order in which its rows are found.
 
 A list ends with its page: what is common is found among the newest events, what is rare by an index. What has none
-(type, rule, subject, text) is looked for from the newest event on, back to `since`.
+(type, rule, subject, text) is looked for from the newest event on, back to `since`, as `scan` does it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal, or_, select
@@ -12,7 +13,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal, o
 from relay.ledger.engine.sql import constant, is_alone
 from relay.ledger.engine.vault import is_plain, vault_of
 from relay.ledger.schema import dispatches, events, labels, work
-from relay.model import LIVE, EventQuery, State, cut_label, first_id
+from relay.model import LIVE, EventQuery, EventStatus, State, cut_label, first_id, moment_of
+from relay.units import iso
 
 _EVENTS: Final = select(
     *(events.c[name] for name in ("id", "source", "external_id", "type", "subject", "status", "received_at"))
@@ -25,16 +27,19 @@ _CLOSED: Final = (
     "events of {sources} are found by their ids only, because some of their values are hidden (`hide`): a token with "
     "the role admin finds all"
 )
+_STOPPED: Final = "this page looked back to {back}; the next page looks at older events"
 _ENDED: Final = frozenset(State) - LIVE - {State.DONE}
 TROUBLED: Final = dispatches.c.state != constant(State.DONE.value)
 """The condition of the partial index `dispatches_trouble`, which a query must repeat to use the index."""
 
 
-def notice(conn: Connection, query: EventQuery) -> str | None:
-    """What was not searched, and why."""
+def notice(conn: Connection, query: EventQuery, stopped: str | None) -> str | None:
+    """What was not searched, and why; `stopped` is the id at which a page stopped looking."""
     notices = [_UNSEARCHED] if query.text and vault_of(conn) else []
     if query.closed and (query.text or query.label or query.subject):
         notices.append(_CLOSED.format(sources=", ".join(sorted(query.closed))))
+    if stopped is not None:
+        notices.append(_STOPPED.format(back=iso(moment_of(stopped))))
     return "; ".join(notices) or None
 
 
@@ -43,6 +48,27 @@ def newest(conn: Connection, query: EventQuery) -> Select[Any]:
     listed, order = _ordered(conn, query)
     before = [] if query.cursor is None else [order < query.cursor]
     return listed.where(*before).order_by(order.desc())
+
+
+def is_scanned(query: EventQuery) -> bool:
+    """Whether a page may have to look at every event: nothing that it asks for has an index, or ends with a page."""
+    by_index = query.label is not None or query.chat_uuid is not None or query.state in _ENDED
+    asked = query.type or query.subject or query.text or query.rule
+    return not by_index and bool(asked or query.status not in {None, EventStatus.UNMATCHED})
+
+
+def named(conn: Connection, query: EventQuery) -> Select[Any]:
+    """The events of a list of which the text is an id, also of a dispatch or a chat, whatever the cursor is."""
+    listed, order = _ordered(conn, replace(query, text=None))
+    return listed.where(_has_id(query.text or "")).order_by(order.desc())
+
+
+def oldest_id(since: int) -> str:
+    """What no id of an event is below that was received then or later.
+
+    An id is made after its event was received: so the rows before that time are not looked at.
+    """
+    return first_id(since - _BACK)
 
 
 def since(conn: Connection, query: EventQuery, after: str) -> Select[Any]:
@@ -94,8 +120,7 @@ def _of_event(conn: Connection, query: EventQuery) -> list[ColumnElement[bool]]:
     if query.status is not None:
         conditions.append(events.c.status == constant(query.status.value))
     if query.since is not None:
-        # An id is made after its event was received: so the rows before that time are not looked at.
-        conditions += [events.c.id >= first_id(query.since - _BACK), events.c.received_at >= query.since]
+        conditions += [events.c.id >= oldest_id(query.since), events.c.received_at >= query.since]
     if query.until is not None:
         conditions.append(events.c.received_at < query.until)
     is_open = [events.c.source.not_in(sorted(query.closed))] if query.closed else []
@@ -132,10 +157,13 @@ def _has_text(conn: Connection, text: str, is_open: Sequence[ColumnElement[bool]
     alone = is_alone(conn)
     inside = func.instr(events.c.raw, needle) if alone else func.position(needle.op("IN")(events.c.raw))
     find = func.instr if alone else func.strpos
-    by_dispatch = select(dispatches.c.event_id).where(or_(dispatches.c.id == text, dispatches.c.chat_uuid == text))
     columns = (events.c.type, events.c.subject, events.c.external_id)
     return or_(
-        events.c.id == text,
-        events.c.id.in_(by_dispatch),
+        _has_id(text),
         and_(*is_open, or_(and_(is_plain(events.c.raw), inside > 0), *(find(column, text) > 0 for column in columns))),
     )
+
+
+def _has_id(text: str) -> ColumnElement[bool]:
+    by_dispatch = select(dispatches.c.event_id).where(or_(dispatches.c.id == text, dispatches.c.chat_uuid == text))
+    return or_(events.c.id == text, events.c.id.in_(by_dispatch))

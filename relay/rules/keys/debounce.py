@@ -9,6 +9,7 @@ from relay.rules.keys.key import Key
 from relay.rules.keys.text import KeyText, inspect_key
 from relay.rules.scope import Scope
 from relay.rules.spec import Fault, RuleSpec
+from relay.units import show
 from relay.written.block import Block, default
 from relay.written.kinds import Duration, Jinja
 
@@ -45,7 +46,8 @@ class Debounce(Key):
     def __init__(self, value: DebounceBlock, spec: RuleSpec) -> None:
         super().__init__(value, spec)
         self._key = KeyText(value.key, "debounce.key")
-        self._plan = {"wait": value.wait, "max": value.max or _MANY * value.wait, "keep": value.keep}
+        self._times = {"wait": value.wait, "max": value.max or _MANY * value.wait}
+        self._keep = value.keep
 
     @classmethod
     def check(cls, value: DebounceBlock, spec: RuleSpec, known: Known) -> Iterator[Fault]:
@@ -57,4 +59,8 @@ class Debounce(Key):
             yield Fault((cls.name, "keep"), 1, told)
 
     def plan(self, event: Event, scope: Scope) -> Any:
-        return self._plan | {"key": self._key.render(scope), "size": len(event.raw)}
+        return {"key": self._key.render(scope), **self._times, "keep": self._keep, "size": len(event.raw)}
+
+    def show(self, event: Event, scope: Scope) -> Any:
+        times = {name: show(time) for name, time in self._times.items()}
+        return {"key": self._key.render(scope), **times, "keep": self._keep}

@@ -12,6 +12,7 @@ from relay.rules.keys.text import KeyText, inspect_key
 from relay.rules.scope import Scope
 from relay.rules.spec import Fault, RuleSpec
 from relay.rules.template import Condition
+from relay.units import show
 from relay.written.block import Block, default
 from relay.written.kinds import Condition as ConditionText
 from relay.written.kinds import Duration, Jinja, Texts
@@ -61,7 +62,7 @@ class Delay(Key):
 
     def __init__(self, value: DelayBlock, spec: RuleSpec) -> None:
         super().__init__(value, spec)
-        self._for = value.duration
+        self._for: int = value.duration or 0  # `check` refuses one without
         self._key = None if value.key is None else KeyText(value.key, "delay.key")
         self._unless = [
             Unless(
@@ -91,6 +92,9 @@ class Delay(Key):
     def plan(self, event: Event, scope: Scope) -> Any:
         plan: dict[str, Any] = {"for": self._for}
         return plan if self._key is None else {**plan, "key": self._key.render(scope)}
+
+    def show(self, event: Event, scope: Scope) -> Any:
+        return {**self.plan(event, scope), "for": show(self._for)}
 
     def unless(self) -> Sequence[Unless]:
         return self._unless

@@ -6,6 +6,7 @@ from relay.model import Event
 from relay.rules.keys.key import Key
 from relay.rules.scope import Scope
 from relay.rules.spec import RuleSpec
+from relay.units import show
 from relay.written.kinds import Duration
 
 
@@ -22,3 +23,6 @@ class Expires(Key):
 
     def plan(self, event: Event, scope: Scope) -> Any:
         return self._after
+
+    def show(self, event: Event, scope: Scope) -> Any:
+        return show(self._after)

@@ -11,6 +11,7 @@ from relay.rules.keys.key import Key
 from relay.rules.keys.text import SHORT_FORM, KeyText, inspect_key, short_form
 from relay.rules.scope import Scope
 from relay.rules.spec import Fault, RuleSpec
+from relay.units import show
 from relay.written.block import Block, default
 from relay.written.kinds import Duration, Jinja
 
@@ -43,3 +44,7 @@ class Once(Key):
 
     def plan(self, event: Event, scope: Scope) -> Any:
         return {"key": self._key.render(scope), "within": self._within}
+
+    def show(self, event: Event, scope: Scope) -> Any:
+        within = "ledger.remember" if self._within is None else show(self._within)
+        return {"key": self._key.render(scope), "within": within}

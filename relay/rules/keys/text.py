@@ -1,6 +1,6 @@
 """A key by which a rule tells events apart, as `{{ data.ticket.id }}`: a template that gives a short text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from relay.rules.scope import Scope
 from relay.rules.spec import Fault
 from relay.rules.template import Template, parse
 from relay.rules.values import is_number
+from relay.rules.walk import texts
 
 LONGEST: Final = 1 << 10
 """Bytes of UTF-8."""
@@ -72,17 +73,26 @@ def inspect_key(text: str, path: tuple[str | int, ...], known: Known) -> Iterato
     """What is wrong with a key's template, and a warning where it is the same for all events."""
     faults = [Fault(path, line, message) for line, message in inspect_template(text, known)]
     yield from faults
-    if not faults and _is_constant(skeleton(text)):
+    if not faults and _is_constant(skeleton(text), known.constant):
         told = "is one key for all events: name what tells them apart, as {{ data.id }}"
         yield Fault(path, 1, told, warn=True)
 
 
+def constant_names(lets: Mapping[str, Any]) -> frozenset[str]:
+    """The names that have the same value for every event: `vars`, and what a rule's `let` makes of them."""
+    names = frozenset({"vars"})
+    for name, given in lets.items():
+        if all(_is_constant(skeleton(text), names) for _, text in texts(given, ())):
+            names |= {name}
+    return names
+
+
 @lru_cache(maxsize=1_024)
-def _is_constant(text: str) -> bool:
-    """Whether it names nothing but `vars`."""
+def _is_constant(text: str, names: frozenset[str]) -> bool:
+    """Whether it uses nothing but these names."""
     try:
         tree = parse(text)
     except TemplateSyntaxError:
         return False
     bound = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
-    return not {node.name for node in tree.find_all(nodes.Name)} - bound - {"vars", "range", "null", "loop"}
+    return not {node.name for node in tree.find_all(nodes.Name)} - bound - names - {"range", "null", "loop"}

@@ -10,6 +10,7 @@ from relay.rules.keys.key import Key
 from relay.rules.keys.text import KeyText, inspect_key
 from relay.rules.scope import Scope
 from relay.rules.spec import Fault, RuleSpec
+from relay.units import show
 from relay.written.block import Block
 from relay.written.kinds import Duration, Jinja
 
@@ -48,3 +49,6 @@ class Thread(Key):
 
     def plan(self, event: Event, scope: Scope) -> Any:
         return {"key": self._key.render(scope), "idle": self._idle}
+
+    def show(self, event: Event, scope: Scope) -> Any:
+        return {"key": self._key.render(scope), "idle": show(self._idle)}

@@ -1,0 +1,110 @@
+"""A page of what no index finds takes a bounded time: it stops, and the next one goes on."""
+
+from dataclasses import replace
+
+import pytest
+
+from relay.ledger.queries import scan
+from relay.model import EventQuery, EventStatus, new_id
+from tests.ledger.build import created, make_chat, make_entry
+
+RARE = [
+    EventQuery(text="needle"),
+    EventQuery(type="rare"),
+    EventQuery(subject="rare"),
+    EventQuery(rule="rare"),
+    EventQuery(source="shop", text="needle"),
+    EventQuery(status=EventStatus.ACCEPTED, type="rare"),
+]
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Four events a statement, one statement a page."""
+    monkeypatch.setattr(scan, "LEAST", 4)
+    monkeypatch.setattr(scan, "MOST", 4)
+    monkeypatch.setattr(scan, "LONG", -1.0)
+
+
+async def fill(ledger, count, every):
+    """Events of which every so many is what is looked for. Returns the ids of those, newest first."""
+    rare = []
+    for number in range(count):
+        is_rare = number % every == 0
+        named = {"external_id": f"a needle {number}", "type": "rare", "subject": "rare"} if is_rare else {}
+        entry = make_entry(source="shop", rules=("rare",) if is_rare else ("urgent",), **named)
+        await ledger.accept([entry])
+        rare += [entry.event.id] * is_rare
+    return rare[::-1]
+
+
+async def pages(ledger, query):
+    """The pages of a list up to its end."""
+    found = [await ledger.events(query)]
+    while found[-1].cursor is not None:
+        query = replace(query, cursor=found[-1].cursor)
+        found.append(await ledger.events(query))
+    return found
+
+
+def ids(found):
+    return [view.id for page in found for view in page.events]
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("query", RARE, ids=str)
+async def test_a_page_stops_and_the_next_one_goes_on(ledger, query):
+    rare = await fill(ledger, 22, 7)
+    found = await pages(ledger, query)
+    assert ids(found) == rare
+    assert len(found) == 6
+    assert ["this page looked back to " in str(page.notice) for page in found] == [True] * 5 + [False]
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+async def test_no_event_is_left_out_or_listed_twice(ledger, limit):
+    common = await fill(ledger, 13, 1)
+    assert ids(await pages(ledger, EventQuery(text="needle", limit=limit))) == common
+
+
+async def test_a_quick_look_ends_with_the_events(ledger):
+    rare = await fill(ledger, 22, 7)
+    [page] = await pages(ledger, EventQuery(text="needle"))
+    assert [view.id for view in page.events] == rare
+    assert "looked back" not in str(page.notice)
+
+
+@pytest.mark.usefixtures("short")
+async def test_what_an_index_finds_is_on_the_first_page(ledger):
+    """However old it is."""
+    entry = make_entry(rules=("urgent",))
+    await ledger.accept([entry])
+    await fill(ledger, 20, 100)
+    uuid = new_id()
+    while (claims := await ledger.claim(9)) and claims[0].about.event_id != entry.event.id:
+        pass
+    await ledger.record(created(claims[0], replace(make_chat(), uuid=uuid)))
+    for query in (EventQuery(chat_uuid=uuid), EventQuery(text=uuid), EventQuery(text=entry.event.id)):
+        assert [view.id for view in (await ledger.events(query)).events] == [entry.event.id], query
+        assert ids(await pages(ledger, query)) == [entry.event.id]
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_the_event_of_an_id_comes_first_and_once(ledger, limit):
+    entry = make_entry()
+    await ledger.accept([entry])
+    quoting = [make_entry(f"{number} of {entry.event.id}") for number in range(3)]
+    for each in quoting:
+        await fill(ledger, 4, 100)
+        await ledger.accept([each])
+    found = ids(await pages(ledger, EventQuery(text=entry.event.id, limit=limit)))
+    assert found == [entry.event.id, *(each.event.id for each in quoting[::-1])]
+
+
+@pytest.mark.usefixtures("short")
+async def test_since_ends_the_look(ledger, clock):
+    await fill(ledger, 8, 4)
+    found = await pages(ledger, EventQuery(text="needle", since=clock.now + 10**12))
+    assert (ids(found), len(found)) == ([], 1)
