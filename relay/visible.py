@@ -8,6 +8,8 @@ import re
 from typing import Final
 from unicodedata import category
 
+_RARE: Final = re.compile(r"[^ -~]")
+"""What is looked at one by one: every line of the log comes through here."""
 _STYLE: Final = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
@@ -16,9 +18,7 @@ def visible(text: str, keep: str = "\n\t") -> str:
 
     Spaces of all widths stay. With `keep=""` the result is one line, in which a line break is `\n`.
     """
-    if text.isprintable():
-        return text
-    return "".join(char if _shows(char) or char in keep else _escape(char) for char in text)
+    return _RARE.sub(lambda found: found[0] if _shows(found[0]) or found[0] in keep else _escape(found[0]), text)
 
 
 def visible_styled(text: str) -> str:
@@ -31,9 +31,9 @@ def visible_json(text: str) -> str:
 
     Line breaks between its parts stay.
     """
-    if text.isprintable():
-        return text
-    return "".join(char if _shows(char) or char in "\n\r\t" else _escape_json(char) for char in text)
+    return _RARE.sub(
+        lambda found: found[0] if _shows(found[0]) or found[0] in "\n\r\t" else _escape_json(found[0]), text
+    )
 
 
 def _shows(char: str) -> bool:
