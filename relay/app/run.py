@@ -47,7 +47,7 @@ async def run(loaded: Loaded, *, migrate: bool, grace: float, linger: float = 0.
             ops=addresses.ops,
             config=loaded.digest,
         )
-        _freeze()
+        freeze()
         sys.setswitchinterval(_SWITCH)
         on_hang_up(service.reloader.hang_up)
         await service.serve(ending, grace, lambda: 0.0 if interrupted.is_set() else linger)
@@ -73,7 +73,7 @@ _SWITCH: Final = 0.001
 this long for its turn (the default is 5 ms)."""
 
 
-def _freeze() -> None:
+def freeze() -> None:
     """Exclude the objects of the start from garbage collection: a collection with them stopped the process for 60 ms.
 
     A request creates hundreds of objects but few cycles, so rarer collections cost little memory.

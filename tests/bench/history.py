@@ -13,6 +13,7 @@ import asyncpg
 import uvloop
 from sqlalchemy import Connection
 
+from relay.app.run import freeze
 from relay.ledger import SqlLedger, Terms, open_ledger
 from relay.ledger.queries import days
 from relay.model import EventQuery
@@ -47,6 +48,7 @@ async def _measure(report: Report, name: str, url: str, other: str, many: int) -
     # Everything expires at once, but nothing is deleted before `prune` is called.
     terms = Terms("bench", publish=False, high_water=UNLIMITED, retain=1, remember=1)
     ledger, empty = [await open_ledger(each, terms, migrate=True) for each in (url, other)]
+    freeze()  # as `relay serve` does
     try:
         day = await ledger.write(partial(_make_day, terms=terms))
         await finish_many(ledger, many, day)
