@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from jinja2 import nodes
 from jinja2.exceptions import TemplateSyntaxError
 
-from relay.rules.crm import ARGUMENTS
+from relay.rules.crm import ARGUMENTS, NEEDED
 from relay.rules.filters import FILTERS
 from relay.rules.outline import holes, outline, skeleton
 from relay.rules.pattern import compile_pattern
@@ -223,12 +223,14 @@ def _inspect_filter(node: nodes.Filter, name: str) -> Iterator[Problem]:
         except ValueError as error:
             yield node.lineno, f"{called}: {error}"
     if name in ARGUMENTS:
-        at, argument, require = ARGUMENTS[name]
-        given = _constant(node, at, argument)
+        argument, require = ARGUMENTS[name]
+        given = _constant(node, 0, argument)
+        if name in NEEDED and not (node.args or node.kwargs):
+            yield node.lineno, f"{name} needs its {argument}: write | {name}(...)"
         try:
-            if isinstance(given, str):
+            if given is not None:
                 require(given)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             yield node.lineno, f"{error}"
 
 

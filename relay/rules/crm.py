@@ -98,9 +98,15 @@ def _strip_html(value: str) -> str:
     return _LINES.sub("\n\n", _BLANKS.sub(" ", text)).strip()
 
 
+def require_count(n: Any) -> int:
+    """How many words stay. Raises ValueError with what would be right."""
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"truncate_words: {n!r} is no number of words: write one above 0, as truncate_words(30)")
+    return n
+
+
 def _truncate_words(value: str, n: int, end: str = "...") -> str:
-    if n < 1:
-        raise ValueError("truncate_words: at least one word stays, so n is above 0")
+    require_count(n)
     for number, found in enumerate(_WORD.finditer(value), 1):
         if number == n:
             rest = value[found.end() :]
@@ -170,9 +176,12 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "fence": _fence,
 }
 
-ARGUMENTS: Final[Mapping[str, tuple[int, str, Callable[[str], object]]]] = {
-    "e164": (0, "region", require_region),
-    "in_zone": (0, "zone", require_zone),
-    "jsonpath": (0, "path", require_path),
+ARGUMENTS: Final[Mapping[str, tuple[str, Callable[[Any], object]]]] = {
+    "e164": ("region", require_region),
+    "in_zone": ("zone", require_zone),
+    "jsonpath": ("path", require_path),
+    "truncate_words": ("n", require_count),
 }
-"""Arguments that are looked at when they are loaded, where they are written out: place, name, check."""
+"""First arguments that are looked at when they are loaded, where they are written out: name, check."""
+NEEDED: Final = frozenset({"in_zone", "jsonpath", "truncate_words"})
+"""The filters that cannot do without that argument."""
