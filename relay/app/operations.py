@@ -257,6 +257,10 @@ class Desk:
         if aim.rule is not None and self.intake.rules.version(aim.rule) is None:
             known = near(aim.rule, [rule.name for rule in self.intake.rules.rules])
             raise NotFound(f'there is no rule "{aim.rule}" in force: {known}')
+        sources = self.reloads.force.settings.sources
+        if aim.source is not None and aim.source not in sources and not await self.archive.last_events([aim.source]):
+            told = near(aim.source, sources)
+            raise NotFound(f'there is no source "{aim.source}" in force, and no event of one of this name: {told}')
         job = await self.kept_jobs.start_job(self.ids(), "replay", aim, by)
         log.info("job.started", job_id=job.id, kind=job.kind, total=job.total, dry_run=aim.dry, actor=by)
         await self._note(Deed(by, ActName.JOB_STARTED, job.id, "dry run" if aim.dry else None))

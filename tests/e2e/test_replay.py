@@ -59,6 +59,8 @@ async def test_a_replay_makes_each_chat_once_over_kills(
             assert (job["made"], job["failed"], job["rules"]) == (EVENTS, 0, {"note": EVENTS})
             code, out = await relay.run("replay", "--since", "1h", "--json")
             assert (code, json.loads(out)["made"], json.loads(out)["skipped"]) == (0, 0, EVENTS)
+            code, out = await relay.run("replay", "--since", "1h", "--source", "helpdeks")
+            assert (code, 'there is no source "helpdeks"' in out) == (1, True), out
         finally:
             await asyncio.to_thread(relay.stop)
         chats = Counter(chat["trigger"]["meta"]["id"] for chat in await simulator.chats())
