@@ -1,13 +1,19 @@
 """PostgreSQL: its connections killed, the server restarted, and hung."""
 
 import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.e2e.promises import check_order
 from tests.faults.contention import QUICK, Contender, contending, refusing
+from tests.faults.disk import can_mount, small_disk, write_until_full
 from tests.faults.keys import RULE, RULES, checks
 from tests.faults.row import Row
 from tests.faults.world import World
+from tests.services.postgres import Cluster
 from tests.services.postgres_pair import run_pair
 
 TERMINATE = (
@@ -54,6 +60,37 @@ async def hang(world: World) -> None:
         await world.recover()
 
 
+async def fill(world: World) -> None:
+    """The server's disk is full, and has room again. One that has ended over it is started then, as a person would."""
+    server = world.database
+    ended = 0
+    for _ in world.turns(2):
+        await world.pass_time(1)
+        world.stream.forget_waits()
+        world.faults += 1
+        ballast = server.folder.parent / "ballast"
+        await asyncio.to_thread(write_until_full, ballast)
+        await world.until(lambda: 503 in world.stream.slowest, "503 while PostgreSQL's disk is full")
+        await world.pass_time(2)
+        ballast.unlink()
+        if not server.alive():
+            ended += 1
+            await asyncio.to_thread(server.start)
+        await world.recover()
+    world.notes.append(f"PostgreSQL ended over it {ended} times")
+
+
+@contextmanager
+def run_small() -> Iterator[Cluster]:
+    """A PostgreSQL whose disk has 48 MiB beside what a new one takes."""
+    with tempfile.TemporaryDirectory(prefix="relay-disk-") as folder, small_disk(Path(folder), 112):
+        cluster = Cluster(parent=Path(folder), min_wal_size="32MB", max_wal_size="32MB")
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+
+
 async def fail_over(world: World) -> None:
     """The primary is killed and its standby, which has each commit, promoted; then what was killed is the standby."""
     for _ in world.turns(3):
@@ -98,6 +135,14 @@ ROWS = (
         ledgers=("postgres",),
         options={"rules": "".join(RULE.format(name=name, key=RULES["order"]) for name in ("order", "again"))},
         check=checks("order", check_order),
+    ),
+    Row(
+        "pg-disk-full",
+        "no room on PostgreSQL's disk, and room again",
+        fill,
+        ledgers=("postgres",),
+        database=run_small,
+        able=can_mount,
     ),
     Row("pg-hang", "PostgreSQL hangs for 8 s (SIGSTOP)", hang, ledgers=("postgres",)),
 )

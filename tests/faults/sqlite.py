@@ -2,17 +2,16 @@
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.faults.disk import can_mount, small_disk, write_until_full
 from tests.faults.row import Row
 from tests.faults.stream import is_message
 from tests.faults.world import World
@@ -83,7 +82,7 @@ async def fill(world: World) -> None:
         await world.pass_time(1)
         world.faults += 1
         ballast = data / "ballast"
-        await asyncio.to_thread(_write_until_full, ballast)
+        await asyncio.to_thread(write_until_full, ballast)
         await world.until(lambda: world.stream.answers[503] > 0, "503 while the disk is full")
         await world.pass_time(2)
         ballast.unlink()
@@ -137,39 +136,10 @@ def _locked(path: Path) -> Iterator[None]:
         shell.execute("ROLLBACK")
 
 
-def _write_until_full(path: Path) -> None:
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(1 << 16))
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A file system of 24 MiB at the folder, which takes root. Elsewhere the row is left out."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def _can_mount() -> bool:
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        return False
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with small_disk(Path(folder)):
-                return True
-        except (subprocess.CalledProcessError, OSError):
-            return False
-
-
 ROWS = (
     Row("file-moved", "the folder renamed while in use", move, ledgers=("sqlite",)),
     Row("power-cut", "copies of the files at any moment", cut_power, ledgers=("sqlite",)),
     Row("file-locked", "another program holds the file locked", lock, ledgers=("sqlite",)),
-    Row(
-        "disk-full", "no room on the disk, and room again", fill, ledgers=("sqlite",), disk=small_disk, able=_can_mount
-    ),
+    Row("disk-full", "no room on the disk, and room again", fill, ledgers=("sqlite",), disk=small_disk, able=can_mount),
     Row("second-relay", "a second relay on the same file", start_second, ledgers=("sqlite",)),
 )

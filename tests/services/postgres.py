@@ -67,14 +67,21 @@ class Cluster(Database):
     """A private cluster in a folder of its own; it can be killed and started again.
 
     Nothing is forced to disk: what survives the death of a process does not depend on it, and tests are faster.
-    `settings` are the server's. With an `identity` it takes TLS, beside connections without. Its socket is in `folder`.
-    As a `standby` of another one it follows that until it is promoted.
+    `settings` are the server's. With an `identity` it takes TLS, beside connections without. Its socket is in `folder`,
+    which is made in `parent`. As a `standby` of another one it follows that until it is promoted.
     """
 
-    def __init__(self, identity: Identity | None = None, *, standby: "Cluster | None" = None, **settings: str) -> None:
+    def __init__(
+        self,
+        identity: Identity | None = None,
+        *,
+        standby: "Cluster | None" = None,
+        parent: Path | None = None,
+        **settings: str,
+    ) -> None:
         self._bin = _find_programs()
         self._user = find_user()
-        self.folder = Path(tempfile.mkdtemp(prefix="relay-postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="relay-postgres-", dir=parent))
         self.port = find_port()
         super().__init__(f"postgresql://postgres@127.0.0.1:{self.port}/postgres")
         self._server: Process | None = None
@@ -118,6 +125,10 @@ class Cluster(Database):
         """SIGKILL for the server and every process of a connection."""
         if self._server:
             self._server.kill()
+
+    def alive(self) -> bool:
+        """Whether the server's process runs."""
+        return self._server is not None and self._server.alive()
 
     def freeze(self) -> None:
         """No new connection is answered until `thaw`; those that are open go on."""
