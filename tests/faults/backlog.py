@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from statistics import quantiles
@@ -33,17 +33,21 @@ LAST = {"priority": 0}
 BODY = {"type": "deal.won", "id": 1, "note": "x" * 700}
 TRICKLE = 0.2
 """Events a second while the replicas are away."""
+FLOOD = 2_000
+"""Unfinished dispatches of a source that floods, with the priority of the others."""
+CARGO = "30/s"
+"""How fast they go: in their order alone, those that come in would wait for a minute."""
+STREAM = 4.0
+"""Events a second of the quiet source."""
+LONGEST = 10.0
+"""Seconds that such an event may wait for its result, at p99."""
 _ROWS = text(f"SELECT id, state FROM dispatches WHERE source = '{SOURCE}'")
 
 
 async def start_with_many(world: World) -> None:
     """All replicas are killed, and start again on a ledger that has been filled meanwhile."""
     rate, world.stream.rate = world.stream.rate, TRICKLE
-    for relay in world.replicas:
-        world.kill(relay)
-    await _fill(world.replicas[0].ledger, _size(world))
-    began = time.time()
-    ready = await asyncio.gather(*(_start(world, relay) for relay in world.replicas))
+    began, ready = await _start_over(world, _size(world), LAST)
     _promise(world, "ready", max(ready) - began, READY, "s")
     world.stream.rate = rate
     world.stream.forget_waits()
@@ -55,8 +59,32 @@ async def start_with_many(world: World) -> None:
     _promise(world, "memory", max(peak_rss(relay.pid) for relay in world.replicas), MEMORY, "MiB")
 
 
+async def flood(world: World) -> None:
+    """One source has more due than Cargo takes for a long time; the few events of another one do not wait for it."""
+    world.stream.rate = TRICKLE
+    await _start_over(world, FLOOD, {})
+    world.stream.rate, mark = STREAM, world.stream.started
+    await world.pass_time(2 * DRAIN)
+    await world.recover()
+    stream, told = world.stream, world.results.when
+    names = {number: f"msg_{number}" for number in range(mark + 1, stream.started + 1) if number in stream.accepted}
+    waits = [told[name] - stream.accepted[number] for number, name in names.items() if name in told]
+    middle, last = (quantiles(waits, n=100)[at] for at in (49, -1))
+    world.notes.append(f"of a quiet source {len(waits)} events, told after {middle:.1f} s (p50)")
+    _promise(world, "at p99", last, LONGEST, "s")
+
+
 async def check_backlog(world: World, lists: Lists) -> Iterable[str]:
     """All that was unfinished is there still, or has its one chat."""
+    return await _check(world, _size(world))
+
+
+async def check_flood(world: World, lists: Lists) -> Iterable[str]:
+    """The same of the flood."""
+    return await _check(world, FLOOD)
+
+
+async def _check(world: World, count: int) -> list[str]:
     for relay in world.replicas:
         relay.kill()
     ledger = await open_ledger(world.replicas[0].ledger, Terms("faults"))
@@ -67,7 +95,7 @@ async def check_backlog(world: World, lists: Lists) -> Iterable[str]:
     made = Counter(chat["dispatch"] for chat in await world.simulator.chats())
     done = [name for name, state in rows if state == State.DONE]
     world.notes.append(f"{len(done):,} of {len(rows):,} drained")
-    wrong = [f"{len(rows)} of {_size(world)} dispatches are there"] if len(rows) != _size(world) else []
+    wrong = [f"{len(rows)} of {count} dispatches are there"] if len(rows) != count else []
     wrong += [f"{state} is {name}" for name, state in rows if state not in {None, State.DONE}]
     return wrong + [f"{name} is done and has {made[name]} chats" for name in done if made[name] != 1]
 
@@ -76,18 +104,27 @@ def _size(world: World) -> int:
     return MANY if world.full else world.times(FEW)
 
 
-async def _fill(url: str, count: int) -> None:
+async def _start_over(world: World, count: int, plan: Mapping[str, int]) -> tuple[float, list[float]]:
+    """Kill all replicas, add that many dispatches, start them. Returns when that began, and when each was ready."""
+    for relay in world.replicas:
+        world.kill(relay)
+    await _fill(world.replicas[0].ledger, count, plan)
+    began = time.time()
+    return began, await asyncio.gather(*(_start(world, relay) for relay in world.replicas))
+
+
+async def _fill(url: str, count: int, plan: Mapping[str, int]) -> None:
     ledger = await open_ledger(url, Terms("faults", high_water=UNLIMITED))
     try:
         for begun in range(0, count, LOT):
-            await ledger.accept([_entry() for _ in range(min(LOT, count - begun))])
+            await ledger.accept([_entry(plan) for _ in range(min(LOT, count - begun))])
     finally:
         await ledger.aclose()
 
 
-def _entry() -> Entry:
+def _entry(plan: Mapping[str, int]) -> Entry:
     entry = make_entry(source=SOURCE, rules=("deal",), body=BODY)
-    return replace(entry, dispatches=tuple(replace(each, body=CHAT, plan=LAST) for each in entry.dispatches))
+    return replace(entry, dispatches=tuple(replace(each, body=CHAT, plan=plan or None) for each in entry.dispatches))
 
 
 async def _start(world: World, relay: Relay) -> float:
@@ -124,5 +161,13 @@ ROWS = (
         usual="postgres",
         options={"high_water": UNLIMITED},
         check=check_backlog,
+    ),
+    Row(
+        "flood",
+        f"{FLOOD:,} dispatches of one source are due, at {CARGO}",
+        flood,
+        usual="postgres",
+        options={"high_water": UNLIMITED, "rate": CARGO},
+        check=check_flood,
     ),
 )
