@@ -33,6 +33,7 @@ from relay.model import (
     Erased,
     Erasure,
     Event,
+    EventDetail,
     Ids,
     Job,
     JobPage,
@@ -128,8 +129,7 @@ class Desk:
         sources = self.reloads.force.settings.sources
         return {name: source.hide for name, source in sources.items() if source.hide}
 
-    async def explain(self, event_id: str) -> Mapping[str, Any]:
-        detail = await self.archive.event(event_id)
+    async def explain(self, detail: EventDetail) -> Mapping[str, Any]:
         versions = await self.archive.rules_then(detail.event.id)
         return explain_past(detail, versions, self.intake.rules)
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from relay.errors import NotFound
 from relay.model import (
+    EventDetail,
     EventQuery,
     Kind,
     Loads,
@@ -92,14 +93,22 @@ class Api:
         return await self._archive.newer(query, after, most)
 
     async def event(self, request: web.Request) -> wire.EventDetail:
-        found = await self._archive.event(await self.whole_id(request, Kind.EVENT, Kind.DISPATCH))
-        return show.detail(*self._hide.detail(request, found))
+        return show.detail(*self._hide.detail(request, await self._find(request)))
 
     async def explain(self, request: web.Request) -> Explained:
-        found = await self._archive.event(await self.whole_id(request, Kind.EVENT, Kind.DISPATCH))
-        event_id = found.event.id
-        explained = await self._operations.explain(event_id)
-        return Explained.model_validate(await self._hide.explained(request, event_id, explained))
+        return await self._explain(request, await self._find(request))
+
+    async def event_explained(self, request: web.Request) -> tuple[wire.EventDetail, Explained]:
+        """Both, of which the event is read once."""
+        found = await self._find(request)
+        return show.detail(*self._hide.detail(request, found)), await self._explain(request, found)
+
+    async def _find(self, request: web.Request) -> EventDetail:
+        return await self._archive.event(await self.whole_id(request, Kind.EVENT, Kind.DISPATCH))
+
+    async def _explain(self, request: web.Request, found: EventDetail) -> Explained:
+        explained = await self._operations.explain(found)
+        return Explained.model_validate(self._hide.explained(request, found.event, explained))
 
     async def replay(self, request: web.Request) -> wire.Replayed:
         body = await read_body(request, ReplayAsk)

@@ -122,24 +122,23 @@ class Hide:
 
     async def trial(self, request: web.Request, event_id: str, trial: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the rules would do with a stored event."""
-        mask = await self._mask_for(request, event_id)
-        return trial if mask is None else {"events": [_tried(each, mask) for each in trial["events"]]}
-
-    async def explained(self, request: web.Request, event_id: str, explained: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Why each rule made a chat of a stored event or did not."""
-        mask = await self._mask_for(request, event_id)
-        if mask is None:
-            return explained
-        return {**explained, "rules": [_verdict(verdict, mask) for verdict in explained["rules"]]}
-
-    async def _mask_for(self, request: web.Request, event_id: str) -> Mask | None:
-        """The mask of a stored event, None when nothing of it is hidden from who asks."""
         hidden = self.of(request)
         if not hidden:
-            return None
+            return trial
         event = await self._archive.load(event_id)
         paths = hidden.get(event.source)
-        return _mask_of(event, paths) if paths else None
+        if not paths:
+            return trial
+        mask = _mask_of(event, paths)
+        return {"events": [_tried(each, mask) for each in trial["events"]]}
+
+    def explained(self, request: web.Request, event: Event, explained: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Why each rule made a chat of a stored event or did not."""
+        paths = self.of(request).get(event.source)
+        if not paths:
+            return explained
+        mask = _mask_of(event, paths)
+        return {**explained, "rules": [_verdict(verdict, mask) for verdict in explained["rules"]]}
 
     def rejected(self, request: web.Request, views: list[RejectionView]) -> list[RejectionView]:
         hidden = self.of(request)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from relay.model import LOCAL, Dispatch, Erased, Erasure, Job, JobPage, Problem, ReplayAim
+from relay.model import LOCAL, Dispatch, Erased, Erasure, EventDetail, Job, JobPage, Problem, ReplayAim
 from relay.secret import Secret
 
 
@@ -51,8 +51,8 @@ class Operations(Protocol):
         """The paths in `hide` of each source that has some."""
         ...
 
-    async def explain(self, event_id: str) -> Mapping[str, Any]:
-        """What each rule made of an event when it was decided, as JSON values (`Explained`). Raises `NotFound`."""
+    async def explain(self, detail: EventDetail) -> Mapping[str, Any]:
+        """What each rule made of an event when it was decided, as JSON values (`Explained`)."""
         ...
 
     def sources(self) -> Sequence[Mapping[str, Any]]:

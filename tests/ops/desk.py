@@ -357,8 +357,7 @@ class Desk:
         event = (await self.memory.event(event_id)).event
         return try_events([event], compile_rules([RuleSpec("urgent", when="data.subject == 'Bye'", chat=CHAT)], {}))
 
-    async def explain(self, event_id):
-        detail = await self.memory.event(event_id)
+    async def explain(self, detail):
         rules = compile_rules([RuleSpec("urgent", when="data.subject == 'Bye'", chat=CHAT)], {})
         return explain_past(detail, self.rules_then, rules)
 

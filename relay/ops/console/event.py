@@ -21,8 +21,7 @@ _SANDBOX = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 
 async def show_event(console: Console, request: web.Request) -> Values:
     """The page of an event, by its id or the id of one of its dispatches."""
-    event = await console.api.event(request)
-    explained = await console.api.explain(request)
+    event, explained = await console.api.event_explained(request)
     return {
         "event": event,
         "outcome": tell_event(event.status, event.received_at, event.dispatches),
