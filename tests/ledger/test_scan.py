@@ -104,6 +104,22 @@ async def test_the_event_of_an_id_comes_first_and_once(ledger, limit):
 
 
 @pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+async def test_the_events_of_one_chat_are_all_listed(ledger, limit):
+    """A thread goes on in its chat, for as many events as come."""
+    uuid, of_chat = new_id(), []
+    for _ in range(3):
+        entry = make_entry()
+        await ledger.accept([entry])
+        [claim] = await ledger.claim(9)
+        await ledger.record(created(claim, replace(make_chat(), uuid=uuid)))
+        of_chat.append(entry.event.id)
+        await ledger.accept([make_entry(rules=()) for _ in range(4)])
+    found = ids(await pages(ledger, EventQuery(text=uuid, limit=limit)))
+    assert sorted(found) == of_chat
+
+
+@pytest.mark.usefixtures("short")
 async def test_since_ends_the_look(ledger, clock):
     await fill(ledger, 8, 4)
     found = await pages(ledger, EventQuery(text="needle", since=clock.now + 10**12))

@@ -39,10 +39,12 @@ def find(conn: Connection, query: EventQuery) -> Scanned:
     if not is_scanned(query):
         return _cut(conn.execute(newest(conn, query).limit(query.limit + 1)).mappings().all(), query.limit)
     # An id is found by its index, so its event comes first, and among the others it is not told again.
-    own = conn.execute(named(conn, query)).mappings().all() if query.text else []
+    # A chat may belong to the many events of a thread: more than a page of them is listed in order, as all others.
+    own = conn.execute(named(conn, query).limit(query.limit + 1)).mappings().all() if query.text else []
+    own = own if len(own) <= query.limit else []
     first = own if query.cursor is None else []
-    if len(first) >= query.limit:
-        return Scanned(first[: query.limit], _TOP)
+    if len(first) == query.limit:
+        return Scanned(first, _TOP)
     others = replace(query, limit=query.limit - len(first))
     found = _look(conn, others, [row["id"] for row in own])
     return replace(found, rows=[*first, *found.rows])
