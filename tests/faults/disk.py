@@ -1,7 +1,8 @@
-"""A disk that is small enough to fill."""
+"""A disk that is small enough to fill, and one that fails."""
 
 import contextlib
 import os
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -37,3 +38,14 @@ def write_until_full(path: Path) -> None:
             with contextlib.suppress(OSError):
                 while True:
                     file.write(bytes(size))
+
+
+@contextmanager
+def failing_writes(pid: int) -> Iterator[None]:
+    """Each write of a process to a file fails, in the kernel: no file of it may have a byte (EFBIG stands for EIO)."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults.disk import can_mount, small_disk, write_until_full
+from tests.faults.disk import can_mount, failing_writes, small_disk, write_until_full
 from tests.faults.row import Row
 from tests.faults.stream import is_message
 from tests.faults.world import World
@@ -89,6 +89,19 @@ async def fill(world: World) -> None:
         await world.recover()
 
 
+async def fail(world: World) -> None:
+    """The disk takes no write, not the log's either, and takes them again."""
+    [relay] = world.replicas
+    for _ in world.turns(2):
+        await world.pass_time(1)
+        world.stream.forget_waits()
+        world.faults += 1
+        with failing_writes(relay.pid):
+            await world.until(lambda: 503 in world.stream.slowest, "503 while the disk fails")
+            await world.pass_time(3)
+        await world.recover()
+
+
 async def start_second(world: World) -> None:
     """A second relay on the same file ends at once, and the first goes on."""
     [relay] = world.replicas
@@ -141,5 +154,6 @@ ROWS = (
     Row("power-cut", "copies of the files at any moment", cut_power, ledgers=("sqlite",)),
     Row("file-locked", "another program holds the file locked", lock, ledgers=("sqlite",)),
     Row("disk-full", "no room on the disk, and room again", fill, ledgers=("sqlite",), disk=small_disk, able=can_mount),
+    Row("disk-fails", "a disk that takes no write, and takes them again", fail, ledgers=("sqlite",)),
     Row("second-relay", "a second relay on the same file", start_second, ledgers=("sqlite",)),
 )
