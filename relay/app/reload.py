@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from relay.app.force import Force, make_force
@@ -25,6 +25,8 @@ _FINAL: Final = 1.0
 _RESTLESS: Final = 20.0
 """Seconds for which a person waits for files that do not stop changing."""
 _SEEN: Final = 3_600.0
+_RECENT: Final = 60.0
+"""Seconds for which what came into force by itself is news to a person who asks for a reload: it is often faster."""
 
 KeepVersions = Callable[[Sequence[RuleVersion]], Awaitable[None]]
 
@@ -68,6 +70,8 @@ class Reloader:
         self._settled = True
         self._hung_up = False
         self._refused = False
+        self._untold: tuple[float, Force] | None = None
+        """When something came into force of which no person who asked was told, and what was in force before."""
 
     def hang_up(self) -> None:
         """Reload now, for SIGHUP. The outcome is in the log."""
@@ -82,7 +86,7 @@ class Reloader:
             self._asked.clear()
             hung_up, self._hung_up = self._hung_up, False
             try:
-                await (self.reload() if hung_up else self._follow())
+                await (self._reload() if hung_up else self._follow())
                 if asyncio.get_running_loop().time() - versions_at > _SEEN:
                     await self._keep(self.force.rules.versions)
                     versions_at = asyncio.get_running_loop().time()
@@ -95,7 +99,20 @@ class Reloader:
             await self._asked.wait(_EVERY)
 
     async def reload(self) -> ReloadOutcome:
-        """Reload now. Raises `Unavailable` while the ledger is away, `Conflict` when the files do not stop changing."""
+        """Reload now. Raises `Unavailable` while the ledger is away, `Conflict` when the files do not stop changing.
+
+        A change that came into force by itself within the last minute is told, too.
+        """
+        outcome = await self._reload()
+        if outcome.status == "refused" or self._untold is None:
+            return outcome
+        (at, before), self._untold = self._untold, None
+        changes = find_changes(before.settings, self.force.settings)
+        if not changes or asyncio.get_running_loop().time() - at > _RECENT:
+            return outcome
+        return replace(outcome, status="reloaded", changes=changes)
+
+    async def _reload(self) -> ReloadOutcome:
         async with self._turns:
             end = asyncio.get_running_loop().time() + _RESTLESS
             while True:
@@ -153,6 +170,7 @@ class Reloader:
             await self._keep(force.rules.versions)
             self._put(old, force)
             self.force = force
+            self._note_untold(old)
         self._settled = True
         self._metrics.config_reload.set(1)
         self._metrics.problems.reloaded()
@@ -167,6 +185,11 @@ class Reloader:
         self.force = force
         self._log(force, changes)
         return ReloadOutcome("unchanged" if unchanged else "reloaded", force.digest, changes, force.restart)
+
+    def _note_untold(self, old: Force) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._untold is None or now - self._untold[0] > _RECENT:
+            self._untold = now, old
 
     def _log(self, force: Force, changes: Sequence[Change]) -> None:
         for warning in force.loaded.warnings:

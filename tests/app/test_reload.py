@@ -5,6 +5,7 @@ import shutil
 import pytest
 import yaml
 
+from relay.app import reload
 from tests.app.reloading import CHAT, configure, living
 from tests.e2e.simulator import simulating
 
@@ -210,6 +211,29 @@ async def test_a_dispatch_goes_on_as_it_was_decided_and_keys_remember(file, sett
         versions = [(await live.ask("GET", f"/api/events/{each}"))[1] for each in (first_id, again["events"][0]["id"])]
         old, new = (yaml.safe_load(each["dispatches"][0]["ruleVersion"]["text"]) for each in versions)
         assert (old["chat"]["name"], new["chat"]["name"]) == ("Old {{ data.id }}", "New {{ data.id }}")
+
+
+async def test_a_reload_by_hand_says_what_came_into_force_a_moment_before(file, settings):
+    """The relay follows its files by itself, and may be faster than a person's command."""
+    async with living(file, settings) as live:
+        live.write(settings | {"rules": [rule("new", "New")]})
+        await live.until_logged("config.reloaded")
+        _, told = await live.ask("POST", "/api/reload")
+        assert told["status"] == "reloaded"
+        assert sorted((change["change"], change["key"]) for change in told["changes"]) == [
+            ("added", "rules[new]"),
+            ("removed", "rules[deal]"),
+        ]
+        _, again = await live.ask("POST", "/api/reload")
+        assert (again["status"], again["changes"]) == ("unchanged", [])
+
+
+async def test_what_came_into_force_long_ago_is_no_news(file, settings, monkeypatch):
+    monkeypatch.setattr(reload, "_RECENT", -1.0)
+    async with living(file, settings) as live:
+        live.write(settings | {"rules": [rule("new", "New")]})
+        await live.until_logged("config.reloaded")
+        assert (await live.ask("POST", "/api/reload"))[1]["status"] == "unchanged"
 
 
 async def test_a_reload_by_hand_says_what_changed_and_waits_for_nothing_else(file, settings):
