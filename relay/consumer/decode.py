@@ -5,6 +5,8 @@ import json
 from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ from relay.rules import scope_of
 from relay.schemes.cloudevents import STRUCTURED, CloudEvent, decode_binary, decode_structured
 from relay.schemes.document import Unreadable, mend, mend_text, parse_as_sent
 from relay.telemetry import adopt, child_of, get_log
+from relay.units import iso
 
 log = get_log()
 
@@ -182,10 +185,13 @@ def _json(media: str, raw: bytes, charset: str | None) -> Any:
 
 
 def _texts(delivery: Delivery) -> dict[str, str]:
-    """The headers with lower-case names and texts as values. Raises Unreadable when the properties are broken."""
+    """The headers with lower-case names and texts as values; one without a value is no header.
+
+    Raises Unreadable when the properties are broken.
+    """
     if UNREADABLE in delivery.headers:
         raise Unreadable("properties", f"the message's properties are broken: {delivery.headers[UNREADABLE]}")
-    return {name.lower(): _text(value) for name, value in delivery.headers.items()}
+    return {name.lower(): _text(value) for name, value in delivery.headers.items() if value is not None}
 
 
 def _storable(event: Event) -> Event:
@@ -201,7 +207,14 @@ def _text(value: Any) -> str:
         return value
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
-    return json.dumps(value, default=str)
+    if isinstance(value, datetime | Decimal):
+        return _plain(value)
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: Any) -> str:
+    """AMQP's types that JSON has not, as a text: a timestamp in RFC 3339."""
+    return iso(int(value.timestamp() * 1_000)) if isinstance(value, datetime) else str(value)
 
 
 def _keep(headers: Mapping[str, str]) -> dict[str, str]:

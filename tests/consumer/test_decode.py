@@ -3,6 +3,8 @@
 import gzip
 import json
 import zlib
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -182,6 +184,18 @@ def test_the_operators_templates_win_where_the_source_says_so_and_leave_what_the
     source = Input("bus", "q", event=event | {"time": Template("{{ data.at }}")}, override=True)
     made = read(b'{"order": {"id": 7}, "at": 1764000000}', source, message_id="m", type="t")
     assert (made.external_id, made.type, made.time) == ("7", "t", 1_764_000_000_000)
+
+
+def test_what_json_has_no_type_for_is_text_and_null_is_no_header():
+    """Qpid, Spring and amqplib write a CloudEvent's time as AMQP's timestamp, and an absent attribute as void."""
+    at = datetime(2026, 1, 16, 5, 56, 22, tzinfo=UTC)
+    headers = {"ce_specversion": "1.0", "ce_id": 7, "ce_source": "/", "ce_type": "t", "ce_time": at, "ce_subject": None}
+    with capture_logs() as logs:
+        event = read(headers=headers | {"price": Decimal("1.50"), "t": {"at": at}, "gone": None})
+    assert (event.external_id, event.time, event.subject, logs) == ("7", 1_768_542_982_000, None, [])
+    assert event.headers["ce_time"] == "2026-01-16T05:56:22.000Z"
+    assert (event.headers["price"], event.headers["t"]) == ("1.50", '{"at": "2026-01-16T05:56:22.000Z"}')
+    assert "gone" not in event.headers
 
 
 def test_headers_are_kept_without_credentials_and_within_bounds():
