@@ -19,6 +19,7 @@ from relay.model import DeadLetter, Event
 from relay.rules import scope_of
 from relay.schemes.cloudevents import STRUCTURED, CloudEvent, decode_binary, decode_structured
 from relay.schemes.document import Unreadable, mend, mend_text, parse_as_sent
+from relay.schemes.inflate import charset_of
 from relay.telemetry import adopt, child_of, get_log
 from relay.units import iso
 
@@ -42,8 +43,9 @@ def decode(delivery: Delivery, source: Input, *, id: str, now: int) -> Event:  #
     Raises Unreadable when the message can never be read, `Heavy` when a thread must read it (see `relay.effort`).
     """
     headers = _texts(delivery)
-    raw = inflate(delivery.body, delivery.content_encoding, source.most)
+    raw = inflate(delivery.body, _coding(delivery, headers), source.most)
     media, charset = media_type(delivery.content_type)
+    charset = charset or charset_of(delivery.content_encoding)
     cloud = _cloud(headers, media, raw, charset)
     _tell(delivery, source, cloud)
     sent = None if cloud else _json(media, raw, charset)
@@ -77,6 +79,13 @@ def decode(delivery: Delivery, source: Input, *, id: str, now: int) -> Event:  #
     stated: dict[str, Any] = {"external_id": event.external_id, "type": (cloud and cloud.type) or delivery.type}
     stated |= {"subject": event.subject, "time": event.time}
     return _apply(source, event, stated) if source.event else event
+
+
+def _coding(delivery: Delivery, headers: Mapping[str, str]) -> str | None:
+    """The content encoding. Celery names its compression in a header instead, and calls zlib's format gzip."""
+    if headers.get("compression") == "application/x-gzip" and delivery.body.startswith((b"\x78", b"\x1f\x8b")):
+        return "deflate"
+    return delivery.content_encoding
 
 
 def _tell(delivery: Delivery, source: Input, cloud: CloudEvent | None) -> None:

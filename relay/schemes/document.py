@@ -9,11 +9,15 @@ from relay import effort
 from relay.depth import BODY, text_exceeds, value_exceeds, without_strings
 
 _SPACE: Final = " \t\n\r"
-CHARSETS: Final = frozenset(
-    {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252", "utf-16", "utf-16le", "utf-16be"}
-)
-"""Those that are read, in lower case."""
-_UTF_8: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+_CHARSETS: Final = {
+    **dict.fromkeys(("utf-8", "utf8", "utf8mb4", "us-ascii", "ascii"), "utf-8"),
+    **dict.fromkeys(("iso-8859-1", "iso8859-1", "latin-1", "latin1"), "iso-8859-1"),
+    **dict.fromkeys(("iso-8859-15", "iso8859-15", "latin-9"), "iso-8859-15"),
+    **{name: name for name in ("iso-8859-2", "windows-1250", "windows-1251", "windows-1252")},
+    **dict.fromkeys(("utf-16", "utf16"), "utf-16"),
+    **{name: name for name in ("utf-16le", "utf-16be")},
+}
+"""Those that are read, by the names that senders give them, in lower case and without underscores."""
 _BAD: Final = re.compile("[\0\ud800-\udfff]")
 
 _FEW: Final = 3_000
@@ -62,14 +66,21 @@ def parse_as_sent(body: bytes, charset: str = "utf-8") -> Any:
         raise Unreadable("number", f"the body has a number that is too long: {error}") from None
 
 
+def find_charset(label: str) -> str | None:
+    """The charset that a label means, as senders write it (`UTF_8`, `'utf-8'`); None where it is none that is read."""
+    return _CHARSETS.get(label.strip(" \t\"'").lower().replace("_", "-"))
+
+
 def decode(body: bytes, charset: str) -> str:
-    """The text of a body, a byte order mark in front left out; of UTF-8, what is none as `parse_as_sent` says. Raises
-    `Unreadable`: `charset`."""
-    name = charset.strip().lower()
-    if name not in CHARSETS:
+    """The text of a body, a byte order mark in front left out; what its charset has no character for as `parse_as_sent`
+    says. Raises `Unreadable`: `charset`."""
+    name = find_charset(charset)
+    if name is None:
         raise Unreadable("charset", f"the charset {charset[:40]!r} is not known; send UTF-8")
     try:
-        return body.decode(name, "surrogateescape" if name in _UTF_8 else "strict").removeprefix("\ufeff")
+        return body.decode(name, "surrogatepass" if name.startswith("utf-16") else "surrogateescape").removeprefix(
+            "\ufeff"
+        )
     except UnicodeDecodeError as error:
         raise Unreadable("charset", f"the body is not {name}: {error.reason} at byte {error.start}") from None
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from multipart import MultipartError, MultipartParser
 
 from relay import effort
-from relay.schemes.document import Unreadable, decode, encode, parse
+from relay.schemes.document import Unreadable, decode, encode, find_charset, parse
 
 _MOST: Final = 2_000
 _DEEPEST: Final = 20
@@ -32,10 +32,18 @@ def pairs(raw: bytes, charset: str = "utf-8") -> list[tuple[str, str]]:
     effort.require((len(raw), effort.SIZE), (raw.count(b"&"), _FEW), (raw.count(b"%"), _FEW_ESCAPES))
     text = decode(raw, charset)
     try:
-        decoded = parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=_MOST)
+        decoded = parse_qsl(
+            text, keep_blank_values=True, encoding=_escapes(charset), errors="surrogateescape", max_num_fields=_MOST
+        )
     except ValueError:
         raise Unreadable("form", f"the form has more than {_MOST} fields") from None
     return decoded
+
+
+def _escapes(charset: str) -> str:
+    """The charset of what is percent-encoded: the form's own, but UTF-8 where a character of that is several bytes."""
+    name = find_charset(charset) or "utf-8"
+    return "utf-8" if name.startswith("utf-16") else name
 
 
 def fields(raw: bytes, charset: str = "utf-8") -> dict[str, Any]:

@@ -1,18 +1,19 @@
 """A body out of its compression, never more of it than is allowed."""
 
+import re
 import zlib
 from typing import Final
 
 from relay import effort
 from relay.errors import Rejected
-from relay.schemes.document import CHARSETS, Unreadable
+from relay.schemes.document import Unreadable, find_charset
 
 _WINDOWS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (47, -15)}
 """zlib's window bits; `deflate` means zlib's format (RFC 9110), and some send the bare one, or gzip's."""
 
-_NONE: Final = CHARSETS | {"", "identity", "none", "binary", "7bit", "8bit"}
-"""No compression: many libraries (kombu, MassTransit, ABAP) put the charset or a transfer encoding there."""
-
+_NONE: Final = frozenset({"", "identity", "none", "binary", "7bit", "8bit"})
+_BETWEEN: Final = re.compile("[,:]")
+"""Between two codings. Spring AMQP writes a colon: `gzip:UTF-8`."""
 
 _MEMBERS: Final = 100
 """A gzip body may be several in a row; each costs a copy of the rest, so that many are an attack."""
@@ -26,7 +27,7 @@ def inflate(body: bytes, encoding: str | None, most: int) -> bytes:
     """
     if not encoding:
         return body
-    name = ", ".join(one for part in encoding.split(",") if (one := part.strip().lower()) not in _NONE)
+    name = ", ".join(one for one in _codings(encoding) if not _is_none(one))
     if not name:
         return body
     if name not in _WINDOWS:
@@ -42,6 +43,23 @@ def inflate(body: bytes, encoding: str | None, most: int) -> bytes:
         if inflated is not None:
             return inflated
     raise Unreadable("encoding", f"the body is not {name}, or ends too early")
+
+
+def charset_of(encoding: str | None) -> str | None:
+    """The charset that senders of messages (kombu, Spring) put where the coding belongs."""
+    found = [name for one in _codings(encoding or "") if (name := find_charset(one.removeprefix("charset=")))]
+    return found[0] if found else None
+
+
+def _codings(encoding: str) -> list[str]:
+    """The codings in lower case, without parameters."""
+    return [part.partition(";")[0].strip().lower() for part in _BETWEEN.split(encoding)]
+
+
+def _is_none(coding: str) -> bool:
+    """Whether this is no compression: many libraries (kombu, MassTransit, ABAP) put the charset or a transfer encoding
+    there, and some the content type."""
+    return coding in _NONE or "/" in coding or charset_of(coding) is not None
 
 
 def too_large(most: int) -> Rejected:

@@ -136,6 +136,21 @@ def test_content_encodings(encoding, squeeze):
     assert (event.data, event.raw) == ({"a": 1}, b'{"a": 1}')
 
 
+@pytest.mark.parametrize(
+    ("encoding", "headers", "body"),
+    [
+        ("gzip:UTF-8", {}, gzip.compress('{"a": "é"}'.encode())),  # Spring AMQP
+        ("utf-8", {"compression": "application/x-gzip"}, zlib.compress('{"a": "é"}'.encode())),  # Celery
+        ("ISO-8859-1", {}, '{"a": "é"}'.encode("latin-1")),
+        ("utf-16", {}, '{"a": "é"}'.encode("utf-16")),
+        ("application/json", {"compression": "application/x-gzip"}, '{"a": "é"}'.encode()),
+    ],
+)
+def test_what_libraries_put_where_the_encoding_belongs(encoding, headers, body):
+    event = read(body, content_encoding=encoding, headers=headers, content_type="application/json")
+    assert event.data == {"a": "é"}
+
+
 def test_broken_encodings_are_refused():
     assert "'zstd'" in refuse("encoding", content_encoding="zstd")
     refuse("encoding", b"{}", content_encoding="gzip")

@@ -132,6 +132,29 @@ def test_what_is_not_read_here_is_refused(body, content_type, encoding, status):
     assert caught.value.status == status
 
 
+@pytest.mark.parametrize(
+    "encoding",
+    ["UTF_8", "'utf-8'", "charset=utf-8", "utf-8;", "utf8mb4", "application/json; charset=utf-8", "windows-1251"],
+)
+def test_a_content_encoding_that_names_no_compression_is_none(encoding):
+    assert parse(JSON, "application/json", encoding).data == parse(JSON, "application/json").data
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "data"),
+    [
+        ('{"a": "ж"}'.encode("windows-1251"), "application/json; charset=Windows-1251", {"a": "ж"}),
+        ('{"a": "é"}'.encode(), "application/json; charset='UTF_8'", {"a": "é"}),
+        (b'{"a": "x\x81y"}', "application/json; charset=windows-1252", {"a": "x\ufffdy"}),
+        ('{"a": "x\ud83d"}'.encode("utf-16", "surrogatepass"), "application/json; charset=utf-16", {"a": "x\ufffd"}),
+        (b"a=caf%E9", "application/x-www-form-urlencoded; charset=ISO-8859-1", {"a": "café"}),
+        (b"a=caf%C3%A9", "application/x-www-form-urlencoded", {"a": "café"}),
+    ],
+)
+def test_the_charset_is_read_as_senders_name_it_and_costs_only_the_characters_that_it_has_not(body, content_type, data):
+    assert parse(body, content_type).data == data
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "X-GZIP", "deflate", " identity ", "", None])
 def test_the_content_encodings_that_are_read(encoding):
     made = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress}
