@@ -18,7 +18,7 @@ from relay.errors import Permanent
 from relay.model import DeadLetter, Event
 from relay.rules import scope_of
 from relay.schemes.cloudevents import STRUCTURED, CloudEvent, decode_binary, decode_structured
-from relay.schemes.document import Unreadable, mend, mend_text, parse_as_sent
+from relay.schemes.document import Unreadable, mend, mend_text, read_json
 from relay.schemes.inflate import charset_of
 from relay.telemetry import adopt, child_of, get_log
 from relay.units import iso
@@ -48,7 +48,7 @@ def decode(delivery: Delivery, source: Input, *, id: str, now: int) -> Event:  #
     charset = charset or charset_of(delivery.content_encoding)
     cloud = _cloud(headers, media, raw, charset)
     _tell(delivery, source, cloud)
-    sent = None if cloud else _json(media, raw, charset)
+    sent, exact = (None, False) if cloud else _json(media, raw, charset)
     data = mend(sent)
     traceparent, caller = adopt(headers.get("traceparent") or (cloud.traceparent if cloud else None))
     event = Event(
@@ -72,7 +72,7 @@ def decode(delivery: Delivery, source: Input, *, id: str, now: int) -> Event:  #
         session=delivery.session or None,
         delivery=delivery.tag if delivery.session else None,
         caller=caller,
-        verbatim=cloud is None and data is sent and charset in {None, "utf-8"} and not raw.startswith(BOM_UTF8),
+        verbatim=exact and data is sent and charset in {None, "utf-8"} and not raw.startswith(BOM_UTF8),
     )
     event = _storable(event)
     # Without the routing key: it stands in for a type, and a template is better than it.
@@ -166,7 +166,7 @@ def _cloud(headers: Mapping[str, str], media: str, raw: bytes, charset: str | No
     """The message as a CloudEvent, structured or binary; None when it is not one. Raises Unreadable."""
     try:
         if media == STRUCTURED:
-            return decode_structured(mend(_json(media, raw, charset)))
+            return decode_structured(mend(_json(media, raw, charset)[0]))
         attributes = _attributes(headers)
         if "specversion" not in attributes:
             return None
@@ -187,10 +187,10 @@ def _attributes(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _json(media: str, raw: bytes, charset: str | None) -> Any:
+def _json(media: str, raw: bytes, charset: str | None) -> tuple[Any, bool]:
     if not is_json(media):
         raise Unreadable("content_type", f"content type {media!r} is not read here: send JSON or a CloudEvent")
-    return parse_as_sent(raw, charset or "utf-8")
+    return read_json(raw, charset or "utf-8")
 
 
 def _texts(delivery: Delivery) -> dict[str, str]:

@@ -49,6 +49,15 @@ def parse(body: bytes, charset: str = "utf-8") -> Any:
 def parse_as_sent(body: bytes, charset: str = "utf-8") -> Any:
     """The same, its characters as they came: NUL, halves of surrogate pairs, and for each byte that is no UTF-8 the
     half that stands for it (`surrogateescape`). Raises as `parse`."""
+    return read_json(body, charset)[0]
+
+
+def read_json(body: bytes, charset: str = "utf-8") -> tuple[Any, bool]:
+    """What `parse_as_sent` gives, and whether the text is JSON to the letter.
+
+    It is not where a string has control characters as they are, as the templates of helpdesks write line breaks. They
+    are read as what they are. Raises as `parse`.
+    """
     effort.require((len(body), effort.SIZE))
     text = decode(body, charset)
     if not text.strip():
@@ -185,15 +194,34 @@ def _constant(name: str) -> NoReturn:
     raise Unreadable("number", f"{name} is no JSON")
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
-_YIELDING: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
-_YIELDING.scan_once = py_make_scanner(_YIELDING)  # type: ignore[attr-defined] # nor this
-"""The same in Python, ten times as slow, which lets other threads go on."""
+def _decoders(*, strict: bool) -> tuple[json.JSONDecoder, json.JSONDecoder]:
+    """The decoder, and the same in Python, ten times as slow, which lets other threads go on."""
+    fast, yielding = (
+        json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant, strict=strict)
+        for _ in range(2)
+    )
+    yielding.scan_once = py_make_scanner(yielding)  # type: ignore[attr-defined] # nor this
+    return fast, yielding
 
 
-def _decode(text: str) -> Any:
+_STRICT: Final = _decoders(strict=True)
+_LENIENT: Final = _decoders(strict=False)
+"""These take control characters in strings as they are."""
+
+
+def _decode(text: str) -> tuple[Any, bool]:
+    """The value, and whether the text is JSON to the letter."""
+    try:
+        return _decode_with(_STRICT, text), True
+    except json.JSONDecodeError as error:
+        if not error.msg.startswith("Invalid control character"):
+            raise
+        return _decode_with(_LENIENT, text), False
+
+
+def _decode_with(decoders: tuple[json.JSONDecoder, json.JSONDecoder], text: str) -> Any:
     """As the decoder's own `decode`, which looks twice for white space where there is none as a rule."""
-    decoder = _DECODER if text.count("[") <= _UNBROKEN else _YIELDING
+    decoder = decoders[text.count("[") > _UNBROKEN]
     if text[0] in "{[":
         data, end = decoder.raw_decode(text)
         if end == len(text) or not text[end:].strip(_SPACE):

@@ -12,7 +12,7 @@ from relay.errors import Rejected
 from relay.model import frozen
 from relay.schemes import form, xml
 from relay.schemes.cloudevents import BATCHED, STRUCTURED, is_json
-from relay.schemes.document import Unreadable, decode, mend, parse_as_sent, require_few
+from relay.schemes.document import Unreadable, decode, mend, parse_as_sent, read_json, require_few
 from relay.schemes.entry import Body
 from relay.schemes.inflate import inflate
 
@@ -142,8 +142,9 @@ def read(
     kind = settle(raw, content_type, bodies)
     match kind.form:
         case Form.JSON:
-            verbatim = kind.charset.lower() == "utf-8" and not raw.startswith(BOM_UTF8)
-            return _mended(parse_as_sent(raw, kind.charset), raw, kind.form, verbatim=verbatim)
+            sent, exact = read_json(raw, kind.charset)
+            verbatim = exact and kind.charset.lower() == "utf-8" and not raw.startswith(BOM_UTF8)
+            return _mended(sent, raw, kind.form, verbatim=verbatim)
         case Form.FIELDS:
             return _mended(form.fields(raw, kind.charset), raw, kind.form)
         case Form.PARTS:

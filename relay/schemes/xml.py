@@ -16,8 +16,12 @@ _MOST_TAGS: Final = 3 * _MOST
 _MOST_ATTRIBUTES: Final = 2 * _MOST
 _ATTRIBUTE: Final = re.compile(r"=\s*[\"']")
 """Marks of tags and of attributes, which CDATA may have as well."""
-_REFERENCE: Final = re.compile(r"&#(?:0+|[xX]0+|x[dD][89a-fA-F][0-9a-fA-F]{2}|5(?:529[6-9]|5[3-9]\d\d|[67]\d{3}));")
-"""References to NUL and to halves of surrogate pairs, which are no characters of XML."""
+_CHARACTER: Final = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_REFERENCE: Final = re.compile(
+    r"&#(?:0*(?:[0-8]|1[124-9]|2\d|3[01])|[xX]0*(?:[0-8bcefBCEF]|1[0-9a-fA-F])"
+    r"|x[dD][89a-fA-F][0-9a-fA-F]{2}|5(?:529[6-9]|5[3-9]\d\d|[67]\d{3})|x[fF]{3}[eEfF]|6553[45]);"
+)
+"""What is no character of XML, as it is or by reference: most controls, halves of surrogate pairs, two at the end."""
 _FEW_TAGS: Final = 800
 _FEW_ATTRIBUTES: Final = 1_500
 """As many as are read on the event loop: they take 2 and 1 us each."""
@@ -32,7 +36,7 @@ def parse(raw: bytes, charset: str, lists: frozenset[str]) -> dict[str, Any]:
     entities are refused. Raises `Heavy` (see `relay.effort`).
     """
     effort.require((len(raw), effort.SIZE))
-    text = _REFERENCE.sub("\ufffd", mend_text(decode(raw, charset)))
+    text = _REFERENCE.sub("\ufffd", _CHARACTER.sub("\ufffd", mend_text(decode(raw, charset))))
     if not text.strip():
         raise Unreadable("empty", "the body is empty; it must be XML")
     if "<!DOCTYPE" in text:

@@ -139,7 +139,7 @@ def test_content_encodings(encoding, squeeze):
 @pytest.mark.parametrize(
     ("encoding", "headers", "body"),
     [
-        ("gzip:UTF-8", {}, gzip.compress('{"a": "é"}'.encode())),  # Spring AMQP
+        ("gzip:UTF-8", {}, gzip.compress('{"a": "é"}'.encode(), mtime=0)),  # Spring AMQP
         ("utf-8", {"compression": "application/x-gzip"}, zlib.compress('{"a": "é"}'.encode())),  # Celery
         ("ISO-8859-1", {}, '{"a": "é"}'.encode("latin-1")),
         ("utf-16", {}, '{"a": "é"}'.encode("utf-16")),
@@ -149,6 +149,12 @@ def test_content_encodings(encoding, squeeze):
 def test_what_libraries_put_where_the_encoding_belongs(encoding, headers, body):
     event = read(body, content_encoding=encoding, headers=headers, content_type="application/json")
     assert event.data == {"a": "é"}
+
+
+def test_a_line_break_that_a_template_wrote_into_a_text_is_read_and_the_body_kept_as_it_came():
+    event = read(b'{"a": "one\ntwo\x00"}')
+    assert (event.data, event.raw, event.verbatim) == ({"a": "one\ntwo\ufffd"}, b'{"a": "one\ntwo\x00"}', False)
+    assert not read(b'{"a": "one\ntwo"}').verbatim
 
 
 def test_broken_encodings_are_refused():

@@ -85,6 +85,8 @@ def test_lines_of_json_are_a_list():
         (JSON, "application/json; charset=UTF-8", True),
         (b"\xef\xbb\xbf" + JSON, "application/json", False),
         (b'{"a": 1}', "application/json; charset=us-ascii", False),
+        (b'{"a": "one\ntwo"}', "application/json", False),
+        (b'{\n"a": "one"}', "application/json", True),
         (FORM, "application/x-www-form-urlencoded", False),
         (XML, "text/xml", False),
     ],

@@ -35,6 +35,11 @@ def test_a_document_is_a_tree(text, data):
     assert tree(text) == data
 
 
+@pytest.mark.parametrize("bad", ["\x0b", "&#11;", "&#x1F;", "&#0031;", "&#xFFFE;", "\uffff", "&#xD83D;", "\0"])
+def test_what_is_no_character_of_xml_costs_only_itself(bad):
+    assert tree(f"<a><b>x{bad}y</b><c>&#9;&#10;&#x20;|&#13;</c></a>") == {"a": {"b": "x\ufffdy", "c": "|"}}
+
+
 @pytest.mark.parametrize(
     "text",
     [
