@@ -1,7 +1,7 @@
 """Parses the times of senders.
 
-Formats are seconds or milliseconds since 1970, ISO 8601 (also with a blank before the zone, or a named zone:
-`2026-01-16 05:56:22 UTC`), the dates of HTTP and e-mail, and those of C (`Fri Jan 16 05:56:22 +0000 2026`).
+Formats are seconds, milliseconds, microseconds or nanoseconds since 1970, ISO 8601 (also with a blank before the zone,
+or a named zone: `2026-01-16 05:56:22 UTC`), the dates of HTTP and e-mail, and those of C (`Fri Jan 16 05:56:22 +0000 2026`).
 """
 
 import re
@@ -13,18 +13,28 @@ from typing import Any, Final
 
 from relay.units import iso, parse_iso
 
-_NUMBER: Final = re.compile(r"([0-9]{1,16})(\.[0-9]{1,9})?")
+_NUMBER: Final = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,9}))?")
 _DATE: Final = re.compile(
     r"((Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?(\d{1,2} )?(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) "
 )
 """The start of dates of HTTP, e-mail (RFC 5322, where the day's name is optional) and C."""
 _ISO: Final = re.compile(r"(\d{4}-\d{2}-\d{2}|\d{8}T|\d{4}-W\d{2}-\d)")
-_ZONE: Final = re.compile(r" *(?:(UTC|GMT|Z)|([+-]\d{2}:?\d{2}))(?:\[[A-Z_/+-]{1,40}\])?$")
-"""The zone; Java names its region behind it, too (`Z[UTC]`)."""
+_ZONE: Final = re.compile(r" *(?:(UTC|GMT|Z)|([+-]\d{2}:?\d{2}))(?:\[[A-Z_/+-]{1,40}\]| [A-Z]{1,5})?$")
+"""The zone; Java names its region behind it, too (`Z[UTC]`), and Go its name (`+0100 CET`)."""
+_COMMENT: Final = re.compile(r" *\([^()]{0,80}\)")
+_OFFSET: Final = re.compile(r" (?:GMT|UTC|UT)?([+-]\d{2}):?(\d{2})(?= |$)")
+"""The zone of a date: browsers write `GMT+0100`, others a colon, which e-mail has not."""
+_HALF_DAY: Final = re.compile(r"\b(1[0-2]|0?[1-9])((?::\d{2}){1,2})[ \u202f]?([AP])M\b", re.IGNORECASE)
+_WORD: Final = re.compile("[A-Za-z]+")
+_NAMES: Final = frozenset(
+    ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+    + ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+)
 _LEAP: Final = re.compile(r"(\d\d:?\d\d:?)60(?=[.,Z+-]|$)")
 """The second that RFC 3339 allows and Python does not know; it is taken as the one before."""
 _MILLISECONDS_FROM: Final = 100_000_000_000
-"""Numbers from here on are milliseconds: it is the year 5138 in seconds, and 1973 in milliseconds."""
+"""Numbers from here on are milliseconds: it is the year 5138 in seconds, and 1973 in milliseconds. Those past the last
+millisecond are microseconds, and those past the last microsecond are nanoseconds."""
 
 _LAST: Final = 253_402_300_799_999
 """The last millisecond of the year 9999, the end of RFC 3339's range."""
@@ -52,9 +62,11 @@ def parse(text: str) -> int:
     text = text.strip()
     if match := _NUMBER.fullmatch(text):
         number = int(match[1])
-        if number >= _MILLISECONDS_FROM:
-            return number
-        return number * 1_000 + int(float(match[2] or 0) * 1_000)
+        if number < _MILLISECONDS_FROM:
+            return number * 1_000 + int((match[2] or "")[:3].ljust(3, "0"))
+        while number > _LAST:
+            number //= 1_000
+        return number
     is_date = _DATE.match(text) is not None
     if not text.isascii() or not (is_date or _ISO.match(text.upper())):
         raise ValueError("not a time: neither a number of seconds or milliseconds since 1970 nor RFC 3339")
@@ -80,7 +92,12 @@ def _zone(match: re.Match[str]) -> str:
 
 
 def _read_date(text: str) -> int:
+    text = _OFFSET.sub(r" \1\2", _COMMENT.sub("", text))
+    text = _HALF_DAY.sub(lambda match: f"{int(match[1]) % 12 + 12 * (match[3] in 'Pp')}{match[2]}", text)
     moment = parsedate_to_datetime(text)
+    unknown = set(_WORD.findall(text)) - _NAMES if moment.tzinfo is None else None
+    if unknown:  # the reader of e-mail takes it for UTC
+        raise ValueError(f"its zone {min(unknown)} is not known")
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
@@ -89,7 +106,7 @@ def find(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     try:
-        return read(value if isinstance(value, str) else str(int(value)))
+        return read(f"{value:.3f}" if isinstance(value, float) else str(value))
     except (ValueError, OverflowError):
         return None
 

@@ -331,7 +331,7 @@ def _cut(body: bytes) -> tuple[bytes, bool]:
     if text_exceeds(text, BODY):
         raise too_deep()
     start = len(text) - len(text[1:].lstrip())
-    _, end = json.JSONDecoder().raw_decode(text, start)
+    _, end = json.JSONDecoder(strict=False).raw_decode(text, start)
     return text[start:end].encode(), text[end:].strip() == "]"
 
 

@@ -34,6 +34,15 @@ from relay.units import iso
         ("1768542982", "2026-01-16T05:56:22.000Z"),
         ("1768542982.25", "2026-01-16T05:56:22.250Z"),
         ("1768542982250", "2026-01-16T05:56:22.250Z"),
+        ("1768542982.57", "2026-01-16T05:56:22.570Z"),
+        ("1768542982250999", "2026-01-16T05:56:22.250Z"),  # Debezium, Pipedrive's timestamp_micro
+        ("1768542982250999999", "2026-01-16T05:56:22.250Z"),  # Go, InfluxDB
+        ("2026-01-16 06:56:22.123456 +0100 CET", "2026-01-16T05:56:22.123Z"),  # Go
+        ("Fri Jan 16 2026 06:56:22 GMT+0100 (Central European Standard Time)", "2026-01-16T05:56:22.000Z"),  # browsers
+        ("Fri, 16 Jan 2026 06:56:22 +01:00", "2026-01-16T05:56:22.000Z"),
+        ("Fri Jan 16 00:56:22 EST 2026", "2026-01-16T05:56:22.000Z"),  # Java
+        ("Jan 16, 2026, 5:56:22 PM", "2026-01-16T17:56:22.000Z"),
+        ("Jan 16, 2026 12:56 AM", "2026-01-16T00:56:00.000Z"),
     ],
 )
 def test_a_time_is_read_in_every_form_that_senders_use(text, read):
@@ -59,8 +68,15 @@ def test_a_time_is_read_in_every_form_that_senders_use(text, read):
         ("1969-12-31T23:59:59Z", "out of range"),
         ("9999-12-31T23:59:59-01:00", "out of range"),
         ("Fri, 99 Jan 2026 05:56:22 GMT", "day"),
+        ("Fri Jan 16 05:56:22 CET 2026", "its zone CET is not known"),
     ],
 )
 def test_what_is_no_time_says_why(text, why):
     with pytest.raises(ValueError, match=rf"^not a time: .*{re.escape(why)}"):
         moment.read(text)
+
+
+def test_a_number_keeps_its_parts_of_a_second():
+    assert moment.find(1768542982.57) == 1_768_542_982_570
+    assert moment.find(1768542982570.0) == moment.find(1768542982570) == 1_768_542_982_570
+    assert [moment.find(value) for value in (float("nan"), float("inf"), 1e300, -1.5, True)] == [None] * 5

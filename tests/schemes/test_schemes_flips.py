@@ -63,8 +63,8 @@ def what_is_covered(name, body):
         if name.startswith(("twilio", "mailchimp", "mandrill", "gitea")):
             return sorted(set(parse_qsl(body.decode(), keep_blank_values=True, errors="strict")))
         if name == "segment":
-            return json.JSONDecoder().raw_decode(body.decode(errors="surrogateescape"), 1)
-        data = json.loads(body.decode(errors="surrogateescape"))
+            return json.JSONDecoder(strict=False).raw_decode(body.decode(errors="surrogateescape"), 1)
+        data = json.loads(body.decode(errors="surrogateescape"), strict=False)
     except ValueError:
         return None
     items = data.get("notificationItems") if isinstance(data, dict) else None
