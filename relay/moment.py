@@ -1,7 +1,8 @@
 """Parses the times of senders.
 
 Formats are seconds, milliseconds, microseconds or nanoseconds since 1970, ISO 8601 (also with a blank before the zone,
-or a named zone: `2026-01-16 05:56:22 UTC`), the dates of HTTP and e-mail, and those of C (`Fri Jan 16 05:56:22 +0000 2026`).
+or a named zone: `2026-01-16 05:56:22 UTC`), the dates of HTTP and e-mail, and those of C and browsers
+(`Fri Jan 16 05:56:22 +0000 2026`).
 """
 
 import re
@@ -26,10 +27,7 @@ _OFFSET: Final = re.compile(r" (?:GMT|UTC|UT)?([+-]\d{2}):?(\d{2})(?= |$)")
 """The zone of a date: browsers write `GMT+0100`, others a colon, which e-mail has not."""
 _HALF_DAY: Final = re.compile(r"\b(1[0-2]|0?[1-9])((?::\d{2}){1,2})[ \u202f]?([AP])M\b", re.IGNORECASE)
 _WORD: Final = re.compile("[A-Za-z]+")
-_NAMES: Final = frozenset(
-    ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
-    + ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-)
+_NAMES: Final = re.compile("Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec")
 _LEAP: Final = re.compile(r"(\d\d:?\d\d:?)60(?=[.,Z+-]|$)")
 """The second that RFC 3339 allows and Python does not know; it is taken as the one before."""
 _MILLISECONDS_FROM: Final = 100_000_000_000
@@ -95,9 +93,9 @@ def _read_date(text: str) -> int:
     text = _OFFSET.sub(r" \1\2", _COMMENT.sub("", text))
     text = _HALF_DAY.sub(lambda match: f"{int(match[1]) % 12 + 12 * (match[3] in 'Pp')}{match[2]}", text)
     moment = parsedate_to_datetime(text)
-    unknown = set(_WORD.findall(text)) - _NAMES if moment.tzinfo is None else None
-    if unknown:  # the reader of e-mail takes it for UTC
-        raise ValueError(f"its zone {min(unknown)} is not known")
+    unknown = next((word for word in _WORD.findall(text) if not _NAMES.fullmatch(word)), None)
+    if moment.tzinfo is None and unknown:  # the reader of e-mail takes it for UTC
+        raise ValueError(f"its zone {unknown} is not known")
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
