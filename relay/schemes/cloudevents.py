@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from relay import moment
 from relay.schemes.document import parse
@@ -16,6 +16,8 @@ STRUCTURED: Final = "application/cloudevents+json"
 BATCHED: Final = "application/cloudevents-batch+json"
 
 _Text = Annotated[str, StringConstraints(min_length=1, strict=True)]
+_Optional = Annotated[_Text | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""One that a sender wrote down and left empty is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,10 @@ class _Envelope(BaseModel):
     id: _Text
     source: _Text
     type: _Text
-    subject: _Text | None = None
+    subject: _Optional = None
     time: Any = None
-    datacontenttype: _Text | None = None
-    dataschema: _Text | None = None
+    datacontenttype: _Optional = None
+    dataschema: _Optional = None
     data: Any = None
     data_base64: _Text | None = None
 

@@ -15,19 +15,22 @@ _NONE: Final = frozenset({"", "identity", "none", "binary", "7bit", "8bit"})
 _BETWEEN: Final = re.compile("[,:]")
 """Between two codings. Spring AMQP writes a colon: `gzip:UTF-8`."""
 
+_GZIP: Final = b"\x1f\x8b"
+"""How gzip begins, and no text."""
+
 _MEMBERS: Final = 100
 """A gzip body may be several in a row; each costs a copy of the rest, so that many are an attack."""
 
 
 def inflate(body: bytes, encoding: str | None, most: int) -> bytes:
-    """The body without its content encoding.
+    """The body without its content encoding; gzip tells by itself.
 
     Raises `Unreadable` when it is not what the encoding says, `Rejected`: 413 when more than `most` bytes would come
     out, 415 for an encoding that is not read here, `Heavy` (see `relay.effort`).
     """
-    if not encoding:
-        return body
-    name = ", ".join(one for one in _codings(encoding) if not _is_none(one))
+    name = ", ".join(one for one in _codings(encoding) if not _is_none(one)) if encoding else ""
+    if not name and body.startswith(_GZIP):
+        name = "gzip"
     if not name:
         return body
     if name not in _WINDOWS:

@@ -95,6 +95,15 @@ def test_what_is_wrong_is_named(event, said):
         decode_structured(event)
 
 
+def test_an_optional_attribute_that_is_left_empty_is_not_there():
+    empty = dict.fromkeys(("subject", "dataschema", "datacontenttype"), "")
+    event = decode_structured(LEAST | empty | {"data": 1})
+    assert (event.subject, event.datacontenttype, event.data) == (None, None, 1)
+    assert decode_binary(LEAST | {"subject": ""}, b"{}").subject is None
+    with pytest.raises(ValueError, match="`id`"):
+        decode_structured(LEAST | {"id": ""})
+
+
 def test_a_binary_event_without_a_body_has_no_data_and_one_that_is_no_json_is_refused():
     assert decode_binary(LEAST, b"").data is None
     with pytest.raises(ValueError, match="must be JSON"):

@@ -91,3 +91,20 @@ def test_no_id_is_made_of_what_is_empty(scheme):
     """Two events that say nothing of themselves must not be taken for one another; the hash tells them apart."""
     one, other = identify(scheme, {}, {"x": 1}).external_id, identify(scheme, {}, {"x": 2}).external_id
     assert one is None or one != other
+
+
+@pytest.mark.parametrize("scheme", ["hubspot-v1", "hubspot-v3"])
+def test_two_records_of_one_hubspot_event_id_at_one_moment_are_two_events(scheme):
+    """HubSpot: eventId is not guaranteed to be unique. A bulk edit has one moment for all its records."""
+    event = {"portalId": 7, "subscriptionId": 1, "eventId": 100, "occurredAt": 1_700_000_000_000}
+    told = [
+        {"objectId": 5},
+        {"objectId": 6},
+        {"fromObjectId": 5, "toObjectId": 6},
+        {"fromObjectId": 5, "toObjectId": 8},
+        {},
+    ]
+    ids = [identify(scheme, {}, event | one).external_id for one in told]
+    assert ids[0] == "7-1-100-1700000000000-5"
+    assert len(set(ids)) == len(told)
+    assert identify(scheme, {}, event | told[0] | {"attemptNumber": 3}).external_id == ids[0]
