@@ -25,7 +25,7 @@ class FieldPlaces:
         self._hashed = hashed
         self._without = [path.split(".")[1:] for path in form.without]
         self._id = [
-            (phrase.place(name.at), [(phrase.place(text), wanted) for text, wanted in name.when.items()], name.hash)
+            (phrase.place(name.at), [(phrase.condition(text), wanted) for text, wanted in name.when.items()], name.hash)
             for name in form.id
         ]
         self._type = _first(form.type)

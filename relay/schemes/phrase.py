@@ -110,6 +110,19 @@ def place(text: str) -> Text:
     return find
 
 
+def condition(text: str) -> Text:
+    """As `place`, but true and false of the payload, which name nothing, are words here."""
+    find, parts = place(text), split(text)
+    name = parts[0][0] if len(parts) == 1 and parts[0][1] else ""
+    path = name.split(".")[1:] if name.startswith("data.") else []
+
+    def find_word(scope: Scope) -> str | None:
+        value = dig(scope.data, path) if path else None
+        return str(value).lower() if isinstance(value, bool) else find(scope)
+
+    return find_word
+
+
 def holds(find: Callable[[Scope], str | None], wanted: str, request: Request, options: Mapping[str, str]) -> bool:
     """Whether a place has the wanted value; `*` is any, `!` none, `a|b*` is a, or what begins with b."""
     return fits(find(Scope(request, options=options)), wanted)

@@ -108,3 +108,22 @@ def test_two_records_of_one_hubspot_event_id_at_one_moment_are_two_events(scheme
     assert ids[0] == "7-1-100-1700000000000-5"
     assert len(set(ids)) == len(told)
     assert identify(scheme, {}, event | told[0] | {"attemptNumber": 3}).external_id == ids[0]
+
+
+def test_a_message_that_is_unsent_is_no_repeat_of_it():
+    """Instagram tells of both with the same mid."""
+    said = {
+        "object": "instagram",
+        "id": "17",
+        "timestamp": 1_700_000_000_000,
+        "message": {"mid": "m1", "text": "Hello"},
+    }
+    unsent = said | {"message": {"mid": "m1", "is_deleted": True}}
+    assert [identify("meta", {}, one).external_id for one in (said, unsent)] == ["m1", "m1:deleted"]
+
+
+def test_every_kind_of_update_of_telegram_has_its_type():
+    update = {"update_id": 7, "business_message": {"date": 1_700_000_000, "chat": {"id": 3}}}
+    assert identify("telegram", {}, update) == Identity("7", "business_message", "3", 1_700_000_000_000)
+    for kind in ("chosen_inline_result", "chat_boost", "deleted_business_messages", "shipping_query"):
+        assert identify("telegram", {}, {"update_id": 8, kind: {}}).type == kind
