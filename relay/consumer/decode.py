@@ -18,7 +18,7 @@ from relay.errors import Permanent
 from relay.model import DeadLetter, Event
 from relay.rules import scope_of
 from relay.schemes.cloudevents import STRUCTURED, CloudEvent, decode_binary, decode_structured
-from relay.schemes.document import Unreadable, mend, mend_text, read_json
+from relay.schemes.document import Unreadable, find_id, mend, mend_text, read_json
 from relay.schemes.inflate import charset_of
 from relay.telemetry import adopt, child_of, get_log
 from relay.units import iso
@@ -54,7 +54,7 @@ def decode(delivery: Delivery, source: Input, *, id: str, now: int) -> Event:  #
     event = Event(
         id=id,
         source=source.name,
-        external_id=(cloud and cloud.id) or delivery.message_id or None,
+        external_id=find_id(cloud.id if cloud else None) or find_id(delivery.message_id),
         type=(cloud and cloud.type) or delivery.type or delivery.routing_key or None,
         data=cloud.data if cloud else data,
         raw=raw,
@@ -250,7 +250,7 @@ def _apply(source: Input, event: Event, stated: Mapping[str, Any]) -> Event:
     except Permanent as error:
         raise Unreadable("template", f"a template under `event` of source {source.name} failed: {error}") from None
     values: dict[str, Any] = {
-        "external_id": _label(rendered.get("id")),
+        "external_id": find_id(_label(rendered.get("id"))),
         "type": _label(rendered.get("type")),
         "subject": _label(rendered.get("subject")),
         "time": moment.find(rendered.get("time")),

@@ -14,7 +14,7 @@ from relay.model import Event, Ids, frozen
 from relay.rules import scope_of
 from relay.schemes import NOTHING, Cloud, Evidence, Identity, Request, Scheme
 from relay.schemes.cloudevents import CloudEvent, decode_binary, decode_structured, http_attributes
-from relay.schemes.document import Unreadable, encode
+from relay.schemes.document import Unreadable, encode, find_id
 from relay.schemes.inflate import inflate
 from relay.schemes.phrase import text_of
 from relay.schemes.reading import Form, Reading
@@ -245,7 +245,7 @@ def _read_cloud(read: Callable[[], CloudEvent]) -> CloudEvent:
 
 def _cloud(cloud: CloudEvent, data: Any, raw: bytes) -> _Item:
     """The item of a CloudEvent. `data` and `raw` are without credentials."""
-    identity = Identity(cloud.id, cloud.type, cloud.subject, cloud.time)
+    identity = Identity(find_id(cloud.id), cloud.type, cloud.subject, cloud.time)
     return _Item(identity, data, raw, cloud.source, cloud.traceparent, bad_time=cloud.bad_time)
 
 
@@ -282,7 +282,7 @@ def _apply(hook: Hook, event: Event) -> Event:
         values = {key: template.find(scope) for key, template in hook.event.items()}
     except Permanent as error:
         raise Unreadable("template", f"a template under `event` of source {hook.name} failed: {error}") from None
-    name = clean(text_of(values.get("id")))
+    name = find_id(clean(text_of(values.get("id"))))
     return replace(
         event,
         external_id=name or event.external_id,

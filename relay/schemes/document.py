@@ -20,6 +20,8 @@ _CHARSETS: Final = {
 """Those that are read, by the names that senders give them, in lower case and without underscores."""
 _BAD: Final = re.compile("[\0\ud800-\udfff]")
 
+_NOBODY: Final = re.compile(r"\s*|0{8}-?0{4}-?0{4}-?0{4}-?0{12}|null|none|nil|undefined", re.IGNORECASE)
+
 _FEW: Final = 3_000
 """Values that are read on the event loop: objects take half a microsecond each, half of it in our own hook."""
 _MANY: Final = 50_000
@@ -105,6 +107,11 @@ def encode(text: str) -> bytes:
 def mend_text(text: str) -> str:
     """The text with U+FFFD for each character that no database holds: NUL and halves of surrogate pairs."""
     return _BAD.sub("\ufffd", text)
+
+
+def find_id(text: str | None) -> str | None:
+    """The text as an id. None for what a program writes that has none: blanks, the empty GUID of .NET, `undefined`."""
+    return None if text is None or _NOBODY.fullmatch(text) else text
 
 
 def mend(data: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from relay import moment
 from relay.schemes import phrase
+from relay.schemes.document import find_id
 from relay.schemes.entry import Fields
 from relay.schemes.request import Request
 from relay.schemes.spec import Identity
@@ -97,7 +98,7 @@ class FieldPlaces:
     def _name(self, scope: phrase.Scope, item: Any) -> tuple[str | None, int, bool]:
         """The event's id, where it was found, and whether it is a hash of the body."""
         for place, (find, when, hashed) in enumerate(self._id):
-            if (name := find(scope)) and all(phrase.fits(one(scope), wanted) for one, wanted in when):
+            if (name := find_id(find(scope))) and all(phrase.fits(one(scope), wanted) for one, wanted in when):
                 return name, place, hashed
         content_hash = self._hash(item) if self._hashed else None
         return content_hash, len(self._id), content_hash is not None

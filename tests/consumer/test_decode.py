@@ -207,6 +207,18 @@ def test_the_operators_templates_win_where_the_source_says_so_and_leave_what_the
     assert (made.external_id, made.type, made.time) == ("7", "t", 1_764_000_000_000)
 
 
+@pytest.mark.parametrize("no_id", ["", " ", "00000000-0000-0000-0000-000000000000", "undefined", "null", "None"])
+def test_what_a_program_without_an_id_writes_is_none(no_id):
+    """Else all its messages but the first are duplicates."""
+    assert read(message_id=no_id).external_id is None
+    assert (
+        read(headers={"ce-specversion": "1.0", "ce-id": no_id or " ", "ce-source": "/", "ce-type": "t"}).external_id
+        is None
+    )
+    source = Input("bus", "q", event={"id": Template("{{ data.id }}")})
+    assert read(b'{"id": "o-1"}', source, message_id=no_id).external_id == "o-1"
+
+
 def test_what_json_has_no_type_for_is_text_and_null_is_no_header():
     """Qpid, Spring and amqplib write a CloudEvent's time as AMQP's timestamp, and an absent attribute as void."""
     at = datetime(2026, 1, 16, 5, 56, 22, tzinfo=UTC)

@@ -127,3 +127,8 @@ def test_every_kind_of_update_of_telegram_has_its_type():
     assert identify("telegram", {}, update) == Identity("7", "business_message", "3", 1_700_000_000_000)
     for kind in ("chosen_inline_result", "chat_boost", "deleted_business_messages", "shipping_query"):
         assert identify("telegram", {}, {"update_id": 8, kind: {}}).type == kind
+
+
+@pytest.mark.parametrize("no_id", [" ", "00000000-0000-0000-0000-000000000000", "undefined", "null"])
+def test_what_a_program_without_an_id_writes_is_none(no_id):
+    assert identify("linear", {"Linear-Delivery": no_id}, {"type": "Issue"}).external_id.startswith("sha256:")
