@@ -58,6 +58,19 @@ async def test_a_page_is_found_by_an_index_and_read_no_further(store, name):
         assert any("(id>?)" in step for step in steps), steps
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+async def test_the_event_of_an_id_is_found_by_it(store):
+    """Also beside conditions that a range of ids has."""
+
+    def explain(conn, _):
+        found = search.named(conn, EventQuery(text="needle", since=1_800_000_000_000, type="x"), 51)
+        text = str(found.compile(dialect=dialect(), compile_kwargs={"literal_binds": True}))
+        return [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+
+    [step, *_] = await store.read(explain)
+    assert "(id=?)" in step, step
+
+
 @pytest.mark.parametrize("name", STATEMENTS)
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 async def test_no_table_is_scanned(store, name):

@@ -40,7 +40,7 @@ def find(conn: Connection, query: EventQuery) -> Scanned:
         return _cut(conn.execute(newest(conn, query).limit(query.limit + 1)).mappings().all(), query.limit)
     # An id is found by its index, so its event comes first, and among the others it is not told again.
     # A chat may belong to the many events of a thread: more than a page of them is listed in order, as all others.
-    own = conn.execute(named(conn, query).limit(query.limit + 1)).mappings().all() if query.text else []
+    own = conn.execute(named(conn, query, query.limit + 1)).mappings().all() if query.text else []
     own = own if len(own) <= query.limit else []
     first = own if query.cursor is None else []
     if len(first) == query.limit:

@@ -57,10 +57,17 @@ def is_scanned(query: EventQuery) -> bool:
     return not by_index and bool(asked or query.status not in {None, EventStatus.UNMATCHED})
 
 
-def named(conn: Connection, query: EventQuery) -> Select[Any]:
-    """The events of a list of which the text is an id, also of a dispatch or a chat, whatever the cursor is."""
+def named(conn: Connection, query: EventQuery, most: int) -> Select[Any]:
+    """The events of a list of which the text is an id, also of a dispatch or a chat, whatever the cursor is.
+
+    Their ids are asked for first: beside other conditions an OR would look at every event.
+    """
+    text = query.text or ""
+    of_event = select(dispatches.c.event_id)
+    of_any = of_event.where(dispatches.c.id == text).union(of_event.where(dispatches.c.chat_uuid == text))
+    ids = conn.execute(of_any.limit(most)).scalars().all()
     listed, order = _ordered(conn, replace(query, text=None))
-    return listed.where(_has_id(query.text or "")).order_by(order.desc())
+    return listed.where(events.c.id.in_([text, *ids])).order_by(order.desc()).limit(most)
 
 
 def oldest_id(since: int) -> str:
