@@ -127,7 +127,8 @@ class Door:
             return self._slow_down(hook.name, "limit", "this source has a limit; send it again later", limited.wait)
         except Overloaded as error:
             return self._wait(hook.name, "overloaded", "too much is unfinished; send it again later", error.retry_after)
-        except Unavailable:
+        except Unavailable as error:
+            log.warning("ledger.unavailable", part="hooks", error=str(error))
             return self._wait(hook.name, "unavailable", "events cannot be stored now; send it again later", RETRY_AFTER)
         except Retryable as error:
             log.warning("vendor.unreachable", source=hook.name, error=str(error))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from relay.errors import Unavailable
 from relay.ledger.engine import rights
@@ -220,15 +220,19 @@ class SqlArchive:
         return await self.browse(leases.present)
 
     async def ping(self: Database) -> None:
-        await self.read(_answer)
+        """Check that the database answers and takes writes. Raises Unavailable.
+
+        An answer alone is not enough: a file on a full disk can still be read, and a server that became a standby, or
+        that revoked a privilege, still answers.
+        """
+        if await self.read(_answer):
+            await self.write(leases.probe)
 
 
-def _answer(conn: Connection, now: int) -> None:
-    """Check that the database answers and takes writes. Raises Unavailable.
-
-    An answer alone is not enough: a server that became a standby, or that revoked a privilege, still answers.
-    """
+def _answer(conn: Connection, now: int) -> bool:
+    """Whether only a write can tell that the database takes writes, as of a file. Raises Unavailable."""
     if is_alone(conn):
-        conn.execute(select(1))
-    elif fault := rights.trouble(conn, now):
+        return True
+    if fault := rights.trouble(conn, now):
         raise Unavailable(fault)
+    return False

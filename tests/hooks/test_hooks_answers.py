@@ -222,6 +222,15 @@ async def test_what_the_intake_raises_is_an_answer_and_the_next_request_is_serve
         assert (await listener.send("helpdesk", BODY))[0] == 202
 
 
+async def test_a_ledger_that_takes_nothing_is_a_line_with_its_reason():
+    with capture_logs() as lines:
+        async with listen() as listener:
+            listener.intake.error = Unavailable("the disk is full")
+            assert (await listener.send("helpdesk", BODY))[0] == 503
+    [told] = [line for line in lines if line["event"] == "ledger.unavailable"]
+    assert (told["part"], told["error"], told["log_level"]) == ("hooks", "the disk is full", "warning")
+
+
 async def test_a_paused_source_is_503_and_others_go_on():
     async with listen() as listener:
         listener.paused.add("helpdesk")

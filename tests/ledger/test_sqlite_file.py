@@ -380,6 +380,20 @@ async def test_a_file_that_is_no_longer_at_its_path_takes_and_answers_nothing(tm
     await ledger.aclose()
 
 
+async def test_a_file_that_can_be_read_and_not_written_is_away(tmp_path):
+    """As on a full disk; here another program has it locked."""
+    ledger = await open_ledger(url(tmp_path / "relay.db"), TERMS)
+    await ledger.ping()
+    with contextlib.closing(sqlite3.connect(tmp_path / "relay.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert await ledger.known([make_entry("unknown")]) is None
+        with pytest.raises(Unavailable, match="locked"):
+            await ledger.ping()
+        other.execute("ROLLBACK")
+    await ledger.ping()
+    await ledger.aclose()
+
+
 async def test_a_folder_that_is_put_back_is_used_again(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
