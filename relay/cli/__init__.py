@@ -4,6 +4,7 @@ Exit codes: 0 success, 1 a fault in the input or the configuration, 2 wrong usag
 service cannot be reached.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from relay.cli.erase import erase
 from relay.cli.events import events
 from relay.cli.examples import EXAMPLES
 from relay.cli.forget import forget
-from relay.cli.guard import Guarded
+from relay.cli.guard import Guarded, warn
 from relay.cli.health import health
 from relay.cli.init import init
 from relay.cli.jobs import jobs
@@ -42,7 +43,7 @@ from relay.cli.serve import serve
 from relay.cli.show import show
 from relay.cli.sources import sources
 from relay.cli.tail import tail
-from relay.cli.terminal import Command, When, choose_colours, prepare
+from relay.cli.terminal import Command, Unwritten, When, choose_colours, prepare
 from relay.cli.topology import topology
 from relay.cli.try_ import try_
 from relay.cli.usage import usage
@@ -132,4 +133,8 @@ for _panel, _commands in _PANELS.items():
 def main() -> None:
     """Run the command in the arguments."""
     prepare()
-    app(prog_name="relay")
+    try:
+        app(prog_name="relay")
+    except Unwritten as error:
+        warn(f"relay: {error}")
+        sys.exit(1)

@@ -14,7 +14,7 @@ from yarl import URL
 
 from relay.cli.guard import Unreachable, warn
 from relay.cli.options import DEFAULT_URL
-from relay.cli.route import reason, route
+from relay.cli.route import reason, require_address, route
 from relay.errors import Conflict, Misconfigured, NotFound, RelayError
 from relay.secret import Secret
 
@@ -117,20 +117,21 @@ class Client:
             raise Unreachable(_STRANGER.format(url=self.url, what="no JSON")) from None
 
     def _locate(self, path: str) -> URL:
-        try:
-            url = URL(f"{self.url.rstrip('/')}/api/{path}", encoded=True)
-            if url.scheme in {"http", "https"} and url.host and url.port:
-                return url
-        except ValueError:
-            pass
-        raise RelayError(f"--url {self.url!r} is not an address; write for example http://127.0.0.1:8081")
+        require_address(self.url, DEFAULT_URL)
+        return URL(f"{self.url.rstrip('/')}/api/{path}", encoded=True)
 
 
 def connect(url: str | None, token: str | None, config: Sequence[Path] | None) -> Client:
     """The relay at `url`, otherwise at `http.ops` of the configuration, otherwise at the default address.
 
-    Raises Misconfigured when `config` has faults. Faults in a configuration that was not named are only a warning.
+    Raises Misconfigured when `config` has faults, and RelayError for a token that no header carries. Faults in a
+    configuration that was not named are only a warning.
     """
+    if token and not (token.isascii() and token.isprintable()):
+        raise RelayError(
+            "the token of --token or RELAY_TOKEN contains a character that an HTTP header cannot carry; check for line "
+            "breaks (also \\r, of a file from Windows) and quotes that are not plain"
+        )
     return Client(url or _find(config), Secret(token) if token else None)
 
 
@@ -150,7 +151,9 @@ def _find(config: Sequence[Path] | None) -> str:
 
 
 def segment(text: str) -> str:
-    """The text as an escaped path segment."""
+    """An id or a name as an escaped path segment. Raises RelayError when it is empty."""
+    if not text.strip():
+        raise RelayError("an id or a name is empty, as of a variable that is not set; write it out")
     return quote(text, safe="")
 
 

@@ -24,9 +24,14 @@ class Untaken(Unreachable):
 class Guarded(TyperGroup):
     """The group of all commands. It handles the errors that commands raise."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _in_plain_words():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _in_plain_words():
+                return super().invoke(ctx)
         except Misconfigured as error:
             _complain_faults(error.faults, 1)
         except Unreachable as error:
@@ -40,6 +45,16 @@ class Guarded(TyperGroup):
             complain(
                 f"{text!r} cannot be written in the encoding {error.encoding}: set LC_ALL=C.UTF-8 and write UTF-8", 1
             )
+
+
+@contextmanager
+def _in_plain_words() -> Iterator[None]:
+    """Take the words of a library off a message about a wrong argument."""
+    try:
+        yield
+    except typer.BadParameter as error:
+        error.message = error.message.removeprefix("Value error, ")
+        raise
 
 
 @contextmanager

@@ -5,10 +5,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from relay.cli import guard
 from relay.errors import RelayError
 from relay.proxy import BadVariable, find, steer
+
+
+def require_address(url: str, example: str, option: str = "--url") -> None:
+    """Raise RelayError unless the URL has http:// or https://, a host and a valid port."""
+    try:
+        parsed = URL(url)
+        if parsed.scheme in {"http", "https"} and parsed.host and parsed.port:
+            return
+    except ValueError:
+        pass
+    raise RelayError(f"{option} {url!r} is not an address; write for example {example}")
 
 
 def route(url: str, headers: Mapping[str, str]) -> dict[str, Any]:

@@ -59,9 +59,12 @@ def send(
     from relay import schemes
     from relay.cli.output import print_json
     from relay.cli.payload import guess_type, read_headers, read_payload
+    from relay.cli.route import require_address
     from relay.cli.settings import address, load
     from relay.model import new_id
 
+    if url:
+        require_address(url, "http://127.0.0.1:8080")
     loaded = load(config, strict=False)
     settings = loaded.settings
     _require_secret(loaded, source)
@@ -137,8 +140,6 @@ async def _post(url: str, body: bytes, headers: dict[str, str]) -> _Answer:
             session.post(url, data=body, allow_redirects=False, **arguments) as answer,
         ):
             return _Answer(answer.status, _parse(await answer.read()))
-    except aiohttp.InvalidURL:
-        raise RelayError(f"--url {url!r} is not an address; write for example http://127.0.0.1:8080") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Unreachable(
             f"no relay answers at {url} ({reason(error, arguments)}); "

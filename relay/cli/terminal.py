@@ -1,7 +1,10 @@
 """Decodes and encodes the text of terminals and pipes in every locale, so that no text can abort a command."""
 
+import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from io import TextIOWrapper
 from typing import Any
@@ -9,6 +12,10 @@ from typing import Any
 from typer.core import TyperCommand
 
 from relay.visible import visible, visible_styled
+
+
+class Unwritten(Exception):
+    """Stdout cannot be written, as on a full disk."""
 
 
 class Command(TyperCommand):
@@ -69,8 +76,25 @@ class _Shown(TextIOWrapper):
         self._show = visible_styled if styled else visible
 
     def write(self, text: str) -> int:
-        super().write(self._show(text))
+        with self._told():
+            super().write(self._show(text))
         return len(text)
+
+    def flush(self) -> None:
+        with self._told():
+            super().flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raise Unwritten when stdout cannot be written, as on a full disk. A closed pipe stays what it is."""
+        try:
+            yield
+        except OSError as error:
+            if self is not sys.stdout or error.errno == errno.EPIPE:
+                raise
+            # What is buffered would be written at the end of the process, and fail there once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            raise Unwritten(f"the output cannot be written ({error.strerror}); part of it is missing") from None
 
 
 def environment() -> dict[str, str]:

@@ -76,6 +76,36 @@ def run(*args, **named):
     return subprocess.run([sys.executable, "-m", "relay", *args], capture_output=True, text=True, check=False, **named)
 
 
+@pytest.mark.parametrize(
+    "args", ["--color red events", "pause it helpdesk", "retry --parked nothing", "schema nothing"]
+)
+def test_wrong_use_is_told_without_the_words_of_a_library(relay, args):
+    result = relay(*args.split())
+    assert result.exit_code == 2
+    assert "is not one of" in result.stderr
+    assert "Value error" not in result.stderr
+
+
+@pytest.mark.parametrize("token", ["s3cret\r", "s3\ncret", "s\u201ccret\u201d"])
+def test_a_token_that_no_header_carries_is_one_plain_line(relay, monkeypatch, token):
+    monkeypatch.setenv("RELAY_TOKEN", token)
+    result = relay("events", "--url", "http://127.0.0.1:1")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(
+        "relay: the token of --token or RELAY_TOKEN contains a character that an HTTP header"
+    )
+    assert result.stderr.count("\n") == 1
+    assert "cret" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["show", "retry", "cancel", "forget", "readmit", "pause source"])
+def test_an_empty_id_or_name_is_told_as_such(relay, command):
+    """As of a variable of a script that is not set."""
+    result = relay(*command.split(), "", "--url", "http://127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "an id or a name is empty" in result.stderr
+
+
 def test_exit_codes_of_the_process(tmp_path):
     assert run("--version").returncode == 0
     assert run("events", "--nonsense").returncode == 2

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -162,6 +163,25 @@ def test_a_reader_that_goes_early_is_no_fault_to_be_told(folder, args):
         process.stderr.close()
         process.wait(60)
     assert said == b""
+
+
+@pytest.mark.parametrize(
+    "args", ["schema", "init zendesk --out -", "check --json", "sources", "--help", "events --help"]
+)
+def test_an_output_that_cannot_be_written_is_one_plain_line(folder, args):
+    """As on a full disk."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "relay", *args.split()],
+            cwd=folder,
+            env={**os.environ, "RELAY_CONFIG": "relay.yaml"},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "relay: the output cannot be written (No space left on device); part of it is missing\n"
 
 
 def test_closed_streams_end_no_command(folder):

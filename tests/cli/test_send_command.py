@@ -153,6 +153,13 @@ def test_a_source_that_is_not_there_or_no_webhook(relay, hooks):
     assert "source bus is a queue; publish to crm.events" in result.stderr
 
 
+@pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://", "http://127.0.0.1:99999", "http://[::1"])
+def test_what_is_no_address_of_a_listener_is_shown_as_it_was_given(relay, hooks, url):
+    result = relay("send", "helpdesk", "-", "--url", url, stdin="{}")
+    assert result.exit_code == 1
+    assert result.stderr == f"relay: --url {url!r} is not an address; write for example http://127.0.0.1:8080\n"
+
+
 def test_no_relay_there_is_exit_code_3(relay, hooks):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
