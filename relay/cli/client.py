@@ -106,7 +106,7 @@ class Client:
         try:
             async with session.request(method, url, allow_redirects=False, **proxy, **arguments) as answer:
                 if answer.status != 200 or answer.content_type not in _TYPES:
-                    raise await _refusal(answer, self.url)
+                    raise await _refusal(answer, self)
                 yield answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(
@@ -157,10 +157,12 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-async def _refusal(answer: aiohttp.ClientResponse, url: str) -> RelayError:
+async def _refusal(answer: aiohttp.ClientResponse, client: Client) -> RelayError:
+    url = client.url
     if answer.status == 401:
+        did = "refused the token" if client.token else "wants a token"
         return RelayError(
-            f"the relay at {url} refused the token; set RELAY_TOKEN or --token to the value of http.token"
+            f"the relay at {url} {did}; set RELAY_TOKEN or --token to the value of http.token or of one of http.tokens"
         )
     if answer.content_type != "application/problem+json":
         return Unreachable(_STRANGER.format(url=url, what=answer.status))

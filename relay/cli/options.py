@@ -28,7 +28,10 @@ Url = Annotated[
     ),
 ]
 Token = Annotated[
-    str | None, typer.Option("--token", envvar="RELAY_TOKEN", help="The value of http.token.", show_default=False)
+    str | None,
+    typer.Option(
+        "--token", envvar="RELAY_TOKEN", help="The value of http.token or of one of http.tokens.", show_default=False
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Headers = Annotated[list[str] | None, typer.Option("--header", "-H", help="A header 'Name: value'; may be repeated.")]

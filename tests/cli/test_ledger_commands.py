@@ -368,6 +368,14 @@ def test_a_ledger_that_is_away_is_exit_code_3(relay, memory):
     assert (result.exit_code, result.stderr) == (3, "relay: the database does not answer\n")
 
 
+@pytest.mark.parametrize(("given", "told"), [((), "wants a token"), (("--token", "wrong"), "refused the token")])
+def test_a_token_that_is_missing_is_told_apart_from_a_wrong_one(relay, memory, given, told):
+    with serving(lambda: make_ops(memory, "s3cret-s3cret")) as url:
+        result = relay("events", "--url", url, *given)
+    assert result.exit_code == 1
+    assert f"{url} {told}; set RELAY_TOKEN or --token to the value of http.token or of one of" in result.stderr
+
+
 def test_the_token_is_given_by_variable_and_never_printed(relay, memory, monkeypatch):
     with serving(lambda: make_ops(memory, "s3cret")) as url:
         refused = relay("events", "--url", url)
