@@ -43,7 +43,7 @@ from relay.cli.serve import serve
 from relay.cli.show import show
 from relay.cli.sources import sources
 from relay.cli.tail import tail
-from relay.cli.terminal import Command, Unwritten, When, choose_colours, prepare
+from relay.cli.terminal import Command, Unwritten, When, choose_colours, give_up_output, prepare
 from relay.cli.topology import topology
 from relay.cli.try_ import try_
 from relay.cli.usage import usage
@@ -136,5 +136,6 @@ def main() -> None:
     try:
         app(prog_name="relay")
     except Unwritten as error:
+        give_up_output()
         warn(f"relay: {error}")
         sys.exit(1)

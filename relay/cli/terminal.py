@@ -14,8 +14,13 @@ from typer.core import TyperCommand
 from relay.visible import visible, visible_styled
 
 
-class Unwritten(Exception):
+class Unwritten(OSError):
     """Stdout cannot be written, as on a full disk."""
+
+
+def give_up_output() -> None:
+    """Send what is left to nowhere, or the end of the process would write it, and fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Command(TyperCommand):
@@ -92,8 +97,6 @@ class _Shown(TextIOWrapper):
         except OSError as error:
             if self is not sys.stdout or error.errno == errno.EPIPE:
                 raise
-            # What is buffered would be written at the end of the process, and fail there once more.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
             raise Unwritten(f"the output cannot be written ({error.strerror}); part of it is missing") from None
 
 
