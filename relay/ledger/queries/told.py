@@ -20,11 +20,13 @@ _BEFORE: Final = (
     .order_by(results.c.position.desc())
     .limit(bindparam("most"))
 )
+_FIRST: Final = select(outbox.c.result_id).order_by(outbox.c.due_at, outbox.c.result_id).limit(bindparam("most"))
 _WAITING: Final = (
     select(results)
-    .where(results.c.id.in_(select(outbox.c.result_id).order_by(outbox.c.due_at).limit(bindparam("most"))))
+    .where(results.c.id.in_(bindparam("ids", expanding=True)))
     .order_by(results.c.created_at, results.c.id)
 )
+"""By their ids: of a join with the few of `outbox` PostgreSQL would read all results."""
 _PENDING: Final = select(outbox.c.result_id, outbox.c.destination, outbox.c.error).where(
     outbox.c.result_id.in_(bindparam("ids", expanding=True))
 )
@@ -39,7 +41,8 @@ def page(conn: Connection, _now: int, *, before: int | None, limit: int) -> Resu
 
 def waiting(conn: Connection, _now: int, *, limit: int) -> ResultPage:
     """Results that a destination has not confirmed: those that are due first."""
-    return ResultPage(views(conn, run(conn, _WAITING, {"most": limit})), None)
+    ids = {row["result_id"] for row in run(conn, _FIRST, {"most": limit})}
+    return ResultPage(views(conn, run(conn, _WAITING, {"ids": padded(sorted(ids))}) if ids else ()), None)
 
 
 def views(conn: Connection, rows: Sequence[Found]) -> tuple[ResultView, ...]:
