@@ -146,3 +146,30 @@ async def test_a_result_with_an_id_that_is_told_already_changes_nothing(ledger):
     same = replace(created(second).results[0], id=move.results[0].id)
     await ledger.record(replace(created(second), results=(same,)))
     assert [result for _, result in await ledger.follow(0, 10)] == list(move.results)
+
+
+async def test_people_see_what_was_told_and_what_waits_for_whom(ledger, clock):
+    told = []
+    for _ in range(3):
+        told.append((await tell_one(ledger, reply_to="answers")).id)
+        clock.now += 1_000
+    while await ledger.sequence():
+        pass
+    waiting = (await ledger.waiting(9)).results
+    assert [(view.result.id, set(view.pending)) for view in waiting] == [(each, {"", "answers"}) for each in told]
+    assert [view.result.id for view in (await ledger.waiting(2)).results] == told[:1], "both destinations of the first"
+    await ledger.settle(Settled(told[0], "", confirmed=True))
+    await ledger.settle(Settled(told[1], "answers", confirmed=True))
+    assert {view.result.id: set(view.pending) for view in (await ledger.waiting(9)).results} == {
+        told[0]: {"answers"},
+        told[1]: {""},
+        told[2]: {"", "answers"},
+    }
+    first = await ledger.told(None, 2)
+    last = await ledger.told(first.cursor, 2)
+    assert [view.result.id for view in (*first.results, *last.results)] == told[::-1]
+    assert last.cursor is None
+    for result_id in told:
+        for destination in ("", "answers"):
+            await ledger.settle(Settled(result_id, destination, confirmed=True))
+    assert (await ledger.waiting(9)).results == ()
