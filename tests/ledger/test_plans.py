@@ -1,5 +1,7 @@
 """What runs for every batch finds its rows by an index, however many there are."""
 
+import re
+
 import pytest
 from sqlalchemy.dialects.sqlite.pysqlite import dialect
 
@@ -101,3 +103,22 @@ async def test_a_page_is_not_sorted(store, name):
         return [row[0] for row in conn.exec_driver_sql(f"EXPLAIN {page}")]
 
     assert not [step for step in await store.read(explain) if "Sort " in step and "Sort Key" not in step]
+
+
+@pytest.mark.parametrize("query", [fair._HEADS_OF, fair._HEADS_OF_ALL], ids=["of one", "of all"])
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+async def test_the_first_of_a_source_are_not_looked_for_among_all(store, query):
+    """However few it has beside one that floods."""
+
+    def explain(conn, _):
+        values = {"now": "1", "most": "8", "source": "'quiet'"}
+        compiled = query.compile(conn)
+        first = re.sub(r"\$(\d+)", lambda found: values[compiled.positiontup[int(found[1]) - 1]], str(compiled))
+        for method in ("seqscan", "bitmapscan", "sort"):  # which an empty table prefers
+            conn.exec_driver_sql(f"SET LOCAL enable_{method} = off")
+        return "\n".join(row[0] for row in conn.exec_driver_sql(f"EXPLAIN {first}"))
+
+    plan = await store.read(explain)
+    assert "work_source" in plan, plan
+    assert "work_turn" not in plan, plan
+    assert "Index Cond: ((source >=" in plan, plan

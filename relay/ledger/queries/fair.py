@@ -32,6 +32,16 @@ def due(*columns: ColumnElement[Any]) -> Select[Any]:
     )
 
 
+def of_source(rows: Select[Any], source: ColumnElement[str]) -> Select[Any]:
+    """Of such rows those of one source.
+
+    By a range, in whose order the source stands too: for an equation PostgreSQL may choose the index of the turns of
+    all sources, and look through all that others have due.
+    """
+    own = rows.where(work.c.source >= source, work.c.source <= source).order_by(None)
+    return own.order_by(work.c.source, text(TURN), work.c.dispatch_id)
+
+
 _FIRST: Final = (
     select(func.min(work.c.source).label("source")).where(work.c.due_at.is_not(None)).cte("sources", recursive=True)
 )
@@ -42,9 +52,13 @@ _CTE: Final = _FIRST.union_all(select(_NEXT).where(_FIRST.c.source.is_not(None))
 _SOURCES: Final = select(_CTE.c.source).where(_CTE.c.source.is_not(None))
 """One step through the index for each source, however many rows it has."""
 _HEADS: Final = due(work.c.priority, work.c.due_at).limit(bindparam("most"))
-_HEADS_OF: Final = _HEADS.where(work.c.source == bindparam("source"))
-_EACH: Final = _HEADS.where(work.c.source == _CTE.c.source).lateral("heads")
-_HEADS_OF_ALL: Final = select(_CTE.c.source, _EACH.c.priority, _EACH.c.due_at).select_from(_CTE.join(_EACH, true()))
+_HEADS_OF: Final = of_source(_HEADS, bindparam("source"))
+_EACH: Final = of_source(_HEADS, _CTE.c.source).lateral("heads")
+_HEADS_OF_ALL: Final = (
+    select(_CTE.c.source, _EACH.c.priority, _EACH.c.due_at)
+    .select_from(_CTE.join(_EACH, true()))
+    .where(_CTE.c.source.is_not(None))
+)
 
 Heads = Mapping[str, Sequence[Found]]
 """The first due rows of each source, in their order: `priority` and `due_at`."""

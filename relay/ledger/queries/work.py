@@ -75,7 +75,7 @@ def _claim_of(due: Select[Any]) -> ClauseElement:
 
 
 _CLAIM: Final = _claim_of(fair.due(work.c.dispatch_id))
-_CLAIM_OF: Final = _claim_of(fair.due(work.c.dispatch_id).where(work.c.source == bindparam("source")))
+_CLAIM_OF: Final = _claim_of(fair.of_source(fair.due(work.c.dispatch_id), bindparam("source")))
 _PACED: Final = update(work).where(work.c.dispatch_id == bindparam("of")).values(started_at=bindparam("at"))
 _ENDED: Final = insert(attempts)
 _OPEN: Final = ("dispatch_id", "run", "state", "follows", "number", "started_at")
