@@ -147,6 +147,7 @@ class Hide:
         ]
 
     def dead(self, request: web.Request, page: DeadPage) -> DeadPage:
+        """An error may quote the message, of which nobody knows what its hidden values are."""
         hidden = self.of(request)
         letters = [
             replace(letter, headers=_headers(letter, hidden), error=MASK) if letter.source in hidden else letter
@@ -306,9 +307,6 @@ def _now(now: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
 
 
 def _headers(record: Any, hidden: Hidden) -> Mapping[str, str]:
-    """The headers of what never became an event: only their names tell what is hidden.
-
-    Nobody knows its hidden values, so a text that may quote its body is masked as a whole.
-    """
+    """The headers of what never became an event: only their names tell what is hidden."""
     headers: Mapping[str, str] = record.headers
     return Mask(hidden[record.source], None, headers).headers(headers) if record.source in hidden else headers
