@@ -9,7 +9,7 @@ from tests.faults.row import Row
 from tests.faults.world import World
 
 COPIES = 100
-IDLE = 500
+IDLE = 1_000
 
 
 async def repeat(world: World) -> None:
