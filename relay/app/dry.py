@@ -21,7 +21,7 @@ from relay.units import iso
 
 def make_rules(settings: Settings) -> RuleSet:
     """The configured rules, which were checked when they were loaded."""
-    versions = [make_version(rule.written(), settings.vars) for rule in settings.rules]
+    versions = [make_version(rule.name, rule.text, settings.vars) for rule in settings.rules]
     return RuleSet([rule.spec() for rule in settings.rules], settings.vars, versions)
 
 

@@ -121,7 +121,7 @@ def rules_of_document(settings: Mapping[str, Any]) -> RuleSet:
     """The rules in force at a running relay, from the `settings` that its API shows."""
     rules = [Rule.model_validate(_written(rule)) for rule in settings["rules"]]
     constants = settings["vars"]
-    versions = [make_version(rule.written(), constants) for rule in rules]
+    versions = [make_version(rule.name, rule.text, constants) for rule in rules]
     return compile_rules([rule.spec() for rule in rules], constants, versions)
 
 

@@ -152,10 +152,11 @@ def _entries(draft: Draft, key: str) -> Iterator[tuple[str, Node]]:
 
 
 def _read_vars(draft: Draft) -> None:
-    uuids = set(_uuid_vars(draft.root))
-    for key, node in _entries(draft, "vars"):
-        unknown = isinstance(node, Leaf) and isinstance(node.value, Opaque)
-        draft.vars[key] = NIL if unknown and key in uuids else settle(bare(node))
+    entries = list(_entries(draft, "vars"))
+    unknown = {key for key, node in entries if isinstance(node, Leaf) and isinstance(node.value, Opaque)}
+    uuids = unknown.intersection(_uuid_vars(draft.root)) if unknown else unknown
+    for key, node in entries:
+        draft.vars[key] = NIL if key in uuids else settle(bare(node))
 
 
 def _uuid_vars(root: Branch) -> Iterator[str]:

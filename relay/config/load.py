@@ -18,7 +18,6 @@ from relay.config.fill import Filler
 from relay.config.merge import gather, list_overrides, override
 from relay.config.outward import choose
 from relay.config.parse import parse
-from relay.config.rule import Rule
 from relay.config.settings import Settings
 from relay.config.tree import Branch, Leaf, Mark, Path, Row, place
 from relay.errors import Misconfigured
@@ -173,7 +172,8 @@ def _reason(error: OSError | ValueError, subject: str) -> str:
 
 def digest(settings: Settings) -> str:
     """Hash the settings. The key is Cargo's token, so that nobody can use the hash to guess the other secrets."""
-    document = json.dumps([settings.redacted(), _revealed(settings)], sort_keys=True)
+    document = json.dumps([settings.redacted(without={"rules"}), _revealed(settings)], sort_keys=True)
+    document = "\n".join([document, *(rule.text for rule in settings.rules)])
     key = sha256(settings.cargo.token.reveal().encode()).digest()
     return blake2b(document.encode("utf-8", "surrogatepass"), key=key, digest_size=6).hexdigest()
 
@@ -181,11 +181,9 @@ def digest(settings: Settings) -> str:
 def _revealed(value: Any) -> Any:
     if isinstance(value, Secret):
         return value.reveal()
-    if isinstance(value, Rule):
-        return None  # it holds none, and there may be ten thousand
     if isinstance(value, dict):
         return [_revealed(item) for item in value.values()]
     if isinstance(value, tuple | list):
         return [_revealed(item) for item in value]
     fields = getattr(type(value), "model_fields", None)
-    return [_revealed(getattr(value, key)) for key in fields] if fields else None
+    return [_revealed(getattr(value, key)) for key in fields if key != "rules"] if fields else None

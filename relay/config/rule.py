@@ -1,11 +1,12 @@
 """The model of a rule in the file."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, create_model
 
-from relay.rules import RuleSpec
+from relay.rules import RuleSpec, rule_text
 from relay.rules.keys import KEYS, Key
 from relay.written.block import Block, default
 from relay.written.kinds import Condition, Flag, Free, Jinja, Label, Texts
@@ -39,6 +40,11 @@ class BaseRule(Block):
     def written(self) -> dict[str, Any]:
         """The keys that differ from their defaults, as JSON values."""
         return self.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+
+    @cached_property
+    def text(self) -> str:
+        """The same as one text, which versions and the hash of the configuration are made of."""
+        return rule_text(self.written())
 
     def spec(self) -> RuleSpec:
         """The rule for `relay.rules`."""

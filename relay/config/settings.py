@@ -231,6 +231,6 @@ class Settings(Block):
     tests: tuple[Case, ...] = default(())
     """Events and what the rules must make of them; relay check runs them."""
 
-    def redacted(self) -> dict[str, Any]:
-        """The configuration as JSON values, with durations and sizes as text and secrets masked."""
-        return self.model_dump(mode="json", by_alias=True)
+    def redacted(self, without: set[str] | None = None) -> dict[str, Any]:
+        """The configuration, `without` some keys, as JSON: durations and sizes as text, secrets masked."""
+        return self.model_dump(mode="json", by_alias=True, exclude=without)

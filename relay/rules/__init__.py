@@ -6,7 +6,7 @@ from relay.rules.ruleset import RuleSet, check_rule, compile_rules
 from relay.rules.scope import scope_of
 from relay.rules.spec import Explanation, Fault, Matched, Reason, Rendered, RuleSpec
 from relay.rules.template import Template
-from relay.rules.version import make_version
+from relay.rules.version import make_version, rule_text
 
 __all__ = [
     "Explanation",
@@ -22,5 +22,6 @@ __all__ = [
     "compile_rules",
     "make_version",
     "missing_path",
+    "rule_text",
     "scope_of",
 ]

@@ -30,7 +30,7 @@ def check_rule(spec: RuleSpec, vars: Mapping[str, Any]) -> list[Fault]:  # noqa:
     if value_exceeds(spec.chat, BODY) or value_exceeds(dict(spec.keys), BODY):
         return [Fault(("chat",), 1, "it nests too deeply: make it flatter")]
     lets = spec.keys.get(Let.name) or {}
-    known = Known(NAMES | set(lets), vars, constant_names(lets))
+    known = Known(NAMES.union(lets) if lets else NAMES, vars, constant_names(lets))
     faults = [Fault(("chat", *path), 1, message) for path, message in check_shape(spec.chat, is_open)]
     faults += [Fault(("chat", *path), 1, message) for path, message in check_constants(spec.chat)]
     in_chat = replace(known, names=known.names | {"events"}) if gathers(spec.keys) else known

@@ -8,19 +8,28 @@ from typing import Any, Final
 
 from relay.model import RuleVersion
 
-_NAMED: Final = re.compile(r"\bvars\b(?:\.(\w+))?")
+_NAMED: Final = re.compile(r"vars(?<!\wvars)\b(?:\.(\w+))?")
+"""`\bvars\b`, written so that it begins with letters: those are looked for ten times as fast."""
 
 
-def make_version(rule: Mapping[str, Any], vars: Mapping[str, Any]) -> RuleVersion:  # noqa: A002 - the configuration's
-    """The version of a rule, from its keys as JSON values and from all constants of the configuration.
+def rule_text(rule: Mapping[str, Any]) -> str:
+    """The keys of a rule as JSON, given as JSON values."""
+    return _json(rule)
+
+
+def make_version(rule: str, text: str, vars: Mapping[str, Any]) -> RuleVersion:  # noqa: A002 - the configuration's
+    """The version of a rule, from its name, its `rule_text` and all constants of the configuration.
 
     Another value of a constant that the rule names is another version, because it makes other chats.
     """
-    text = json.dumps(rule, ensure_ascii=False, separators=(",", ":"))
     if used := _used(text, vars):
-        text = json.dumps({**rule, "vars": used}, ensure_ascii=False, separators=(",", ":"))
+        text = f'{text[:-1]},"vars":{_json(used)}}}'
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return RuleVersion(digest, rule["name"], text)
+    return RuleVersion(digest, rule, text)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _used(text: str, vars: Mapping[str, Any]) -> dict[str, Any]:  # noqa: A002 - as above

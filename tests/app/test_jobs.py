@@ -12,7 +12,7 @@ from relay.ledger import SqlLedger, Terms
 from relay.ledger.queries import jobs as queries
 from relay.life import Signals, Stop
 from relay.model import JobState, ReplayAim, new_id
-from relay.rules import RuleSpec, compile_rules, make_version
+from relay.rules import RuleSpec, compile_rules, make_version, rule_text
 from relay.telemetry import Metrics
 from tests.ledger.build import made_at, make_entry
 
@@ -21,7 +21,7 @@ CHAT = {"trigger": {"type": "draft"}, "name": "{{ data.ticket | string }}"}
 
 
 def rules(*names, chat=CHAT):
-    versions = [make_version({"name": name, "chat": chat}, {}) for name in names]
+    versions = [make_version(name, rule_text({"name": name, "chat": chat}), {}) for name in names]
     return compile_rules([RuleSpec(name, chat=chat) for name in names], {}, versions)
 
 

@@ -9,7 +9,7 @@ from relay.intake import Intake, retry
 from relay.ledger.schema import rule_versions
 from relay.life import Signals
 from relay.model import ParkReason, RuleVersion, Settled, State, Verdict, new_id, set_hash
-from relay.rules import RuleSpec, compile_rules, make_version
+from relay.rules import RuleSpec, compile_rules, make_version, rule_text
 from relay.telemetry import Metrics
 from tests.ledger.build import created, made_at, make_entry, make_event, move
 
@@ -147,4 +147,6 @@ async def test_an_event_that_comes_in_names_the_rules_in_force(ledger, clock):
 
 def _rules(name):
     chat = {"name": name, "trigger": {"type": "draft"}}
-    return compile_rules([RuleSpec("deal", chat=chat)], {}, [make_version({"name": "deal", "chat": chat}, {})])
+    return compile_rules(
+        [RuleSpec("deal", chat=chat)], {}, [make_version("deal", rule_text({"name": "deal", "chat": chat}), {})]
+    )
