@@ -18,7 +18,7 @@ from relay.intake.entry import make_entry
 from relay.ledger import SqlLedger
 from relay.ledger.engine import migrate
 from relay.ledger.engine.sqlite import MEMORY, SqliteStore
-from relay.model import DispatchView, Event, EventDetail, EventStatus, State, new_id
+from relay.model import DispatchView, Event, EventDetail, EventStatus, HeldBy, State, new_id
 from relay.rules import RuleSet
 
 _JSON: Final = "application/json"
@@ -39,9 +39,10 @@ class CaseOutcome:
 
 @dataclass(slots=True)
 class _Became:
-    """What became of the events of one delivery: the chats that go now, and by rule why others do not."""
+    """What became of the events of one delivery: what goes now, what is held, and by rule why others do not go."""
 
     going: list[DispatchView] = field(default_factory=list)
+    waiting: list[DispatchView] = field(default_factory=list)
     skips: dict[str, str] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
@@ -55,11 +56,28 @@ class _Became:
             if view.state in {State.READY, State.MESSAGING}:
                 self.going.append(view)
             elif view.held is not None:
+                self.waiting.append(view)
                 self.held[view.rule] = str(view.held.by)
                 self.why[view.rule] = f"it matches, and is held by {view.held.by} (expect it under `held`)"
             else:
                 self.ended[view.rule] = str(view.state)
                 self.why[view.rule] = view.failure.message if view.failure else f"it has ended as {view.state}"
+
+    def bodies(self) -> list[Any]:
+        """The bodies of the chats that are made now; where none is, of those that are held."""
+        waiting = [view for view in self.waiting if not _is_follow_up(view)]
+        return [json.loads(view.body or "null") for view in self.going or waiting]
+
+    def messages(self) -> list[str | None]:
+        """What is said now; where nothing is, what is to be said when the hold ends."""
+        if self.going:
+            return [view.message for view in self.going]
+        return [view.follow if _is_follow_up(view) and view.follow else view.message for view in self.waiting]
+
+
+def _is_follow_up(view: DispatchView) -> bool:
+    """Whether it waits for the chat of an earlier event, to go on there."""
+    return view.held is not None and view.held.by is HeldBy.THREAD
 
 
 class _Session:
@@ -134,10 +152,9 @@ def _judge(case: Case, became: _Became) -> Iterator[str]:
     going = list(dict.fromkeys(rendered.rule for rendered in became.going))
     yield from _judge_rules(expect, going, became.why)
     if expect.chat is not None:
-        bodies = [json.loads(rendered.body or "null") for rendered in became.going]
-        yield from _judge_chat(expect.chat, bodies, became.held)
+        yield from _judge_chat(expect.chat, became.bodies(), became.held)
     if expect.message is not None:
-        yield from _judge_message(expect.message, [rendered.message for rendered in became.going], became.held)
+        yield from _judge_message(expect.message, became.messages())
     for key, wanted, found in (
         ("skips", expect.skips, became.skips),
         ("held", expect.held, became.held),
@@ -184,11 +201,11 @@ def _judge_chat(wanted: Any, bodies: Sequence[Any], held: Mapping[str, str]) -> 
     yield from _diff("chat", _lines(wanted), _lines(parts[0]))
 
 
-def _judge_message(wanted: str, messages: Sequence[str | None], held: Mapping[str, str]) -> Iterator[str]:
+def _judge_message(wanted: str, messages: Sequence[str | None]) -> Iterator[str]:
     if wanted in messages:
         return
     if not messages:
-        yield f"message: there is no chat{_none(held)}"
+        yield "message: there is no chat"
         return
     yield from _diff("message", wanted.splitlines(), (messages[0] or "").splitlines())
 

@@ -93,12 +93,14 @@ def test_a_chat_that_cannot_be_rendered_has_ended(judge):
     [
         ("{held: {later: delay}}", ""),
         ("{rules: [later]}", "rules: later makes no chat: it matches, and is held by delay (expect it under `held`)"),
-        ("{message: Why?}", "message: there is no chat; later is held by delay"),
-        ("{chat: {name: x}}", "chat: there is none; later is held by delay"),
+        ("{message: Why?, chat: {trigger: {type: draft}}}", ""),
+        ("{message: Because}", "message: - is expected, + is what the rules make\n-Because\n+Why?"),
+        ("{chat: {trigger: {type: cron}}}", '+    "type": "draft"'),
     ],
 )
-def test_what_is_held_is_said_to_be(judge, expect, told):
-    assert judge(expect, "{amount: 1}", source="bus", headers="{type: deal.lost}") == told
+def test_what_is_held_is_said_to_be_and_judged_where_nothing_goes(judge, expect, told):
+    diff = judge(expect, "{amount: 1}", source="bus", headers="{type: deal.lost}")
+    assert told in diff if told else diff == ""
 
 
 def test_the_time_headers_and_file_of_a_delivery_count(judge, tmp_path):
@@ -194,3 +196,33 @@ tests:
     same, other, duplicate = run_tests(loaded.settings, loaded.tests)
     assert (same.diff, other.diff) == ((), ())
     assert duplicate.diff == ("the event 7 came before: give each event an id of its own",)
+
+
+def test_a_follow_up_is_judged_by_what_it_says_in_the_chat_of_the_first(tmp_path):
+    rule = """
+  - name: talk
+    type: talk
+    thread: {key: "{{ data.id }}", idle: 7d}
+    chat: {trigger: {type: draft}}
+    message: "First {{ data.s }}"
+    follow: "Then {{ data.s }}"
+"""
+    talk = "source: bus, headers: {type: talk}"
+    (tmp_path / "relay.yaml").write_text(f"""{CONFIG}{rule}
+tests:
+  - {{name: first, {talk}, event: {{id: 7, s: a}}, expect: {{rules: [talk], message: First a}}}}
+  - name: second
+    {talk.replace(", ", chr(10) + "    ")}
+    event: {{id: 7, s: b}}
+    before: [{{{talk}, event: {{id: 7, s: a}}}}]
+    expect: {{rules: [], held: {{talk: thread}}, message: Then b}}
+  - name: second makes no chat of its own
+    {talk.replace(", ", chr(10) + "    ")}
+    event: {{id: 7, s: b}}
+    before: [{{{talk}, event: {{id: 7, s: a}}}}]
+    expect: {{chat: {{}}}}
+""")
+    loaded = load([tmp_path / "relay.yaml"], {})
+    first, second, none = run_tests(loaded.settings, loaded.tests)
+    assert (first.diff, second.diff) == ((), ())
+    assert none.diff == ("chat: there is none; talk is held by thread",)
