@@ -1,8 +1,8 @@
 """SQLite: one file, one relay, one writing connection.
 
-The statements of a turn run on the event loop; only the commit, which waits for the disk, runs in the writer's thread.
-(Python's sqlite3 releases the interpreter lock at each row. From a thread beside a busy event loop this measures 3,000
-rows/s, on the loop 50,000.) Slow work, such as pruning, runs in that thread as a whole.
+The statements of a turn run on the event loop, its commit there or in the writer's thread (see `inline`). (Python's
+sqlite3 releases the interpreter lock at each row. From a thread beside a busy event loop this measures 3,000 rows/s, on
+the loop 50,000.) Slow work, such as pruning, runs in that thread as a whole.
 
 Reads have connections and threads of their own: one for the service, whose reads are short, and two for people, whose
 searches are long and end after `BROWSE_FOR` seconds.
@@ -28,6 +28,7 @@ from relay.errors import Unavailable
 from relay.ledger.engine.commit import Work
 from relay.ledger.engine.faults import BROWSE_FOR, Unopened, Unusable, away, describe, is_away, too_long
 from relay.ledger.engine.files import OpenFiles
+from relay.ledger.engine.inline import Inline
 from relay.ledger.engine.sql import driver, send
 from relay.ledger.engine.vault import OPEN, Vault
 from relay.place import exists, is_folder
@@ -47,7 +48,7 @@ _PRAGMAS: Final = (
     "journal_mode = WAL",
     "synchronous = FULL",
     "temp_store = MEMORY",
-    "wal_autocheckpoint = 4000",
+    "wal_autocheckpoint = 0",
     "schema_version",  # reads, which creates the write-ahead log
 )
 _LEAST: Final = (3, 35)
@@ -59,6 +60,8 @@ _TRIAL: Final = """
     WITH d AS (SELECT a FROM t LIMIT 1) UPDATE t SET b = 2 WHERE a IN (SELECT a FROM d) RETURNING a, b;
     SELECT row_number() OVER (ORDER BY b), sum(b) OVER (ORDER BY b), instr(c, x'00'), (a, b) > ('', 0) FROM t;
 """
+_CHECKPOINT: Final = 4_000
+"""Pages of the write-ahead log that a commit in the thread writes back into the file."""
 _WRITER_CACHE: Final = 16 << 10
 """KiB of page cache. Live rows are recent, and identities are too many for any cache: 64 MiB measured no faster."""
 _READER_CACHE: Final = 8 << 10
@@ -85,6 +88,7 @@ class SqliteStore:
         _check_library()
         self._lock = None if path == MEMORY else _lock(Path(path))
         self._writing = asyncio.Lock()
+        self._inline = Inline()
         self._writer_thread = ThreadPoolExecutor(1, "ledger-writer")
         self._reader_thread = ThreadPoolExecutor(1, "ledger-reader")
         self._people_threads = ThreadPoolExecutor(_PEOPLE, "ledger-people")
@@ -110,7 +114,12 @@ class SqliteStore:
                     answer = await self._in_thread(self._writer_thread, work, self._writer, self._clock())
                 else:
                     answer = work(self._writer, self._clock())
-                await self._in_thread(self._writer_thread, self._commit)
+                if not slow and self._inline.next_fits():
+                    began = time.perf_counter()
+                    self._commit()
+                    self._inline.took(time.perf_counter() - began)
+                else:
+                    await self._in_thread(self._writer_thread, self._commit_and_write_back)
             except BaseException as error:
                 self._roll_back()
                 if is_away(error):
@@ -159,6 +168,15 @@ class SqliteStore:
         self._check_files()
         self._writer.commit()
         self._check_files()
+
+    def _commit_and_write_back(self) -> None:
+        """Commit, and write the log back into the file when it has become long."""
+        raw = driver(self._writer)
+        raw.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}").fetchall()
+        try:
+            self._commit()
+        finally:
+            raw.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
 
     def _check_files(self) -> None:
         if self._files is not None:
