@@ -17,8 +17,6 @@ from relay.telemetry import get_log
 
 log = get_log()
 
-_INTERRUPTED = 130
-
 
 async def run(loaded: Loaded, *, migrate: bool, grace: float, linger: float = 0.0) -> int:
     """Serve until SIGTERM or SIGINT, then drain within `grace` seconds. A second signal exits at once.
@@ -89,21 +87,21 @@ def on_signals(ending: asyncio.Event, interrupted: asyncio.Event | None = None) 
     SIGHUP is ignored until `on_hang_up`: by default it would end the process without a drain.
     """
 
-    def end() -> None:
+    def end(by: signal.Signals) -> None:
         if ending.is_set():
             logging.shutdown()  # flush the log: `os._exit` does not
-            os._exit(_INTERRUPTED)  # safe: the ledger survives a crash at any point
+            os._exit(128 + by)  # as a shell says it; safe: the ledger survives a crash at any point
         ending.set()
 
     def interrupt() -> None:
         if interrupted is not None:
             interrupted.set()
-        end()
+        end(signal.SIGINT)
 
     loop = asyncio.get_running_loop()
     # What has changed by then is read when the service has started.
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
-    loop.add_signal_handler(signal.SIGTERM, end)
+    loop.add_signal_handler(signal.SIGTERM, end, signal.SIGTERM)
     loop.add_signal_handler(signal.SIGINT, interrupt)
 
 
