@@ -1,4 +1,4 @@
-"""The signals that end a relay: the first one drains, a second one of either kind ends it at once, as a shell says it."""
+"""The signals that end a relay: the first one drains, a second one of either kind ends it, as a shell says it."""
 
 import signal
 import subprocess
