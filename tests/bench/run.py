@@ -32,7 +32,7 @@ PARTS: Final = {
     "c": ("everyday", "200 events a second: latencies, and CPU an event against a burst's"),
     "d": ("unfinished", "memory and time to start with many unfinished dispatches (BENCH_UNFINISHED)"),
     "e": ("history", "claim, accept, list and prune with many finished events (BENCH_MANY)"),
-    "f": ("rules", "accept with 10 and 10,000 rules, and one verification"),
+    "f": ("rules", "accept with 10 and 10,000 rules, without keys and with all of them; the load; one verification"),
     "g": ("steps", "CPU and time of each step of an event"),
     "h": ("chart", "throughput and latency over offered load, as build/bench.svg"),
     "i": ("pages", "each page of the console with many finished events, while 200 a second come in"),

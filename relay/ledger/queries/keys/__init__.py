@@ -54,7 +54,7 @@ def decide(
     windows = OpenWindows.load(conn, now, sorted(windows_of(planned))) if "debounce" in steps else None
     stored = {}
     for entry in planned:
-        rulings = [_rule(Ruling(each, windows), memory, now, terms, steps) for each in entry.dispatches]
+        rulings = [_rule(each, Ruling(each, windows), memory, now, terms, steps) for each in entry.dispatches]
         stored[entry.event.id] = _settle(entry, rulings, now)
     memory.write(conn)
     if windows is not None:
@@ -82,12 +82,12 @@ def windows_of(entries: Sequence[Entry]) -> set[bytes]:
 
 def decide_late(dispatch: Dispatch, memory: Memory, now: int, terms: Terms) -> Dispatch:
     """The dispatch whose window has closed, after the later keys of its rule."""
-    return _rule(Ruling(dispatch), memory, now, terms, AFTER_WINDOW).dispatch
+    return _rule(dispatch, Ruling(dispatch), memory, now, terms, AFTER_WINDOW).dispatch
 
 
 def decide_alone(dispatch: Dispatch, memory: Memory, windows: OpenWindows, now: int, terms: Terms) -> Ruling:
     """What the keys of its rule say of one dispatch."""
-    return _rule(Ruling(dispatch, windows), memory, now, terms, STEPS)
+    return _rule(dispatch, Ruling(dispatch, windows), memory, now, terms, STEPS)
 
 
 def _is_planned(dispatch: Dispatch, steps: Mapping[str, KeyStep]) -> bool:
@@ -95,13 +95,14 @@ def _is_planned(dispatch: Dispatch, steps: Mapping[str, KeyStep]) -> bool:
     return dispatch.plan is not None and dispatch.state is State.READY and not steps.keys().isdisjoint(dispatch.plan)
 
 
-def _rule(ruling: Ruling, memory: Memory, now: int, terms: Terms, steps: Mapping[str, KeyStep]) -> Ruling:
+def _rule(
+    dispatch: Dispatch, ruling: Ruling, memory: Memory, now: int, terms: Terms, steps: Mapping[str, KeyStep]
+) -> Ruling:
     """Take a dispatch through the steps of its keys, up to the first that ends it.
 
     What the steps remember of it counts only when no later one skips it: a stale event was not seen. What the one that
     skips it remembers does count: values that were seen for the first time are the last ones from then on.
     """
-    dispatch = ruling.dispatch
     if dispatch.plan is None or not _is_planned(dispatch, steps):
         return ruling
     seen: list[tuple[bytes, KeyRow]] = []
@@ -137,7 +138,7 @@ def _settle(entry: Entry, rulings: Sequence[Ruling], now: int) -> Entry:
     """The entry without the dispatches that were skipped, and with the results of those that were suppressed."""
     skips = (*entry.skips, *[ruling.skip for ruling in rulings if ruling.skip is not None])
     dispatches = tuple([ruling.dispatch for ruling in rulings if ruling.skip is None])
-    ended = [ruling.dispatch for ruling in rulings if ruling.dispatch.state in _ENDED_BY_KEY]
+    ended = [dispatch for dispatch in dispatches if dispatch.state in _ENDED_BY_KEY]
     results: tuple[Result, ...] = (*entry.results, *[_tell(entry, dispatch, now) for dispatch in ended])
     if not dispatches and entry.event.reply_to:
         results = (*results, tell.unmatched(entry.event, skips, now=now))

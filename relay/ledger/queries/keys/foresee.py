@@ -36,8 +36,9 @@ def _accept(dispatch: Dispatch, memory: Memory, windows: OpenWindows, now: int, 
     ruling = decide_alone(dispatch, memory, windows, now, terms)
     if ruling.skip is not None:
         return Standing(dispatch.rule, skip=ruling.skip)
-    waits = ruling.at.by in {HeldBy.ORDER, HeldBy.THREAD}
-    return Standing(dispatch.rule, ruling.dispatch, cause=turn if waits else ruling.dispatch.cause)
+    ruled = ruling.dispatch
+    waits = ruled.hold is not None and ruled.hold.by in {HeldBy.ORDER, HeldBy.THREAD}
+    return Standing(dispatch.rule, ruled, cause=turn if waits else ruled.cause)
 
 
 def _turn(dispatch: Dispatch, memory: Memory) -> str | None:

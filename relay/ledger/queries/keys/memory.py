@@ -9,7 +9,8 @@ from typing import Final
 from sqlalchemy import BigInteger, Connection, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from relay.ledger.engine.sql import Found, Upsert, is_alone, padded, run, upsert, write_many
+from relay.ledger.engine.sql import Columns, Found, Upsert, is_alone, padded, run, upsert
+from relay.ledger.engine.writes import Writes
 from relay.ledger.schema import dispatches, rule_keys
 from relay.model import ENDED, State
 
@@ -55,7 +56,7 @@ def lock(conn: Connection, hashes: Sequence[bytes]) -> None:
     By number, because a key that is new has no row to lock. Equal numbers of two keys only wait.
     """
     if not is_alone(conn):
-        conn.execute(_LOCK, {"numbers": [int.from_bytes(each[:8], "big", signed=True) for each in hashes]})
+        run(conn, _LOCK, {"numbers": tuple([int.from_bytes(each[:8], "big", signed=True) for each in hashes])})
 
 
 def hash_of(name: str, rule: str, key: str) -> bytes:
@@ -93,10 +94,13 @@ class Memory:
         self._known[place] = KnownKey(row.value, row.dispatch_id, is_free=False)
 
     def write(self, conn: Connection) -> None:
-        if not self._changed:
-            return
-        rows = [{"hash": place} | {name: getattr(row, name) for name in _KEPT} for place, row in self._changed.items()]
-        write_many(conn, _put(conn.dialect.name), sorted(rows, key=lambda row: row["hash"]))
+        with Writes(conn) as writes:
+            writes.insert(_put(conn.dialect.name), _columns(sorted(self._changed.items())))
+
+
+def _columns(rows: Sequence[tuple[bytes, KeyRow]]) -> Columns:
+    """Rows by the hashes of their keys, as they are inserted; in order of the hashes, because that locks them."""
+    return {"hash": [place for place, _ in rows]} | {name: [getattr(row, name) for _, row in rows] for name in _KEPT}
 
 
 @cache

@@ -8,7 +8,7 @@ that the key is free or is seen.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, bindparam, case, delete, select, update
@@ -87,7 +87,8 @@ class QueueState:
         return cls(**{**found, "said": tuple(found.get("said", ()))})
 
     def text(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"))
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps(values, separators=(",", ":"))
 
     def has_chat(self, now: int) -> bool:
         """Whether the next dispatch goes on in the chat."""
@@ -103,8 +104,8 @@ def step(ruling: Ruling, plan: Any, known: KnownKey | None, now: int, terms: Ter
     """Put the dispatch at the end of the queue; it goes at once when nobody is before it."""
     queue = QueueState.read(None if known is None else known.value).after(plan)
     ruling.queue_up(queue.number)
-    turn = ruling.dispatch.id if known is None or known.dispatch_id is None else known.dispatch_id
-    if turn != ruling.dispatch.id:
+    turn = ruling.id if known is None or known.dispatch_id is None else known.dispatch_id
+    if turn != ruling.id:
         ruling.hold(HeldBy.ORDER if queue.idle is None else HeldBy.THREAD, until=None)
     elif queue.chat is not None and queue.has_chat(now):
         ruling.follow(queue.chat, queue.agent)

@@ -14,74 +14,80 @@ if TYPE_CHECKING:
 class Ruling:
     """What the keys of its rule have said about a new dispatch so far.
 
-    `place` is the hash of the rendered key that is looked at, None for a key of the rule that has none. `windows` are
-    those of the batch's keys (`debounce`), None where no rule of it has any.
+    `id` is that of the dispatch. `place` is the hash of the rendered key that is looked at, None for a key of the rule
+    that has none. `windows` are those of the batch's keys (`debounce`), None where no rule of it has any.
     """
 
     def __init__(self, dispatch: Dispatch, windows: "OpenWindows | None" = None) -> None:
+        self.id = dispatch.id
         self.windows = windows
-        self.dispatch = dispatch
         self.skip: Skip | None = None
         self.place: bytes | None = None
+        self._given = dispatch
+        self._state = dispatch.state
+        self._by = None if dispatch.hold is None else dispatch.hold.by
+        self._ending: dict[str, Any] = {}
+        self._standing: dict[str, Any] = {}
+
+    @property
+    def dispatch(self) -> Dispatch:
+        """The dispatch as the keys would have it stored: made anew each time, so to be asked for at the end."""
+        given = self._given
+        hold = replace(given.hold or Hold(), **self._standing) if self._standing else given.hold
+        return replace(given, state=self._state, hold=hold, **self._ending)
 
     @property
     def is_over(self) -> bool:
-        return self.skip is not None or self.dispatch.state not in {State.READY, State.HELD, State.MESSAGING}
+        return self.skip is not None or self._state not in {State.READY, State.HELD, State.MESSAGING}
 
     @property
     def is_gathered(self) -> bool:
         """Whether a window holds it, so that its later keys are asked when that closes."""
-        return self.at.by is HeldBy.DEBOUNCE
-
-    @property
-    def at(self) -> Hold:
-        """Where the dispatch stands so far."""
-        return self.dispatch.hold or Hold()
+        return self._by is HeldBy.DEBOUNCE
 
     def leave_out(self, why: Why, detail: str) -> None:
         """The rule skips the event: there is no dispatch."""
-        self.skip = Skip(self.dispatch.rule, why, detail)
+        self.skip = Skip(self._given.rule, why, detail)
 
     def suppress(self, cause: str, message: str) -> None:
         """The dispatch ends without a chat because of another one."""
-        failure = Failure("suppressed", message)
-        self.dispatch = replace(self.dispatch, state=State.SUPPRESSED, failure=failure, cause=cause)
+        self._end(State.SUPPRESSED, Failure("suppressed", message), cause)
 
     def supersede(self, cause: str, message: str) -> None:
         """The dispatch ends without a chat because another one of its window goes."""
-        failure = Failure("superseded", message)
-        self.dispatch = replace(self.dispatch, state=State.SUPERSEDED, failure=failure, cause=cause)
+        self._end(State.SUPERSEDED, Failure("superseded", message), cause)
+
+    def _end(self, state: State, failure: Failure, cause: str) -> None:
+        self._state = state
+        self._ending = {"failure": failure, "cause": cause}
 
     def gather(self, window: str, number: int) -> None:
         """The dispatch is in this window, with this number."""
-        self._stand(window_id=window, queue_number=number)
+        self._standing |= {"window_id": window, "queue_number": number}
 
     def cancel_under(self, place: bytes) -> None:
         """Events under this key cancel the dispatch while it is held."""
-        self._stand(cancel_key=place)
+        self._standing["cancel_key"] = place
 
     def queue_up(self, number: int) -> None:
         """The dispatch has this number in the queue of the present key."""
-        self._stand(queue=self.place, queue_number=number)
+        self._standing |= {"queue": self.place, "queue_number": number}
 
     def follow(self, chat_uuid: str, agent_uuid: str | None) -> None:
         """The dispatch goes on in a chat that exists."""
-        self.dispatch = replace(self.dispatch, state=State.MESSAGING)
-        self._stand(chat_uuid=chat_uuid, chat_agent=agent_uuid)
+        self._state = State.MESSAGING
+        self._standing |= {"chat_uuid": chat_uuid, "chat_agent": agent_uuid}
 
     def delay(self, until: int) -> None:
         """The dispatch does not go before `until`, and events under the present key cancel it."""
-        self._stand(not_before=until, cancel_key=self.place)
+        self._standing |= {"not_before": until, "cancel_key": self.place}
         self.hold(HeldBy.DELAY, until)
 
     def hold(self, by: HeldBy, until: int | None) -> None:
         """Hold the dispatch, unless something that comes before on its way holds it already."""
-        if self.at.by is None:
-            self.dispatch = replace(self.dispatch, state=State.HELD)
-            self._stand(by=by, until=until)
-
-    def _stand(self, **changes: Any) -> None:
-        self.dispatch = replace(self.dispatch, hold=replace(self.at, **changes))
+        if self._by is None:
+            self._state, self._by = State.HELD, by
+            self._standing |= {"by": by, "until": until}
 
 
 class KeyStep(Protocol):

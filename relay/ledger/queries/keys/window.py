@@ -97,7 +97,7 @@ def step(ruling: Ruling, plan: Any, known: KnownKey | None, now: int, terms: Ter
         ruling.windows.put(replace(window, closes_at=now))
         window = None
     if window is None:
-        window = Window(ruling.dispatch.id, ruling.place, plan["keep"], now, now, 0, 0)
+        window = Window(ruling.id, ruling.place, plan["keep"], now, now, 0, 0)
     count = window.count + 1
     closes_at = now if count >= MOST else min(now + plan["wait"], window.opened_at + plan["max"])
     ruling.windows.put(replace(window, count=count, size=window.size + size, closes_at=closes_at))
