@@ -73,7 +73,7 @@ install: $(VENV)/test.stamp ## build/install-embedded.yaml, build/install-cluste
 chart: $(VENV)/test.stamp ## build/relay-VERSION.tgz, a chart for Helm that installs what k8s/embedded and k8s/cluster do
 	$(BIN)/python .ci/chart.py build
 
-image: ## the container image relay:VERSION; PYTHON_IMAGE=python:3.14-slim@sha256:... is what it is made of, ARGS go to docker build
+image: ## the container image relay:VERSION; PYTHON_IMAGE=python:3.14-slim@sha256:... is what it is made of, ARGS go to the build of Docker or Podman (ENGINE)
 	.ci/image $(ARGS)
 
 image-test: image ## tries the image: size, users, read-only root, health check, SIGTERM, the same layers by another build

@@ -164,3 +164,55 @@ def test_the_bill_names_what_wheels_bring_along_and_every_package_of_the_lock(tm
     assert named >= locked | {"python", "openssl"}
     references = [each["bom-ref"] for each in bill["components"]]
     assert len(references) == len(set(references))
+
+
+ENGINE = """#!/bin/sh
+case $1 in
+  --version) echo "{version}" ;;
+  info) exit {away} ;;
+  image) seq -f base@sha256:%g 100000 ;;
+  build) echo "$0" "$@" ;;
+esac
+"""
+"""An engine of containers that only says what it would build."""
+
+
+def build(folder, engines, **variables):
+    """`make image` where these engines are: what it would build."""
+    for name, (version, away) in engines.items():
+        program = folder / name
+        program.write_text(ENGINE.format(version=version, away=away))
+        program.chmod(0o755)
+    env = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", **variables}
+    return subprocess.run([ROOT / ".ci/image", "--more"], env=env, capture_output=True, text=True, check=False)
+
+
+DOCKER, PODMAN = "Docker version 28.2.2", "podman version 5.4.2"
+HEALTHY = ["--format", "docker"]
+"""Without it Podman writes OCI's format, which has no health check."""
+
+
+@pytest.mark.parametrize(
+    ("engines", "variables", "taken", "options"),
+    [
+        ({"docker": (DOCKER, 0), "podman": (PODMAN, 0)}, {}, "docker", []),
+        ({"docker": (DOCKER, 1), "podman": (PODMAN, 0)}, {}, "podman", HEALTHY),
+        ({"docker": (DOCKER, 0), "podman": (PODMAN, 0)}, {"ENGINE": "podman"}, "podman", HEALTHY),
+        ({"docker": (PODMAN, 0)}, {}, "docker", HEALTHY),
+    ],
+    ids=["docker", "docker's service is away", "podman is named", "podman by the name of docker"],
+)
+def test_an_image_is_built_by_the_engine_that_answers_and_has_its_health_check(
+    engines, variables, taken, options, tmp_path
+):
+    done = build(tmp_path, engines, **variables)
+    assert done.returncode == 0, done.stderr
+    program, command, *rest = done.stdout.split()
+    assert (program, command, rest[: len(options) + 1]) == (str(tmp_path / taken), "build", [*options, "--more"])
+    assert "PYTHON_IMAGE=base@sha256:1" in rest, "the base by its first digest, of however many"
+
+
+def test_where_no_engine_answers_that_is_said(tmp_path):
+    done = build(tmp_path, {"docker": (DOCKER, 1), "podman": (PODMAN, 1)})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "no engine answers here: docker or podman (ENGINE=... names another)\n"
