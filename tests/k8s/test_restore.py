@@ -10,6 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from relay.units import duration
 from tests.k8s.kustomize import K8S, VERSIONS, render
 from tests.k8s.references import Rendered
 
@@ -88,3 +89,19 @@ def test_the_pod_fits_the_workload():
     name = f"{mount['name']}-{rendered.workload['metadata']['name']}-0"
     assert volume["persistentVolumeClaim"]["claimName"] == name
     assert "labels" not in POD["metadata"], "no Service sends it anything"
+
+
+@pytest.mark.parametrize(
+    ("workload", "pods"),
+    [
+        ("deployment/relay", "pod --selector=app.kubernetes.io/instance=relay"),
+        ("statefulset/relay", "pod/relay-0"),
+    ],
+)
+def test_no_ledger_is_replaced_while_a_pod_that_stops_still_writes_to_it(workload, pods):
+    """Scaling to 0 returns at once, and a pod lingers and drains for 25 s: it would write into what goes."""
+    lines = (K8S / "README.md").read_text().splitlines()
+    after = lines[lines.index(f"kubectl scale {workload} --replicas=0") + 1]
+    assert after.startswith(f"kubectl wait --for=delete {pods} --timeout=")
+    spec = Rendered(render(K8S / ("embedded" if "stateful" in workload else "cluster"))).pod
+    assert duration(after.split("--timeout=")[1].split()[0]) / 1_000 > spec["terminationGracePeriodSeconds"]
