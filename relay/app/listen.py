@@ -83,8 +83,14 @@ class Listening:
         return crowd
 
     def _on_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log a lack of descriptors at most once a minute: asyncio retries, and reports it, every second."""
+        """Log a lack of descriptors at most once a minute: asyncio retries, and reports it, every second.
+
+        A name that is resolved in vain after whoever asked for it has given up, and said so, is no trouble of its own:
+        uvloop goes on resolving when a connection is cancelled.
+        """
         error = context.get("exception")
+        if isinstance(error, socket.gaierror) and "never retrieved" in context.get("message", ""):
+            return
         if not isinstance(error, OSError) or error.errno not in _STARVED or "accept" not in context.get("message", ""):
             loop.default_exception_handler(context)
         elif self._starved.take(_monotonic()):

@@ -1,6 +1,8 @@
 """A process with few file descriptors: strangers cannot take those of health and ops."""
 
+import asyncio
 import contextlib
+import gc
 import json
 import signal
 import socket
@@ -9,11 +11,14 @@ import sys
 import threading
 import urllib.request
 from queue import Queue
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 
 from relay.app.descriptors import Shares, share
+from relay.app.listen import Listening
+from relay.telemetry import Metrics
 
 FEW = 256
 _WITH_FEW = ["sh", "-c", f'ulimit -Sn 64; ulimit -Hn {FEW}; exec "$@"', "sh"]
@@ -101,3 +106,13 @@ def test_health_and_ops_answer_while_strangers_hold_all_that_they_can(starved):
     assert "listener.pressed" in after
     assert "listener.starved" not in after
     assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize(("error", "told"), [(socket.gaierror(-3, "no such name"), 0), (RuntimeError("a bug"), 1)])
+async def test_a_name_that_is_resolved_in_vain_when_nobody_waits_any_more_is_not_told(error, told, caplog):
+    """uvloop goes on resolving when a connection is given up, each time that a broker without an address is tried."""
+    limits = SimpleNamespace(http=SimpleNamespace(max_connections=10), cargo=SimpleNamespace(concurrency=1))
+    Listening(limits, Metrics())
+    asyncio.get_running_loop().create_future().set_exception(error)
+    gc.collect()
+    assert [record.name for record in caplog.records].count("asyncio") == told
