@@ -16,6 +16,8 @@ COMPONENTS = tuple(sorted(folder.name for folder in (K8S / "components").iterdir
 VERSIONS = ("1.30", "1.37")
 """The oldest and the newest Kubernetes that is supported."""
 SCALERS = ("autoscale-hpa", "autoscale-keda")
+FOREIGN = {"ScaledObject", "ExternalSecret", "PodMonitor", "PrometheusRule", "HTTPRoute", "RabbitmqCluster"}
+"""Kinds of operators, whose schemas are not Kubernetes' own."""
 MISSING = "These tests need kubectl 1.27 or newer: apt-get install kubernetes-client (Debian 13)."
 
 

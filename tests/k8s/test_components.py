@@ -8,11 +8,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.k8s.kustomize import COMPONENTS, K8S, OVERLAYS, SCALERS, VERSIONS, compose, copy, kinds, render
+from tests.k8s.kustomize import COMPONENTS, FOREIGN, K8S, OVERLAYS, SCALERS, VERSIONS, compose, copy, kinds, render
 from tests.k8s.references import Rendered, config_texts, find_faults
 
-# Kinds of operators, whose schemas are not Kubernetes' own.
-FOREIGN = {"ScaledObject", "ExternalSecret", "PodMonitor", "PrometheusRule", "HTTPRoute", "RabbitmqCluster"}
 FITTING = [
     (overlay, name) for overlay in OVERLAYS for name in COMPONENTS if overlay == "cluster" or name not in SCALERS
 ]
