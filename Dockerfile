@@ -14,8 +14,9 @@ WORKDIR /src
 RUN apt-get update && apt-get install -y --no-install-recommends binutils tini && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv --without-pip /opt/relay && python3 -m venv --without-pip /opt/build
 COPY requirements.lock requirements-build.lock ./
-RUN python3 -m pip --python /opt/relay/bin/python install --require-hashes -r requirements.lock && \
-    python3 -m pip --python /opt/build/bin/python install --require-hashes -r requirements-build.lock
+# There is no compiler here, for either machine: what has no wheel is named at once (`make wheels` asks before).
+RUN python3 -m pip --python /opt/relay/bin/python install --only-binary=:all: --require-hashes -r requirements.lock && \
+    python3 -m pip --python /opt/build/bin/python install --only-binary=:all: --require-hashes -r requirements-build.lock
 COPY pyproject.toml README.md CHANGELOG.md LICENSE ./
 COPY relay ./relay
 COPY config/recipes ./config/recipes

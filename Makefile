@@ -9,12 +9,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TOOLS := $(VENV)/tools/bin
 COMPILE := $(TOOLS)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 PYTEST_ARGS ?=
+PYTHONS := 3.11 3.12 3.13 3.14
 
 # Each relay that a test starts would otherwise compile all of Relay anew: a third of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test services lint types layers bench faults soak lock audit sbom install chart image image-test clean
+.PHONY: help demo test services lint types layers bench faults soak lock audit sbom install chart image image-test wheels clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -54,6 +55,15 @@ lock: $(VENV)/tools.stamp ## all lock files from pyproject.toml; ARGS=--upgrade 
 	$(COMPILE) $(ARGS) pyproject.toml --extra fast --extra otel --extra dev -c requirements.lock -o requirements-dev.lock
 	$(COMPILE) $(ARGS) --group build -c requirements-dev.lock -o requirements-build.lock
 	$(COMPILE) $(ARGS) --group tools -o requirements-tools.lock
+	@$(MAKE) --no-print-directory wheels
+
+# The image is built for amd64 and arm64 without a compiler: all that it installs must be there as a wheel.
+wheels: $(VENV)/tools.stamp ## whether all that the image installs has a wheel, for amd64 and arm64, on each Python
+	@for machine in x86_64 aarch64; do for python in $(PYTHONS); do \
+		$(TOOLS)/uv pip install --quiet --dry-run --no-build --no-deps --require-hashes --target build/wheels \
+			--python-platform $$machine-manylinux_2_28 --python-version $$python \
+			-r requirements.lock -r requirements-build.lock || exit 1; \
+		echo "$$machine, Python $$python: all have wheels"; done; done
 
 audit: $(VENV)/tools.stamp ## known vulnerabilities in what Relay runs on and is built with; fails when it has, or cannot tell
 	$(TOOLS)/pip-audit --strict --disable-pip --require-hashes -r requirements.lock -r requirements-build.lock

@@ -1,6 +1,7 @@
 """The lock files pin all that pyproject.toml asks for, with hashes, and name no place to get it from."""
 
 import re
+import subprocess
 import tomllib
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
@@ -104,6 +105,27 @@ def test_nothing_is_installed_or_built_without_hashes(file):
     for one in fetching:
         alone = "--no-deps" in one and ("--no-build-isolation" in one or one.rstrip().endswith(".whl"))
         assert "--require-hashes" in one or alone, one
+
+
+def test_an_image_is_made_of_wheels_for_either_machine():
+    """`make wheels` asks the index for them, for each Python; it is a part of `make lock`, so that a lock has them."""
+    commands = re.split(r"(?:&&|\n)", (ROOT / "Dockerfile").read_text().replace("\\\n", " "))
+    locked = [one for one in commands if "--require-hashes" in one]
+    assert len(locked) == 2
+    assert all("--only-binary=:all:" in one for one in locked)
+    asked = subprocess.run(["make", "-n", "lock"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "for machine in x86_64 aarch64" in asked
+    assert f"for python in {' '.join(PYTHONS)}" in asked
+    for one in locked:
+        assert f"-r {one.split('-r ')[1].strip()}" in asked.split("for machine", 1)[1]
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-build.lock"])
+def test_the_image_has_the_same_packages_on_either_machine(lock):
+    for line in re.findall(r"^[A-Za-z0-9].*==[^\\]+", (ROOT / lock).read_text(), re.MULTILINE):
+        pin = Requirement(line)
+        here = [{"platform_machine": name, "sys_platform": "linux"} for name in ("x86_64", "aarch64")]
+        assert pin.marker is None or pin.marker.evaluate(here[0]) == pin.marker.evaluate(here[1]), line
 
 
 @locks

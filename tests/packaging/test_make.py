@@ -38,6 +38,7 @@ def test_make_alone_lists_what_it_can_do():
         "chart",
         "image",
         "image-test",
+        "wheels",
         "clean",
         "help",
     }
