@@ -191,7 +191,7 @@ def try_ends(image: str, folder: Path) -> None:
             engine("kill", "--signal", "TERM", relay)
             wait(lambda: not place.is_ready(), "after SIGTERM it lingers and is not ready")
             engine("kill", "--signal", "TERM", relay)
-            hold(end_of(relay) == 130, "a second SIGTERM ends it at once, with 130")
+            hold(end_of(relay) == 143, "a second SIGTERM ends it at once, with 143")
         for _ in range(3):
             with running(image, *place.options) as relay:
                 code, took = stop(relay)
