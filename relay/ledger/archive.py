@@ -26,6 +26,7 @@ from relay.ledger.queries import (
     prune,
     refused,
     rule_pauses,
+    sessions,
     space,
     told,
     versions,
@@ -185,6 +186,12 @@ class SqlArchive:
 
     async def note_act(self: Database, deed: Deed) -> None:
         await self.write(partial(acts.note, deed=deed))
+
+    async def end_session(self: Database, session: bytes, until: int) -> None:
+        await self.write(partial(sessions.end, session=session, until=until))
+
+    async def is_session_ended(self: Database, session: bytes) -> bool:
+        return await self.read(partial(sessions.is_ended, session=session))
 
     async def acts(self: Database, cursor: str | None, limit: int) -> ActPage:
         return await self.browse(partial(acts.page, cursor=cursor, limit=limit))

@@ -18,6 +18,7 @@ from relay.ops.openapi import describe
 from relay.ops.operations import Operations
 from relay.ops.problem import make_problems
 from relay.ops.routes import ROUTES, dumps
+from relay.ops.session import Sessions
 from relay.ops.stream import Stream
 from relay.ports import Archive, Outbox
 from relay.telemetry import Metrics, Status
@@ -51,7 +52,8 @@ def make_ops_app(
     api = Api(archive, operations, stream, hide, clock)
     watch = Watch(archive.gauges, monotonic)
     guesses = Guesses(metrics, sleep)
-    console = Console(api, operations, status, watch, guesses, holders, clock, version, workspace_at)
+    sessions = Sessions(archive, monotonic)
+    console = Console(api, operations, status, watch, guesses, sessions, holders, clock, version, workspace_at)
     description = dumps(describe(version)).encode()
 
     async def openapi(_: web.Request) -> web.Response:
@@ -61,7 +63,7 @@ def make_ops_app(
         yield
         await watch.close()
 
-    guard = make_guard(holders, metrics, guesses, clock)
+    guard = make_guard(holders, sessions, metrics, guesses, clock)
     app = web.Application(middlewares=[make_problems(show_trouble), guard], client_max_size=_MOST_BYTES)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(stream.close)

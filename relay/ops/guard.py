@@ -8,6 +8,7 @@ foreign `Host`), cross-site requests (a foreign `Origin`), or side channels of c
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from html import escape
 from typing import Final
 from urllib.parse import urlencode, urlsplit
@@ -15,10 +16,11 @@ from urllib.parse import urlencode, urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from relay.errors import Unavailable
 from relay.limits import Bucket
 from relay.ops.access import ANYBODY, Caller, Role, TokenHolder, find_caller
 from relay.ops.problem import Handler, NotAllowed, problem
-from relay.ops.session import SignedIn, read_session, same
+from relay.ops.session import Sessions, SignedIn, read_session, same
 from relay.ops.site import SAFE, check_host, check_site, is_data, is_link
 from relay.telemetry import Metrics, get_log
 
@@ -45,12 +47,17 @@ _OVER: Final = """<!doctype html>
 
 
 def make_guard(
-    holders: Callable[[], tuple[TokenHolder, ...]], metrics: Metrics, guesses: "Guesses", clock: Callable[[], int]
+    holders: Callable[[], tuple[TokenHolder, ...]],
+    sessions: Sessions,
+    metrics: Metrics,
+    guesses: "Guesses",
+    clock: Callable[[], int],
 ) -> Middleware:
     """A middleware that requires a token of the present `holders` or, without any, a request from this machine.
 
     `clock` returns milliseconds since the epoch. Sign-in and the files of pages are open to all.
     """
+    door = _Door(holders, sessions, clock)
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -61,8 +68,8 @@ def make_guard(
             return refusal
         if request.path.startswith(STATIC):
             return await handler(request)
-        if (caller := _identify(request, present, clock())) is not None:
-            request[_CALLER] = caller
+        if (caller := await door.identify(request)) is not None:
+            request[_CALLER], request[_DOOR] = caller, door
         elif request.path != SIGN_IN:
             return await _send_away(request, guesses)
         if await _lacks_csrf(request):
@@ -86,6 +93,16 @@ def role_of(request: web.Request) -> Role:
 def caller_of(request: web.Request) -> Caller | None:
     """Who asks, None where nobody needs to have signed in."""
     return request.get(_CALLER)
+
+
+async def is_still_allowed(request: web.Request) -> bool:
+    """Whether who asked would be let in as then: for answers that go on, while tokens change and sessions end."""
+    return await request[_DOOR].identify(request) == request[_CALLER]
+
+
+def session_of(request: web.Request) -> SignedIn | None:
+    """The session that it came with, None for none or a bearer."""
+    return request.get(_SESSION)
 
 
 def csrf_of(request: web.Request) -> str:
@@ -136,17 +153,38 @@ async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault(name, value)
 
 
-def _identify(request: web.Request, present: tuple[TokenHolder, ...], now: int) -> Caller | None:
-    """Who asks. A token that is sent counts, and not the cookie beside it."""
-    if not present:
-        return ANYBODY
-    if "Authorization" in request.headers:
-        return find_caller(present, _bearer(request))
-    session = read_session(present, request.cookies.get(COOKIE, ""), now)
-    if session is None:
-        return None
-    request[_SESSION] = session
-    return session.caller
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """What tells who asks."""
+
+    holders: Callable[[], tuple[TokenHolder, ...]]
+    sessions: Sessions
+    clock: Callable[[], int]
+
+    async def identify(self, request: web.Request) -> Caller | None:
+        """Who asks. A token that is sent counts, and not the cookie beside it."""
+        present = self.holders()
+        if not present:
+            return ANYBODY
+        if "Authorization" in request.headers:
+            return find_caller(present, _bearer(request))
+        session = read_session(present, request.cookies.get(COOKIE, ""), self.clock())
+        if session is None or await self._is_over(request, session):
+            return None
+        request[_SESSION] = session
+        return session.caller
+
+    async def _is_over(self, request: web.Request, session: SignedIn) -> bool:
+        """Whether a session has ended. Where nobody knows, one can at least sign in anew."""
+        try:
+            return await self.sessions.is_over(session)
+        except Unavailable:
+            if request.path == SIGN_IN:
+                return True
+            raise
+
+
+_DOOR: Final = web.RequestKey("door", _Door)
 
 
 async def _lacks_csrf(request: web.Request) -> bool:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from relay.errors import Unavailable
 from relay.model import Result
+from relay.ops.guard import is_still_allowed
 from relay.ops.hide import Hide
 from relay.ports import Outbox
 
@@ -78,6 +79,8 @@ class Stream:
             elif self._monotonic() - last_write >= self._heartbeat:
                 await response.write(b": here\n\n")
                 last_write = self._monotonic()
+            if not await is_still_allowed(request):
+                return  # whoever asks again, with the `Last-Event-ID`, is told why
             batch = await self._next(request, cursor, follow=follow)
 
     async def _read(self, request: web.Request, cursor: int) -> list[tuple[int, Result]]:

@@ -207,6 +207,17 @@ class Archive(Protocol):
         """Keep an act that was done elsewhere."""
         ...
 
+    async def end_session(self, session: bytes, until: int) -> None:
+        """Note that somebody has signed out of the session of that hash, which would have ended at `until` anyway.
+
+        It is kept until then, in milliseconds since the epoch.
+        """
+        ...
+
+    async def is_session_ended(self, session: bytes) -> bool:
+        """Whether somebody has signed out of it, on whichever replica."""
+        ...
+
     async def acts(self, cursor: str | None, limit: int) -> ActPage:
         """A page of acts, newest first. `cursor` is that of the previous page."""
         ...

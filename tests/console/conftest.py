@@ -20,7 +20,7 @@ def world():
     memory = Memory()
     status = Status(lambda: NOW, lambda: 0.0)
     status.phase = Phase.SERVING
-    return SimpleNamespace(memory=memory, desk=Desk(memory), status=status, tokens={}, now=NOW, slept=[])
+    return SimpleNamespace(memory=memory, desk=Desk(memory), status=status, tokens={}, now=NOW, monotonic=0.0, slept=[])
 
 
 @pytest.fixture
@@ -41,6 +41,7 @@ def make_console(world):
             version="1.2.3",
             encode=encode,
             clock=lambda: world.now,
+            monotonic=lambda: world.monotonic,
             sleep=sleep,
             workspace_at=lambda: "https://app.example/workspaces/w",
         )

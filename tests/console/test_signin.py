@@ -94,25 +94,81 @@ async def test_of_two_proofs_the_bearer_counts(signed):
     assert (await client.get("/api/rules", headers=headers)).status == 401
 
 
+def cookie_of(client):
+    [cookie] = [f"{each.key}={each.value}" for each in client.session.cookie_jar if each.key == "relay-session"]
+    return {"Cookie": cookie}
+
+
+async def sign_out(client):
+    csrf = csrf_in(await (await client.get("/")).text())
+    return await client.post("/signout", data={"csrf": csrf})
+
+
 async def test_signing_out_ends_it_in_this_browser(signed):
     client = await signed("read")
     assert (await client.post("/signout", allow_redirects=False)).status == 403
-    csrf = csrf_in(await (await client.get("/")).text())
-    answer = await client.post("/signout", data={"csrf": csrf})
+    answer = await sign_out(client)
     assert answer.url.path == "/signin"
     assert "You are signed out" in await answer.text()
     assert (await client.get("/api/rules")).status == 401
 
 
-async def test_a_copy_of_the_cookie_outlives_signing_out_until_its_token_is_changed(world, signed):
-    """As the README says: sessions are kept nowhere."""
+async def test_signing_out_ends_every_copy_of_the_cookie_and_no_other_session(world, signed):
+    client, other = await signed("read"), await signed("read")
+    copy = cookie_of(client)
+    await sign_out(client)
+    assert (await client.get("/api/rules", headers=copy)).status == 401
+    assert (await client.get("/", headers=copy, allow_redirects=False)).headers["Location"] == "/signin"
+    assert (await other.get("/api/rules")).status == 200, "of the same token, at the same time"
+    [until] = world.memory.sessions_ended.values()
+    assert until == NOW + LIFETIME
+
+
+async def test_signing_out_holds_on_every_replica_a_second_later(world, signed, aiohttp_client, make_console):
+    client, other = await signed("read"), await aiohttp_client(make_console())
+    copy = cookie_of(client)
+    assert (await other.get("/api/rules", headers=copy)).status == 200
+    await sign_out(client)
+    world.monotonic += 1.0
+    assert (await other.get("/api/rules", headers=copy)).status == 401
+    assert (await (await aiohttp_client(make_console())).get("/api/rules", headers=copy)).status == 401
+
+
+async def test_signing_in_anew_ends_the_session_before_it(signed, console):
     client = await signed("read")
-    [copy] = [f"{cookie.key}={cookie.value}" for cookie in client.session.cookie_jar if cookie.key == "relay-session"]
-    await client.post("/signout", data={"csrf": csrf_in(await (await client.get("/")).text())})
-    assert (await client.get("/api/rules")).status == 401
-    assert (await client.get("/api/rules", headers={"Cookie": copy})).status == 200
-    world.tokens["read"] = (Secret("another-token"), "read")
-    assert (await client.get("/api/rules", headers={"Cookie": copy})).status == 401
+    copy = cookie_of(client)
+    await client.post("/signin", data={"token": "token-of-operate"})
+    assert (await console.get("/api/rules", headers=copy)).status == 401
+    assert (await client.get("/api/rules")).status == 200
+
+
+async def test_while_the_ledger_is_away_sessions_go_on_that_it_knew_and_none_is_ended(
+    world, signed, aiohttp_client, make_console
+):
+    client = await signed("read")
+    csrf = csrf_in(await (await client.get("/")).text())
+    other = await aiohttp_client(make_console())
+    world.memory.away = True
+    world.monotonic += 60.0
+    assert (await client.get("/openapi.json")).status == 200
+    assert (await client.post("/signout", data={"csrf": csrf})).status == 503
+    assert (await client.get("/openapi.json")).status == 200, "one can try again"
+    assert (await other.get("/openapi.json", headers=cookie_of(client))).status == 503, "nobody knows"
+    await other.post("/signin", data={"token": "token-of-read"}, headers=cookie_of(client))
+    assert (await other.get("/openapi.json")).status == 200, "a new one is known here"
+
+
+async def test_a_stream_ends_with_the_session_and_with_its_token(world, signed):
+    """Else it would go on for as long as whoever has copied the cookie likes."""
+    client = await signed("read")
+    streams = [await client.get(path) for path in ("/api/results", "/events/live")]
+    await sign_out(client)
+    assert [len(await stream.read()) > 0 for stream in streams] == [True, True]
+    bearer = {"Authorization": "Bearer token-of-read"}
+    client.session.cookie_jar.clear()
+    streams = [await client.get(path, headers=bearer) for path in ("/api/results", "/events/live")]
+    world.tokens["read"] = (TOKENS["read"][0], "operate")
+    assert [len(await stream.read()) > 0 for stream in streams] == [True, True], "it may see other things now"
 
 
 async def test_a_link_of_another_site_goes_over_a_page_of_ours(signed):

@@ -130,6 +130,7 @@ class Memory:
         self.asked = 0
         self.away = False
         self.replica_rows = []
+        self.sessions_ended = {}
 
     def add(self, event, *dispatches, status=EventStatus.ACCEPTED, attempts=(), results=(), skips=(), versions=()):
         kept = {version.hash: version for version in versions}
@@ -204,6 +205,14 @@ class Memory:
 
     async def resolve_problem(self, problem_id, actor):
         return self._change(problem_id, state=ProblemState.RESOLVED)
+
+    async def end_session(self, session, until):
+        self._reach()
+        self.sessions_ended[session] = until
+
+    async def is_session_ended(self, session):
+        self._reach()
+        return session in self.sessions_ended
 
     async def acts(self, cursor, limit):
         self._reach()

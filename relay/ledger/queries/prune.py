@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Select, Table, case, delete, exists, func, or_, select
 
 from relay.ledger.engine.sql import constant, is_alone
-from relay.ledger.queries import acts, dead, jobs, problems, rates, refused, suspects, versions
+from relay.ledger.queries import acts, dead, jobs, problems, rates, refused, sessions, suspects, versions
 from relay.ledger.queries import outbox as outbox_queries
 from relay.ledger.queries.days import Days
 from relay.ledger.schema import (
@@ -86,6 +86,7 @@ def prune(conn: Connection, now: int, *, terms: Terms, size: TurnSize, left: Seq
     deleted += problems.expire(conn, now, terms=terms) + acts.expire(conn, now, terms=terms)
     deleted += rates.expire(conn, now)
     suspects.expire(conn, now)
+    sessions.expire(conn, now)
     versions.expire(conn, now, terms=terms)
     jobs.expire(conn, now, terms=terms)
     conn.execute(delete(leases).where(leases.c.until < now - _STALE))

@@ -35,6 +35,8 @@ each once, for searching.
 - `replicas` has one row per process, which it renews every ten seconds; those not seen for an hour are pruned.
 - `problems` has one unresolved row per key; a resolved one stays as history. `alerts` has one row per message about a
   problem and receiver that has not taken it. A receiver is the fingerprint of its URL, which may be a credential.
+- `ended_sessions` has those from which somebody has signed out, until they would have ended anyway. One that goes on is
+  in its cookie only.
 
 On PostgreSQL `events`, `labels`, `dispatches`, `attempts` and `results` are partitioned by day, by ids that begin with
 their time, and pruning drops partitions (`queries/days.py`, `queries/drop.py`). `seen` is partitioned by hash: each
@@ -62,7 +64,7 @@ from relay.ledger.schema.received import (
 from relay.ledger.schema.ruled import paused_rules, rule_keys, rule_sets, rule_versions, windows
 from relay.ledger.schema.sent import COUNTERS, attempts, counters, dispatches, leases, pauses, replicas, slots, work
 from relay.ledger.schema.told import outbox, results
-from relay.ledger.schema.watched import acts, alerts, jobs, problems
+from relay.ledger.schema.watched import acts, alerts, ended_sessions, jobs, problems
 
 __all__ = [
     "COUNTERS",
@@ -75,6 +77,7 @@ __all__ = [
     "counters",
     "dead",
     "dispatches",
+    "ended_sessions",
     "events",
     "jobs",
     "kept",

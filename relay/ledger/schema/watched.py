@@ -1,4 +1,4 @@
-"""What people look at and do: problems, alerts, acts, jobs."""
+"""What people look at and do: problems, alerts, acts, jobs, sessions of browsers that they have ended."""
 
 from typing import Final
 
@@ -82,4 +82,13 @@ jobs: Final = Table(
     Column("started_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     partial("jobs_running", "id", where="state = 'running'"),
+)
+
+ended_sessions: Final = Table(
+    "ended_sessions",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True, comment="SHA-256 of what the cookie states"),
+    Column("until", BigInteger, nullable=False, comment="when it would have ended by itself"),
+    Index("ended_sessions_until", "until"),
+    **NARROW,
 )

@@ -13,6 +13,7 @@ from aiohttp_sse import sse_response
 
 from relay.errors import Unavailable
 from relay.ops.api import Api
+from relay.ops.guard import is_still_allowed
 
 MOST: Final = 100
 """What is counted; more are told as `100+`."""
@@ -21,7 +22,7 @@ _TURNS: Final = 600
 
 
 class Live:
-    """`GET /events/live`. A stream ends after ten minutes: the browser asks again, and is let in again or not."""
+    """`GET /events/live`. A stream ends with the session, and after ten minutes: then the browser asks again."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -41,7 +42,7 @@ class Live:
         async with sse_response(request) as response:
             await response.send(str(len(known)))
             for _ in range(_TURNS):
-                if await self._rest() or not response.is_connected():
+                if await self._rest() or not response.is_connected() or not await is_still_allowed(request):
                     break
                 before = len(known)
                 if before < MOST:  # no more is told

@@ -12,6 +12,7 @@ from relay.ops.api import Api
 from relay.ops.gauges import Watch
 from relay.ops.guard import Guesses
 from relay.ops.operations import Operations
+from relay.ops.session import Sessions
 from relay.telemetry import Status
 
 Values = Mapping[str, Any]
@@ -33,6 +34,7 @@ class Console:
     status: Status
     watch: Watch
     guesses: Guesses
+    sessions: Sessions
     holders: Callable[[], tuple[TokenHolder, ...]]
     clock: Callable[[], int]
     version: str

@@ -89,3 +89,10 @@ def create() -> None:
         sa.Column("ended_at", sa.BigInteger()),
     )
     op.create_index("jobs_running", "jobs", ["id"], **where("state = 'running'"))
+    op.create_table(
+        "ended_sessions",
+        sa.Column("hash", sa.LargeBinary(), primary_key=True, comment="SHA-256 of what the cookie states"),
+        sa.Column("until", sa.BigInteger(), nullable=False, comment="when it would have ended by itself"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ended_sessions_until", "ended_sessions", ["until"])
