@@ -47,9 +47,10 @@ def report_withheld(withheld: Withheld, metrics: Metrics) -> None:
     if withheld.to is State.PARKED:
         metrics.chat(dispatch.rule, "parked")
         if withheld.key is not None and withheld.quiet is not None:
-            metrics.problems.looped(
-                dispatch.rule, withheld.key, withheld.quiet, event_id=dispatch.event_id, dispatch_id=dispatch.id
-            )
+            if not withheld.counted:
+                metrics.problems.looped(
+                    dispatch.rule, withheld.key, withheld.quiet, event_id=dispatch.event_id, dispatch_id=dispatch.id
+                )
         else:
             metrics.problems.saw(
                 "parked", rule=dispatch.rule, code=failure.code, event_id=dispatch.event_id, dispatch_id=dispatch.id

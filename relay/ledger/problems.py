@@ -39,7 +39,7 @@ class SqlProblems:
     """The port Problems, which documents each method."""
 
     async def watch(self: Base, sightings: Sightings, watched: Watched) -> ProblemTurn:
-        if not (sightings.seen or sightings.accepted or sightings.made or sightings.over):
+        if not (sightings.seen or sightings.accepted or sightings.made):
             changes, unresolved = await self.read(partial(watch.look, watched=watched))
             if not changes:
                 return ProblemTurn((), unresolved)

@@ -109,7 +109,8 @@ class Withheld:
     """A dispatch that was due and does not go to Cargo, as a key of its rule says (`loop`, `limit`, `budget`).
 
     `to` is `parked`, `suppressed` or `held`, `failure` says why. `until` is when a held one is due, in milliseconds
-    since the epoch. `key` is the rendered key of a loop, which is open again when it was quiet for `quiet` ms.
+    since the epoch. `key` is the rendered key of a loop, which is open again when it was quiet for `quiet` ms;
+    `counted` says that its problem was opened by the same commit.
     """
 
     dispatch: Dispatch
@@ -118,6 +119,7 @@ class Withheld:
     until: int | None = None
     key: str | None = None
     quiet: int | None = None
+    counted: bool = False
 
 
 class Verdict(Word):

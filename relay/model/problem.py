@@ -68,15 +68,13 @@ class Sighting:
 class Sightings:
     """What one replica has seen since it last told the ledger.
 
-    `accepted` are sources that accepted an event, `made` rules that made a chat. `over` says what ended: the problems
-    of that kind that have every other part of the key that is not None. The detail of `broker` is an exchange, None the
-    result exchange, so there None is no part that is left open.
+    `accepted` are sources that accepted an event, `made` rules that made a chat. No replica says that a problem is
+    over: another one may still see its cause.
     """
 
     seen: tuple[Sighting, ...] = ()
     accepted: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
-    over: tuple[ProblemKey, ...] = ()
 
 
 @frozen

@@ -74,8 +74,6 @@ class Publisher:
         """When a broker that is away is tried again, in `boottime`: also if more and more results are due meanwhile."""
         self._stuck: dict[str, int] = {}
         """The exchanges at which results fail, with the time of the last failure; others may still work."""
-        self._refused: dict[str, set[str | None]] = {}
-        """The routing keys with which each exchange has not taken results, until it takes one of each."""
         self._troubled = False
         self._nagged: dict[tuple[str, str], int] = {}
 
@@ -214,7 +212,6 @@ class Publisher:
             self._nagged.clear()
         if self._stuck:
             self._unstick(_exchange(due))
-        self._note_taken(due)
         if self._troubled and not self._stuck:
             self._troubled = False
             self._report(PartState.UP, "")
@@ -223,16 +220,6 @@ class Publisher:
             self._metrics.published(result.source, max(0, took) / 1_000)
         write = log.debug if result.type is ResultType.SENT else log.info  # so that an event logs 3 lines
         write("result.published", **_new_keys(due))
-
-    def _note_taken(self, due: Due) -> None:
-        """Say that an exchange takes results again: of every routing key, for each may lead to another queue."""
-        exchange = _exchange(due)
-        if exchange is None or exchange not in self._refused:
-            return
-        self._refused[exchange].discard(due.result.routing_key)
-        if not self._refused[exchange]:
-            del self._refused[exchange]
-            self._metrics.problems.routed(exchange or None)
 
     def _unstick(self, exchange: str | None) -> None:
         """Forget the trouble of an exchange that has confirmed a result, and of those whose results are gone.
@@ -254,7 +241,6 @@ class Publisher:
         exchange = _exchange(due)
         if exchange is not None and not error.away:
             self._stuck[exchange] = self._boottime()
-            self._refused.setdefault(exchange, set()).add(due.result.routing_key)
             self._metrics.problems.unroutable("unroutable" if error.unroutable else "denied", exchange or None)
         self._troubled = True
         self._report(PartState.DOWN if error.denied else PartState.DEGRADED, str(error), error.public)

@@ -8,7 +8,7 @@ from relay.errors import Unavailable
 from relay.life import Signals, Stop
 from relay.model import Problem, ProblemKey, ProblemKind, ProblemState, ProblemTurn, Sighting, Sightings, Watched
 from relay.ports import Problems
-from relay.telemetry import Metrics, PartState, Status, Tally, get_log
+from relay.telemetry import LASTS, Metrics, PartState, Status, Tally, get_log
 
 log = get_log()
 
@@ -18,7 +18,6 @@ _EVERY: Final = 1.0
 _AGAIN_AT_STOP: Final = 0.2
 _PARKED_EVERY: Final = 5_000
 _AGAIN: Final = 5_000
-_LASTS: Final = 15_000
 _UNRESOLVED: Final = (ProblemState.OPEN, ProblemState.ACKNOWLEDGED)
 
 
@@ -60,6 +59,7 @@ class Watcher:
         self._looked_at_parked: int | None = None
         self._away_since = self._started - away if away >= PATIENCE else None
         self._away_told = False
+        self._said_at: int | None = None
         self._broker_since: int | None = None
         self._broker_told: int | None = None
         self._unresolved: tuple[Problem, ...] = ()
@@ -77,6 +77,9 @@ class Watcher:
         now = self._boottime()
         self._look_at_broker(now)
         self._look_at_ledger(now)
+        if self._said_at is None or now - self._said_at >= _AGAIN:
+            self._counts.go_on()
+            self._said_at = now
         counts = self._counts.take()
         outage = None if self._is_down("ledger") else self._long_away(now)
         written = False
@@ -116,9 +119,7 @@ class Watcher:
         ]
         if outage is not None:
             seen.append(Sighting(ProblemKey(ProblemKind.LEDGER, code="away"), 1, now - outage, lasts=0))
-        over = tuple(ProblemKey(ProblemKind(kind), *rest) for kind, *rest in sorted(counts.over, key=str))
-        accepted, made = self._needed(counts)
-        return Sightings(tuple(seen), accepted, made, over)
+        return Sightings(tuple(seen), *self._needed(counts))
 
     def _needed(self, counts: Tally) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The successes that may end a problem: others need no write."""
@@ -169,7 +170,7 @@ class Watcher:
         if self._broker_told is None or now - self._broker_told >= _AGAIN:
             first = self._broker_told is None
             ago = now - self._broker_since
-            self._counts.saw("broker", code="away", count=1 if first else 0, ago=ago if first else 0, lasts=_LASTS)
+            self._counts.saw("broker", code="away", count=1 if first else 0, ago=ago if first else 0, lasts=LASTS)
             self._broker_told = now
 
     def _report(self, turn: ProblemTurn) -> None:

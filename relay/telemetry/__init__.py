@@ -3,7 +3,7 @@
 from relay.telemetry.logs import Log, configure, get_log
 from relay.telemetry.metrics import Metrics
 from relay.telemetry.minutes import BOUNDS, COUNTS, TOOK, MinuteCounts, MinuteTally, class_of
-from relay.telemetry.problems import Counted, ProblemCounts, Tally
+from relay.telemetry.problems import DETAIL, LASTS, Counted, ProblemCounts, Tally
 from relay.telemetry.status import Part, PartState, Phase, Reporter, Status
 from relay.telemetry.trace import adopt, child_of, new_traceparent, trace_id
 from relay.telemetry.tracing import Span, SpanRole, Tracing, open_tracing, outgoing
@@ -11,6 +11,8 @@ from relay.telemetry.tracing import Span, SpanRole, Tracing, open_tracing, outgo
 __all__ = [
     "BOUNDS",
     "COUNTS",
+    "DETAIL",
+    "LASTS",
     "TOOK",
     "Counted",
     "Log",

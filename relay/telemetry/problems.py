@@ -9,6 +9,8 @@ MOST: Final = 1_000
 """Problems that are counted apart until the next flush. Further ones are counted without their detail, then dropped."""
 DETAIL: Final = 255
 """Characters that are kept of a detail. The name of an exchange, by which results are looked for, is never longer."""
+LASTS: Final = 15_000
+"""Milliseconds after which a cause that a replica sees is over, unless one sees it again."""
 
 Named = tuple[str, str | None, str | None, str | None, str | None]
 """Kind, source, rule, code and detail: what makes two causes the same problem."""
@@ -33,15 +35,11 @@ class Counted:
 
 @dataclass(slots=True)
 class Tally:
-    """What was counted since the last flush: problems, sources that accepted, rules that made a chat, what is over.
-
-    A problem is over that has the kind and every other part that is not None; of `broker` one that has the same detail.
-    """
+    """What was counted since the last flush: problems, sources that accepted, rules that made a chat."""
 
     seen: dict[Named, Counted] = field(default_factory=dict)
     accepted: set[str] = field(default_factory=set)
     made: set[str] = field(default_factory=set)
-    over: set[Named] = field(default_factory=set)
 
 
 class ProblemCounts:
@@ -53,6 +51,8 @@ class ProblemCounts:
     def __init__(self, clock: Callable[[], int] = monotonic) -> None:
         self.clock = clock
         self._now = Tally()
+        self._refused: set[str] = set()
+        """Why changes of the configuration were refused since the last good one."""
 
     def saw(
         self,
@@ -81,7 +81,6 @@ class ProblemCounts:
         counted.last_at, counted.lasts = now, lasts
         if event_id is not None:
             counted.event_id, counted.dispatch_id = event_id, dispatch_id
-        self._now.over = {over for over in self._now.over if not _ends(over, named)}
 
     def accepted(self, source: str) -> None:
         """Note that a source had an event accepted."""
@@ -94,14 +93,10 @@ class ProblemCounts:
     def unroutable(self, code: str, exchange: str | None = None) -> None:
         """Count a result that an exchange did not take; None is the result exchange.
 
-        It is over with `routed`, or when none waits for that exchange any more, which the ledger sees: no silence ends
-        it, because nothing is tried while the broker is away.
+        It is over when none waits for that exchange any more, which the ledger sees: no silence ends it, because
+        nothing is tried while the broker is away, and no result that is taken, because another one may still wait.
         """
         self.saw("broker", code=code, detail=exchange)
-
-    def routed(self, exchange: str | None = None) -> None:
-        """Note that an exchange takes again what it did not take. None is the result exchange."""
-        self._now.over |= {("broker", None, None, code, exchange) for code in ("unroutable", "denied")}
 
     def looped(self, rule: str, key: str, quiet: int, event_id: str, dispatch_id: str) -> None:
         """Count a dispatch that the loop guard of a rule parked. It is over when the key was quiet for `quiet` ms."""
@@ -109,11 +104,18 @@ class ProblemCounts:
 
     def reload_refused(self, fault: str) -> None:
         """Note that a changed configuration was refused; `fault` says where it is wrong."""
-        self.saw("reload", detail=fault)
+        self.saw("reload", detail=fault, lasts=LASTS)
+        if len(self._refused) < MOST:
+            self._refused.add(fault[:DETAIL])
 
     def reloaded(self) -> None:
-        """Note that a changed configuration is in effect."""
-        self._now.over.add(("reload", None, None, None, None))
+        """Note that a changed configuration is in effect. The problem is over when no replica has refused one."""
+        self._refused.clear()
+
+    def go_on(self) -> None:
+        """Say of what lasts in this replica that it still does. Called well within `LASTS`."""
+        for fault in self._refused:
+            self.saw("reload", detail=fault, count=0, lasts=LASTS)
 
     def take(self) -> Tally:
         """What was counted since the last call."""
@@ -133,11 +135,3 @@ class ProblemCounts:
             counts.seen[named] = counted
         counts.accepted |= later.accepted
         counts.made |= later.made
-        counts.over = {over for over in counts.over if not any(_ends(over, named) for named in later.seen)} | later.over
-
-
-def _ends(over: Named, named: Named) -> bool:
-    """Whether `over` says of this problem that it is over."""
-    if over[0] != named[0] or (over[0] == "broker" and over[4] != named[4]):
-        return False
-    return all(part is None or part == its for part, its in zip(over, named, strict=True))

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from relay.ledger.queries import watch
+from relay.ledger.queries import looks
 from relay.model import UNROUTABLE, ProblemKey, ProblemKind, Settled, Sighting, Sightings, Watched
 from tests.ledger.build import created, make_entry
 
@@ -56,17 +56,20 @@ async def test_it_is_over_when_none_waits_for_that_exchange_any_more(ledger, clo
     assert await turn(ledger) == set(), "what was never tried is not known to be unroutable"
 
 
-async def test_an_exchange_that_takes_results_ends_no_problem_of_another(ledger, clock):
-    for exchange in ("crm", None):
-        await tell(ledger, exchange)
-    await fail(ledger)
-    await turn(ledger, seen=(Sighting(OWN), Sighting(COMMON)))
-    assert await turn(ledger, over=(COMMON,)) == {OWN}
-    assert await turn(ledger, over=(OWN,)) == set()
+async def test_a_result_that_is_taken_ends_nothing_while_another_one_waits_for_that_exchange(ledger, other, clock):
+    """With another routing key, at another replica: it would be told as over, and open again with its next try."""
+    taken, waits = await tell(ledger, "crm"), await tell(ledger, "crm")
+    assert await fail(ledger) == 2
+    await turn(ledger, seen=(Sighting(OWN),))
+    clock.now += HOUR
+    await ledger.settle(Settled(taken, "", confirmed=True))
+    assert await turn(other) == {OWN}
+    await other.settle(Settled(waits, "", confirmed=True))
+    assert await turn(other) == set()
 
 
 async def test_where_too_many_wait_to_look_through_them_it_goes_on(ledger, clock, monkeypatch):
-    monkeypatch.setattr(watch, "_MANY", 1)
+    monkeypatch.setattr(looks, "_MANY", 1)
     result_id = await tell(ledger, None)
     await fail(ledger)
     await turn(ledger, seen=(Sighting(OWN),))

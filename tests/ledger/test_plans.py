@@ -5,7 +5,7 @@ import re
 import pytest
 from sqlalchemy.dialects.sqlite.pysqlite import dialect
 
-from relay.ledger.queries import browse, fair, orphans, outbox, prune, refused, search, spending, work
+from relay.ledger.queries import browse, fair, looks, orphans, outbox, prune, refused, search, spending, work
 from relay.model import EventQuery, State
 
 STATEMENTS = {
@@ -26,6 +26,8 @@ STATEMENTS = {
     "drop what cannot be looked for": orphans._UNSEEN,
     "newest unmatched": prune._NEWEST_UNMATCHED,
     "parked": browse._PARKED,
+    "parked by reason": looks._PARKED,
+    "failed lately": looks._FAILED.params(since=0, until=0),
     "chats of a rule": spending._CHATS,
 }
 

@@ -45,37 +45,16 @@ def test_what_is_put_back_is_counted_together_with_what_came_since():
     assert (len(both.seen), both.made, both.accepted) == (2, {"a"}, {"shop"})
 
 
-def test_the_later_one_of_wrong_and_right_counts():
+def test_what_lasts_is_said_again_until_it_is_over_here():
     counts = ProblemCounts()
-    counts.reloaded()
     counts.reload_refused("no")
-    assert counts.take().over == set()
-    counts.reload_refused("no")
-    refused = counts.take()
+    counts.reload_refused("neither")
+    assert {named[4]: counted.count for named, counted in counts.take().seen.items()} == {"no": 1, "neither": 1}
+    counts.go_on()
+    assert {named[4]: counted.count for named, counted in counts.take().seen.items()} == {"no": 0, "neither": 0}
     counts.reloaded()
-    counts.put_back(refused)
-    assert len(counts.take().over) == 1
-    counts.reloaded()
-    right = counts.take()
-    counts.reload_refused("no")
-    counts.put_back(right)
-    assert counts.take().over == set()
-    counts.routed()
-    counts.unroutable("denied")
-    assert {named[3] for named in counts.take().over} == {"unroutable"}
-
-
-def test_an_exchange_that_takes_results_says_nothing_of_another():
-    counts = ProblemCounts()
-    counts.routed("crm")
-    counts.unroutable("unroutable")
-    counts.unroutable("denied", "billing")
-    right = counts.take()
-    assert {named[4] for named in right.over} == {"crm"}
-    counts.unroutable("denied", "crm")
-    counts.unroutable("unroutable", "billing")
-    counts.put_back(right)
-    assert {named[3:] for named in counts.take().over} == {("unroutable", "crm")}
+    counts.go_on()
+    assert counts.take().seen == {}
 
 
 @pytest.mark.parametrize(

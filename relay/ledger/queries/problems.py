@@ -22,7 +22,14 @@ APART: Final = 600_000
 _STALE: Final = 2 * 3_600_000
 """Milliseconds after which an alert is dropped. It is tried for an hour."""
 _LASTING: Final = frozenset(
-    {ProblemKind.CARGO, ProblemKind.BROKER, ProblemKind.LEDGER, ProblemKind.SILENCE, ProblemKind.BACKLOG}
+    {
+        ProblemKind.CARGO,
+        ProblemKind.BROKER,
+        ProblemKind.LEDGER,
+        ProblemKind.SILENCE,
+        ProblemKind.RELOAD,
+        ProblemKind.BACKLOG,
+    }
 )
 """The kinds whose cause the relay sees itself: while one is unresolved, its cause lasts."""
 _NEWEST: Final = select(problems).order_by(problems.c.id.desc())

@@ -7,13 +7,26 @@ from sqlalchemy import Connection, bindparam, update
 
 from relay.ledger.engine.sql import Found, write_many
 from relay.ledger.engine.writes import Writes
-from relay.ledger.queries import counters, record, work
+from relay.ledger.queries import counters, record, watch, work
 from relay.ledger.queries.admission import Book, Moment, Plan, Stay, is_asked, judge, places
 from relay.ledger.queries.admit import is_first
 from relay.ledger.queries.rows import about_of, dispatch_of, plan_of
 from relay.ledger.schema import work as work_rows
 from relay.ledger.terms import Terms
-from relay.model import Move, ParkReason, Result, State, Withheld, tell
+from relay.model import (
+    Move,
+    ParkReason,
+    ProblemKey,
+    ProblemKind,
+    Result,
+    Sighting,
+    Sightings,
+    State,
+    Withheld,
+    new_id,
+    tell,
+)
+from relay.telemetry import DETAIL
 
 _HOLD: Final = (
     update(work_rows)
@@ -82,14 +95,25 @@ def _move_on(
     moves = [_move(row, stays[row["dispatch_id"]], news[row["dispatch_id"]], now) for row in rows]
     ending = [record.Recording(move) for move in moves if move.to is not State.HELD]
     record.record(conn, now, ending, terms=terms)
-    return [_told(move, stays[move.dispatch_id], news[move.dispatch_id]) for move in moves]
+    found = [_told(move, stays[move.dispatch_id], news[move.dispatch_id]) for move in moves]
+    if loops := tuple(_sighting(each) for each in found if each.counted):
+        watch.turn(conn, now, sightings=Sightings(loops), watched=None, ids=new_id, terms=terms)
+    return found
 
 
 def _told(move: Move, stay: Stay, news_row: Found) -> Withheld:
+    dispatch = dispatch_of(news_row)
     if stay.park is not ParkReason.LOOP:
-        return Withheld(dispatch_of(news_row), move.to, stay.failure, stay.until)
+        return Withheld(dispatch, move.to, stay.failure, stay.until)
     loop = plan_of(news_row)["loop"]
-    return Withheld(dispatch_of(news_row), move.to, stay.failure, stay.until, loop["key"], loop["trips"][1])
+    return Withheld(dispatch, move.to, stay.failure, stay.until, loop["key"], loop["trips"][1], counted=stay.begins)
+
+
+def _sighting(withheld: Withheld) -> Sighting:
+    """The first one that a loop's key parks: its replica may die before it tells, and nobody else knows the key."""
+    dispatch = withheld.dispatch
+    key = ProblemKey(ProblemKind.LOOP, rule=dispatch.rule, detail=(withheld.key or "")[:DETAIL])
+    return Sighting(key, lasts=withheld.quiet, event_id=dispatch.event_id, dispatch_id=dispatch.id)
 
 
 def _move(row: Found, stay: Stay, news_row: Found, now: int) -> Move:

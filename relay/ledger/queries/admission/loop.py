@@ -22,14 +22,14 @@ def judge(plan: Any, known: Any, moment: Moment) -> ClaimRuling:
         return _trip(now, most, period)
     starts = [] if last is not None else ring.recent(value.get("at", ()), now, period)
     if ring.total(starts) >= most:
-        return _trip(now, most, period)
+        return _trip(now, most, period, begins=True)
     return ClaimRuling(None, {"at": ring.add(starts, now, most, period)}, now + period)
 
 
-def _trip(now: int, most: int, period: int) -> ClaimRuling:
+def _trip(now: int, most: int, period: int, *, begins: bool = False) -> ClaimRuling:
     message = (
         f"more than {most} dispatches of its key came within {show(period)} (loop): see whether what the agent does "
         f"makes these events; retry it to send it, or cancel it. The key is open again {show(period)} after the last"
     )
-    stay = Stay(State.PARKED, Failure(ParkReason.LOOP.value, message), ParkReason.LOOP)
+    stay = Stay(State.PARKED, Failure(ParkReason.LOOP.value, message), ParkReason.LOOP, begins=begins)
     return ClaimRuling(stay, {"last": now}, now + period)

@@ -21,12 +21,16 @@ class Moment:
 
 @frozen
 class Stay:
-    """What becomes of a dispatch that does not go: it is `parked`, `suppressed`, or `held` until a time."""
+    """What becomes of a dispatch that does not go: it is `parked`, `suppressed`, or `held` until a time.
+
+    `begins` says that it is the first one of a loop: its problem is opened by the same commit.
+    """
 
     to: State
     failure: Failure
     park: ParkReason | None = None
     until: int | None = None
+    begins: bool = False
 
 
 @frozen
