@@ -126,7 +126,9 @@ class Watcher:
         keys = [problem.key for problem in self._unresolved]
         refused = {key.source for key in keys if key.kind is ProblemKind.REJECTIONS}
         failed = {key.rule for key in keys if key.kind is ProblemKind.FAILURES}
-        return tuple(sorted(counts.accepted & refused)), tuple(sorted(counts.made & failed))
+        was_paused = any(key.kind is ProblemKind.CARGO for key in keys)
+        made = counts.made if was_paused else counts.made & failed
+        return tuple(sorted(counts.accepted & refused)), tuple(sorted(made))
 
     def _long_away(self, now: int) -> int | None:
         """Since when the ledger is away, None when it is not away for long."""

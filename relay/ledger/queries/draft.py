@@ -51,6 +51,8 @@ class Draft:
     """What this turn tells."""
     new: set[str] = field(default_factory=set)
     touched: dict[str, dict[str, Any]] = field(default_factory=dict)
+    has_made: bool = False
+    """Whether a chat was made since the last turn of the replica that takes this one."""
     before: dict[str, str] = field(default_factory=dict)
     """The states that the changed problems had."""
 
@@ -62,6 +64,7 @@ class Draft:
         for row in list(self.rows.values()):  # a window's end comes before what the next one brings
             if row["kind"] == ProblemKind.BUDGET and self._is_over(row):
                 self._resolve(row)
+        self.has_made = bool(sightings.made)
         good = {(ProblemKind.REJECTIONS, name) for name in sightings.accepted}
         good |= {(ProblemKind.FAILURES, name) for name in sightings.made}
         for row in self.rows.values():

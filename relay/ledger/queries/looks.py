@@ -28,6 +28,8 @@ _IS_PARKED: Final = (
     dispatches.c.state == constant(State.PARKED.value),
     dispatches.c.state != constant(State.DONE.value),  # the condition of the partial index
 )
+CALM: Final = 120_000
+"""Milliseconds without a pause after which sending goes on, also if there is nothing to send."""
 _GROUP: Final = (
     func.count().label("many"),
     func.min(dispatches.c.updated_at).label("first"),
@@ -80,10 +82,19 @@ def look(draft: Draft, watched: Watched) -> None:
 
 
 def _look_at_pauses(draft: Draft) -> None:
+    """A pause that ends is a trial: what was open goes on over it, until a chat was made or none is paused for long.
+
+    An open circuit is closed for one dispatch at a time, and a replica with a new token ends the pause of another one
+    that has the old one still. Else an outage of an hour were told as many.
+    """
     pauses = counters.current(draft.conn, draft.now)
     for reason, since in pauses.items():
         draft.last(ProblemKey(ProblemKind.CARGO, code=reason), since)
-    draft.end(ProblemKind.CARGO, lambda row: row["code"] in pauses)
+    has_sent = draft.has_made and not pauses
+    draft.end(
+        ProblemKind.CARGO,
+        lambda row: row["code"] in pauses or not (has_sent or row["last_at"] <= draft.now - CALM),
+    )
 
 
 def _look_at_backlog(draft: Draft, most: int | None) -> None:
