@@ -23,7 +23,7 @@ def no_topology(monkeypatch):
 @pytest.fixture(autouse=True)
 def messages_close_together(monkeypatch):
     """A life is short."""
-    for module in ("problems", "watch"):
+    for module in ("problems", "draft"):
         monkeypatch.setattr(f"relay.ledger.queries.{module}.APART", 10_000)
 
 
