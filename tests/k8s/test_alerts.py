@@ -41,6 +41,11 @@ def test_every_metric_exists(query):
     assert names <= KNOWN
 
 
+def test_the_dashboard_begins_with_what_is_wrong():
+    first = min(DASHBOARD["panels"], key=lambda panel: panel["gridPos"]["y"])
+    assert "relay_problems" in first["targets"][0]["expr"]
+
+
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_every_value_of_a_label_is_one_that_relay_gives(rule):
     """A reason that has another name by now would never match."""
