@@ -3,7 +3,9 @@
 import pytest
 
 from relay.model import EventStatus, Gauges, ProblemState, Replica, State
+from relay.ops.console.live import MOST
 from relay.telemetry import Phase
+from tests.console.conftest import TOKENS
 from tests.console.reading import Reader, csrf_in
 from tests.ops.desk import (
     NOW,
@@ -228,6 +230,22 @@ async def test_the_live_list_tells_how_many_came(world, console):
         for number in range(2, 5):
             world.memory.add(make_event(number, id=make_id(number)))
         assert await anext(counts(answer)) == 3
+
+
+async def test_a_flood_is_told_in_one_message_and_looked_at_no_more(world, console):
+    """However many come a second, neither the browser nor the ledger has more to do."""
+    world.now = 60_000
+    async with console.get(f"/events/live?source=helpdesk&after={make_id(1)}") as answer:
+        assert await anext(counts(answer)) == 0
+        for number in range(2, 2_000):
+            world.memory.add(make_event(number, id=make_id(number)))
+        assert await anext(counts(answer)) == MOST
+        asked = len(world.memory.queries)
+        for number in range(2_000, 4_000):
+            world.memory.add(make_event(number, id=make_id(number)))
+        world.tokens["read"] = TOKENS["read"]  # which ends the stream of who has none
+        assert [count async for count in counts(answer)] == []
+        assert len(world.memory.queries) == asked
 
 
 async def counts(answer):
