@@ -37,7 +37,7 @@ _INSERT: Final = insert(problems)
 
 
 @dataclass(slots=True, eq=False)
-class Draft:
+class ProblemDraft:
     """The unresolved problems in memory, and what is to be written of them."""
 
     conn: Connection

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, func, select
 
 from relay.ledger.engine.sql import constant, is_alone
 from relay.ledger.queries import browse, counters
-from relay.ledger.queries.draft import Draft
+from relay.ledger.queries.draft import ProblemDraft
 from relay.ledger.queries.problems import hash_of
 from relay.ledger.schema import dispatches, results, work
 from relay.ledger.schema import outbox as outbox_rows
@@ -69,7 +69,7 @@ _MANY: Final = 10_000
 """Results that are looked through for one of an exchange. Where more wait, it is taken to have one."""
 
 
-def look(draft: Draft, watched: Watched) -> None:
+def look(draft: ProblemDraft, watched: Watched) -> None:
     """Look for what the ledger shows by itself, and for what is over."""
     _look_at_pauses(draft)
     _look_at_backlog(draft, watched.backlog)
@@ -81,7 +81,7 @@ def look(draft: Draft, watched: Watched) -> None:
     draft.end_what_is_over()
 
 
-def _look_at_pauses(draft: Draft) -> None:
+def _look_at_pauses(draft: ProblemDraft) -> None:
     """A pause that ends is a trial: what was open goes on over it, until a chat was made or none is paused for long.
 
     An open circuit is closed for one dispatch at a time, and a replica with a new token ends the pause of another one
@@ -97,7 +97,7 @@ def _look_at_pauses(draft: Draft) -> None:
     )
 
 
-def _look_at_backlog(draft: Draft, most: int | None) -> None:
+def _look_at_backlog(draft: ProblemDraft, most: int | None) -> None:
     """While nothing is sent, nothing waits for its turn: a backlog then neither begins nor ends.
 
     It is over at once when nothing is due; else when no replica finds it too long, whose `alerts.backlog` may differ.
@@ -111,7 +111,7 @@ def _look_at_backlog(draft: Draft, most: int | None) -> None:
     return draft.end(ProblemKind.BACKLOG, lambda row: first is not None and draft.is_fresh(row))
 
 
-def _look_at_silence(draft: Draft, watched: Watched) -> None:
+def _look_at_silence(draft: ProblemDraft, watched: Watched) -> None:
     """A silence is over with an event, or when no replica expects one any more.
 
     Whether it has begun counts from the start of this relay at the earliest; one that has begun goes on over that, and
@@ -132,7 +132,7 @@ def _look_at_silence(draft: Draft, watched: Watched) -> None:
     draft.end(ProblemKind.SILENCE, lambda row: last.get(row["source"], 0) < row["last_at"] and draft.is_fresh(row))
 
 
-def _look_at_parked(draft: Draft) -> None:
+def _look_at_parked(draft: ProblemDraft) -> None:
     """End what is parked no more, and count what nobody told of: the replica that parked it may have died."""
     groups = {(group["rule"], group["park"]): group for group in draft.conn.execute(_PARKED).mappings()}
     draft.end(ProblemKind.PARKED, lambda row: (row["rule"], row["code"]) in groups)
@@ -140,7 +140,7 @@ def _look_at_parked(draft: Draft) -> None:
         _tell_for_the_dead(draft, ProblemKey(ProblemKind.PARKED, rule=rule, code=reason), group)
 
 
-def _look_at_failed(draft: Draft, running: int) -> None:
+def _look_at_failed(draft: ProblemDraft, running: int) -> None:
     """Count failures that nobody told of: of other replicas the latest ones, at the start those of a day.
 
     On SQLite no other process writes, so that there is nothing to look for later.
@@ -159,7 +159,7 @@ def _look_at_failed(draft: Draft, running: int) -> None:
         _tell_for_the_dead(draft, key, group)
 
 
-def _tell_for_the_dead(draft: Draft, key: ProblemKey, group: Mapping[Any, Any]) -> None:
+def _tell_for_the_dead(draft: ProblemDraft, key: ProblemKey, group: Mapping[Any, Any]) -> None:
     """Count what no replica has told of within the time in which one that lives does."""
     if hash_of(key) in draft.rows or group["last"] > draft.now - SOON:
         return
@@ -169,7 +169,7 @@ def _tell_for_the_dead(draft: Draft, key: ProblemKey, group: Mapping[Any, Any]) 
         draft.see(Sighting(key, group["many"], first, last, None, group["event_id"], group["dispatch_id"]))
 
 
-def _look_at_results(draft: Draft) -> None:
+def _look_at_results(draft: ProblemDraft) -> None:
     """End what an exchange did not take when nothing that was tried waits for it any more.
 
     That one result was taken proves nothing: another one waits at another replica, or with another routing key. What
@@ -183,7 +183,7 @@ def _look_at_results(draft: Draft) -> None:
     )
 
 
-def _waits_for(draft: Draft, exchange: str | None) -> bool:
+def _waits_for(draft: ProblemDraft, exchange: str | None) -> bool:
     most = {"most": _MANY}
     found = _TRIED_AT.where(results.c.exchange.is_(None) if exchange is None else results.c.exchange == exchange)
     if draft.conn.execute(found, most).first() is not None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from relay.ledger.engine.writes import Writes
 from relay.ledger.queries import alerts, looks, outbox
-from relay.ledger.queries.draft import Draft
+from relay.ledger.queries.draft import ProblemDraft
 from relay.ledger.queries.problems import enter
 from relay.ledger.terms import Terms
 from relay.model import Ids, Problem, ProblemTurn, Sightings, Watched
@@ -16,7 +16,7 @@ from relay.model import Ids, Problem, ProblemTurn, Sightings, Watched
 
 def look(conn: Connection, now: int, *, watched: Watched) -> tuple[bool, tuple[Problem, ...]]:
     """Whether a turn would change or tell anything, and the unresolved problems. Reads only."""
-    draft = Draft(conn, now, str)
+    draft = ProblemDraft(conn, now, str)
     looks.look(draft, watched)
     return bool(draft.touched) or bool(draft.due()), draft.unresolved()
 
@@ -29,7 +29,7 @@ def turn(
     Without `watched` it is a part of another transaction, which only adds what it has seen.
     """
     enter(conn, now)
-    draft = Draft(conn, now, ids)
+    draft = ProblemDraft(conn, now, ids)
     draft.count(sightings)
     if watched is not None:
         looks.look(draft, watched)
