@@ -28,6 +28,7 @@ RULES = """
 """
 TOKENS = "  tokens: {kim: {token: kim-may-operate, role: operate}, ray: {token: ray-may-read, role: read}}\n"
 EVENTS = 55
+FLOOD = 120
 PAGES = (
     *("/", "/problems", "/events", "/refused", "/sources", "/sources/crm", "/rules", "/rules/broken", "/results"),
     *("/usage", "/acts"),
@@ -238,6 +239,10 @@ async def follow_what_comes(page, vendor):
     await page.get_by_role("button", name="Go on").click()
     await page.get_by_role("link", name="Show 2 new").click()
     await expect(page.locator("[data-row] a").nth(2)).to_have_attribute("href", first)
+    elements = await page.evaluate("document.querySelectorAll('*').length")
+    await asyncio.gather(*(vendor.insist(1_002 + number) for number in range(FLOOD)))
+    await expect(page.get_by_role("link", name="Show 100+ new")).to_be_visible()
+    assert await page.evaluate("document.querySelectorAll('*').length") == elements, "a flood adds nothing to the page"
 
 
 async def act_on_problems(watched, page):
