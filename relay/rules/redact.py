@@ -34,6 +34,8 @@ _PHONE: Final = re2.compile(
 _GROUPS: Final = re2.compile(r"\b[0-9]{1,19}(?:[ -][0-9]{1,19})*\b")
 _GROUP: Final = re.compile(r"[0-9]+")
 _IBAN: Final = re2.compile(r"\b[A-Za-z]{2}[0-9]{2}")
+_SHORTEST: Final = 6
+"""Characters of the shortest text in which any of them may be: an address as a@b.cd."""
 _CARD_DIGITS: Final = range(13, 20)
 _PHONE_DIGITS: Final = range(8, 16)
 _IBAN_SIZES: Final = range(34, 14, -1)
@@ -50,6 +52,8 @@ def cover(text: str, kinds: Iterable[Kind]) -> str:
 
     Raises ValueError for a text with more candidates than can be looked at.
     """
+    if len(text) < _SHORTEST:
+        return text
     spans = sorted((span for kind in kinds for span in _FIND[kind](text)), key=lambda span: (span[0] - span[1], span))
     if not spans:
         return text
@@ -108,6 +112,8 @@ def _phones(text: str) -> Iterator[Span]:
 
 
 def _cards(text: str) -> Iterator[Span]:
+    if len(text) < _CARD_DIGITS[0]:
+        return
     tries = 0
     for run in _GROUPS.finditer(text):
         offset = run.start()

@@ -27,12 +27,15 @@ from tests.bench.ways import bench_ways
 from tests.services.process import Unavailable
 
 PARTS: Final = {
-    "a": ("accepted", "webhooks accepted a second, durable, against a handler that only answers"),
+    "a": (
+        "accepted",
+        "webhooks accepted a second, durable: against a handler that only answers; with all keys",
+    ),
     "b": ("burst", "webhook to result in a burst, against a bare loop of consume, post and publish"),
     "c": ("everyday", "200 events a second: latencies, and CPU an event against a burst's"),
     "d": ("unfinished", "memory and time to start with many unfinished dispatches (BENCH_UNFINISHED)"),
     "e": ("history", "claim, accept, list and prune with many finished events (BENCH_MANY)"),
-    "f": ("rules", "accept with 10 and 10,000 rules, without keys and with all of them; the load; one verification"),
+    "f": ("rules", "accept with 10 and 10,000 rules, their load, and one verification"),
     "g": ("steps", "CPU and time of each step of an event"),
     "h": ("chart", "throughput and latency over offered load, as build/bench.svg"),
     "i": ("pages", "each page of the console with many finished events, while 200 a second come in"),
