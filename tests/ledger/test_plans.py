@@ -5,7 +5,7 @@ import re
 import pytest
 from sqlalchemy.dialects.sqlite.pysqlite import dialect
 
-from relay.ledger.queries import browse, fair, looks, orphans, outbox, prune, refused, search, spending, work
+from relay.ledger.queries import browse, fair, looks, orphans, outbox, prune, refused, search, spending, told, work
 from relay.model import EventQuery, State
 
 STATEMENTS = {
@@ -124,3 +124,34 @@ async def test_the_first_of_a_source_are_not_looked_for_among_all(store, query):
     assert "work_source" in plan, plan
     assert "work_turn" not in plan, plan
     assert "Index Cond: ((source >=" in plan, plan
+
+
+@pytest.mark.parametrize("read", [told.page, outbox.follow], ids=["the last told", "the stream"])
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+async def test_results_that_have_just_got_their_cursors_are_not_sorted_for_each_page(store, read):
+    """The server's statistics are those of the time before: no result has a cursor, so a sort of one is as good."""
+    asked, way, values = {
+        told.page: ({"before": None}, told._BEFORE, {"before": "9000000", "most": "51"}),
+        outbox.follow: ({"after": 0}, outbox._AFTER, {"after": "0", "most": "51"}),
+    }[read]
+
+    def fill(conn, _):
+        conn.exec_driver_sql("CREATE TABLE results_of_a_day PARTITION OF results FOR VALUES FROM ('0') TO ('g')")
+        conn.exec_driver_sql(
+            "INSERT INTO results (id, type, source, event_id, time, data, created_at) SELECT md5(n::text), "
+            "'relay.chat.created', 'crm', md5(n::text), 1, '{}', 1 FROM generate_series(1, 5000) AS n"
+        )
+        conn.exec_driver_sql("ANALYZE results")
+        conn.exec_driver_sql("UPDATE results SET position = 1 + ('x' || substr(id, 1, 7))::bit(28)::bigint")
+
+    def explain(conn, now):
+        compiled = way.compile(conn)
+        text = re.sub(r"\$(\d+)", lambda found: values[compiled.positiontup[int(found[1]) - 1]], str(compiled))
+        before = "\n".join(row[0] for row in conn.exec_driver_sql(f"EXPLAIN {text}"))
+        read(conn, now, **asked, limit=50)
+        return before, "\n".join(row[0] for row in conn.exec_driver_sql(f"EXPLAIN {text}"))
+
+    await store.write(fill)
+    before, after = await store.read(explain)
+    assert "Sort  " in before, before
+    assert "Sort  " not in after, after

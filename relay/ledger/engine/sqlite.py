@@ -66,8 +66,9 @@ _WRITER_CACHE: Final = 16 << 10
 """KiB of page cache. Live rows are recent, and identities are too many for any cache: 64 MiB measured no faster."""
 _READER_CACHE: Final = 8 << 10
 _PEOPLE: Final = 2
-_STEPS: Final = 1_000
-"""SQLite's instructions between two checks of the deadline. A search takes dozens per row, each up to a ms."""
+_STEPS: Final = 10_000
+"""SQLite's instructions between two checks of the deadline. A search takes dozens per row, of up to a ms; a check waits
+for its turn beside the event loop, up to a ms too."""
 
 
 def wall_clock() -> int:

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
 
-from relay.ledger.engine.sql import Columns, Found, Row, is_alone, keep_first, padded, run, write_many
+from relay.ledger.engine.sql import Columns, Found, Row, by_index, is_alone, keep_first, padded, run, write_many
 from relay.ledger.engine.vault import vault_of
 from relay.ledger.engine.writes import Writes
 from relay.ledger.queries import counters, orphans
@@ -235,6 +235,7 @@ def sequence(conn: Connection, _now: int, asks: Sequence[None]) -> list[bool]:
 
 def follow(conn: Connection, _now: int, *, after: int, limit: int) -> list[tuple[int, Result]]:
     """Results after a cursor, in the order of their cursors, each with its own."""
+    by_index(conn)
     rows = run(conn, _AFTER, {"after": after, "most": limit})
     return [(row["position"], result_of(row, vault_of(conn))) for row in rows]
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from relay.ledger.engine.sql import Found, padded, run
+from relay.ledger.engine.sql import Found, by_index, padded, run
 from relay.ledger.engine.vault import vault_of
 from relay.ledger.queries.rows import result_of
 from relay.ledger.schema import outbox, results
@@ -34,6 +34,7 @@ _PENDING: Final = select(outbox.c.result_id, outbox.c.destination, outbox.c.erro
 
 def page(conn: Connection, _now: int, *, before: int | None, limit: int) -> ResultPage:
     """Results before a cursor of the stream, the newest first."""
+    by_index(conn)
     rows = run(conn, _BEFORE, {"before": _LAST if before is None else before, "most": limit + 1})
     shown = rows[:limit]
     return ResultPage(views(conn, shown), shown[-1]["position"] if len(rows) > limit else None)
