@@ -33,14 +33,20 @@ def test_commits_of_a_quick_disk_run_on_the_loop_and_now_and_then_one_does_not()
     assert there.count(False) == 10
 
 
-def test_a_slow_disk_is_left_to_the_thread_and_tried_again():
+@pytest.mark.parametrize(("seconds", "most"), [(0.002, 60), (0.030, 12)], ids=["slow", "very slow"])
+def test_a_slow_disk_is_left_to_the_thread_and_tried_again_less_and_less_often(seconds, most):
     inline = Inline()
-    tried = 0
-    for _ in range(10_000):
+    tried = [number for number in range(100_000) if inline.next_fits() and inline.took(seconds) is None]
+    assert 5 < len(tried) <= most
+    assert tried[-1] > 50_000
+
+
+def test_a_disk_that_is_quick_again_is_used_as_before():
+    inline = Inline()
+    for number in range(200_000):
         if inline.next_fits():
-            tried += 1
-            inline.took(0.010)
-    assert 30 <= tried <= 40, "each time it says at once how slow the disk still is"
+            inline.took(0.030 if number < 1_000 else 0.0003)
+    assert sum(inline.next_fits() for _ in range(330)) == 320
 
 
 def test_one_slow_commit_among_quick_ones_changes_nothing():

@@ -11,10 +11,13 @@ _LONG: Final = 0.001
 """Seconds that a commit may take on average. A disk that takes longer is left to the thread."""
 _WEIGHT: Final = 1 / 8
 """Of the latest commit in the average."""
+_FAR_TOO_LONG: Final = 0.01
+"""Seconds that no commit may take, whatever the average."""
 _IN_A_ROW: Final = 32
 """Commits on the loop, before one in the thread, which may write the log back."""
 _APART: Final = 256
-"""Commits in the thread after slow ones, before it is tried again."""
+_MOST_APART: Final = 65_536
+"""Commits in the thread after slow ones, before it is tried again: twice as many each time, up to the second number."""
 
 
 class Inline:
@@ -24,13 +27,14 @@ class Inline:
         self._average = 0.0
         self._in_a_row = 0
         self._apart = 0
+        self._next_apart = _APART
 
     def next_fits(self) -> bool:
         """Whether the next commit should run on the loop. To be asked once for each."""
         if self._apart:
             self._apart -= 1
         elif self._in_a_row == _IN_A_ROW:
-            self._in_a_row = 0
+            self._in_a_row, self._next_apart = 0, _APART
         else:
             self._in_a_row += 1
             return True
@@ -39,5 +43,6 @@ class Inline:
     def took(self, seconds: float) -> None:
         """Learn how long a commit on the loop took."""
         self._average += (seconds - self._average) * _WEIGHT
-        if self._average > _LONG:
-            self._apart, self._average = _APART, 0.0
+        if self._average > _LONG or seconds > _FAR_TOO_LONG:
+            self._apart, self._average, self._in_a_row = self._next_apart, 0.0, 0
+            self._next_apart = min(self._next_apart * 2, _MOST_APART)
