@@ -16,7 +16,9 @@ PATIENCE: Final = 30_000
 """Milliseconds for which the broker or the ledger may be away before that is a problem."""
 _EVERY: Final = 1.0
 _AGAIN_AT_STOP: Final = 0.2
-_PARKED_EVERY: Final = 5_000
+_PARKED_EVERY: Final = 900
+"""Milliseconds after which a turn looks for what nobody told of. That is in each turn, unless turns are delayed: so a
+problem opens within 5 s of its cause also where the replica that saw it has died."""
 _AGAIN: Final = 5_000
 _UNRESOLVED: Final = (ProblemState.OPEN, ProblemState.ACKNOWLEDGED)
 
