@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from tests.k8s.kustomize import COMPONENTS, FOREIGN, K8S, OVERLAYS, SCALERS, Manifest, compose, render
-from tests.services.process import find_port
+from tests.services.process import Process, Unavailable, find_port, wait_until
 
 PATIENCE = 90.0
 """Seconds for the API server to be ready."""
@@ -83,21 +82,18 @@ def serving(folder: Path) -> Iterator[Path]:
     known = {"clusters": [{"name": "here", "cluster": server}], "users": [{"name": "me", "user": {"token": TOKEN}}]}
     here = {"contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}], "current-context": "here"}
     config.write_text(json.dumps({"apiVersion": "v1", "kind": "Config"} | known | here))
-    logs = [(folder / f"{command[0]}.log").open("w") for command in commands]
-    running = [subprocess.Popen(command, stdout=log, stderr=log) for command, log in zip(commands, logs, strict=True)]
+    running = [Process(command, log=folder / f"{command[0]}.log") for command in commands]
     try:
-        end = time.monotonic() + PATIENCE
-        while kubectl("--kubeconfig", str(config), "get", "--raw=/readyz", ok=False).stdout != "ok":
-            if time.monotonic() > end or any(process.poll() is not None for process in running):
-                raise SystemExit("\n".join((folder / f"{command[0]}.log").read_text()[-2000:] for command in commands))
-            time.sleep(0.5)
+        wait_until(
+            lambda: kubectl("--kubeconfig", str(config), "get", "--raw=/readyz", ok=False).stdout == "ok",
+            seconds=PATIENCE,
+            alive=lambda: all(process.alive() for process in running),
+            describe=lambda: "\n".join(process.describe() for process in running),
+        )
         yield config
     finally:
         for process in reversed(running):
-            process.terminate()
-            process.wait()
-        for log in logs:
-            log.close()
+            process.stop()
 
 
 def try_warning() -> None:
@@ -181,4 +177,7 @@ def hold(held: bool, what: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Unavailable as error:
+        raise SystemExit(str(error)) from None

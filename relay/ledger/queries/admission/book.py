@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 
 from relay.ledger.engine.sql import Found, Upsert, padded, run, upsert
 from relay.ledger.engine.writes import Writes
-from relay.ledger.queries.keys.memory import KeyRow
+from relay.ledger.queries.keys.memory import KeyRow, columns_of
 from relay.ledger.schema import rule_keys
 
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
@@ -54,12 +54,8 @@ class Book:
         ordered = sorted(self._changed.items())
         new = [(place, row) for place, row in ordered if place not in self._stored]
         known = [(place, row) for place, row in ordered if place in self._stored]
-        writes.insert(_NEW, _columns(new))
-        writes.insert(_over(writes.conn.dialect.name), _columns(known))
-
-
-def _columns(rows: Sequence[tuple[bytes, KeyRow]]) -> dict[str, Sequence[Any]]:
-    return {"hash": [place for place, _ in rows]} | {name: [getattr(row, name) for _, row in rows] for name in _NAMES}
+        writes.insert(_NEW, columns_of(new, _NAMES))
+        writes.insert(_over(writes.conn.dialect.name), columns_of(known, _NAMES))
 
 
 @cache

@@ -95,12 +95,12 @@ class Memory:
 
     def write(self, conn: Connection) -> None:
         with Writes(conn) as writes:
-            writes.insert(_put(conn.dialect.name), _columns(sorted(self._changed.items())))
+            writes.insert(_put(conn.dialect.name), columns_of(sorted(self._changed.items()), _KEPT))
 
 
-def _columns(rows: Sequence[tuple[bytes, KeyRow]]) -> Columns:
+def columns_of(rows: Sequence[tuple[bytes, KeyRow]], names: Sequence[str]) -> Columns:
     """Rows by the hashes of their keys, as they are inserted; in order of the hashes, because that locks them."""
-    return {"hash": [place for place, _ in rows]} | {name: [getattr(row, name) for _, row in rows] for name in _KEPT}
+    return {"hash": [place for place, _ in rows]} | {name: [getattr(row, name) for _, row in rows] for name in names}
 
 
 @cache
