@@ -102,7 +102,7 @@ def explain(request: web.Request, error: Exception) -> Trouble | None:
     return None if status is None else Trouble(status, str(error), _RETRY_AFTER if status == 503 else None)
 
 
-def make_problems(show: Callable[[web.Request, Trouble], web.Response | None]) -> Middleware:
+def make_problems(show: Callable[[web.Request, Trouble], Awaitable[web.Response | None]]) -> Middleware:
     """A middleware that answers with what `show` makes of trouble, else with a problem response."""
 
     @web.middleware
@@ -113,6 +113,7 @@ def make_problems(show: Callable[[web.Request, Trouble], web.Response | None]) -
             trouble = explain(request, error)
             if trouble is None:
                 raise
-            return show(request, trouble) or problem(trouble.status, trouble.detail, trouble.headers, **trouble.more)
+            shown = await show(request, trouble)
+            return shown or problem(trouble.status, trouble.detail, trouble.headers, **trouble.more)
 
     return problems

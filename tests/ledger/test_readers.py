@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from sqlalchemy import event as hooks
@@ -84,6 +85,22 @@ async def test_a_text_search_that_takes_too_long_says_what_to_narrow(ledger, bri
     monkeypatch.setattr(search, "_has_text", lambda *_: endless)
     with pytest.raises(Unavailable, match=r"takes longer than .* s: narrow it by source, type, since and until"):
         await ledger.events(EventQuery(text="anything"))
+
+
+async def test_a_search_of_many_short_statements_ends_in_time_and_the_next_one_is_not_interrupted(
+    ledger, brief, monkeypatch
+):
+    monkeypatch.setattr("relay.ledger.engine.postgres._LATEST_LOOK", 1.0)
+    short = text(ENDLESS.text.replace("FROM n)", "FROM n WHERE x < 20000)", 1))
+
+    def look(conn, _, *, most):
+        for _ in range(most):
+            conn.execute(short)
+
+    with pytest.raises(Unavailable, match="takes longer than"):
+        await ledger.browse(partial(look, most=1_000_000))
+    for _ in range(5):
+        await ledger.browse(partial(look, most=1))
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from sqlalchemy.pool import StaticPool
 
 from relay.errors import Unavailable
 from relay.ledger.engine.commit import Work
+from relay.ledger.engine.deadline import Deadline
 from relay.ledger.engine.faults import BROWSE_FOR, Unopened, Unusable, away, describe, is_away, too_long
 from relay.ledger.engine.files import OpenFiles
 from relay.ledger.engine.inline import Inline
@@ -66,9 +67,6 @@ _WRITER_CACHE: Final = 16 << 10
 """KiB of page cache. Live rows are recent, and identities are too many for any cache: 64 MiB measured no faster."""
 _READER_CACHE: Final = 8 << 10
 _PEOPLE: Final = 2
-_STEPS: Final = 10_000
-"""SQLite's instructions between two checks of the deadline. A search takes dozens per row, of up to a ms; a check waits
-for its turn beside the event loop, up to a ms too."""
 
 
 def wall_clock() -> int:
@@ -149,8 +147,7 @@ class SqliteStore:
     async def browse(self, work: Work[T]) -> T:
         if self._reader is None:
             return await self.write(work)
-        until = time.monotonic() + BROWSE_FOR
-        return await self._in_thread(self._people_threads, self._look, work, until)
+        return await self._in_thread(self._people_threads, self._look, work, Deadline(BROWSE_FOR))
 
     async def aclose(self) -> None:
         async with self._writing:
@@ -214,24 +211,18 @@ class SqliteStore:
                 raise away(error) from None
             raise
 
-    def _look(self, work: Work[T], until: float) -> T:
-        """A read that ends at `until`, a time of the monotonic clock.
-
-        There are as many connections as threads, so each thread finds one free.
-        """
-        if time.monotonic() > until:  # the time was spent waiting for a thread
+    def _look(self, work: Work[T], deadline: Deadline) -> T:
+        """A read that ends at the deadline. There are as many connections as threads, so each thread finds one free."""
+        if deadline.passed:  # the time was spent waiting for a thread
             raise too_long()
         conn = self._people.pop()
-        raw = driver(conn)
-        raw.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
         try:
-            return self._read(conn, work)
+            return self._read(conn, deadline.bound(work))
         except Unavailable:
-            if time.monotonic() > until:
+            if deadline.passed:
                 raise too_long() from None
             raise
         finally:
-            raw.set_progress_handler(None, 0)
             self._people.append(conn)
 
     async def _in_thread(self, thread: ThreadPoolExecutor, call: Callable[..., T], *args: Any) -> T:

@@ -40,11 +40,11 @@ def add_console(app: web.Application, console: Console) -> None:
         app.router.add_post(act.path, _do(console, act))
 
 
-def show_trouble(request: web.Request, trouble: Trouble) -> web.Response | None:
+async def show_trouble(request: web.Request, trouble: Trouble) -> web.Response | None:
     """Trouble as a page for whoever looks at pages, None for programs."""
     if is_data(request) or "text/html" not in request.headers.get("Accept", ""):
         return None
-    response = render(request, "trouble.html", {"trouble": trouble}, status=trouble.status)
+    response = await render(request, "trouble.html", {"trouble": trouble}, status=trouble.status)
     response.headers.update(trouble.headers or {})
     return response
 
@@ -54,14 +54,14 @@ def _show(console: Console, page: ConsolePage) -> Handler:
         if "" in request.query.values():  # a form sends its empty fields too; an address has those that say something
             return go(str(request.rel_url.with_query([pair for pair in request.query.items() if pair[1]])))
         shown = await page.show(console, request)
-        return shown if isinstance(shown, web.StreamResponse) else render(request, page.template, shown)
+        return shown if isinstance(shown, web.StreamResponse) else await render(request, page.template, shown)
 
     return show
 
 
 def _answer(console: Console, template: str, answer: Callable[..., Awaitable[Values]]) -> Handler:
     async def post(request: web.Request) -> web.StreamResponse:
-        return render(request, template, await answer(console, request, await _fields(request)))
+        return await render(request, template, await answer(console, request, await _fields(request)))
 
     return post
 
@@ -69,7 +69,7 @@ def _answer(console: Console, template: str, answer: Callable[..., Awaitable[Val
 def _ask(console: Console, act: PageAct) -> Handler:
     async def ask(request: web.Request) -> web.StreamResponse:
         require_role(request, act.role)
-        return render(request, "confirm.html", {"question": await act.ask(console, request)})
+        return await render(request, "confirm.html", {"question": await act.ask(console, request)})
 
     return ask
 

@@ -29,7 +29,7 @@ class SignIn:
         place = _place(request.query.get("next"))
         if caller_of(request) is not None:
             return go(place)
-        return render(request, "signin.html", {"next": place, "fault": ""})
+        return await render(request, "signin.html", {"next": place, "fault": ""})
 
     async def sign_in(self, request: web.Request) -> web.Response:
         """Compare the token that was sent, and begin a session. A wrong one is held up, and is an act."""
@@ -40,7 +40,9 @@ class SignIn:
         if holder is None and holders:  # also of a session, which would else guess the tokens of others
             if await self._console.guesses.hold_up(request):
                 await self._console.operations.note_refused_sign_in(request.remote or "unknown")
-            return render(request, "signin.html", {"next": place, "fault": "This token is not known."}, status=401)
+            return await render(
+                request, "signin.html", {"next": place, "fault": "This token is not known."}, status=401
+            )
         await self._leave(request)
         response = go(place)
         if holder is not None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from relay.units import iso, parse_iso, show
 from relay.visible import visible
@@ -27,8 +27,7 @@ def text(value: Any, most: int = _CUT) -> Markup:
     if value is None or value == "":
         return _NOTHING
     whole = str(value)
-    shown = visible(whole[:most], keep="")
-    return Markup("<bdi>{}{}</bdi>").format(shown, "…" if len(whole) > most else "")
+    return _isolate(visible(whole[:most], keep=""), cut=len(whole) > most)
 
 
 def moment(value: str | int | None) -> Markup:
@@ -36,15 +35,12 @@ def moment(value: str | int | None) -> Markup:
     if value is None:
         return _NOTHING
     written = iso(value) if isinstance(value, int) else value
-    short = f"{written[:10]} {written[11:19]}"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(written, written, short)
+    return _time(written, f"{written[:10]} {written[11:19]}")
 
 
 def clock_time(value: str | None) -> Markup:
     """The time of a day, with milliseconds."""
-    return (
-        _NOTHING if value is None else Markup('<time datetime="{0}" title="{0}">{1}</time>').format(value, value[11:23])
-    )
+    return _NOTHING if value is None else _time(value, value[11:23])
 
 
 def make_ago(now: int, value: str | int | None) -> Markup:
@@ -54,7 +50,7 @@ def make_ago(now: int, value: str | int | None) -> Markup:
     at = value if isinstance(value, int) else parse_iso(value)
     span = f"{show(at - now)} ahead" if at > now + 1_000 else f"{show(max(0, now - at) // 1_000 * 1_000)} ago"
     span = "just now" if abs(now - at) < 1_000 else span
-    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(iso(at), span)
+    return _time(iso(at), span)
 
 
 def number(value: float | None) -> str:
@@ -75,7 +71,7 @@ def took(start: str, end: str | None) -> str | Markup:
 def whole_text(value: str, most: int = 64 << 10) -> Markup:
     """A stranger's text with its lines, cut after `most` characters."""
     shown = visible(value[:most])
-    return Markup("<bdi>{}{}</bdi>").format(shown[:most], "…" if len(value) > most or len(shown) > most else "")
+    return _isolate(shown[:most], cut=len(value) > most or len(shown) > most)
 
 
 def json_text(value: Any) -> Markup:
@@ -87,3 +83,15 @@ def with_query(query: Mapping[str, str], **changes: str | None) -> str:
     """The query of an address, changed; None leaves a parameter out. Empty when nothing is left."""
     given = {name: value for name, value in {**query, **changes}.items() if value}
     return f"?{urlencode(given)}" if given else ""
+
+
+# `Markup.format` takes eight times as long, and a list writes hundreds of them.
+
+
+def _isolate(shown: str, *, cut: bool) -> Markup:
+    return Markup(f"<bdi>{escape(shown)}{'…' if cut else ''}</bdi>")  # noqa: S704 - escaped
+
+
+def _time(written: str, shown: str) -> Markup:
+    at = escape(written)
+    return Markup(f'<time datetime="{at}" title="{at}">{escape(shown)}</time>')  # noqa: S704 - escaped
