@@ -1,5 +1,6 @@
 """What was counted per minute, and what was used per day."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
@@ -8,21 +9,20 @@ from relay.telemetry import BOUNDS, TOOK
 
 
 def quantile(took: Sequence[int], share: float) -> int | None:
-    """The time in milliseconds within which this share of results came, None where none came.
+    """The time in milliseconds within which this share (above 0) of results came, None where none came.
 
     Within a class the times are taken as evenly spread; beyond the last bound it is that bound.
     """
     total = sum(took)
     if not total:
         return None
-    wanted, before = share * total, 0
-    for number, reached in enumerate(accumulate(took)):
-        if reached >= wanted and took[number]:
-            low = BOUNDS[number - 1] if number else 0
-            high = BOUNDS[number] if number < len(BOUNDS) else low
-            return round(low + (high - low) * (wanted - before) / took[number])
-        before = reached
-    return BOUNDS[-1]
+    reached = list(accumulate(took))
+    wanted = share * total
+    number = bisect_left(reached, wanted)
+    low = BOUNDS[number - 1] if number else 0
+    high = BOUNDS[number] if number < len(BOUNDS) else low
+    before = reached[number] - took[number]
+    return round(low + (high - low) * (wanted - before) / took[number])
 
 
 @frozen

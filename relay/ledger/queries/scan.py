@@ -55,9 +55,7 @@ def _look(conn: Connection, query: EventQuery, known: Sequence[str]) -> Scanned:
     size, began = LEAST, time.monotonic()
     while True:
         last = _last_of(conn, query, size)
-        some = newest(conn, query).where(events.c.id.not_in(known))
-        if last is not None:
-            some = some.where(events.c.id >= last)
+        some = newest(conn, query, last).where(events.c.id.not_in(known))
         rows += conn.execute(some.limit(query.limit + 1 - len(rows))).mappings().all()
         if last is None or len(rows) > query.limit:
             return _cut(rows, query.limit)

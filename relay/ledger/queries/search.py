@@ -43,9 +43,9 @@ def notice(conn: Connection, query: EventQuery, stopped: str | None) -> str | No
     return "; ".join(notices) or None
 
 
-def newest(conn: Connection, query: EventQuery) -> Select[Any]:
-    """The events of a list before its cursor, newest first."""
-    listed, order = _ordered(conn, query)
+def newest(conn: Connection, query: EventQuery, first: str | None = None) -> Select[Any]:
+    """The events of a list before its cursor, newest first; none whose id is below `first`."""
+    listed, order = _ordered(conn, query, first)
     before = [] if query.cursor is None else [order < query.cursor]
     return listed.where(*before).order_by(order.desc())
 
@@ -80,11 +80,11 @@ def oldest_id(since: int) -> str:
 
 def since(conn: Connection, query: EventQuery, after: str) -> Select[Any]:
     """The ids of a list after one, the oldest first."""
-    listed, order = _ordered(conn, query)
+    listed, order = _ordered(conn, query, after)
     return listed.with_only_columns(order, maintain_column_froms=True).where(order > after).order_by(order)
 
 
-def _ordered(conn: Connection, query: EventQuery) -> tuple[Select[Any], ColumnElement[str]]:
+def _ordered(conn: Connection, query: EventQuery, first: str | None = None) -> tuple[Select[Any], ColumnElement[str]]:
     """The events that a query finds, and the column by whose order they can be read without sorting them."""
     order: ColumnElement[str] = events.c.id
     listed = _EVENTS
@@ -103,8 +103,8 @@ def _ordered(conn: Connection, query: EventQuery) -> tuple[Select[Any], ColumnEl
             found = ended.order_by(dispatches.c.event_id.desc()).subquery()
             order = found.c.event_id
             listed = _EVENTS.select_from(found.join(events, events.c.id == order))
-        return listed.where(*_of_event(conn, query)), order
-    return listed.where(*_of_event(conn, query), *_made(query)), order
+        return listed.where(*_of_event(conn, query, first)), order
+    return listed.where(*_of_event(conn, query, first), *_made(query)), order
 
 
 def _made(query: EventQuery) -> list[ColumnElement[bool]]:
@@ -120,14 +120,17 @@ def _made(query: EventQuery) -> list[ColumnElement[bool]]:
     return []
 
 
-def _of_event(conn: Connection, query: EventQuery) -> list[ColumnElement[bool]]:
-    """The conditions for an event itself."""
+def _of_event(conn: Connection, query: EventQuery, first: str | None) -> list[ColumnElement[bool]]:
+    """The conditions for an event itself, whose id is not below `first`."""
     equal = {events.c.source: query.source, events.c.type: query.type}
     conditions = [column == value for column, value in equal.items() if value is not None]
     if query.status is not None:
         conditions.append(events.c.status == constant(query.status.value))
     if query.since is not None:
-        conditions += [events.c.id >= oldest_id(query.since), events.c.received_at >= query.since]
+        conditions.append(events.c.received_at >= query.since)
+        first = max(first or "", oldest_id(query.since))
+    if first is not None:  # one condition only: SQLite would begin at the first of two, and pass by all rows between
+        conditions.append(events.c.id >= first)
     if query.until is not None:
         conditions.append(events.c.received_at < query.until)
     is_open = [events.c.source.not_in(sorted(query.closed))] if query.closed else []

@@ -12,9 +12,8 @@ from relay.units import parse_iso, show
 _HEIGHT: Final = 40
 _SVG: Final = Markup(
     '<svg class="bars {tone}" viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img"'
-    ' aria-label="{label}">{bars}</svg>'
+    ' aria-label="{label}"><path d="{bars}"/></svg>'
 )
-_BAR: Final = Markup('<rect x="{x}" y="{y}" width="0.8" height="{height}"/>')
 _NAMES: Final = {"duplicate": "duplicates", "ended": "ended without a chat"}
 _TONES: Final = {"chats": "ok", "failed": "bad", "refused": "bad", "parked": "look"}
 
@@ -46,13 +45,14 @@ def _draw(rates: Rates, name: str, tone: str) -> Markup:
     counts = [((parse_iso(each.at) - since) // step, int(getattr(each, name))) for each in rates.rates]
     most = max((count for _, count in counts), default=0)
     label = f"{name}: {getattr(rates.total, name)} in {show(width * step)}, at most {most} in {show(step)}"
-    bars = Markup("").join(_bar(place, count, most) for place, count in counts if count)
+    bars = "".join(_bar(place, count, most) for place, count in counts if count)
     return _SVG.format(tone=tone, width=width, height=_HEIGHT, label=label, bars=bars)
 
 
-def _bar(place: int, count: int, most: int) -> Markup:
-    height = max(1.5, round(_HEIGHT * count / most, 1))
-    return _BAR.format(x=place, y=round(_HEIGHT - height, 1), height=height)
+def _bar(place: int, count: int, most: int) -> str:
+    """A bar as a part of a path: an element for each would take ten times as long to write."""
+    top = _HEIGHT - max(1.5, round(_HEIGHT * count / most, 1))
+    return f"M{place} {top:.1f}h.8V{_HEIGHT}h-.8z"
 
 
 def shares(values: Sequence[float]) -> list[int]:
