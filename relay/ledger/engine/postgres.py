@@ -18,7 +18,8 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from relay.dsn import Dsn, DsnFault, parse
 from relay.errors import Unavailable
@@ -36,7 +37,7 @@ from relay.ledger.engine.faults import (
     too_long,
 )
 from relay.ledger.engine.mend import mend
-from relay.ledger.engine.sql import send
+from relay.ledger.engine.sql import asyncpg_of, send
 from relay.ledger.engine.vault import OPEN, Vault
 from relay.secret import Secret
 
@@ -160,6 +161,8 @@ class PostgresStore:
                 return await self._transact(work, share, until)
             except Exception as error:
                 if until is not None and loop.time() >= until and is_away(error):
+                    if share is self._people:
+                        raise too_long() from None
                     raise Unavailable(f"the ledger's database did not answer within {patience:g} s") from None
                 if is_again(error) or is_outdated(error):
                     continue
@@ -182,26 +185,24 @@ class PostgresStore:
         await self._engine.dispose()
 
     async def _transact(self, work: Work[T], share: asyncio.Semaphore, until: float | None) -> T:
-        async with asyncio.timeout_at(until) as waiting, share, self._engine.connect() as conn:
+        async with asyncio.timeout_at(until) as waiting, share:
+            # One greenlet for the whole: SQLAlchemy's AsyncConnection would take one for each of its steps, and with
+            # them a tenth of the CPU time of an event.
+            return await greenlet_spawn(self._perform, work, waiting, until)
+
+    def _perform(self, work: Work[T], waiting: asyncio.Timeout, until: float | None) -> T:
+        with self._engine.sync_engine.connect() as conn:
             # From here on the connection is cut at the deadline. The time-out would cancel the task instead, and a
             # cancelled statement waits for the server.
             waiting.reschedule(None)
-            cut = None if until is None else asyncio.get_running_loop().call_at(until, _driver(conn).terminate)
+            cut = None if until is None else asyncio.get_running_loop().call_at(until, asyncpg_of(conn).terminate)
             try:
-                return await conn.run_sync(self._perform, work)
+                # The driver sends BEGIN with the first statement, so that the clock is read in the transaction.
+                with conn.begin():
+                    return work(conn, self._clock(conn))
             finally:
                 if cut is not None:
                     cut.cancel()
-
-    def _perform(self, conn: Connection, work: Work[T]) -> T:
-        # The driver sends BEGIN with the first statement, so that the clock is read in the transaction.
-        with conn.begin():
-            return work(conn, self._clock(conn))
-
-
-def _driver(conn: AsyncConnection) -> Any:
-    assert conn.sync_connection is not None  # noqa: S101 - the connection is open
-    return conn.sync_connection.connection.driver_connection
 
 
 def _timed(work: Work[T]) -> Work[T]:
