@@ -1,9 +1,11 @@
 """A page of what no index finds takes a bounded time: it stops, and the next one goes on."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from relay.ledger.engine.sql import driver
 from relay.ledger.queries import scan
 from relay.model import EventQuery, EventStatus, new_id
 from tests.ledger.build import created, make_chat, make_entry
@@ -124,3 +126,37 @@ async def test_since_ends_the_look(ledger, clock):
     await fill(ledger, 8, 4)
     found = await pages(ledger, EventQuery(text="needle", since=clock.now + 10**12))
     assert (ids(found), len(found)) == ([], 1)
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("look", ["events", "newer"])
+async def test_a_look_passes_by_no_older_events(ledger, store, look):
+    """A look at the newest events costs the same however many there are since the time that is asked for."""
+    query = EventQuery(text="nothing", since=0)
+    took = []
+    for _ in range(2):
+        entries = [make_entry() for _ in range(60)]
+        await ledger.accept(entries)
+        calls = {
+            "events": partial(ledger.events, query),
+            "newer": partial(ledger.newer, query, entries[-1].event.id, 9),
+        }
+        took.append(await steps_of(store, calls[look]))
+    assert took[1] <= took[0] + 5, "of ten instructions each"
+
+
+async def steps_of(store, call):
+    """How often SQLite has counted ten of its instructions meanwhile."""
+    count = 0
+
+    def tick():
+        nonlocal count
+        count += 1
+
+    for conn in store._people:
+        driver(conn).set_progress_handler(tick, 10)
+    await call()
+    for conn in store._people:
+        driver(conn).set_progress_handler(None, 0)
+    return count
