@@ -5,7 +5,7 @@ from relay.model.chat import Chat, Message, Page
 from relay.model.dispatch import LOCKED, UNSTAMPED, Claim, Dispatch, Doubt, Failure, Move, Recorded, Verdict, Withheld
 from relay.model.erase import ERASED, Erased, Erasure, Spared
 from relay.model.event import Entry, Event, Receipt
-from relay.model.frozen import frozen
+from relay.model.frozen import frozen, remade
 from relay.model.health import LedgerHealth
 from relay.model.hold import Held, HeldBy, Hold, held_key
 from relay.model.ids import Ids, Kind, first_id, moment_of, new_id
@@ -151,5 +151,6 @@ __all__ = [
     "held_key",
     "moment_of",
     "new_id",
+    "remade",
     "set_hash",
 ]

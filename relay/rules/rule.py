@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from relay.errors import Permanent
-from relay.model import Event, Failure, Skip
+from relay.model import Event, Failure, Skip, remade
 from relay.rules.body import compile_body, is_open, render_text
 from relay.rules.explain import look_into
 from relay.rules.keys import KEYS, Key, Unless, gathers
@@ -118,7 +117,7 @@ class CompiledRule:
             steps = {key.name: step for key in self._planning if (step := key.plan(event, scope)) is not None}
         except Permanent as error:
             return self._fail(error)
-        return replace(rendered, plan=steps or None)
+        return remade(rendered, plan=steps or None) if steps else rendered
 
     def _fail(self, error: Permanent) -> Rendered:
         spec = self.spec

@@ -1,6 +1,7 @@
 """How long each page of the console takes with a long history while events come in, and what that costs their senders.
 
-Times are those of a client on this machine, one page at a time: what waits for the event loop is in them.
+Times are those of a client on this machine, one page at a time: what waits for the event loop is in them. Senders'
+answers are measured while people look at pages, and while a program asks for page after page without a pause.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
@@ -41,6 +42,8 @@ NOTE = "x" * 700
 FAILED, PARKED, UNMATCHED = 97, 997, 23
 """Every so many events are these."""
 AIM = Aim("at most", 100, "ms")
+LOOK_EVERY = 0.2
+"""Seconds between two pages of people: some ten of them, who read what they asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +66,28 @@ def bench_pages(report: Report, sizes: Sizes, folder: Path, servers: Servers) ->
 
 
 def _measure(report: Report, sizes: Sizes, name: str, hooks: str, ops: str, marks: Marks) -> None:
-    """Events come in all the time; in every other turn somebody looks at pages, all of them at least once."""
+    """Events come in all the time: while nobody looks, while people do, and while a program does."""
     count = sizes.rate * sizes.seconds
-    calm, busy = [], []
+    answers: dict[str, list[float]] = {"nobody": [], "people": [], "a program": []}
     taken: defaultdict[str, list[float]] = defaultdict(list)
     paths = itertools.cycle(_paths(ops, marks))
     with ThreadPoolExecutor(1) as other:
         for _ in range(sizes.turns):
-            calm.append(send([hooks], count, rate=sizes.rate)["p99"])
-            coming = other.submit(partial(send, [hooks], count, rate=sizes.rate))
-            while not coming.done():
-                path = next(paths)
-                taken[path].append(_look(ops + path))
-            busy.append(coming.result()["p99"])
+            for who, turn in answers.items():
+                coming = other.submit(partial(send, [hooks], count, rate=sizes.rate))
+                if who == "nobody":
+                    wait([coming])
+                while not coming.done():
+                    path = next(paths)
+                    taken[path].append(_look(ops + path))
+                    if who == "people":
+                        wait([coming], LOOK_EVERY)
+                turn.append(coming.result()["p99"])
         while (path := next(paths)) not in taken:
             taken[path].append(_look(ops + path))
-    report.compare(f"{name}, answer p99 while pages are looked at", busy, "ms", "without", calm)
+    for who, aim in (("people", Aim("at most", 1.2)), ("a program", None)):
+        what = f"{name}, answer p99 while {who} {'look' if who == 'people' else 'looks'} at pages"
+        report.compare(what, answers[who], "ms", "without", answers["nobody"], aim)
     slowest = max(taken, key=lambda path: median(taken[path]))
     report.value(f"{name}, slowest page, p50 ({slowest[:60]})", median(taken[slowest]), "ms", AIM)
     rows = []

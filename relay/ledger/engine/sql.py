@@ -139,7 +139,7 @@ def _ask(conn: Connection, text: str, call: Callable[[Any], Awaitable[T]]) -> T:
         if not asyncpg.is_in_transaction():
             await_only(adapted._start_transaction())  # noqa: SLF001
         return await_only(call(asyncpg))
-    except BaseException as error:  # noqa: BLE001 - raised again, as by `Connection.execute`
+    except BaseException as error:
         # Raises the error with its parameters hidden. Before, it replaces connections that cannot be used again: that
         # of a statement which was cancelled half-way, and all of them when the server became a standby.
         conn._handle_dbapi_exception(_adapted(adapted, error), text, None, None, None)  # noqa: SLF001

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from itertools import islice
@@ -22,7 +21,7 @@ from relay.ledger.queries.rows import UNDER_WAY, dispatch_columns, encode, event
 from relay.ledger.queries.turn import work_columns
 from relay.ledger.schema import dispatches, events, seen, work
 from relay.ledger.terms import Terms
-from relay.model import Claim, Dispatch, Entry, Event, EventStatus, Receipt, frozen
+from relay.model import Claim, Dispatch, Entry, Event, EventStatus, Receipt, frozen, remade
 from relay.slots import Offer
 
 Delivery = Sequence["Prepared"]
@@ -165,12 +164,12 @@ def _changed(prepared: Prepared, entry: Entry | None) -> Prepared:
     """The entry as the keys of rules would have it stored."""
     if entry is None:
         return prepared
-    return replace(prepared, entry=entry, skips=skips_text(entry))
+    return remade(prepared, entry=entry, skips=skips_text(entry))
 
 
 def _regrouped(acceptances: Sequence[Acceptance], batch: Sequence[Prepared]) -> list[Acceptance]:
     rest = iter(batch)
-    return [replace(acceptance, delivery=list(islice(rest, len(acceptance.delivery)))) for acceptance in acceptances]
+    return [remade(acceptance, delivery=list(islice(rest, len(acceptance.delivery)))) for acceptance in acceptances]
 
 
 def _offered(acceptance: Acceptance, new: Collection[str]) -> born.Offered:

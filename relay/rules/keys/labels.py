@@ -1,13 +1,12 @@
 """`labels`: by which an event is found, and a result told apart."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
 
 from relay.errors import Permanent
-from relay.model import Event, Labels, cut_label
+from relay.model import Event, Labels, cut_label, remade
 from relay.model.labels import LONGEST, MOST
 from relay.rules.check import Known, inspect_template
 from relay.rules.encode import check_text, encode
@@ -59,7 +58,7 @@ class LabelsKey(Key):
                 values[name] = each.render(scope)
             except Permanent as error:
                 left_out[name] = str(error)
-        return replace(rendered, labels=Labels(values, left_out))
+        return remade(rendered, labels=Labels(values, left_out))
 
     def show(self, event: Event, scope: Scope) -> Any:
         return {name: each.show(scope) for name, each in self._labels.items()}

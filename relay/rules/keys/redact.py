@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, Any, Final, get_args
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from relay.model import Event
+from relay.model import Event, remade
 from relay.rules.encode import encode
 from relay.rules.keys.key import Key
 from relay.rules.redact import Kind, cover, cover_body
@@ -40,10 +39,13 @@ class Redact(Key):
     def cover(self, rendered: Rendered) -> Rendered:
         if rendered.body is None:
             return rendered
+        given = json.loads(rendered.body)
         try:
-            body = cover_body(json.loads(rendered.body), self._kinds)
+            body = cover_body(given, self._kinds)
             message = None if rendered.message is None else cover(rendered.message, self._kinds)
             follow = None if rendered.follow is None else cover(rendered.follow, self._kinds)
         except ValueError as error:  # sent without being covered, it would be the very leak
             return rendered.fail(f"redact: {error}")
-        return replace(rendered, body=encode(body), message=message, follow=follow, name=body.get("name"))
+        if (body, message, follow) == (given, rendered.message, rendered.follow):
+            return rendered
+        return remade(rendered, body=encode(body), message=message, follow=follow, name=body.get("name"))

@@ -1,11 +1,10 @@
 """`result`: where the results of a rule go instead of the result exchange."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 from relay.errors import Permanent
-from relay.model import Event, Outlet
+from relay.model import Event, Outlet, remade
 from relay.rules.check import Known, inspect_template
 from relay.rules.keys.key import Key
 from relay.rules.keys.text import KeyText
@@ -60,10 +59,10 @@ class ResultKey(Key):
 
     def mark(self, rendered: Rendered, scope: Scope) -> Rendered:
         try:
-            return replace(rendered, outlet=self._outlet(scope))
+            return remade(rendered, outlet=self._outlet(scope))
         except Permanent as error:
             failed = rendered if rendered.failure else rendered.fail(str(error))
-            return replace(failed, outlet=Outlet(self._exchange))
+            return remade(failed, outlet=Outlet(self._exchange))
 
     def show(self, event: Event, scope: Scope) -> Any:
         outlet = self._outlet(scope)

@@ -6,7 +6,6 @@ is a module with a `KeyStep`, listed here in the order of the way of an event (R
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -16,7 +15,7 @@ from relay.ledger.queries.keys.memory import KeyRow, Memory, hash_of
 from relay.ledger.queries.keys.step import KeyStep, Ruling
 from relay.ledger.queries.keys.window import OpenWindows
 from relay.ledger.terms import Terms
-from relay.model import Dispatch, Entry, EventStatus, Result, State, tell
+from relay.model import Dispatch, Entry, EventStatus, Result, State, remade, tell
 
 _ENDED_BY_KEY: Final = frozenset({State.SUPPRESSED, State.SUPERSEDED})
 
@@ -120,7 +119,7 @@ def _rule(
     if ruling.is_gathered and (later := _place("delay", dispatch, dispatch.plan.get("delay", {}))) is not None:
         ruling.cancel_under(later)
     for place, row in seen:
-        memory.put(place, replace(row, rule=dispatch.rule))
+        memory.put(place, remade(row, rule=dispatch.rule))
     return ruling
 
 
@@ -143,7 +142,7 @@ def _settle(entry: Entry, rulings: Sequence[Ruling], now: int) -> Entry:
     if not dispatches and entry.event.reply_to:
         results = (*results, tell.unmatched(entry.event, skips, now=now))
     status = EventStatus.ACCEPTED if dispatches else EventStatus.UNMATCHED
-    return replace(entry, status=status, dispatches=dispatches, results=results, skips=skips)
+    return remade(entry, status=status, dispatches=dispatches, results=results, skips=skips)
 
 
 def _tell(entry: Entry, dispatch: Dispatch, now: int) -> Result:

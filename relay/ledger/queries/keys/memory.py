@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -59,8 +59,12 @@ def lock(conn: Connection, hashes: Sequence[bytes]) -> None:
         run(conn, _LOCK, {"numbers": tuple([int.from_bytes(each[:8], "big", signed=True) for each in hashes])})
 
 
+@lru_cache(maxsize=1_024)
 def hash_of(name: str, rule: str, key: str) -> bytes:
-    """The identity of a rendered key; lengths keep the parts apart."""
+    """The identity of a rendered key; lengths keep the parts apart.
+
+    An accept asks twice for each: to lock it, and to decide.
+    """
     return sha256(f"{name} {len(rule)} {rule} {key}".encode("utf-8", "surrogatepass")).digest()
 
 

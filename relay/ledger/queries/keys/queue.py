@@ -8,7 +8,7 @@ that the key is free or is seen.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, bindparam, case, delete, select, update
@@ -20,7 +20,7 @@ from relay.ledger.queries.keys.memory import FOREVER, KeyRow, KnownKey, Memory, 
 from relay.ledger.queries.keys.step import Ruling
 from relay.ledger.schema import dispatches, rule_keys, work
 from relay.ledger.terms import Terms
-from relay.model import HeldBy, Hold, State
+from relay.model import HeldBy, Hold, State, remade
 
 Member = tuple[bytes, str]
 """The hash of a queue's key, and the id of a dispatch in it."""
@@ -97,7 +97,7 @@ class QueueState:
     def after(self, plan: Any) -> "QueueState":
         """With the next number, and what the newest dispatch says about the queue."""
         skips = plan.get("skip") == "parked"
-        return replace(self, number=self.number + 1, skips_parked=skips, idle=plan.get("idle"))
+        return remade(self, number=self.number + 1, skips_parked=skips, idle=plan.get("idle"))
 
 
 def step(ruling: Ruling, plan: Any, known: KnownKey | None, now: int, terms: Terms) -> KeyRow | None:
@@ -192,11 +192,11 @@ def _after_turn(
         return queue
     rows = run(conn, _CHAT, {"of": dispatch_id})
     if not rows or rows[0]["chat_uuid"] is None:
-        return replace(queue, chat=None)  # the chat was gone, or idle for too long, and no other was made
+        return remade(queue, chat=None)  # the chat was gone, or idle for too long, and no other was made
     if rows[0]["state"] != State.DONE.value:
         return queue
     said = (*queue.said, message_uuid)[-_REMEMBERED:] if message_uuid else queue.said
-    return replace(queue, chat=rows[0]["chat_uuid"], agent=rows[0]["chat_agent"], said_at=now, said=said)
+    return remade(queue, chat=rows[0]["chat_uuid"], agent=rows[0]["chat_agent"], said_at=now, said=said)
 
 
 def _pass_on(conn: Connection, now: int, key: bytes, queue: QueueState, leaving: Sequence[str]) -> None:

@@ -1,11 +1,10 @@
 """The port of a key's step: what it may say about a new dispatch."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from relay.ledger.queries.keys.memory import KeyRow, KnownKey
 from relay.ledger.terms import Terms
-from relay.model import Dispatch, Failure, HeldBy, Hold, Skip, State, Why
+from relay.model import Dispatch, Failure, HeldBy, Hold, Skip, State, Why, remade
 
 if TYPE_CHECKING:
     from relay.ledger.queries.keys.window import OpenWindows
@@ -33,8 +32,8 @@ class Ruling:
     def dispatch(self) -> Dispatch:
         """The dispatch as the keys would have it stored: made anew each time, so to be asked for at the end."""
         given = self._given
-        hold = replace(given.hold or Hold(), **self._standing) if self._standing else given.hold
-        return replace(given, state=self._state, hold=hold, **self._ending)
+        hold = remade(given.hold or Hold(), **self._standing) if self._standing else given.hold
+        return remade(given, state=self._state, hold=hold, **self._ending)
 
     @property
     def is_over(self) -> bool:
