@@ -17,7 +17,7 @@ from relay.rules.keys.let import Let
 from relay.rules.keys.text import constant_names
 from relay.rules.rule import CompiledRule, OnWhenError
 from relay.rules.scope import NAMES, scope_of
-from relay.rules.shape import check_constants, check_shape
+from relay.rules.shape import check_constants, check_shape, with_vars
 from relay.rules.spec import Explanation, Fault, Matched, Reason, Rendered, RuleSpec
 from relay.rules.walk import texts
 
@@ -31,8 +31,7 @@ def check_rule(spec: RuleSpec, vars: Mapping[str, Any]) -> list[Fault]:  # noqa:
         return [Fault(("chat",), 1, "it nests too deeply: make it flatter")]
     lets = spec.keys.get(Let.name) or {}
     known = Known(NAMES.union(lets) if lets else NAMES, vars, constant_names(lets))
-    faults = [Fault(("chat", *path), 1, message) for path, message in check_shape(spec.chat, is_open)]
-    faults += [Fault(("chat", *path), 1, message) for path, message in check_constants(spec.chat)]
+    faults = _check_chat(spec.chat, vars)
     in_chat = replace(known, names=known.names | {"events"}) if gathers(spec.keys) else known
     for path, text in texts(spec.chat, ("chat",)):
         faults += [Fault(path, line, message) for line, message in inspect_template(text, in_chat)]
@@ -51,6 +50,15 @@ def check_rule(spec: RuleSpec, vars: Mapping[str, Any]) -> list[Fault]:  # noqa:
         if (value := spec.keys.get(key.name)) is not None:
             faults += key.check(value, spec, known)
     return faults
+
+
+def _check_chat(chat: Mapping[str, Any], vars: Mapping[str, Any]) -> list[Fault]:  # noqa: A002 - as above
+    faults = [Fault(("chat", *path), 1, message) for path, message in check_shape(chat, is_open)]
+    if not faults and vars:
+        for path, message in check_shape(with_vars(chat, vars), is_open):
+            told = f"by what `vars` has now {message}: until it is right, the rule makes no chat"
+            faults.append(Fault(("chat", *path), 1, told, warn=True))
+    return faults + [Fault(("chat", *path), 1, message) for path, message in check_constants(chat)]
 
 
 def compile_rules(

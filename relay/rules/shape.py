@@ -19,6 +19,7 @@ Open = Callable[[Any], bool]
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _KEYS: Final = frozenset({"trigger", "name", "agentUuid", "releaseUuid"})
+_OF_VARS: Final = re.compile(r"\s*\{\{-?\s*vars\.(\w+)\s*-?\}\}\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,18 @@ def check_shape(body: Any, is_open: Open = closed) -> Iterator[Finding]:
         yield (), "it has no trigger; add one, as trigger: {type: connector, connectorUuid: ...}"
     elif not is_open(body["trigger"]):
         yield from _check_trigger(body["trigger"], is_open)
+
+
+def with_vars(body: Mapping[str, Any], vars: Mapping[str, Any]) -> dict[str, Any]:  # noqa: A002 - the configuration's word
+    """The body with the constants of the configuration in it, where a value of it or of its trigger is one alone."""
+
+    def put(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: put(item) for key, item in value.items() if key != "meta"}
+        found = _OF_VARS.fullmatch(value) if isinstance(value, str) else None
+        return value if found is None else vars.get(found[1], value)
+
+    return {key: put(value) for key, value in body.items()}
 
 
 def check_name(body: Mapping[str, Any]) -> Iterator[Finding]:

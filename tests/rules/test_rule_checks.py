@@ -218,3 +218,18 @@ def test_a_source_s_template_knows_body_and_headers_only():
     assert check_template("order.{{ data.order.status }} {{ headers['x-topic'] }}") == []
     fault = only(check_template("a\n{{ event.id }}"))
     assert (fault.path, fault.line, fault.message) == ((), 2, 'there is no "event"; in scope are data, headers')
+
+
+@pytest.mark.parametrize("agent", [None, "", "an agent", 7])
+@pytest.mark.parametrize(
+    ("path", "template"),
+    [(("agentUuid",), "{{ vars.agent }}"), (("trigger", "connectorUuid"), " {{- vars.agent -}} ")],
+)
+def test_what_vars_give_where_cargo_wants_a_uuid_is_looked_at(path, template, agent):
+    """An environment variable that is empty makes a rule whose every chat fails."""
+    spec = rule(*path, value=template)
+    fault = only(check_rule(spec, {"agent": agent}))
+    assert (fault.path, fault.warn) == (("chat", *path), True)
+    assert "until it is right, the rule makes no chat" in fault.message
+    assert check_rule(spec, {"agent": AGENT}) == []
+    assert compile_rules([spec], {"agent": agent}), "a warning refuses nothing"
