@@ -28,4 +28,4 @@ def test_a_record_is_made_anew_as_dataclasses_do(kind):
 
 def test_a_name_that_is_none_of_its_fields_is_refused():
     with pytest.raises(KeyError, match="nothing"):
-        remade(KeyRow(1), nothing=2)
+        remade(KeyRow("deal", 1), nothing=2)

@@ -9,10 +9,9 @@ from sqlalchemy import Connection, bindparam, insert, select
 
 from relay.ledger.engine.sql import Found, Upsert, padded, run, upsert
 from relay.ledger.engine.writes import Writes
-from relay.ledger.queries.keys.memory import KeyRow, columns_of
+from relay.ledger.queries.keys.memory import KeyRow, columns_of, compact
 from relay.ledger.schema import rule_keys
 
-_COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
 _OF: Final = rule_keys.c.hash.in_(bindparam("hashes", expanding=True))
 _READ: Final = select(rule_keys.c.hash, rule_keys.c.value).where(_OF).order_by(rule_keys.c.hash)
 LOCKED: Final = _READ.with_for_update()
@@ -48,7 +47,7 @@ class Book:
         """Remember values until their times: the next dispatch of the batch sees them."""
         for place, (value, expires_at) in changes.items():
             self._known[place] = value
-            self._changed[place] = KeyRow(expires_at, _COMPACT(value), rule=rule)
+            self._changed[place] = KeyRow(rule, expires_at, compact(value))
 
     def write(self, writes: Writes) -> None:
         ordered = sorted(self._changed.items())

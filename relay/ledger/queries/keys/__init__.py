@@ -119,7 +119,7 @@ def _rule(
     if ruling.is_gathered and (later := _place("delay", dispatch, dispatch.plan.get("delay", {}))) is not None:
         ruling.cancel_under(later)
     for place, row in seen:
-        memory.put(place, remade(row, rule=dispatch.rule))
+        memory.put(place, row)
     return ruling
 
 

@@ -14,4 +14,4 @@ def step(ruling: Ruling, plan: Any, known: KnownKey | None, now: int, terms: Ter
         ruling.leave_out(Why.UNCHANGED, "the values were seen for the first time")
     elif known is not None and known.value == plan["hash"]:
         ruling.leave_out(Why.UNCHANGED, "the values are those of the last event")
-    return KeyRow(value=plan["hash"], expires_at=now + terms.remember)
+    return KeyRow(ruling.rule, now + terms.remember, value=plan["hash"])

@@ -1,8 +1,9 @@
 """What rules remember of their keys: one row per rule, key and rendered key, until it expires."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from hashlib import sha256
 from typing import Final
 
@@ -27,6 +28,8 @@ _LOCK: Final = select(func.pg_advisory_xact_lock(_NUMBERS.c.number))
 _WITHOUT_CHAT: Final = ENDED - {State.DONE}
 _KEPT: Final = ("rule", "value", "dispatch_id", "expires_at")
 
+compact: Final = json.JSONEncoder(separators=(",", ":")).encode
+"""The text of a value that is remembered. `json.dumps` would make an encoder each time."""
 FOREVER: Final = 1 << 62
 """The expiry of a row that is deleted by what ends it."""
 
@@ -35,10 +38,10 @@ FOREVER: Final = 1 << 62
 class KeyRow:
     """What is remembered of one rendered key. Its key decides what `value` and `dispatch_id` are."""
 
+    rule: str
     expires_at: int
     value: str | None = None
     dispatch_id: str | None = None
-    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,8 @@ def lock(conn: Connection, hashes: Sequence[bytes]) -> None:
         run(conn, _LOCK, {"numbers": tuple([int.from_bytes(each[:8], "big", signed=True) for each in hashes])})
 
 
-@lru_cache(maxsize=1_024)
 def hash_of(name: str, rule: str, key: str) -> bytes:
-    """The identity of a rendered key; lengths keep the parts apart.
-
-    An accept asks twice for each: to lock it, and to decide.
-    """
+    """The identity of a rendered key; lengths keep the parts apart."""
     return sha256(f"{name} {len(rule)} {rule} {key}".encode("utf-8", "surrogatepass")).digest()
 
 

@@ -14,4 +14,4 @@ def step(ruling: Ruling, plan: Any, known: KnownKey | None, now: int, terms: Ter
     if greatest is not None and number < greatest:
         ruling.leave_out(Why.STALE, f"{plan['by']} is older than {greatest:.15g}, the newest of its key")
         return None
-    return KeyRow(value=repr(number), expires_at=now + terms.remember)
+    return KeyRow(ruling.rule, now + terms.remember, value=repr(number))

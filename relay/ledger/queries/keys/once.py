@@ -12,4 +12,4 @@ def step(ruling: Ruling, plan: Any, known: KnownKey | None, now: int, terms: Ter
     if known is not None and known.dispatch_id is not None and not known.is_free:
         ruling.suppress(known.dispatch_id, f"the chat of its key (once) is that of dispatch {known.dispatch_id}")
         return None
-    return KeyRow(dispatch_id=ruling.id, expires_at=now + (plan["within"] or terms.remember))
+    return KeyRow(ruling.rule, now + (plan["within"] or terms.remember), dispatch_id=ruling.id)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from relay.ledger.engine.faults import Overtaken, is_locked
 from relay.ledger.engine.sql import Found, padded, run
-from relay.ledger.queries.keys.memory import FOREVER, KeyRow, KnownKey, Memory, hash_of, lock
+from relay.ledger.queries.keys.memory import FOREVER, KeyRow, KnownKey, Memory, compact, hash_of, lock
 from relay.ledger.queries.keys.step import Ruling
 from relay.ledger.schema import dispatches, rule_keys, work
 from relay.ledger.terms import Terms
@@ -87,8 +87,7 @@ class QueueState:
         return cls(**{**found, "said": tuple(found.get("said", ()))})
 
     def text(self) -> str:
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return json.dumps(values, separators=(",", ":"))
+        return compact({name: getattr(self, name) for name in self.__slots__})
 
     def has_chat(self, now: int) -> bool:
         """Whether the next dispatch goes on in the chat."""
@@ -109,7 +108,7 @@ def step(ruling: Ruling, plan: Any, known: KnownKey | None, now: int, terms: Ter
         ruling.hold(HeldBy.ORDER if queue.idle is None else HeldBy.THREAD, until=None)
     elif queue.chat is not None and queue.has_chat(now):
         ruling.follow(queue.chat, queue.agent)
-    return KeyRow(value=queue.text(), dispatch_id=turn, expires_at=FOREVER)
+    return KeyRow(ruling.rule, FOREVER, queue.text(), turn)
 
 
 def of(rule: str, plan: Mapping[str, Any]) -> bytes | None:
@@ -149,7 +148,7 @@ def rejoin(
         return None
     if turn != dispatch_id:
         queue = queue.after(plan.get("thread") or plan["order"])
-        row = KeyRow(value=queue.text(), dispatch_id=turn or dispatch_id, expires_at=FOREVER, rule=rule)
+        row = KeyRow(rule, FOREVER, queue.text(), turn or dispatch_id)
         memory.put(key, row)
         memory.write(conn)
     if turn is not None and turn != dispatch_id:

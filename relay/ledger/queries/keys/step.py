@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 class Ruling:
     """What the keys of its rule have said about a new dispatch so far.
 
-    `id` is that of the dispatch. `place` is the hash of the rendered key that is looked at, None for a key of the rule
-    that has none. `windows` are those of the batch's keys (`debounce`), None where no rule of it has any.
+    `id` and `rule` are those of the dispatch. `place` is the hash of the rendered key that is looked at, None for a key
+    of the rule that has none. `windows` are those of the batch's keys (`debounce`), None where no rule of it has any.
     """
 
     def __init__(self, dispatch: Dispatch, windows: "OpenWindows | None" = None) -> None:
         self.id = dispatch.id
+        self.rule = dispatch.rule
         self.windows = windows
         self.skip: Skip | None = None
         self.place: bytes | None = None
@@ -46,7 +47,7 @@ class Ruling:
 
     def leave_out(self, why: Why, detail: str) -> None:
         """The rule skips the event: there is no dispatch."""
-        self.skip = Skip(self._given.rule, why, detail)
+        self.skip = Skip(self.rule, why, detail)
 
     def suppress(self, cause: str, message: str) -> None:
         """The dispatch ends without a chat because of another one."""
