@@ -12,8 +12,10 @@ from sqlalchemy import event as hooks
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_cursor
 from sqlalchemy.util import await_only
+from sqlalchemy.util.concurrency import in_greenlet
 
 from relay.errors import NotFound
+from relay.ledger.engine.dial import StraightConnection
 from relay.model import Failure, ParkReason, Recorded, State, Verdict
 from tests.ledger.build import created, made_at, make_dispatch, make_entry, move
 
@@ -29,11 +31,13 @@ SOUND = {
     "a delivery without its result": "outbox o WHERE NOT EXISTS (SELECT 1 FROM results r WHERE r.id = o.result_id)",
 }
 
+CALLS = {AsyncAdapt_asyncpg_cursor: ("execute", "executemany"), StraightConnection: ("fetch", "executemany")}
+
 
 class Stop:
     """Stops a replica before its statement number `at` (its commit counts as the last one) until `on` is set.
 
-    Statements are counted where SQLAlchemy and the ledger hand them to the driver.
+    Statements are counted where SQLAlchemy and the ledger hand them to the driver, each in its greenlet.
     """
 
     def __init__(self, ledger, at):
@@ -46,8 +50,9 @@ class Stop:
     def __enter__(self):
         hooks.listen(self._engine, "checkout", self._remember)
         hooks.listen(self._engine, "commit", self._pass)
-        for name in ("execute", "executemany"):
-            self._patch.setattr(AsyncAdapt_asyncpg_cursor, name, self._stopping(name))
+        for kind, names in CALLS.items():
+            for name in names:
+                self._patch.setattr(kind, name, self._stopping(kind, name))
         return self
 
     def __exit__(self, *_):
@@ -58,13 +63,14 @@ class Stop:
     def _remember(self, connection, *_):
         self._connections.append(connection)
 
-    def _stopping(self, name):
-        execute = getattr(AsyncAdapt_asyncpg_cursor, name)
+    def _stopping(self, kind, name):
+        execute = getattr(kind, name)
 
-        def stop_and_execute(cursor, *args):
-            if any(cursor._adapt_connection is connection for connection in self._connections):
+        def stop_and_execute(called, *args):
+            raw = called if kind is StraightConnection else called._connection
+            if in_greenlet() and any(raw is connection.driver_connection for connection in self._connections):
                 self._pass()
-            return execute(cursor, *args)
+            return execute(called, *args)
 
         return stop_and_execute
 

@@ -30,10 +30,12 @@ class Deadline:
         self._timer = self._loop.call_later(seconds, self._interrupt)
         self._lock = threading.Lock()
         self._running: sqlite3.Connection | None = None
+        self._interrupted = False
 
     @property
     def passed(self) -> bool:
-        return time.monotonic() >= self._until
+        """Whether it is too late. The loop's timer may come a moment before the clock says so."""
+        return self._interrupted or time.monotonic() >= self._until
 
     def bound(self, work: Work[T]) -> Work[T]:
         """`work`, which is interrupted when the deadline passes. It may run in any thread."""
@@ -58,5 +60,6 @@ class Deadline:
     def _interrupt(self) -> None:
         with self._lock:
             if self._running is not None:
+                self._interrupted = True
                 self._running.interrupt()
                 self._timer = self._loop.call_later(_AGAIN, self._interrupt)
