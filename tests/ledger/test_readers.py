@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from relay.errors import Unavailable
 from relay.ledger.engine import faults
+from relay.ledger.engine.deadline import Deadline
 from relay.ledger.engine.sql import driver
 from relay.ledger.queries import search
 from relay.model import EventQuery, Kept, Rejection, new_id
@@ -146,3 +147,13 @@ async def test_a_list_of_refused_requests_reads_no_bodies(ledger, store, clock):
 
 def test_the_message_names_the_seconds():
     assert f"{faults.BROWSE_FOR:g} s" in str(faults.too_long())
+
+
+async def test_a_query_that_begins_after_its_deadline_does_not_begin():
+    """The timer found nothing to interrupt, and would not come again."""
+    deadline, begun = Deadline(0), []
+    while not deadline._interrupted:
+        await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="takes longer than"):
+        deadline.bound(lambda *_: begun.append(1))(None, 0)
+    assert begun == []

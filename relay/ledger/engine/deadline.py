@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 
 from relay.ledger.engine.commit import Work
+from relay.ledger.engine.faults import too_long
 from relay.ledger.engine.sql import driver
 
 T = TypeVar("T")
@@ -38,28 +39,28 @@ class Deadline:
         return self._interrupted or time.monotonic() >= self._until
 
     def bound(self, work: Work[T]) -> Work[T]:
-        """`work`, which is interrupted when the deadline passes. It may run in any thread."""
+        """`work` in any thread, interrupted when the deadline passes; after it, it does not begin."""
 
         def bound_work(conn: Connection, now: int) -> T:
-            self._run(driver(conn))
+            with self._lock:
+                if self._interrupted:  # the timer came before there was anything to interrupt, and does not come again
+                    raise too_long()
+                self._running = driver(conn)
             try:
                 return work(conn, now)
             finally:
-                self._run(None)
+                with self._lock:  # so that the connection's next query is not interrupted for this one
+                    self._running = None
                 self._loop.call_soon_threadsafe(self._stop)
 
         return bound_work
-
-    def _run(self, raw: sqlite3.Connection | None) -> None:
-        with self._lock:  # so that the connection's next query is not interrupted for this one
-            self._running = raw
 
     def _stop(self) -> None:
         self._timer.cancel()
 
     def _interrupt(self) -> None:
         with self._lock:
+            self._interrupted = True
             if self._running is not None:
-                self._interrupted = True
                 self._running.interrupt()
                 self._timer = self._loop.call_later(_AGAIN, self._interrupt)
