@@ -117,7 +117,7 @@ class CompiledRule:
             steps = {key.name: step for key in self._planning if (step := key.plan(event, scope)) is not None}
         except Permanent as error:
             return self._fail(error)
-        return remade(rendered, plan=steps or None) if steps else rendered
+        return remade(rendered, plan=steps) if steps else rendered
 
     def _fail(self, error: Permanent) -> Rendered:
         spec = self.spec

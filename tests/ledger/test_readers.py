@@ -89,7 +89,7 @@ async def test_a_text_search_that_takes_too_long_says_what_to_narrow(ledger, bri
 
 
 async def test_a_search_of_many_short_statements_ends_in_time_and_the_next_one_is_not_interrupted(
-    ledger, brief, monkeypatch
+    ledger, store, brief, monkeypatch
 ):
     monkeypatch.setattr("relay.ledger.engine.postgres._LATEST_LOOK", 1.0)
     short = text(ENDLESS.text.replace("FROM n)", "FROM n WHERE x < 20000)", 1))
@@ -98,7 +98,9 @@ async def test_a_search_of_many_short_statements_ends_in_time_and_the_next_one_i
         for _ in range(most):
             conn.execute(short)
 
-    with pytest.raises(Unavailable, match="takes longer than"):
+    # PostgreSQL ends long statements only: of many short ones it is not known whether the server hangs.
+    told = "takes longer than" if store.shares else "did not answer within"
+    with pytest.raises(Unavailable, match=told):
         await ledger.browse(partial(look, most=1_000_000))
     for _ in range(5):
         await ledger.browse(partial(look, most=1))

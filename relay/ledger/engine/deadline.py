@@ -43,7 +43,7 @@ class Deadline:
 
         def bound_work(conn: Connection, now: int) -> T:
             with self._lock:
-                if self._interrupted:  # the timer came before there was anything to interrupt, and does not come again
+                if self.passed:  # while it waited for a thread, so that the timer found nothing to interrupt
                     raise too_long()
                 self._running = driver(conn)
             try:

@@ -161,8 +161,6 @@ class PostgresStore:
                 return await self._transact(work, share, until)
             except Exception as error:
                 if until is not None and loop.time() >= until and is_away(error):
-                    if share is self._people:
-                        raise too_long() from None
                     raise Unavailable(f"the ledger's database did not answer within {patience:g} s") from None
                 if is_again(error) or is_outdated(error):
                     continue

@@ -39,13 +39,10 @@ class Redact(Key):
     def cover(self, rendered: Rendered) -> Rendered:
         if rendered.body is None:
             return rendered
-        given = json.loads(rendered.body)
         try:
-            body = cover_body(given, self._kinds)
+            body = cover_body(json.loads(rendered.body), self._kinds)
             message = None if rendered.message is None else cover(rendered.message, self._kinds)
             follow = None if rendered.follow is None else cover(rendered.follow, self._kinds)
         except ValueError as error:  # sent without being covered, it would be the very leak
             return rendered.fail(f"redact: {error}")
-        if (body, message, follow) == (given, rendered.message, rendered.follow):
-            return rendered
         return remade(rendered, body=encode(body), message=message, follow=follow, name=body.get("name"))
