@@ -56,7 +56,7 @@ def _check_chat(chat: Mapping[str, Any], vars: Mapping[str, Any]) -> list[Fault]
     faults = [Fault(("chat", *path), 1, message) for path, message in check_shape(chat, is_open)]
     if not faults and vars:
         for path, message in check_shape(with_vars(chat, vars), is_open):
-            told = f"by what `vars` has now {message}: until it is right, the rule makes no chat"
+            told = f"with `vars` as they are, {message}: until it is right, the rule makes no chat"
             faults.append(Fault(("chat", *path), 1, told, warn=True))
     return faults + [Fault(("chat", *path), 1, message) for path, message in check_constants(chat)]
 

@@ -152,6 +152,13 @@ def test_a_shadow_rule_renders_and_makes_nothing():
     assert len(match(event({"x": 5}), rule(shadow=False)).rendered) == 1
 
 
+def test_nothing_leaves_uncovered_under_a_key_that_comes_twice():
+    """A key that is a number and one that is its text are one in JSON: readers see the last, the text holds both."""
+    written = rule(meta={"m": "{{ {1: data.mail, '1': 'nobody'} }}"}, redact=("email",))
+    [rendered] = match(event({"mail": "kim@acme.example"}), written).rendered
+    assert "kim@" not in rendered.body
+
+
 def test_the_explanation_shows_terms_names_sample_and_body():
     written = rule(
         let={"deal": "{{ data.deal }}", "bad": "{{ data.gone }}"},
