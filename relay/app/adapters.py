@@ -175,7 +175,7 @@ def make_broker(settings: Settings, report: Report) -> Broker | None:
 
 def result_blocks(settings: Settings) -> dict[str, ResultBlock]:
     """The key `result` of the rules that have it, by the rule's name."""
-    named = {rule.name: rule.spec().keys.get(ResultKey.name) for rule in settings.rules}
+    named = {rule.name: rule.spec.keys.get(ResultKey.name) for rule in settings.rules}
     return {name: block for name, block in named.items() if block is not None}
 
 

@@ -22,12 +22,12 @@ from relay.units import iso
 def make_rules(settings: Settings) -> RuleSet:
     """The configured rules, which were checked when they were loaded."""
     versions = [make_version(rule.name, rule.text, settings.vars) for rule in settings.rules]
-    return RuleSet([rule.spec() for rule in settings.rules], settings.vars, versions)
+    return RuleSet([rule.spec for rule in settings.rules], settings.vars, versions)
 
 
 def one_rule(rule: Rule, vars: Mapping[str, Any]) -> RuleSet:  # noqa: A002 - the configuration's
     """One rule, compiled, by itself."""
-    return compile_rules([rule.spec()], vars)
+    return compile_rules([rule.spec], vars)
 
 
 @lru_cache(maxsize=32)
@@ -35,7 +35,7 @@ def rules_of(version: RuleVersion) -> RuleSet:
     """One rule as it was, compiled, with the constants that it named."""
     written = json.loads(version.text)
     constants = written.pop("vars", {})
-    return compile_rules([Rule.model_validate(written).spec()], constants, [version])
+    return compile_rules([Rule.model_validate(written).spec], constants, [version])
 
 
 def dry_run(

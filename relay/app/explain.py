@@ -42,7 +42,7 @@ def _compile(event: Event, versions: Sequence[RuleVersion]) -> RuleSet:
     specs, kept = [], []
     for number in index.find(event.source, event.type):
         constants |= written[number].pop("vars", {})
-        specs.append(Rule.model_validate(written[number]).spec())
+        specs.append(Rule.model_validate(written[number]).spec)
         kept.append(versions[number])
     return compile_rules(specs, constants, kept)
 

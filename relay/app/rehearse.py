@@ -122,7 +122,7 @@ def rules_of_document(settings: Mapping[str, Any]) -> RuleSet:
     rules = [Rule.model_validate(_written(rule)) for rule in settings["rules"]]
     constants = settings["vars"]
     versions = [make_version(rule.name, rule.text, constants) for rule in rules]
-    return compile_rules([rule.spec() for rule in rules], constants, versions)
+    return compile_rules([rule.spec for rule in rules], constants, versions)
 
 
 def _written(rule: Mapping[str, Any]) -> dict[str, Any]:

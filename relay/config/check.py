@@ -234,9 +234,10 @@ def _report(draft: Draft, path: Path, fault: rules.Fault) -> None:
 
 def check_rules(draft: Draft) -> None:
     """Every fault of the rules that can be known without an event."""
+    checker = rules.RuleChecker(draft.vars)
     for number, rule in draft.rules.items():
         path: Path = ("rules", number)
-        for fault in rules.check_rule(rule.spec(), draft.vars):
+        for fault in checker.check(rule.spec):
             _report(draft, (*path, *fault.path), fault)
         _check_sources(draft, path, rule.source, "this rule never matches")
         delay = getattr(rule, "delay", None)

@@ -46,6 +46,7 @@ class BaseRule(Block):
         """The same as one text, which versions and the hash of the configuration are made of."""
         return rule_text(self.written())
 
+    @cached_property
     def spec(self) -> RuleSpec:
         """The rule for `relay.rules`."""
         return RuleSpec(

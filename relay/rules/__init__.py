@@ -1,8 +1,9 @@
 """Which rules want an event, and the chat that each asks for. Pure: no clock, no network, no environment."""
 
 from relay.rules.check import check_template
+from relay.rules.checker import RuleChecker, check_rule
 from relay.rules.missing import missing_path
-from relay.rules.ruleset import RuleSet, check_rule, compile_rules
+from relay.rules.ruleset import RuleSet, compile_rules
 from relay.rules.scope import scope_of
 from relay.rules.spec import Explanation, Fault, Matched, Reason, Rendered, RuleSpec
 from relay.rules.template import Template
@@ -14,6 +15,7 @@ __all__ = [
     "Matched",
     "Reason",
     "Rendered",
+    "RuleChecker",
     "RuleSet",
     "RuleSpec",
     "Template",

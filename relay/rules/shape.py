@@ -76,6 +76,11 @@ def with_vars(body: Mapping[str, Any], vars: Mapping[str, Any]) -> dict[str, Any
     return {key: put(value) for key, value in body.items()}
 
 
+def is_lone(text: str) -> bool:
+    """Whether a template can be one of which `with_vars` knows the value: one expression, and blanks."""
+    return text.count("{{") == 1 and text.strip().startswith("{{") and text.rstrip().endswith("}}")
+
+
 def check_name(body: Mapping[str, Any]) -> Iterator[Finding]:
     """The one field whose kind a template can change while all else is constant."""
     name = body.get("name", "")
@@ -121,8 +126,13 @@ def _check_meta(meta: Any, is_open: Open) -> Iterator[Finding]:
         yield ("trigger", "meta", "relay"), "Relay writes this key itself, to find the chat again; take another"
 
 
+def is_uuid(text: str) -> bool:
+    """Whether a text is what Cargo takes as a uuid."""
+    return _UUID.fullmatch(text) is not None
+
+
 def _check_uuid(value: Any, path: Path, is_open: Open) -> Iterator[Finding]:
-    if not is_open(value) and not (isinstance(value, str) and _UUID.fullmatch(value)):
+    if not is_open(value) and not (isinstance(value, str) and is_uuid(value)):
         what = f"it is {word(value)}" if not isinstance(value, str) else "it is not a uuid"
         yield path, f"{what}; a uuid looks like 3c90c3cc-0d44-4b50-8888-8dd25736052a"
 

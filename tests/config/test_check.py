@@ -439,7 +439,7 @@ rules:
     for source in found.sources.values():
         assert isinstance(source, WebhookSource)
         build(source.spec())
-    compile_rules([rule.spec() for rule in found.rules], found.vars)
+    compile_rules([rule.spec for rule in found.rules], found.vars)
 
 
 def test_a_template_of_an_event_may_use_constants_that_exist(told):

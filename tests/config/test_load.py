@@ -76,7 +76,7 @@ def test_a_small_configuration_has_all_defaults(write):
     assert found.http.max_body == 1 << 20
     assert (found.retry.first, found.retry.cap, found.retry.give_up_after) == (1_000, 300_000, 86_400_000)
     assert found.sources["helpdesk"].live == (Secret("s3cret-of-16-chars"),)
-    assert found.rules[0].spec().sources == ("helpdesk",)
+    assert found.rules[0].spec.sources == ("helpdesk",)
     assert loaded.warnings == ()
 
 

@@ -139,7 +139,7 @@ BASE = 'cargo: {token: "${CARGO_API_TOKEN}"}\n'
 
 def keys_of(loaded):
     """The keys of the rules, but for the loop guard, which every rule has."""
-    keys = {rule.name: dict(rule.spec().keys) for rule in loaded.settings.rules}
+    keys = {rule.name: dict(rule.spec.keys) for rule in loaded.settings.rules}
     assert all(each.pop("loop") for each in keys.values())
     return keys
 

@@ -10,7 +10,7 @@ CHAT = {"trigger": {"type": "connector", "connectorUuid": "7b0e0a34-6d1f-4f0e-9a
 
 
 def make_rule(**keys):
-    return Rule.model_validate({"name": "rule", "chat": CHAT} | keys).spec()
+    return Rule.model_validate({"name": "rule", "chat": CHAT} | keys).spec
 
 
 def make_event(data=None, **rest):

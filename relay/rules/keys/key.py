@@ -44,6 +44,8 @@ class Key:
     """The key's meaning, for the schema and for messages."""
     default: ClassVar[Any] = None
     """What a rule has that does not write it, made of `kind`; None for nothing."""
+    reads_texts: ClassVar[bool] = False
+    """Whether `check` looks into the rule's other texts, so that its constants and paths matter, too."""
 
     def __init__(self, value: Any, spec: RuleSpec) -> None: ...
 

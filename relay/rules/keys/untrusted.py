@@ -30,6 +30,7 @@ class Untrusted(Key):
     name = "untrusted"
     kind = Texts
     about = "Paths, as data.description, whose text is cut and fenced in `message`, `follow` and the chat's `name`."
+    reads_texts = True
 
     def __init__(self, value: Sequence[str], spec: RuleSpec) -> None:
         super().__init__(value, spec)
