@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 Path = tuple[str | int, ...]
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Mark(NamedTuple):
@@ -39,7 +39,7 @@ class Leaf(NamedTuple):
     value: Any
     plain: bool
     first: int
-    filled: Mapping[str, str] = _NOTHING
+    filled: Mapping[str, str] = NOTHING
 
 
 class Row(NamedTuple):
@@ -68,11 +68,11 @@ Node = Leaf | Row | Branch
 
 def bare(node: Node) -> Any:
     """The tree as plain dicts, lists and scalars."""
+    if isinstance(node, Leaf):
+        return node.value
     if isinstance(node, Branch):
         return {key: bare(entry.node) for key, entry in node.entries.items()}
-    if isinstance(node, Row):
-        return [bare(item) for item in node.items]
-    return node.value
+    return [bare(item) for item in node.items]
 
 
 def find(node: Node, path: Path) -> Node | None:

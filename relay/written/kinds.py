@@ -6,7 +6,7 @@ not set, in `check`) is replaced by the key's default.
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
@@ -36,11 +36,9 @@ def settle(value: Any) -> Any:
 
     A scalar that could not be filled becomes its text in the file, or the nil uuid under a key that ends in `Uuid`.
     """
-    if isinstance(value, Loose):
-        return meaning(str(value))
     if isinstance(value, str):
-        return str(value)
-    if isinstance(value, Mapping):
+        return meaning(str(value)) if isinstance(value, Loose) else str(value)
+    if isinstance(value, dict):
         return {key: NIL if _is_unknown_uuid(key, item) else settle(item) for key, item in value.items()}
     return [settle(item) for item in value] if isinstance(value, list | tuple) else value
 
