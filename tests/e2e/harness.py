@@ -155,16 +155,16 @@ class Relay:
             leaks = [secret for secret in self.secrets if secret in kept]
             assert not leaks, f"{path} holds a secret"
 
-    async def run(self, *command: str) -> tuple[int, str]:
-        """A command of `relay` against this one: its exit code and what it printed."""
+    async def run(self, *command: str) -> tuple[int, str, str]:
+        """A command of `relay` against this one: its exit code, its output, and what it told on stderr meanwhile."""
         process = await asyncio.create_subprocess_exec(
             *[sys.executable, "-m", "relay", *command, "--url", self.url("ops")],
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stderr=asyncio.subprocess.PIPE,
         )
-        out, _ = await asyncio.wait_for(process.communicate(), 60)
-        assert not [secret for secret in self.secrets if secret in out], f"{command} shows a secret"
-        return process.returncode or 0, out.decode()
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+        assert not [secret for secret in self.secrets if secret in out + err], f"{command} shows a secret"
+        return process.returncode or 0, out.decode(), err.decode()
 
     def describe(self) -> str:
         return self._process.describe() if self._process else "it was never started"

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from tests.e2e.harness import Relay, Told, Vendor, consuming, eventually
 from tests.e2e.simulator import Simulator, simulating
 
 EVENTS = 24
-POINTS = [
-    *(f"{step}.{moment}" for step in ("accept", "claim", "record", "due", "settle") for moment in ("before", "after")),
-    *(f"{step}.{moment}" for step in ("create", "say", "publish") for moment in ("before", "after")),
-    *(f"{step}.{moment}" for step in ("claims", "results") for moment in ("before", "after")),
-    "commit.before",
+"""Sent in each life."""
+STEPS = [
+    *("accept", "claim", "record", "due", "settle"),
+    *("create", "say", "publish"),
+    *("claims", "results"),
 ]
+POINTS = [*((f"{step}.before", f"{step}.after") for step in STEPS), ("commit.before",)]
+"""Each life of a relay ends at the next of them."""
 FAULTS = Faults(lost=0.15, reset_before=0.05, reset_after=0.1, error_after=0.05, on="both", seed=7)
 
 
@@ -49,9 +52,10 @@ async def run_until_told(relay: Relay, told: Told, count: int) -> None:
     )
 
 
-async def live_and_die(relay: Relay, hooks: str, point: str, count: int, numbers: range) -> None:
-    """Send while the relay runs towards its kill point; start it again when it is dead."""
-    await asyncio.to_thread(relay.start, at=(point, count))
+async def live_and_die(relay: Relay, hooks: str, points: Sequence[str], count: int, numbers: range) -> None:
+    """Send while the relay runs towards its next kill point; start it again when it is dead."""
+    # Work is handed on only while nothing older waits, which events that all come at once may never see.
+    in_turn = points[0].startswith(("claims.", "results."))
     async with aiohttp.ClientSession() as session:
         vendor = Vendor(session, hooks)
 
@@ -59,31 +63,37 @@ async def live_and_die(relay: Relay, hooks: str, point: str, count: int, numbers
             for number in numbers:
                 await vendor.insist(number)
 
-        # Work is handed on only while nothing older waits, which events that all come at once may never see.
-        in_turn = point.startswith(("claims.", "results."))
-        sending = asyncio.gather(*([send_in_turn()] if in_turn else [vendor.insist(number) for number in numbers]))
-        await eventually(lambda: not relay.alive(), seconds=60, what=lambda: f"it never came to {point}")
+        sending = [asyncio.create_task(send_in_turn())] if in_turn else []
+        for life, point in enumerate(points):
+            await asyncio.to_thread(relay.start, at=(point, count))
+            if not in_turn:
+                sending += [asyncio.create_task(vendor.insist(number)) for number in numbers[life :: len(points)]]
+            await eventually(
+                lambda: not relay.alive(), seconds=60, what=lambda point=point: f"it never came to {point}"
+            )
         await asyncio.to_thread(relay.start)
-        await sending
+        await asyncio.gather(*sending)
 
 
-@pytest.mark.parametrize("point", POINTS)
-async def test_killed_on_sqlite(point: str, tmp_path: Path, amqp_url: str) -> None:
+@pytest.mark.parametrize("points", POINTS, ids=" ".join)
+async def test_killed_on_sqlite(points: Sequence[str], tmp_path: Path, amqp_url: str) -> None:
+    numbers = range(EVENTS * len(points))
     async with simulating(FAULTS) as simulator, consuming(amqp_url) as told:
         relay = Relay(tmp_path, cargo=simulator.url, amqp=amqp_url, message=True)
         try:
-            await live_and_die(relay, relay.url("hooks"), point, 3, range(EVENTS))
-            await run_until_told(relay, told, EVENTS)
+            await live_and_die(relay, relay.url("hooks"), points, 3, numbers)
+            await run_until_told(relay, told, len(numbers))
         finally:
             await asyncio.to_thread(relay.stop)
-        await check_promises(simulator, told, range(EVENTS))
+        await check_promises(simulator, told, numbers)
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("points", POINTS, ids=" ".join)
 async def test_killed_on_postgresql_beside_another_replica(
-    point: str, tmp_path: Path, amqp_url: str, postgres_url: str
+    points: Sequence[str], tmp_path: Path, amqp_url: str, postgres_url: str
 ) -> None:
     """The second replica goes on meanwhile and takes over what the dead one had leased."""
+    numbers = range(EVENTS * len(points))
     async with simulating(FAULTS) as simulator, consuming(amqp_url) as told:
         relays = []
         for name in ("one", "two"):
@@ -93,12 +103,12 @@ async def test_killed_on_postgresql_beside_another_replica(
         one, two = relays
         try:
             await asyncio.to_thread(two.start)
-            await live_and_die(one, one.url("hooks"), point, 2, range(EVENTS))
-            await run_until_told(one, told, EVENTS)
+            await live_and_die(one, one.url("hooks"), points, 2, numbers)
+            await run_until_told(one, told, len(numbers))
         finally:
             await asyncio.to_thread(one.stop)
             await asyncio.to_thread(two.stop)
-        await check_promises(simulator, told, range(EVENTS))
+        await check_promises(simulator, told, numbers)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

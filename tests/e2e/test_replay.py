@@ -43,7 +43,7 @@ async def test_a_replay_makes_each_chat_once_over_kills(
             await asyncio.gather(*(vendor.insist(number, "note") for number in range(EVENTS)))
             relay.config.write_text(relay.config.read_text() + NOTE)
             assert (await relay.run("reload"))[0] == 0
-            code, out = await relay.run("replay", "--since", "1h", "--rate", "20/s", "--detach", "--json")
+            code, out, _ = await relay.run("replay", "--since", "1h", "--rate", "20/s", "--detach", "--json")
             assert (code, json.loads(out)["total"]) == (0, EVENTS)
             for count in (5, 12):
                 await eventually(lambda count=count: has_done(count), seconds=60, what=relay.describe)
@@ -57,10 +57,10 @@ async def test_a_replay_makes_each_chat_once_over_kills(
             await eventually(is_over, seconds=60, what=relay.describe)
             job = await ask()
             assert (job["made"], job["failed"], job["rules"]) == (EVENTS, 0, {"note": EVENTS})
-            code, out = await relay.run("replay", "--since", "1h", "--json")
+            code, out, _ = await relay.run("replay", "--since", "1h", "--json")
             assert (code, json.loads(out)["made"], json.loads(out)["skipped"]) == (0, 0, EVENTS)
-            code, out = await relay.run("replay", "--since", "1h", "--source", "helpdeks")
-            assert (code, 'there is no source "helpdeks"' in out) == (1, True), out
+            code, _, err = await relay.run("replay", "--since", "1h", "--source", "helpdeks")
+            assert (code, 'there is no source "helpdeks"' in err) == (1, True), err
         finally:
             await asyncio.to_thread(relay.stop)
         chats = Counter(chat["trigger"]["meta"]["id"] for chat in await simulator.chats())

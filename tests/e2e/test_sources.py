@@ -115,6 +115,7 @@ async def test_a_secret_that_a_handshake_brought_outlives_the_process_until_it_i
     assert await relay.run("forget", "asana", "--yes") == (
         0,
         "forgotten; the next handshake of asana sets the secret\n",
+        "",
     )
     assert (await asana.post(change("t-3")))[0] == 401
     assert (await asana.send(b"{}", JSON | {"X-Hook-Secret": NEXT}))[0] == 200
@@ -132,30 +133,30 @@ async def test_what_a_wrong_secret_refused_becomes_chats_once_the_secret_is_righ
     tickets = [{"id": f"z-{number}", "type": "zen:event-type:ticket.created"} for number in range(3)]
     for ticket in tickets:
         assert (await zendesk.post(ticket))[0] == 401
-    code, printed = await relay.run("events", "--rejected", "--json")
+    code, printed, _ = await relay.run("events", "--rejected", "--json")
     rejected = json.loads(printed)["rejected"]
     assert (code, [one["reason"] for one in rejected]) == (0, ["signature_wrong"] * 3)
     assert all("the secret is not the sender's (or was rotated there)" in one["hint"] for one in rejected)
     assert all(one["keptUntil"] and one["readmitted"] is None for one in rejected)
-    code, printed = await relay.run("readmit", "helpdesk")
+    code, printed, _ = await relay.run("readmit", "helpdesk")
     assert (code, printed.count("signature_wrong")) == (1, 3)
     relay.kill()
     relay.config.write_text(relay.config.read_text().replace(WRONG, RIGHT))
     await asyncio.to_thread(relay.start)
-    code, printed = await relay.run("readmit", "helpdesk", "--dry-run", "--json")
+    code, printed, _ = await relay.run("readmit", "helpdesk", "--dry-run", "--json")
     assert (code, json.loads(printed)["readmitted"], await names(cargo)) == (0, 3, [])
     assert (await zendesk.post(tickets[0]))[0] == 202, "Zendesk has sent the first again meanwhile"
-    code, printed = await relay.run("readmit", "helpdesk", "--json")
+    code, printed, _ = await relay.run("readmit", "helpdesk", "--json")
     assert (code, [one["verdict"] for one in json.loads(printed)["requests"]]) == (
         0,
         ["duplicate", *["readmitted"] * 2],
     )
     assert await made(relay, cargo, 3) == ["Ticket z-0", "Ticket z-1", "Ticket z-2"]
-    code, printed = await relay.run("readmit", "helpdesk", "--json")
+    code, printed, _ = await relay.run("readmit", "helpdesk", "--json")
     assert (code, json.loads(printed)["requests"]) == (0, [])
     assert [(await zendesk.post(ticket))[0] for ticket in tickets] == [200] * 3
     assert await names(cargo) == ["Ticket z-0", "Ticket z-1", "Ticket z-2"]
-    code, printed = await relay.run("events", "--rejected", "--json")
+    code, printed, _ = await relay.run("events", "--rejected", "--json")
     assert all(len(one["readmitted"]) == 1 for one in json.loads(printed)["rejected"])
 
 
