@@ -11,10 +11,12 @@
 
 import gc
 import os
+import tempfile
 
 import pytest
 from hypothesis import settings
 
+from tests.memory import find_ample
 from tests.services.authority import Authority
 from tests.services.npm import install
 from tests.services.postgres import run_cluster, run_postgres
@@ -25,6 +27,10 @@ from tests.services.rabbitmq import run_node, run_rabbitmq
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+# Before anything makes a file, and for all that is started from here.
+if "TMPDIR" not in os.environ and (folder := find_ample()) is not None:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 
 
 def pytest_collection_finish():
