@@ -10,7 +10,7 @@ from tests.dispatch.cargo import POLICY
 from tests.dispatch.machine import Machine
 from tests.dispatch.relays import open_store
 
-MUCH = settings(max_examples=120, stateful_step_count=40, deadline=None, derandomize=True)
+MUCH = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
 
 
 @pytest.fixture

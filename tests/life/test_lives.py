@@ -139,14 +139,19 @@ async def have_a_problem(store, faults):
     relay = world.start()
     await asyncio.sleep(20 if faults.kind == "slow" else 7)
     relay.problems.reloaded()
-    await asyncio.sleep(75)
-    faults.armed = False
-    await relay.stop()
     [problem] = (await relay.sql.problems(ProblemQuery(kind=ProblemKind.RELOAD))).problems
     messages = {f"{problem.id}.opened", f"{problem.id}.resolved"}
-    told = [result for result in world.results.told if result.startswith(problem.id)]
-    assert set(told) == messages
-    assert {alert for alert in world.receivers.told if alert.startswith(problem.id)} == messages
+
+    def told(where):
+        return {message for message in where.told if message.startswith(problem.id)}
+
+    async with asyncio.timeout(75):
+        while not told(world.results) == told(world.receivers) == messages:
+            await asyncio.sleep(1)
+    faults.armed = False
+    await asyncio.sleep(5)
+    await relay.stop()
+    assert told(world.results) == told(world.receivers) == messages
     return faults
 
 
