@@ -112,11 +112,11 @@ async def test_killed_on_postgresql_beside_another_replica(
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-async def test_killed_twenty_times_at_random(kind: str, tmp_path: Path, amqp_url: str, request: Any) -> None:
+async def test_killed_ten_times_at_random(kind: str, tmp_path: Path, amqp_url: str, request: Any) -> None:
     """Under a steady stream of events, each repeated by its sender until it is taken."""
     ledger = request.getfixturevalue("postgres_url") if kind == "postgresql" else None
     chance = random.Random(20)
-    numbers = range(300)
+    numbers = range(150)
     async with simulating(FAULTS) as simulator, consuming(amqp_url) as told, aiohttp.ClientSession() as session:
         relay = Relay(tmp_path, cargo=simulator.url, ledger=ledger, amqp=amqp_url, message=True)
         await asyncio.to_thread(relay.start)
@@ -130,7 +130,7 @@ async def test_killed_twenty_times_at_random(kind: str, tmp_path: Path, amqp_url
 
         sending = asyncio.gather(*(stream() for _ in range(4)))
         try:
-            for _ in range(20):
+            for _ in range(10):
                 await asyncio.sleep(chance.uniform(0.02, 0.6))
                 relay.kill()
                 await asyncio.to_thread(relay.start)

@@ -67,7 +67,7 @@ def test_it_serves_the_description_that_it_is_held_to(ops):
 
 @API.given(pick=st.none() | st.integers(0, 20))
 @API.parametrize()
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_asked_is_answered_as_described(case, pick, ops, known):
     if case.meta.generation.mode.is_positive:
         steer(case, pick, known)
