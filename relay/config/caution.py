@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from relay.config.draft import Draft
 from relay.config.source import WebhookSource
-from relay.config.tree import Leaf, Path, find, leaves
+from relay.config.tree import Leaf, Path, find, leaves, scalars
 from relay.dsn import WEAK, DsnFault, parse
 from relay.secret import SHORT, Secret
 from relay.written.kinds import Unset
@@ -44,9 +44,14 @@ def check_secrets(draft: Draft) -> None:
         elif len(text) < SHORT and (path[0] == "sources" or path in _CHOSEN):
             message = f"has only {len(text)} characters and can be guessed: use {SHORT} or more random characters"
             draft.fault(path, message, warn=True)
-    for path, leaf in leaves(draft.root):
-        if _PLACEHOLDER.fullmatch(str(leaf.value).strip()) and path not in placeholders and draft.whole(*path):
-            _refuse(draft, path, "placeholder")
+    if any(_is_placeholder(leaf) for leaf in scalars(draft.root)):
+        for path, leaf in leaves(draft.root):
+            if _is_placeholder(leaf) and path not in placeholders and draft.whole(*path):
+                _refuse(draft, path, "placeholder")
+
+
+def _is_placeholder(leaf: Leaf) -> bool:
+    return isinstance(leaf.value, str) and _PLACEHOLDER.fullmatch(leaf.value.strip()) is not None
 
 
 def _refuse(draft: Draft, path: Path, placeholder: str) -> None:

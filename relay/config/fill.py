@@ -6,7 +6,7 @@ from pathlib import Path as File
 from typing import Final
 
 from relay.config.fault import ConfigFault, Warn, spell
-from relay.config.tree import Branch, KeyedNode, Leaf, Node, Path, Row
+from relay.config.tree import Branch, KeyedNode, Leaf, Node, Path, Row, scalars
 from relay.written.reference import Filled, Loose, Opaque
 from relay.written.scalar import meaning
 
@@ -42,8 +42,10 @@ class Filler:
 
     def _node(self, node: Node, path: Path) -> Node:
         """The node itself where nothing in it is a reference: most are not."""
+        if not any("$" in leaf.text for leaf in scalars(node)):
+            return node
         if isinstance(node, Leaf):
-            return self._leaf(node, path) if "$" in node.text else node
+            return self._leaf(node, path)
         if isinstance(node, Branch):
             return self._branch(node, path)
         items = tuple(self._node(item, (*path, number)) for number, item in enumerate(node.items))

@@ -114,6 +114,7 @@ class Cluster(Database):
             "unix_socket_directories": str(self.folder),
             "fsync": "off",
             "max_connections": "200",
+            "dynamic_shared_memory_type": "mmap",  # in its folder: what a killed server leaves goes with that
             **self._settings,
         }
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
