@@ -1,5 +1,8 @@
 """A rule like one without faults is not checked again: it must have none, either."""
 
+import ast
+import inspect
+import textwrap
 from collections import defaultdict
 from copy import deepcopy
 from dataclasses import replace
@@ -12,6 +15,8 @@ from hypothesis import strategies as st
 from relay.config.rule import Rule
 from relay.rules import Fault, RuleChecker, RuleSpec, check_rule
 from relay.rules.alike import likeness
+from relay.rules.keys import KEYS as KEYS_OF_RULES
+from relay.rules.keys import Key
 
 UUID = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 OTHER = "7b0e0a34-6d1f-4f0e-9a55-0c2f7c1d2e3f"
@@ -128,3 +133,17 @@ def test_rules_that_differ_in_constants_are_alike() -> None:
 
 def test_a_rule_whose_key_reads_its_texts_is_like_no_other() -> None:
     assert likeness(replace(BASE, keys={"untrusted": ("data.a",)})) is None
+
+
+@pytest.mark.parametrize("key", KEYS_OF_RULES, ids=lambda key: key.name)
+def test_a_key_that_looks_into_the_rules_texts_says_so(key: type[Key]) -> None:
+    """Of the rule it may ask which keys it has, and whether it has a message: that, likeness has as it is."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(key.check)))
+    harmless = sum(ast.unparse(node) == "spec.keys" for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    harmless += sum(
+        isinstance(node.ops[0], ast.Is | ast.IsNot) and ast.unparse(node.left) in {"spec.message", "spec.follow"}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+    )
+    places = sum(isinstance(node, ast.Name) and node.id == "spec" for node in ast.walk(tree))
+    assert key.reads_texts == (places > harmless), key.name
