@@ -70,6 +70,9 @@ def make_ops_app(
     app.cleanup_ctx.append(watching)
     app.router.add_get("/openapi.json", openapi)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.serve(api))
+        serve = route.serve(api)
+        app.router.add_route(route.method, route.path, serve)
+        if route.method == "GET" and route.gives is not None:  # of a stream, HEAD would have no end
+            app.router.add_route("HEAD", route.path, serve)
     add_console(app, console)
     return app

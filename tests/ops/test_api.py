@@ -7,6 +7,7 @@ import pytest
 
 from relay.model import EventStatus, Kind, Labels, Outlet, ParkReason, RuleVersion, Skip, State, Why
 from relay.ops import setup
+from relay.ops.routes import ROUTES
 from tests.ops.desk import (
     NOW,
     make_dispatch,
@@ -43,6 +44,24 @@ async def test_events_come_newest_first_with_their_dispatches(http, memory):
     assert events[0]["receivedAt"] == "2026-11-23T02:13:20.002Z"
     assert (events[0]["dispatches"][0]["state"], events[0]["dispatches"][0]["parked"]) == ("parked", "unknown")
     assert "request" not in events[0]["dispatches"][0]
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET"], ids=lambda route: route.name)
+async def test_what_can_be_got_can_be_asked_for_without_its_body(http, memory, route):
+    """The stream of results alone has no end that HEAD could come to."""
+    memory.add(make_event(1))
+    path = route.path.replace("{id}", "0190-1").replace("{name}", "none")
+    answer = await http.head(path)
+    if route.gives is None:
+        assert answer.status == 405
+        return
+    got = await http.get(path)
+    told = {name: value for name, value in got.headers.items() if name != "Date"}
+    assert (answer.status, {name: value for name, value in answer.headers.items() if name != "Date"}) == (
+        got.status,
+        told,
+    )
+    assert (await answer.read(), int(answer.headers["Content-Length"])) == (b"", len(await got.read()))
 
 
 async def test_a_page_gives_the_cursor_of_the_next(http, memory):
@@ -382,5 +401,5 @@ async def test_a_ledger_that_is_away_is_said_with_retry_after(http, memory):
 async def test_other_paths_and_methods_are_problems_too(http):
     assert "openapi.json" in (await get(http, "/api/nothing", 404))["detail"]
     answer = await http.delete("/api/events")
-    assert (answer.status, answer.headers["Allow"]) == (405, "GET")
-    assert (await answer.json(content_type=None))["detail"] == "/api/events does not allow DELETE; use GET"
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert (await answer.json(content_type=None))["detail"] == "/api/events does not allow DELETE; use GET, HEAD"
