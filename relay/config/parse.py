@@ -188,9 +188,10 @@ class _Composer:
         while type(key := self._next()) is not yaml.MappingEndEvent:
             start = key.start_mark
             mark = _make(Mark, (self.order, start.line + 1, start.column + 1, self.file))
-            name = key.value if type(key) is yaml.ScalarEvent else self._key(key, path, event)
+            written = type(key) is yaml.ScalarEvent
+            name = key.value if written else self._key(key, path, event)
             node = self._node(self._next(), (*path, name))
-            if name == "<<" and key.implicit[0]:
+            if name == "<<" and written and key.implicit[0]:
                 self._merge(node, mark, path, merged)
             elif name in own:
                 self._fault(mark, (*path, name), f"is given twice, first at {own[name].key}: keep one")
@@ -201,8 +202,7 @@ class _Composer:
         return Branch(self._mark(event), own)
 
     def _key(self, event: Any, path: Path, opened: Any) -> str:
-        if isinstance(event, yaml.ScalarEvent):
-            return str(event.value)
+        """The name that a key is which is no scalar: an alias may stand for one."""
         if isinstance(event, yaml.AliasEvent):
             node = self._alias(event, path)
             if isinstance(node, Leaf):

@@ -61,6 +61,7 @@ def test_what_json_cannot_hold_is_refused(text):
 
 def test_keys_are_texts_as_they_are_written():
     assert bare(read("on: 1\n1: 2\nnull: 3\n'<<': 4")) == {"on": 1, "1": 2, "null": 3, "<<": 4}
+    assert bare(read("a: &key '<<'\nb: {*key : 1}")) == {"a": "<<", "b": {"<<": 1}}
 
 
 def test_explicit_tags_hold_and_foreign_ones_are_refused():
