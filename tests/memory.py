@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 FOLDER = Path("/dev/shm")
-NEEDED = 4 << 30
+NEEDED = 2 << 30
 """Bytes. A run of all tests fills about a fourth of it."""
 
 
