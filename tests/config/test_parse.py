@@ -164,3 +164,14 @@ def test_any_soup_of_indicators_parses_or_has_faults(text):
     node, _ = parse(text, "f.yaml", 0)
     if node is not None:
         assert all(isinstance(leaf, Leaf) for _, leaf in leaves(node))
+
+
+@pytest.mark.parametrize("scalar", ["x", "&a x", "!!str x", "'x'"])
+def test_scalars_of_all_kinds_may_stand_as_deep_as_each_other(scalar):
+    def nest(levels, inside):
+        return "[" * levels + inside + "]" * levels
+
+    read(f"at: {nest(63, scalar)}")
+    read(f"first: &b x\nat: {nest(63, '*b')}")
+    for text in (f"at: {nest(64, scalar)}", f"first: &b x\nat: {nest(64, '*b')}"):
+        assert "is nested deeper than 64 levels" in refuse(text)[0]
