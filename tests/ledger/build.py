@@ -5,7 +5,9 @@ from dataclasses import replace
 from hashlib import sha256
 from itertools import count
 
+from relay.life import Signal
 from relay.model import Chat, Dispatch, Entry, Event, EventStatus, Move, State, Verdict, new_id, tell
+from relay.slots import Slots
 
 _numbers = count(1)
 
@@ -71,3 +73,24 @@ def waiting(claim, due_in=0, **rest):
 
 def checking(claim, due_in=0, **rest):
     return move(claim, State.CHECKING, **({"verdict": Verdict.UNKNOWN, "due_in": due_in} | rest))
+
+
+def guarded(key):
+    """The plan of a dispatch whose rule has the loop guard; `key` may be "new"."""
+    key = new_id() if key == "new" else key
+    return {"loop": {"key": key, "trips": [20, 600_000]}}
+
+
+def with_every_key():
+    """An entry of a rule with every key that asks the ledger in the accept."""
+    key, minute = new_id(), 60_000
+    held = {"once": {"key": key, "within": minute}, "order": {"key": key}, "delay": {"for": minute, "key": key}}
+    seen = {"changed": {"key": key, "hash": "x", "first": "match"}, "newest": {"key": key, "by": 1}}
+    return make_entry(dispatch={"plan": seen | held | guarded("new")})
+
+
+def offered(count):
+    """An offer of so many free slots."""
+    slots = Slots(Signal())
+    slots.closed = False
+    return slots.offer(count, lambda _: None)

@@ -15,9 +15,15 @@ from tests.conftest import lend
 from tests.ledger.build import created, make_entry
 from tests.services.pgbouncer import run_bouncer
 
-IGNORED = "synchronous_commit,lock_timeout,statement_timeout,idle_in_transaction_session_timeout,jit,extra_float_digits"
-NAMES = ("synchronous_commit", "lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "jit")
-OURS = ["on", "10s", "25s", "1min", "off"]
+OURS = {
+    "synchronous_commit": "on",
+    "lock_timeout": "10s",
+    "statement_timeout": "25s",
+    "idle_in_transaction_session_timeout": "1min",
+    "jit": "off",
+    "enable_seqscan": "off",
+}
+IGNORED = ",".join([*OURS, "extra_float_digits"])
 
 
 @pytest.fixture(scope="module", params=["as it comes", "ignoring", "session"])
@@ -39,7 +45,7 @@ async def opened(url, count, **access):
 
 
 def settings_of(conn, _=0):
-    return [conn.execute(text(f"SHOW {name}")).scalar() for name in NAMES]
+    return {name: conn.execute(text(f"SHOW {name}")).scalar() for name in OURS}
 
 
 async def driver_of(ledger):
@@ -76,7 +82,7 @@ async def test_what_another_client_finds_there_is_as_the_server_has_it(bouncer, 
     url = bouncer.before(postgres_url)
     async with opened(url, 2, migrate=True) as ledgers:
         await asyncio.gather(*(ledger.accept([make_entry()]) for ledger in ledgers for _ in range(20)))
-        assert (await ledgers[0].write(settings_of))[1] == "10s"
+        assert (await ledgers[0].write(settings_of))["lock_timeout"] == "10s"
         if bouncer.mode == "transaction":
             others = [await asyncpg.connect(url, statement_cache_size=0) for _ in range(3)]
             for other in others:  # each in a transaction, so that they sit on all connections that there are

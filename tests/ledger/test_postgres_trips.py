@@ -6,10 +6,8 @@ from contextlib import contextmanager, nullcontext
 import pytest
 
 from relay.ledger import Terms, open_ledger
-from relay.life import Signal
-from relay.model import EventStatus, Labels, Recorded, new_id
-from relay.slots import Slots
-from tests.ledger.build import created, make_entry, waiting
+from relay.model import EventStatus, Labels, Recorded
+from tests.ledger.build import created, guarded, make_entry, offered, waiting, with_every_key
 from tests.services.proxy import proxying
 
 ACCEPT = RECORD = 5
@@ -35,17 +33,6 @@ def trips(proxy, count):
     assert proxy.answers - before == count
 
 
-def guarded(key):
-    key = new_id() if key == "new" else key
-    return {"loop": {"key": key, "trips": [20, 600_000]}}
-
-
-def offered(count):
-    slots = Slots(Signal())
-    slots.closed = False
-    return slots.offer(count, lambda _: None)
-
-
 @pytest.mark.parametrize(
     "make",
     [
@@ -69,14 +56,6 @@ async def test_an_accept(counted, make):
     with trips(proxy, ACCEPT):
         receipts = await ledger.accept(make(), offered(100))
     assert EventStatus.DUPLICATE not in {receipt.status for receipt in receipts}
-
-
-def with_every_key():
-    """A dispatch whose rule has every key that asks the ledger in the accept."""
-    key, minute = new_id(), 60_000
-    held = {"once": {"key": key, "within": minute}, "order": {"key": key}, "delay": {"for": minute, "key": key}}
-    seen = {"changed": {"key": key, "hash": "x", "first": "match"}, "newest": {"key": key, "by": 1}}
-    return make_entry(dispatch={"plan": seen | held | guarded("new")})
 
 
 async def test_an_accept_with_every_key_takes_at_most_twice_as_many(counted):

@@ -52,7 +52,9 @@ _KEPT: Final = 6
 """Connections that stay open. The pool closes the others when they are returned."""
 _LONG: Final = 30.0
 """Seconds for slow work, longer than the server's own time-outs."""
-_LOOK: Final = f"SET LOCAL statement_timeout = {int(BROWSE_FOR * 1_000)}"
+_AT_LENGTH: Final = "SELECT set_config('enable_seqscan', 'on', true)"
+"""For the transaction: let the planner choose to read a whole table, which `dial` forbids."""
+_LOOK: Final = f"{_AT_LENGTH}, set_config('statement_timeout', '{int(BROWSE_FOR * 1_000)}', true)"
 _LATEST_LOOK: Final = BROWSE_FOR + 3.0
 """Seconds for all statements of a person's query. The server ends a single statement after `BROWSE_FOR`."""
 _CANCELLED: Final = "57014"
@@ -141,13 +143,13 @@ class PostgresStore:
         self._people = asyncio.Semaphore(_PEOPLE)
 
     async def write(self, work: Work[T], *, slow: bool = False) -> T:
-        return await self._run(work, self._writers, self._patience(slow=slow))
+        return await self._run(_after(_AT_LENGTH, work) if slow else work, self._writers, self._patience(slow=slow))
 
     async def read(self, work: Work[T], *, slow: bool = False) -> T:
-        return await self._run(work, self._readers, self._patience(slow=slow))
+        return await self._run(_after(_AT_LENGTH, work) if slow else work, self._readers, self._patience(slow=slow))
 
     async def browse(self, work: Work[T]) -> T:
-        return await self._run(_timed(work), self._people, _LATEST_LOOK)
+        return await self._run(_after(_LOOK, work), self._people, _LATEST_LOOK)
 
     def _patience(self, *, slow: bool) -> float | None:
         return _LONG if slow and self.timeout is not None else self.timeout
@@ -203,14 +205,14 @@ class PostgresStore:
                     cut.cancel()
 
 
-def _timed(work: Work[T]) -> Work[T]:
-    """`work` with the statement time-out of a person's query."""
+def _after(settings: str, work: Work[T]) -> Work[T]:
+    """`work` in a transaction with these settings."""
 
-    def timed_work(conn: Connection, now: int) -> T:
-        conn.exec_driver_sql(_LOOK)
+    def set_and_work(conn: Connection, now: int) -> T:
+        send(conn, settings)
         return work(conn, now)
 
-    return timed_work
+    return set_and_work
 
 
 async def reach(engine: AsyncEngine, dsn: Dsn) -> None:
