@@ -4,7 +4,6 @@ import hashlib
 import json
 from codecs import BOM_UTF8
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -15,7 +14,7 @@ from relay.broker import UNREADABLE, Delivery
 from relay.consumer.body import inflate, is_json, media_type
 from relay.consumer.source import Input
 from relay.errors import Permanent
-from relay.model import DeadLetter, Event
+from relay.model import DeadLetter, Event, remade
 from relay.rules import scope_of
 from relay.schemes.cloudevents import STRUCTURED, CloudEvent, decode_binary, decode_structured
 from relay.schemes.document import Unreadable, find_id, mend, mend_text, read_json
@@ -208,7 +207,7 @@ def _storable(event: Event) -> Event:
     texts = {name: getattr(event, name) for name in _PROPERTIES}
     mended = {name: mend_text(text) for name, text in texts.items() if text}
     changed: dict[str, Any] = {name: text for name, text in mended.items() if text != texts[name]}
-    return replace(event, **changed) if changed else event
+    return remade(event, **changed) if changed else event
 
 
 def _text(value: Any) -> str:
@@ -257,7 +256,7 @@ def _apply(source: Input, event: Event, stated: Mapping[str, Any]) -> Event:
     }
     kept = {} if source.override else stated
     changed: dict[str, Any] = {name: value for name, value in values.items() if value and not kept.get(name)}
-    return replace(event, **changed)
+    return remade(event, **changed)
 
 
 def _label(value: Any) -> str | None:

@@ -1,11 +1,9 @@
 """Decides the next state after an attempt: pure functions from a claim and an outcome to a `Move`."""
 
-from dataclasses import replace
-
 from relay.dispatch.policy import LOOKS, Policy
 from relay.dispatch.stamp import STAMPABLE
 from relay.errors import Denied, Permanent, Retryable, Unknown
-from relay.model import Chat, Claim, Failure, Move, ParkReason, State, Verdict, tell
+from relay.model import Chat, Claim, Failure, Move, ParkReason, State, Verdict, remade, tell
 
 _ANSWER = 5_000
 """Milliseconds at most between two looks whether an agent has finished."""
@@ -17,7 +15,7 @@ Outcome = Chat | str | Retryable | Permanent | Unknown
 def next_move(claim: Claim, outcome: Outcome, policy: Policy, *, took: int, now: int) -> Move:
     """The move after an attempt. `took` is the duration of the call in ms, `now` is milliseconds since the epoch."""
     after = _after_message if claim.state is State.MESSAGING else _after_create
-    return replace(after(claim, outcome, policy, now), took=took)
+    return remade(after(claim, outcome, policy, now), took=took)
 
 
 def put_back(claim: Claim) -> Move:
@@ -30,7 +28,7 @@ def hold_back(claim: Claim, error: Denied, due_in: int) -> Move:
     """Return a claim after Cargo refused the credentials. The attempt does not count; due again in `due_in` ms."""
     failure = Failure("denied", str(error), error.status)
     to = State.MESSAGING if claim.state is State.MESSAGING else State.WAITING
-    return replace(put_back(claim), to=to, verdict=Verdict.DENIED, failure=failure, due_in=due_in)
+    return remade(put_back(claim), to=to, verdict=Verdict.DENIED, failure=failure, due_in=due_in)
 
 
 def cut(claim: Claim, why: str, policy: Policy) -> Move:

@@ -3,14 +3,13 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 from relay import moment
 from relay.errors import Permanent, Rejected
 from relay.hooks.hook import Hook
 from relay.hooks.kept import clean, keep
-from relay.model import Event, Ids, frozen
+from relay.model import Event, Ids, frozen, remade
 from relay.rules import scope_of
 from relay.schemes import NOTHING, Cloud, Evidence, Identity, Request, Scheme
 from relay.schemes.cloudevents import CloudEvent, decode_binary, decode_structured, http_attributes
@@ -62,8 +61,8 @@ def decode(hook: Hook, scheme: Scheme, request: Request, *, ids: Ids, evidence: 
             raise Rejected(str(error), status=400, reason=error.reason, hint="the sender's body is malformed") from None
         raw, why = _without_credentials(scheme, request, str(error))
         kept = _Item(scheme.identify(request, None), None, raw)
-        event = replace(_event(hook, scheme, request, kept, content_type, ids()), unreadable=why)
-        return [replace(event, external_id=evidence.id or event.external_id, repeat=scheme.repeat(evidence, 0))]
+        event = remade(_event(hook, scheme, request, kept, content_type, ids()), unreadable=why)
+        return [remade(event, external_id=evidence.id or event.external_id, repeat=scheme.repeat(evidence, 0))]
 
 
 def _identify_item(
@@ -76,8 +75,8 @@ def _identify_item(
         except Unreadable as error:
             if alone:
                 raise
-            item = replace(item, unreadable=f"item {at} of the batch (counted from 0): {error}")
-    return replace(event, data=None, unreadable=item.unreadable, repeat=scheme.repeat(evidence, at), verbatim=False)
+            item = remade(item, unreadable=f"item {at} of the batch (counted from 0): {error}")
+    return remade(event, data=None, unreadable=item.unreadable, repeat=scheme.repeat(evidence, at), verbatim=False)
 
 
 def _identify(hook: Hook, scheme: Scheme, evidence: Evidence, item: _Item, event: Event, at: int) -> Event:
@@ -87,7 +86,7 @@ def _identify(hook: Hook, scheme: Scheme, evidence: Evidence, item: _Item, event
     body with another id is recognised.
     """
     if evidence.id is not None:
-        event = replace(event, external_id=clean(evidence.id), remember=None)
+        event = remade(event, external_id=clean(evidence.id), remember=None)
     # A header that precedes the id's place could be added or removed by an attacker who sends the request again.
     signed = evidence.id is not None or all(evidence.covers[: item.identity.place + 1])
     if hook.event:
@@ -96,7 +95,7 @@ def _identify(hook: Hook, scheme: Scheme, evidence: Evidence, item: _Item, event
     if evidence.signed is None or (signed and event.external_id is not None and "any" not in scheme.bodies):
         return event
     twins = "id" not in hook.event and scheme.has_twins(event.type)
-    return replace(event, repeat=scheme.repeat(evidence, at), twins=twins)
+    return remade(event, repeat=scheme.repeat(evidence, at), twins=twins)
 
 
 def _without_credentials(scheme: Scheme, request: Request, why: str) -> tuple[bytes, str]:
@@ -283,7 +282,7 @@ def _apply(hook: Hook, event: Event) -> Event:
     except Permanent as error:
         raise Unreadable("template", f"a template under `event` of source {hook.name} failed: {error}") from None
     name = find_id(clean(text_of(values.get("id"))))
-    return replace(
+    return remade(
         event,
         external_id=name or event.external_id,
         remember=None if name else event.remember,

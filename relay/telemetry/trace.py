@@ -1,7 +1,7 @@
 """W3C trace context (https://www.w3.org/TR/trace-context/), stored per event even without OpenTelemetry."""
 
+import random
 import re
-import secrets
 from typing import Final
 
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -9,8 +9,7 @@ _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-(
 
 def new_traceparent() -> str:
     """A new `traceparent`, not sampled."""
-    ids = secrets.token_hex(24)
-    return f"00-{ids[:32]}-{ids[32:]}-00"
+    return f"00-{_some_id(16)}-{_some_id(8)}-00"
 
 
 def child_of(header: str | None) -> str:
@@ -29,7 +28,13 @@ def adopt(header: str | None) -> tuple[str, str | None]:
         or (match[1] == "00" and match[5])
     ):
         return new_traceparent(), None
-    return f"00-{match[2]}-{secrets.token_hex(8)}-{match[4]}", f"00-{match[2]}-{match[3]}-{match[4]}"
+    return f"00-{match[2]}-{_some_id(8)}-{match[4]}", f"00-{match[2]}-{match[3]}-{match[4]}"
+
+
+def _some_id(size: int) -> str:
+    """A new id of `size` bytes, in hex. Not all zeros, which the standard calls invalid."""
+    # As OpenTelemetry's SDK makes them: no secret. The system's own generator costs 3 % of an accept.
+    return f"{random.getrandbits(8 * size) or 1:0{2 * size}x}"
 
 
 def trace_id(traceparent: str | None) -> str | None:
