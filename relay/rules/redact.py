@@ -36,6 +36,8 @@ _GROUP: Final = re.compile(r"[0-9]+")
 _IBAN: Final = re2.compile(r"\b[A-Za-z]{2}[0-9]{2}")
 _SHORTEST: Final = 6
 """Characters of the shortest text in which any of them may be: an address as a@b.cd."""
+_MAY_HOLD: Final = re.compile(r"[@0-9]")
+"""In most texts, as the keys of a body, there is nothing to look for."""
 _CARD_DIGITS: Final = range(13, 20)
 _PHONE_DIGITS: Final = range(8, 16)
 _IBAN_SIZES: Final = range(34, 14, -1)
@@ -52,7 +54,7 @@ def cover(text: str, kinds: Iterable[Kind]) -> str:
 
     Raises ValueError for a text with more candidates than can be looked at.
     """
-    if len(text) < _SHORTEST:
+    if len(text) < _SHORTEST or _MAY_HOLD.search(text) is None:
         return text
     spans = sorted((span for kind in kinds for span in _FIND[kind](text)), key=lambda span: (span[0] - span[1], span))
     if not spans:

@@ -131,9 +131,10 @@ def compile_template(text: str, read: Read = parse) -> Callable[[Scope], Any]:
 
 
 @lru_cache(maxsize=_KEPT)
-def compile_condition(text: str) -> Expression:
+def compile_condition(text: str) -> Callable[[Scope], Any]:
     """A bare expression, in which what is missing is no fault. Raises jinja2's TemplateSyntaxError with `lineno`."""
-    return Expression(LENIENT, parse_condition(text))
+    tree = parse_condition(text)
+    return plain.condition(tree, Expression(LENIENT, tree))
 
 
 class Template:

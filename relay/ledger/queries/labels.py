@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, delete, select
 
 from relay.ledger.engine.sql import Columns, Found, keep_first
@@ -39,7 +40,7 @@ def mark_row(dispatch: Dispatch) -> dict[str, Any]:
 
 
 def _text(mapping: Any) -> str | None:
-    return json.dumps(dict(mapping), ensure_ascii=False) if mapping else None
+    return to_json(dict(mapping)).decode() if mapping else None
 
 
 def labels_of(row: Found) -> Labels | None:

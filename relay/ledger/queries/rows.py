@@ -214,7 +214,7 @@ LASTING: Final = ("expires", "priority", "debounce", "thread", "order", "delay",
 def plan_text(plan: Mapping[str, Any] | None) -> str | None:
     """The part of a plan that is stored with the dispatch."""
     kept = {name: plan[name] for name in LASTING if name in plan} if plan else None
-    return encode(kept) if kept else None
+    return to_json(kept).decode() if kept else None
 
 
 def plan_of(row: Found) -> Mapping[str, Any]:

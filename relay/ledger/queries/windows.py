@@ -93,7 +93,7 @@ def close(conn: Connection, now: int, *, rendered: Mapping[str, WindowChat], ter
     # Keys are locked before rows, as by the accept, and all is read again: an event may have come in meanwhile.
     known = {row["dispatch_id"] for row in run(conn, _INSIDE, ids)}
     plans = news(conn, sorted(known))
-    places = {place for row in plans.values() for place in places_of(_planned(row), AFTER_WINDOW)}
+    places = {place for row in plans.values() for place in places_of(_planned(row), AFTER_WINDOW).values()}
     memory = Memory.load(conn, now, sorted({*places, *(row["key"] for row in chosen)}))
     closing = _Closing(conn, now, memory, terms)
     by_window = defaultdict[str, list[Found]](list)

@@ -9,7 +9,7 @@ from relay.ledger.schema.base import NARROW, Id, metadata
 rule_keys: Final = Table(
     "rule_keys",
     metadata,
-    Column("hash", LargeBinary, primary_key=True, comment="SHA-256 of the key's name, the rule and the rendered key"),
+    Column("hash", LargeBinary, primary_key=True, comment="SHA-256 of rule and rendered key, then the key's name"),
     Column("rule", Text, nullable=False),
     Column("value", Text, comment="of changed a hash, of newest the greatest number, else JSON"),
     Column("dispatch_id", Id, comment="the dispatch that has the key (once), or the turn of its queue"),

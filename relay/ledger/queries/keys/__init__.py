@@ -6,12 +6,12 @@ is a module with a `KeyStep`, listed here in the order of the way of an event (R
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
 from relay.ledger.queries.keys import changed, delay, newest, once, queue, schedule, window
-from relay.ledger.queries.keys.memory import KeyRow, Memory, hash_of
+from relay.ledger.queries.keys.memory import KeyRow, Memory, digest_of, hash_of
 from relay.ledger.queries.keys.step import KeyStep, Ruling
 from relay.ledger.queries.keys.window import OpenWindows
 from relay.ledger.terms import Terms
@@ -45,15 +45,18 @@ def decide(
     called_off = sorted({key for entry in entries for key in cancel_keys(entry)})
     if not planned and not called_off:
         return {}
-    places = {place for entry in planned for dispatch in entry.dispatches for place in places_of(dispatch, steps)}
+    places = {each.id: places_of(each, steps) for entry in planned for each in entry.dispatches}
+    locked = {place for of in places.values() for place in of.values()}
     if called_off:
         # What is cancelled leaves its queue. Those are locked here, because all locks are taken in one order.
-        places |= {*called_off, *delay.queues_under(conn, called_off)}
-    memory = Memory.load(conn, now, sorted(places))
+        locked |= {*called_off, *delay.queues_under(conn, called_off)}
+    memory = Memory.load(conn, now, sorted(locked))
     windows = OpenWindows.load(conn, now, sorted(windows_of(planned))) if "debounce" in steps else None
     stored = {}
     for entry in planned:
-        rulings = [_rule(each, Ruling(each, windows), memory, now, terms, steps) for each in entry.dispatches]
+        rulings = [
+            _rule(each, Ruling(each, windows), places[each.id], memory, now, terms, steps) for each in entry.dispatches
+        ]
         stored[entry.event.id] = _settle(entry, rulings, now)
     memory.write(conn)
     if windows is not None:
@@ -61,12 +64,14 @@ def decide(
     return stored
 
 
-def places_of(dispatch: Dispatch, steps: Mapping[str, KeyStep]) -> set[bytes]:
-    """The hashes of the keys that these steps look at."""
-    if dispatch.plan is None or not _is_planned(dispatch, steps):
-        return set()
-    given = {name: _place(name, dispatch, plan) for name, plan in dispatch.plan.items() if name in steps}
-    return {place for place in given.values() if place is not None}
+def places_of(dispatch: Dispatch, steps: Mapping[str, KeyStep]) -> dict[str, bytes]:
+    """The hashes of the rendered keys that these steps look at; none for a key that tells no events apart."""
+    plan = dispatch.plan
+    if plan is None or not _is_planned(dispatch, steps):
+        return {}
+    texts = {name: plan[name]["key"] for name in steps if name in plan and plan[name].get("key") is not None}
+    digests = {text: digest_of(dispatch.rule, text) for text in set(texts.values())}
+    return {name: digests[text] + name.encode() for name, text in texts.items()}
 
 
 def windows_of(entries: Sequence[Entry]) -> set[bytes]:
@@ -75,18 +80,19 @@ def windows_of(entries: Sequence[Entry]) -> set[bytes]:
         place
         for entry in entries
         for dispatch in entry.dispatches
-        for place in places_of(dispatch, {"debounce": window.step})
+        for place in places_of(dispatch, {"debounce": window.step}).values()
     }
 
 
 def decide_late(dispatch: Dispatch, memory: Memory, now: int, terms: Terms) -> Dispatch:
     """The dispatch whose window has closed, after the later keys of its rule."""
-    return _rule(dispatch, Ruling(dispatch), memory, now, terms, AFTER_WINDOW).dispatch
+    places = places_of(dispatch, AFTER_WINDOW)
+    return _rule(dispatch, Ruling(dispatch), places, memory, now, terms, AFTER_WINDOW).dispatch
 
 
 def decide_alone(dispatch: Dispatch, memory: Memory, windows: OpenWindows, now: int, terms: Terms) -> Ruling:
     """What the keys of its rule say of one dispatch."""
-    return _rule(dispatch, Ruling(dispatch, windows), memory, now, terms, STEPS)
+    return _rule(dispatch, Ruling(dispatch, windows), places_of(dispatch, STEPS), memory, now, terms, STEPS)
 
 
 def _is_planned(dispatch: Dispatch, steps: Mapping[str, KeyStep]) -> bool:
@@ -95,7 +101,13 @@ def _is_planned(dispatch: Dispatch, steps: Mapping[str, KeyStep]) -> bool:
 
 
 def _rule(
-    dispatch: Dispatch, ruling: Ruling, memory: Memory, now: int, terms: Terms, steps: Mapping[str, KeyStep]
+    dispatch: Dispatch,
+    ruling: Ruling,
+    places: Mapping[str, bytes],
+    memory: Memory,
+    now: int,
+    terms: Terms,
+    steps: Mapping[str, KeyStep],
 ) -> Ruling:
     """Take a dispatch through the steps of its keys, up to the first that ends it.
 
@@ -108,7 +120,7 @@ def _rule(
     for name, step in steps.items():
         if (plan := dispatch.plan.get(name)) is None:
             continue
-        ruling.place = place = _place(name, dispatch, plan)
+        ruling.place = place = places.get(name)
         row = step(ruling, plan, None if place is None else memory.get(place), now, terms)
         if row is not None and place is not None:
             seen.append((place, row))
@@ -116,16 +128,11 @@ def _rule(
             seen = [] if row is None or place is None else [(place, row)]
         if ruling.is_over or ruling.is_gathered:
             break
-    if ruling.is_gathered and (later := _place("delay", dispatch, dispatch.plan.get("delay", {}))) is not None:
-        ruling.cancel_under(later)
+    if ruling.is_gathered and "delay" in places:
+        ruling.cancel_under(places["delay"])
     for place, row in seen:
         memory.put(place, row)
     return ruling
-
-
-def _place(name: str, dispatch: Dispatch, plan: Any) -> bytes | None:
-    """The hash of the rendered key; None for a key of the rule that tells no events apart."""
-    return None if plan.get("key") is None else hash_of(name, dispatch.rule, plan["key"])
 
 
 def cancel_keys(entry: Entry) -> list[bytes]:

@@ -24,7 +24,7 @@ _GOING: Final = frozenset({State.READY, State.MESSAGING})
 
 def foresee(conn: Connection, now: int, *, entry: Entry, terms: Terms) -> list[Standing]:
     """How each dispatch of an entry would stand. The entry is not stored."""
-    hashes = {place for dispatch in entry.dispatches for place in places_of(dispatch, STEPS)}
+    hashes = {place for dispatch in entry.dispatches for place in places_of(dispatch, STEPS).values()}
     memory = Memory.read(conn, now, sorted(hashes))
     windows = OpenWindows.load(conn, now, sorted(windows_of([entry])))
     accepted = [_accept(dispatch, memory, windows, now, terms) for dispatch in entry.dispatches]
@@ -44,7 +44,7 @@ def _accept(dispatch: Dispatch, memory: Memory, windows: OpenWindows, now: int, 
 def _turn(dispatch: Dispatch, memory: Memory) -> str | None:
     """The dispatch whose turn it is in the queue of this one."""
     queues = [name for name in ("thread", "order") if name in (dispatch.plan or {})]
-    known = [memory.get(place) for name in queues for place in places_of(dispatch, {name: STEPS[name]})]
+    known = [memory.get(place) for name in queues for place in places_of(dispatch, {name: STEPS[name]}).values()]
     return next((each.dispatch_id for each in known if each is not None), None)
 
 

@@ -1,19 +1,18 @@
 """What rules remember of their keys: one row per rule, key and rendered key, until it expires."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
+from pydantic_core import to_json
 from sqlalchemy import BigInteger, Connection, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from relay.ledger.engine.sql import Columns, Found, Upsert, is_alone, padded, run, upsert
 from relay.ledger.engine.writes import Writes
 from relay.ledger.schema import dispatches, rule_keys
-from relay.model import ENDED, State
+from relay.model import ENDED, State, frozen
 
 _ROWS: Final = select(rule_keys).where(
     rule_keys.c.hash.in_(bindparam("hashes", expanding=True)), rule_keys.c.expires_at > bindparam("now")
@@ -28,13 +27,11 @@ _LOCK: Final = select(func.pg_advisory_xact_lock(_NUMBERS.c.number))
 _WITHOUT_CHAT: Final = ENDED - {State.DONE}
 _KEPT: Final = ("rule", "value", "dispatch_id", "expires_at")
 
-compact: Final = json.JSONEncoder(separators=(",", ":")).encode
-"""The text of a value that is remembered. `json.dumps` would make an encoder each time."""
 FOREVER: Final = 1 << 62
 """The expiry of a row that is deleted by what ends it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyRow:
     """What is remembered of one rendered key. Its key decides what `value` and `dispatch_id` are."""
 
@@ -44,7 +41,7 @@ class KeyRow:
     dispatch_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KnownKey:
     """What was remembered. `is_free` says that its dispatch has ended without a chat."""
 
@@ -53,18 +50,32 @@ class KnownKey:
     is_free: bool
 
 
+def compact(value: Any) -> str:
+    """The JSON text of a value that is remembered."""
+    return to_json(value).decode()
+
+
 def lock(conn: Connection, hashes: Sequence[bytes]) -> None:
     """Lock keys until the transaction ends, in the order of the numbers that stand for them.
 
     By number, because a key that is new has no row to lock. Equal numbers of two keys only wait.
     """
     if not is_alone(conn):
-        run(conn, _LOCK, {"numbers": tuple([int.from_bytes(each[:8], "big", signed=True) for each in hashes])})
+        numbers = {int.from_bytes(each[:8], "big", signed=True) for each in hashes}
+        run(conn, _LOCK, {"numbers": tuple(numbers)})
 
 
 def hash_of(name: str, rule: str, key: str) -> bytes:
-    """The identity of a rendered key; lengths keep the parts apart."""
-    return sha256(f"{name} {len(rule)} {rule} {key}".encode("utf-8", "surrogatepass")).digest()
+    """The identity of a rendered key."""
+    return digest_of(rule, key) + name.encode()
+
+
+def digest_of(rule: str, key: str) -> bytes:
+    """What the hashes of a rule's keys with the same text begin with; the length keeps the parts apart.
+
+    So their rows lie side by side: an event touches one page of the table, and not one for each of its keys.
+    """
+    return sha256(f"{len(rule)} {rule} {key}".encode("utf-8", "surrogatepass")).digest()
 
 
 class Memory:

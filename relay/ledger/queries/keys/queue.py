@@ -8,7 +8,6 @@ that the key is free or is seen.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, bindparam, case, delete, select, update
@@ -20,7 +19,7 @@ from relay.ledger.queries.keys.memory import FOREVER, KeyRow, KnownKey, Memory, 
 from relay.ledger.queries.keys.step import Ruling
 from relay.ledger.schema import dispatches, rule_keys, work
 from relay.ledger.terms import Terms
-from relay.model import HeldBy, Hold, State, remade
+from relay.model import HeldBy, Hold, State, frozen, remade
 
 Member = tuple[bytes, str]
 """The hash of a queue's key, and the id of a dispatch in it."""
@@ -65,7 +64,7 @@ _STORE: Final = (
 _FREE: Final = delete(rule_keys).where(rule_keys.c.hash == bindparam("of"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueueState:
     """What is kept of a key: the last `number`, and whether a parked dispatch keeps its turn.
 
@@ -83,11 +82,13 @@ class QueueState:
 
     @classmethod
     def read(cls, text: str | None) -> Self:
-        found = json.loads(text or "{}")
+        if text is None:
+            return cls()
+        found = json.loads(text)
         return cls(**{**found, "said": tuple(found.get("said", ()))})
 
     def text(self) -> str:
-        return compact({name: getattr(self, name) for name in self.__slots__})
+        return compact(self)
 
     def has_chat(self, now: int) -> bool:
         """Whether the next dispatch goes on in the chat."""

@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 class Ruling:
     """What the keys of its rule have said about a new dispatch so far.
 
-    `id` and `rule` are those of the dispatch. `place` is the hash of the rendered key that is looked at, None for a key
-    of the rule that has none. `windows` are those of the batch's keys (`debounce`), None where no rule of it has any.
+    `id` and `rule` are those of the dispatch. `is_over` says that it is skipped, or ended without a chat. `place` is
+    the hash of the rendered key that is looked at, None for a key of the rule that has none. `windows` are those of the
+    batch's keys (`debounce`), None where no rule of it has any.
     """
 
     def __init__(self, dispatch: Dispatch, windows: "OpenWindows | None" = None) -> None:
         self.id = dispatch.id
         self.rule = dispatch.rule
         self.windows = windows
+        self.is_over = False
         self.skip: Skip | None = None
         self.place: bytes | None = None
         self._given = dispatch
@@ -37,10 +39,6 @@ class Ruling:
         return remade(given, state=self._state, hold=hold, **self._ending)
 
     @property
-    def is_over(self) -> bool:
-        return self.skip is not None or self._state not in {State.READY, State.HELD, State.MESSAGING}
-
-    @property
     def is_gathered(self) -> bool:
         """Whether a window holds it, so that its later keys are asked when that closes."""
         return self._by is HeldBy.DEBOUNCE
@@ -48,6 +46,7 @@ class Ruling:
     def leave_out(self, why: Why, detail: str) -> None:
         """The rule skips the event: there is no dispatch."""
         self.skip = Skip(self.rule, why, detail)
+        self.is_over = True
 
     def suppress(self, cause: str, message: str) -> None:
         """The dispatch ends without a chat because of another one."""
@@ -59,6 +58,7 @@ class Ruling:
 
     def _end(self, state: State, failure: Failure, cause: str) -> None:
         self._state = state
+        self.is_over = True
         self._ending = {"failure": failure, "cause": cause}
 
     def gather(self, window: str, number: int) -> None:

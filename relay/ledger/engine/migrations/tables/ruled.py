@@ -13,7 +13,7 @@ def create() -> None:
             "hash",
             sa.LargeBinary(),
             primary_key=True,
-            comment="SHA-256 of the key's name, the rule and the rendered key",
+            comment="SHA-256 of rule and rendered key, then the key's name",
         ),
         sa.Column("rule", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), comment="of changed a hash, of newest the greatest number, else JSON"),
