@@ -107,7 +107,7 @@ class Intake:
                 receipts = await self._inbox.accept(delivery, offer)
             finally:
                 self._places.close(places)  # also after an error, else the places would stay taken
-            if ready > (offer.count if offer else 0) or any(map(_follows, receipts)):
+            if sum(map(_goes, receipts)) > (offer.count if offer else 0) or any(map(_follows, receipts)):
                 self._signals.work.set()  # of what was offered, the worker knows
         # As it was stored: a key of a rule may have ended a dispatch, which is told too.
         if any(receipt.cancelled or (receipt.entry is not None and receipt.entry.results) for receipt in receipts):
@@ -204,6 +204,13 @@ class Intake:
             if not has_room:
                 self._places.shut(now + _PAUSE)
             return has_room
+
+
+def _goes(receipt: Receipt) -> int:
+    """How many dispatches can be claimed now: none that a key of their rule holds."""
+    if receipt.entry is None:
+        return 0
+    return len([each for each in receipt.entry.dispatches if each.state is State.READY])
 
 
 def _follows(receipt: Receipt) -> bool:
