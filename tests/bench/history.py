@@ -1,4 +1,5 @@
-"""What must not grow with history: claim, accept, the first page of the list; and how pruning holds up others."""
+"""What must not grow with history: claim, accept, the first page of the list; how pruning holds up others. And the claim
+beside what is held."""
 
 import asyncio
 import contextlib
@@ -26,6 +27,7 @@ from tests.ledger.build import created, made_at, make_entry
 BATCH = 32
 ROUNDS = 40
 LOT = 500
+HELD = {"delay": {"for": 3_600_000, "key": None}}
 UNLIMITED = 10**9
 TICK = 0.001
 EVERY = 0.02
@@ -59,6 +61,10 @@ async def _measure(report: Report, name: str, url: str, other: str, many: int) -
             aim = Aim("at most", 1.2)
             report.compare(f"{name}, {what} after {many:,} events", taken, "ms", "empty", theirs[what], aim)
         await _watch_prune(report, name, ledger)
+        await accept_many(empty, many, dispatch={"plan": HELD})
+        [beside] = await _time_all(empty)
+        what = f"claim of {BATCH}"
+        report.compare(f"{name}, {what} beside {many:,} held", beside[what], "ms", "none", theirs[what], aim)
     finally:
         await empty.aclose()
         await ledger.aclose()

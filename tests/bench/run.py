@@ -34,7 +34,10 @@ PARTS: Final = {
     "b": ("burst", "webhook to result in a burst, against a bare loop of consume, post and publish"),
     "c": ("everyday", "200 events a second: latencies, and CPU an event against a burst's"),
     "d": ("unfinished", "memory and time to start with many unfinished dispatches (BENCH_UNFINISHED)"),
-    "e": ("history", "claim, accept, list and prune with many finished events (BENCH_MANY)"),
+    "e": (
+        "history",
+        "claim, accept, list and prune with many finished events (BENCH_MANY); claim beside many that are held",
+    ),
     "f": ("rules", "accept with 10 and 10,000 rules, their load, and one verification"),
     "g": ("steps", "CPU and time of each step of an event"),
     "h": ("chart", "throughput and latency over offered load, as build/bench.svg"),

@@ -118,12 +118,28 @@ async def test_the_first_of_a_source_are_not_looked_for_among_all(store, query):
         first = re.sub(r"\$(\d+)", lambda found: values[compiled.positiontup[int(found[1]) - 1]], str(compiled))
         for method in ("seqscan", "bitmapscan", "sort"):  # which an empty table prefers
             conn.exec_driver_sql(f"SET LOCAL enable_{method} = off")
-        return "\n".join(row[0] for row in conn.exec_driver_sql(f"EXPLAIN {first}"))
+        return [row[0] for row in conn.exec_driver_sql(f"EXPLAIN {first}")]
 
     plan = await store.read(explain)
-    assert "work_source" in plan, plan
-    assert "work_turn" not in plan, plan
-    assert "Index Cond: ((source >=" in plan, plan
+    conditions = [line for line in plan if "Index Cond" in line and "due_at <=" in line]
+    assert conditions, plan
+    assert all("(source =" in line and "(priority =" in line for line in conditions), conditions
+    assert not [line for line in plan if "work_turn" in line]
+
+
+@pytest.mark.parametrize("name", ["claim", "claim of a source", "first of a source"])
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+async def test_what_is_not_due_yet_is_not_read(store, name):
+    """However much a delay or a limit holds."""
+    query = str(STATEMENTS[name].compile(dialect=dialect(), compile_kwargs={"render_postcompile": True}))
+
+    def explain(conn, _):
+        plan = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", (1,) * query.count("?"))
+        return [row[3] for row in plan if " work " in row[3] and "PRIMARY KEY" not in row[3]]
+
+    steps = await store.read(explain)
+    assert len(steps) == 10, "one for each priority"
+    assert all("=? AND due_at<?)" in step for step in steps), steps
 
 
 @pytest.mark.parametrize("read", [told.page, outbox.follow], ids=["the last told", "the stream"])

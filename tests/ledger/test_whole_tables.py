@@ -16,6 +16,7 @@ from relay.model import Settled
 from tests.ledger.build import created, make_entry, offered, waiting, with_every_key
 
 _READS = text("SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE seq_scan > 0")
+_ROWS_OF_WORK = text("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'work'")
 SMALL = {"counters", "pauses", "slots"}
 """Tables of a handful of rows, all of which are asked for."""
 
@@ -92,5 +93,25 @@ async def test_nothing_reads_a_whole_table_on_the_way_of_an_event(migrated_url):
             await live(ledger)
             await look_around(ledger)
         assert not store.whole.keys() - SMALL, store.whole
+    finally:
+        await ledger.aclose()
+
+
+async def test_a_claim_reads_nothing_that_is_not_due(migrated_url):
+    """However much a delay holds, of one source or of several that have a backlog."""
+    ledger = SqlLedger(PostgresStore(connect(migrated_url)), Terms(owner="one", lease=40_000))
+    held = {"delay": {"for": 300_000, "key": None}}
+
+    def claim(conn, now):
+        before = conn.execute(_ROWS_OF_WORK).scalar_one()
+        ledger._claim.work(conn, now, [4])
+        return conn.execute(_ROWS_OF_WORK).scalar_one() - before
+
+    try:
+        for source in ("one", "two"):
+            await ledger.accept([make_entry(source=source, dispatch={"plan": held}) for _ in range(300)])
+            await ledger.accept([make_entry(source=source) for _ in range(6)])
+        for _ in range(4):  # the first does not know yet that there is a backlog; the last finds nothing
+            assert await ledger.write(claim) < 60
     finally:
         await ledger.aclose()

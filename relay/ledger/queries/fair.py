@@ -7,39 +7,54 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, func, or_, select, text, true
+from sqlalchemy import Connection, Select, bindparam, func, literal_column, or_, select, text, true, tuple_, union_all
 from sqlalchemy.sql import ColumnElement
 
 from relay.ledger.engine.sql import Found, is_alone, run
-from relay.ledger.schema import TURN, work
+from relay.ledger.schema import RANK, work
 
 _STEP: Final = 60_000
 """Milliseconds of waiting that count as one step of priority."""
+_RANKS: Final = range(10)
+"""0 is priority 9."""
+_TURN: Final = text(f"due_at - {_STEP} * priority, dispatch_id")
+
+_IS_DUE: Final = (
+    work.c.due_at <= bindparam("now"),
+    # A dispatch that has waited too long is ended by `expire`, and must not be sent meanwhile.
+    or_(work.c.expires_at.is_(None), work.c.expires_at > bindparam("now"), work.c.first_attempt_at.is_not(None)),
+)
 
 
-def due(*columns: ColumnElement[Any]) -> Select[Any]:
-    """Rows of `work` that can be claimed, in their order. Its parameter is `now`."""
-    return (
-        select(*columns)
-        .where(
-            work.c.due_at <= bindparam("now"),
-            # A dispatch that has waited too long is ended by `expire`, and must not be sent meanwhile.
-            or_(
-                work.c.expires_at.is_(None), work.c.expires_at > bindparam("now"), work.c.first_attempt_at.is_not(None)
-            ),
-        )
-        .order_by(text(TURN), work.c.dispatch_id)
-    )
+def due(source: ColumnElement[str] | None = None) -> Select[Any]:
+    """The first `most` rows of `work` that can be claimed `now`, in their order, of a source or of all.
 
+    They are locked, but for those that another transaction has locked.
 
-def of_source(rows: Select[Any], source: ColumnElement[str]) -> Select[Any]:
-    """Of such rows those of one source.
-
-    By a range, in whose order the source stands too: for an equation PostgreSQL may choose the index of the turns of
-    all sources, and look through all that others have due.
+    Each priority is asked for its first ones, since among its rows that order is the order of `due_at`. So an index
+    ends with what is due: of a million dispatches that a delay holds, none is read.
     """
-    own = rows.where(work.c.source >= source, work.c.source <= source).order_by(None)
-    return own.order_by(work.c.source, text(TURN), work.c.dispatch_id)
+    columns = (work.c.dispatch_id, work.c.priority, work.c.due_at)
+    first = [
+        select(*columns)
+        .where(*_of_rank(rank, source), *_IS_DUE)
+        .order_by(work.c.due_at, work.c.dispatch_id)
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True)
+        .subquery(f"rank_{rank}")
+        for rank in _RANKS
+    ]
+    return select(union_all(*map(select, first)).subquery("first")).order_by(_TURN).limit(bindparam("most"))
+
+
+def _of_rank(rank: int, source: ColumnElement[str] | None) -> Sequence[ColumnElement[bool]]:
+    """The rows of one priority, in the words of the index that is to be used.
+
+    Left to choose, PostgreSQL may look for those of a source among all that others have due.
+    """
+    if source is None:
+        return (literal_column(RANK) == literal_column(str(rank)),)
+    return work.c.source == source, work.c.priority == literal_column(str(_RANKS[-1] - rank))
 
 
 _FIRST: Final = (
@@ -51,13 +66,29 @@ _NEXT: Final = (
 _CTE: Final = _FIRST.union_all(select(_NEXT).where(_FIRST.c.source.is_not(None)))
 _SOURCES: Final = select(_CTE.c.source).where(_CTE.c.source.is_not(None))
 """One step through the index for each source, however many rows it has."""
-_HEADS: Final = due(work.c.priority, work.c.due_at).limit(bindparam("most"))
-_HEADS_OF: Final = of_source(_HEADS, bindparam("source"))
-_EACH: Final = of_source(_HEADS, _CTE.c.source).lateral("heads")
-_HEADS_OF_ALL: Final = (
-    select(_CTE.c.source, _EACH.c.priority, _EACH.c.due_at)
-    .select_from(_CTE.join(_EACH, true()))
-    .where(_CTE.c.source.is_not(None))
+_HEADS_OF: Final = due(bindparam("source"))
+
+_PAIR: Final = (
+    select(work.c.source, work.c.priority)
+    .where(work.c.due_at.is_not(None))
+    .order_by(work.c.source, work.c.priority)
+    .limit(literal_column("1"))
+)
+_FIRST_PAIR: Final = select(_PAIR.subquery("first")).cte("pairs", recursive=True)
+_NEXT_PAIR: Final = _PAIR.where(
+    tuple_(work.c.source, work.c.priority) > tuple_(_FIRST_PAIR.c.source, _FIRST_PAIR.c.priority)
+).lateral("next")
+_PAIRS: Final = _FIRST_PAIR.union_all(select(_NEXT_PAIR).select_from(_FIRST_PAIR.join(_NEXT_PAIR, true())))
+"""One step through the index for each priority that a source has."""
+_EACH: Final = (
+    select(work.c.due_at)
+    .where(work.c.source == _PAIRS.c.source, work.c.priority == _PAIRS.c.priority, *_IS_DUE)
+    .order_by(work.c.due_at, work.c.dispatch_id)
+    .limit(bindparam("most"))
+    .lateral("heads")
+)
+_HEADS_OF_ALL: Final = select(_PAIRS.c.source, _PAIRS.c.priority, _EACH.c.due_at).select_from(
+    _PAIRS.join(_EACH, true())
 )
 
 Heads = Mapping[str, Sequence[Found]]

@@ -50,7 +50,7 @@ _IS_FIRST: Final = work.c.first_attempt_at.is_(None)
 
 def _claim_of(due: Select[Any]) -> ClauseElement:
     """Claim the first of these rows of `work` that no other transaction claims."""
-    first = due.limit(bindparam("most")).with_for_update(skip_locked=True).cte("due")
+    first = due.cte("due")
     return (
         update(work)
         .where(work.c.dispatch_id.in_(select(first.c.dispatch_id)))
@@ -74,8 +74,8 @@ def _claim_of(due: Select[Any]) -> ClauseElement:
     )
 
 
-_CLAIM: Final = _claim_of(fair.due(work.c.dispatch_id))
-_CLAIM_OF: Final = _claim_of(fair.of_source(fair.due(work.c.dispatch_id), bindparam("source")))
+_CLAIM: Final = _claim_of(fair.due())
+_CLAIM_OF: Final = _claim_of(fair.due(bindparam("source")))
 _PACED: Final = update(work).where(work.c.dispatch_id == bindparam("of")).values(started_at=bindparam("at"))
 _ENDED: Final = insert(attempts)
 _OPEN: Final = ("dispatch_id", "run", "state", "follows", "number", "started_at")

@@ -47,7 +47,7 @@ Times are integers, milliseconds UTC by the database's clock. Exceptions, which 
 are no foreign keys: related rows are inserted together and pruned together, and checks would slow down every insert.
 """
 
-from relay.ledger.schema.base import TURN, Id, metadata
+from relay.ledger.schema.base import RANK, Id, metadata
 from relay.ledger.schema.counted import minutes, usage
 from relay.ledger.schema.received import (
     acceptances,
@@ -68,7 +68,7 @@ from relay.ledger.schema.watched import acts, alerts, ended_sessions, jobs, prob
 
 __all__ = [
     "COUNTERS",
-    "TURN",
+    "RANK",
     "Id",
     "acceptances",
     "acts",

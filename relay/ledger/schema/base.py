@@ -31,8 +31,8 @@ def failure() -> tuple[Column[Any], ...]:
     return Column("failure_code", Text), Column("failure_status", Integer), Column("failure_message", Text)
 
 
-TURN: Final = "(due_at - 60000 * priority)"
-"""The order in which due rows of `work` are claimed: a minute of waiting counts as one step of priority."""
+RANK: Final = "(9 - priority)"
+"""The priority of a row of `work`, 0 for the highest, written so only where the index of all sources is meant."""
 
 
 def partial(name: str, *columns: str | TextClause, where: str, unique: bool = False) -> Index:

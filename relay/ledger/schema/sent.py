@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text, false, text
 
-from relay.ledger.schema.base import NARROW, TURN, Id, by_day, failure, metadata, partial
+from relay.ledger.schema.base import NARROW, RANK, Id, by_day, failure, metadata, partial
 
 dispatches: Final = Table(
     "dispatches",
@@ -78,8 +78,8 @@ work: Final = Table(
     Column("cancel_key", LargeBinary, comment="the hash of the key under which events cancel it"),
     Column("paused_rule", Text, comment="its rule, while a pause of that holds it"),
     partial("work_due", "due_at", "dispatch_id", where="due_at IS NOT NULL"),
-    partial("work_turn", text(TURN), "dispatch_id", where="due_at IS NOT NULL"),
-    partial("work_source", "source", text(TURN), "dispatch_id", where="due_at IS NOT NULL"),
+    partial("work_turn", text(RANK), "due_at", "dispatch_id", where="due_at IS NOT NULL"),
+    partial("work_source", "source", "priority", "due_at", "dispatch_id", where="due_at IS NOT NULL"),
     partial("work_expires", "expires_at", where="expires_at IS NOT NULL"),
     partial("work_queue", "queue", "queue_number", where="queue IS NOT NULL"),
     partial("work_window", "window_id", where="window_id IS NOT NULL"),

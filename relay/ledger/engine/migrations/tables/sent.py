@@ -94,9 +94,10 @@ def create() -> None:
         postgresql_with=BUSY,
     )
     op.create_index("work_due", "work", ["due_at", "dispatch_id"], **where("due_at IS NOT NULL"))
-    turn = sa.text("(due_at - 60000 * priority)")
-    op.create_index("work_turn", "work", [turn, "dispatch_id"], **where("due_at IS NOT NULL"))
-    op.create_index("work_source", "work", ["source", turn, "dispatch_id"], **where("due_at IS NOT NULL"))
+    rank = sa.text("(9 - priority)")
+    op.create_index("work_turn", "work", [rank, "due_at", "dispatch_id"], **where("due_at IS NOT NULL"))
+    of_source = ["source", "priority", "due_at", "dispatch_id"]
+    op.create_index("work_source", "work", of_source, **where("due_at IS NOT NULL"))
     op.create_index("work_expires", "work", ["expires_at"], **where("expires_at IS NOT NULL"))
     op.create_index("work_queue", "work", ["queue", "queue_number"], **where("queue IS NOT NULL"))
     op.create_index("work_window", "work", ["window_id"], **where("window_id IS NOT NULL"))
