@@ -17,7 +17,7 @@ _OURS: Final = frozenset(
     {
         *("application_name", "synchronous_commit", "timezone", "lock_timeout", "statement_timeout", "jit"),
         *("idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout", "client_encoding"),
-        "enable_seqscan",
+        *("enable_seqscan", "enable_hashjoin", "enable_mergejoin"),
     }
 )
 """The settings that Relay sets itself, regardless of `options`: its guarantees depend on them, and its speed."""

@@ -1,5 +1,5 @@
-"""What must not grow with history: claim, accept, the first page of the list; how pruning holds up others. And the claim
-beside what is held."""
+"""What must not grow with history: claim, accept, the first page of the list, and how pruning holds up others; and what
+must not grow with what is held: the claim."""
 
 import asyncio
 import contextlib

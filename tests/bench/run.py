@@ -36,7 +36,7 @@ PARTS: Final = {
     "d": ("unfinished", "memory and time to start with many unfinished dispatches (BENCH_UNFINISHED)"),
     "e": (
         "history",
-        "claim, accept, list and prune with many finished events (BENCH_MANY); claim beside many that are held",
+        "claim, accept, list, prune with many finished events (BENCH_MANY); claim beside many held",
     ),
     "f": ("rules", "accept with 10 and 10,000 rules, their load, and one verification"),
     "g": ("steps", "CPU and time of each step of an event"),

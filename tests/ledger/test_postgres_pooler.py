@@ -22,6 +22,8 @@ OURS = {
     "idle_in_transaction_session_timeout": "1min",
     "jit": "off",
     "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
 }
 IGNORED = ",".join([*OURS, "extra_float_digits"])
 

@@ -33,11 +33,13 @@ _OURS: Final = {
     "idle_in_transaction_session_timeout": "60s",
     "jit": "off",
     "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
 }
-"""Whole tables are read by slow work and for people only (`PostgresStore`); all else finds its rows by an index.
+"""Whole tables are read by slow work only (`PostgresStore`); all else finds its rows by an index.
 
-A plan that is made while a table is empty, as the tables of a new day are, reads that table whole. It is kept until the
-server has analyzed the table: meanwhile each claim of 10 dispatches read all events of the day.
+A plan that is made while a table is empty, as the tables of a new day are, reads that table whole, or joins with all of
+its index. It is kept until the server has analyzed the table: meanwhile each claim read all events of the day.
 """
 _STRAIGHT: Final = {"timezone": "UTC", **_OURS}
 _SINCE: Final = {"idle_session_timeout": 14, "transaction_timeout": 17}

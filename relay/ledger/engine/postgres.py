@@ -52,9 +52,12 @@ _KEPT: Final = 6
 """Connections that stay open. The pool closes the others when they are returned."""
 _LONG: Final = 30.0
 """Seconds for slow work, longer than the server's own time-outs."""
-_AT_LENGTH: Final = "SELECT set_config('enable_seqscan', 'on', true)"
-"""For the transaction: let the planner choose to read a whole table, which `dial` forbids."""
-_LOOK: Final = f"{_AT_LENGTH}, set_config('statement_timeout', '{int(BROWSE_FOR * 1_000)}', true)"
+_AT_LENGTH: Final = (
+    "SELECT set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true),"
+    " set_config('enable_mergejoin', 'on', true)"
+)
+"""For slow work: let the planner choose to read whole tables, which `dial` forbids."""
+_LOOK: Final = f"SET LOCAL statement_timeout = {int(BROWSE_FOR * 1_000)}"
 _LATEST_LOOK: Final = BROWSE_FOR + 3.0
 """Seconds for all statements of a person's query. The server ends a single statement after `BROWSE_FOR`."""
 _CANCELLED: Final = "57014"
