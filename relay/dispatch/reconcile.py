@@ -71,7 +71,7 @@ class Reconciler:
 
     async def turn(self) -> None:
         """End what waited too long, move dispatches whose lease ended to `checking`, search for those that are due."""
-        if expired := await self._work.expire():
+        while not self._stop.asked and (expired := await self._work.expire()):
             for dispatch in expired:
                 report_expired(dispatch, self._metrics)
             self._signals.results.set()

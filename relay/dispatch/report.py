@@ -59,6 +59,8 @@ def report_withheld(withheld: Withheld, metrics: Metrics) -> None:
     elif withheld.to is State.SUPPRESSED:
         metrics.chat(dispatch.rule, "suppressed")
         log.info("chat.suppressed", **line)
+    elif withheld.to is State.EXPIRED:
+        report_expired(dispatch, metrics)
     else:
         log.debug("chat.held", by=failure.code, until=iso(withheld.until or 0), **line)
 

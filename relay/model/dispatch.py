@@ -106,11 +106,11 @@ class Claim:
 
 @frozen
 class Withheld:
-    """A dispatch that was due and does not go to Cargo, as a key of its rule says (`loop`, `limit`, `budget`).
+    """A dispatch that was due and does not go to Cargo, as a key of its rule says.
 
-    `to` is `parked`, `suppressed` or `held`, `failure` says why. `until` is when a held one is due, in milliseconds
-    since the epoch. `key` is the rendered key of a loop, which is open again when it was quiet for `quiet` ms;
-    `counted` says that its problem was opened by the same commit.
+    `to` is `expired`, or `parked`, `suppressed` or `held` (by `loop`, `limit`, `budget`); `failure` says why. `until`
+    is when a held one is due, in milliseconds since the epoch. `key` is the rendered key of a loop, which is open again
+    when it was quiet for `quiet` ms; `counted` says that its problem was opened by the same commit.
     """
 
     dispatch: Dispatch

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -181,13 +182,18 @@ async def test_a_follow_up_can_be_cancelled_until_it_is_said(ledger):
     assert (await take(ledger)).follows
 
 
-async def test_a_follow_up_expires_while_it_waits(ledger, clock):
+@pytest.mark.parametrize("by", ["a claim", "the reconciler"])
+async def test_a_follow_up_expires_while_it_waits(ledger, clock, by):
     await begin(ledger)
     entry = ticket(expires=1_000)
     await ledger.accept([entry])
     clock.now += 1_000
-    assert await ledger.claim(10) == []
-    assert [dispatch.id for dispatch in await ledger.expire()] == ids(entry)
+    if by == "a claim":
+        assert await ledger.claim(10) == []
+        expired = [each.dispatch for each in await ledger.withheld()]
+    else:
+        expired = await ledger.expire()
+    assert [dispatch.id for dispatch in expired] == ids(entry)
     await ledger.accept([ticket()])
     assert (await take(ledger)).follows
 

@@ -46,13 +46,17 @@ async def test_a_retry_by_hand_keeps_its_priority_and_waits_anew(ledger, clock):
     assert await rules_claimed(ledger, 1) == ["urgent"]
 
 
-async def test_what_waited_too_long_is_told_and_never_sent(ledger, clock):
+@pytest.mark.parametrize("by", ["a claim", "the reconciler"])
+async def test_what_waited_too_long_is_told_and_never_sent(ledger, clock, by):
     await ledger.accept([entry("late", expires=MINUTE), entry("patient")])
     clock.now += MINUTE - 1
     assert await ledger.expire() == []
     clock.now += 1
-    assert await rules_claimed(ledger) == ["patient"], "it is passed over before it has ended"
-    [expired] = await ledger.expire()
+    if by == "a claim":
+        assert await rules_claimed(ledger) == ["patient"]
+        [expired] = [each.dispatch for each in await ledger.withheld() if each.to is State.EXPIRED]
+    else:
+        [expired] = await ledger.expire()
     assert (expired.rule, await ledger.expire()) == ("late", [])
     [due] = await ledger.due(10)
     assert (due.result.dispatch_id, due.result.data["error"]["code"]) == (expired.id, "expired")
@@ -87,3 +91,15 @@ async def test_a_claim_that_is_given_back_unbegun_may_expire(ledger, clock):
     assert await ledger.expire() == [], "a replica works on it"
     await ledger.give_back(())
     assert [dispatch.rule for dispatch in await ledger.expire()] == ["unbegun"]
+
+
+async def test_those_that_are_too_late_hold_up_nothing_behind_them(ledger, clock):
+    """A claim ends as many as it would have taken, so none of them is passed over again and again."""
+    await ledger.accept([entry("late", expires=MINUTE) for _ in range(5)])
+    clock.now += MINUTE
+    await ledger.accept([entry("fresh")])
+    ended, gone = 0, []
+    for _ in range(3):
+        gone += await rules_claimed(ledger, 2)
+        ended += len(await ledger.withheld())
+    assert (ended, gone) == (5, ["fresh"])

@@ -5,7 +5,20 @@ import re
 import pytest
 from sqlalchemy.dialects.sqlite.pysqlite import dialect
 
-from relay.ledger.queries import browse, fair, looks, orphans, outbox, prune, refused, search, spending, told, work
+from relay.ledger.queries import (
+    browse,
+    expire,
+    fair,
+    looks,
+    orphans,
+    outbox,
+    prune,
+    refused,
+    search,
+    spending,
+    told,
+    work,
+)
 from relay.model import EventQuery, State
 
 STATEMENTS = {
@@ -15,6 +28,7 @@ STATEMENTS = {
     "first of a source": fair._HEADS_OF,
     "next due": work._NEXT,
     "doubts": work._DOUBTS,
+    "too late": expire._FIRST,
     "lease deliveries": outbox._LEASE,
     "delete deliveries": outbox._OVER,
     "put off deliveries": outbox._RETRY,

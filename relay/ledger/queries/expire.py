@@ -1,9 +1,11 @@
-"""Ends dispatches that have waited too long for their turn (`expires` of their rule)."""
+"""Ends dispatches that have waited too long for their turn (`expires` of their rule). A claim that meets one ends it as
+well (`withhold`)."""
 
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import Connection, bindparam, literal_column, or_, select
 
+from relay.ledger.engine.sql import padded, run
 from relay.ledger.queries import record
 from relay.ledger.queries.rows import about_of, dispatch_of
 from relay.ledger.queries.work import news
@@ -12,17 +14,24 @@ from relay.ledger.terms import Terms
 from relay.model import Dispatch, Failure, Move, State, tell
 
 _MOST: Final = 200
+_FIRST: Final = (
+    select(work.c.dispatch_id)
+    .where(work.c.expires_at <= bindparam("now"), work.c.first_attempt_at.is_(None))
+    .order_by(work.c.expires_at)
+    .limit(literal_column(str(_MOST)))
+)
 _OVER: Final = (
     select(work.c.dispatch_id, work.c.run, work.c.state, work.c.fence, work.c.attempts)
     .where(
+        work.c.dispatch_id.in_(bindparam("ids", expanding=True)),
         work.c.expires_at <= bindparam("now"),
         work.c.first_attempt_at.is_(None),
         or_(work.c.state.in_([State.READY.value, State.HELD.value]), work.c.follows),
     )
     .order_by(work.c.dispatch_id)
-    .limit(_MOST)
     .with_for_update(skip_locked=True)
 )
+TOO_LATE: Final = Failure(State.EXPIRED.value, "it waited longer for its turn than its rule lets it (expires)")
 
 
 def expire(conn: Connection, now: int, *, terms: Terms) -> list[Dispatch]:
@@ -30,18 +39,18 @@ def expire(conn: Connection, now: int, *, terms: Terms) -> list[Dispatch]:
 
     A dispatch whose first call has begun is left alone, also when that call was given back or is tried again.
     """
-    rows = conn.execute(_OVER, {"now": now}).mappings().all()
+    first = [row["dispatch_id"] for row in run(conn, _FIRST, {"now": now})]
+    rows = conn.execute(_OVER, {"now": now, "ids": padded(first)}).mappings().all() if first else ()
     news_rows = news(conn, [row["dispatch_id"] for row in rows])
     moves, dispatches = [], []
     for row in rows:
         if (news_row := news_rows.get(row["dispatch_id"])) is None:
             continue
-        failure = Failure(State.EXPIRED.value, "it waited longer for its turn than its rule lets it (expires)")
         dispatches.append(dispatch_of(news_row))
-        result = tell.failed(about_of(news_row), dispatches[-1], failure, attempts=0, now=now)
+        result = tell.failed(about_of(news_row), dispatches[-1], TOO_LATE, attempts=0, now=now)
         was = State(row["state"])
         moves.append(
-            Move(row["dispatch_id"], row["run"], was, State.EXPIRED, row["fence"], failure=failure, results=(result,))
+            Move(row["dispatch_id"], row["run"], was, State.EXPIRED, row["fence"], failure=TOO_LATE, results=(result,))
         )
     record.record(conn, now, [record.Recording(move) for move in moves], terms=terms)
     return dispatches

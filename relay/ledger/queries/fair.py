@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, func, literal_column, or_, select, text, true, tuple_, union_all
+from sqlalchemy import Connection, Select, bindparam, func, literal_column, select, text, true, tuple_, union_all
 from sqlalchemy.sql import ColumnElement
 
 from relay.ledger.engine.sql import Found, is_alone, run
@@ -19,11 +19,7 @@ _RANKS: Final = range(10)
 """0 is priority 9."""
 _TURN: Final = text(f"due_at - {_STEP} * priority, dispatch_id")
 
-_IS_DUE: Final = (
-    work.c.due_at <= bindparam("now"),
-    # A dispatch that has waited too long is ended by `expire`, and must not be sent meanwhile.
-    or_(work.c.expires_at.is_(None), work.c.expires_at > bindparam("now"), work.c.first_attempt_at.is_not(None)),
-)
+_IS_DUE: Final = work.c.due_at <= bindparam("now")
 
 
 def due(source: ColumnElement[str] | None = None) -> Select[Any]:
@@ -37,7 +33,7 @@ def due(source: ColumnElement[str] | None = None) -> Select[Any]:
     columns = (work.c.dispatch_id, work.c.priority, work.c.due_at)
     first = [
         select(*columns)
-        .where(*_of_rank(rank, source), *_IS_DUE)
+        .where(*_of_rank(rank, source), _IS_DUE)
         .order_by(work.c.due_at, work.c.dispatch_id)
         .limit(bindparam("most"))
         .with_for_update(skip_locked=True)
@@ -82,7 +78,7 @@ _PAIRS: Final = _FIRST_PAIR.union_all(select(_NEXT_PAIR).select_from(_FIRST_PAIR
 """One step through the index for each priority that a source has."""
 _EACH: Final = (
     select(work.c.due_at)
-    .where(work.c.source == _PAIRS.c.source, work.c.priority == _PAIRS.c.priority, *_IS_DUE)
+    .where(work.c.source == _PAIRS.c.source, work.c.priority == _PAIRS.c.priority, _IS_DUE)
     .order_by(work.c.due_at, work.c.dispatch_id)
     .limit(bindparam("most"))
     .lateral("heads")

@@ -10,6 +10,7 @@ from relay.ledger.engine.writes import Writes
 from relay.ledger.queries import counters, record, watch, work
 from relay.ledger.queries.admission import Book, Moment, Plan, Stay, is_asked, judge, places
 from relay.ledger.queries.admit import is_first
+from relay.ledger.queries.expire import TOO_LATE
 from relay.ledger.queries.rows import about_of, dispatch_of, plan_of
 from relay.ledger.schema import work as work_rows
 from relay.ledger.terms import Terms
@@ -33,6 +34,8 @@ _HOLD: Final = (
     .where(work_rows.c.dispatch_id == bindparam("of"))
     .values(state=State.HELD.value, held_by=bindparam("by"), due_at=bindparam("until"))
 )
+_LATE: Final = Stay(State.EXPIRED, TOO_LATE)
+_TOLD: Final = frozenset({State.SUPPRESSED, State.EXPIRED})
 
 
 def withhold(
@@ -43,12 +46,16 @@ def withhold(
     Only the first call of a run is judged; further calls of it always go. Keys are locked in the order of their hashes,
     after the rows of `work`, which no one waits for who holds a key.
     """
-    plans = {row["dispatch_id"]: plan for row in claimed if (plan := _plan(row, news[row["dispatch_id"]])) is not None}
-    if not plans:
+    stays = {row["dispatch_id"]: _LATE for row in claimed if _is_late(row, now)}
+    plans = {
+        row["dispatch_id"]: plan
+        for row in claimed
+        if row["dispatch_id"] not in stays and (plan := _plan(row, news[row["dispatch_id"]])) is not None
+    }
+    if not plans and not stays:
         return claimed, ()
     rules = {dispatch_id: news[dispatch_id]["rule"] for dispatch_id in plans}
     book = Book.load(conn, sorted({place for each, plan in plans.items() for place in places(rules[each], plan)}))
-    stays: dict[str, Stay] = {}
     for row in sorted(claimed, key=lambda row: (-row["priority"], row["dispatch_id"])):
         if (plan := plans.get(row["dispatch_id"])) is None:
             continue
@@ -66,6 +73,11 @@ def withhold(
     return [row for row in claimed if row["dispatch_id"] not in stays], _move_on(
         conn, now, withheld, stays, news, terms
     )
+
+
+def _is_late(row: Found, now: int) -> bool:
+    """Whether it has waited too long. Once a first call has begun it is not asked any more."""
+    return row["expires_at"] is not None and row["expires_at"] <= now and row["first_attempt_at"] == now
 
 
 def _plan(row: Found, news_row: Found) -> Plan | None:
@@ -133,6 +145,6 @@ def _results(stay: Stay, news_row: Found, now: int) -> tuple[Result, ...]:
     about, dispatch = about_of(news_row), dispatch_of(news_row)
     if stay.park is not None:
         return (tell.parked(about, dispatch, stay.park, stay.failure, attempts=0, now=now),)
-    if stay.to is State.SUPPRESSED:
+    if stay.to in _TOLD:
         return (tell.failed(about, dispatch, stay.failure, attempts=0, now=now),)
     return ()

@@ -69,7 +69,8 @@ def _claim_of(due: Select[Any]) -> ClauseElement:
         )
         .returning(*(work.c[name] for name in ("dispatch_id", "run", "state", "fence", "number", "attempts")))
         .returning(
-            work.c.first_attempt_at, work.c.paused_before, work.c.doubt, work.c.queue, work.c.follows, work.c.priority
+            *(work.c.first_attempt_at, work.c.paused_before, work.c.doubt, work.c.queue, work.c.follows),
+            *(work.c.priority, work.c.expires_at),
         )
     )
 

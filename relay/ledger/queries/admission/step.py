@@ -21,7 +21,7 @@ class Moment:
 
 @frozen
 class Stay:
-    """What becomes of a dispatch that does not go: it is `parked`, `suppressed`, or `held` until a time.
+    """What becomes of a dispatch that does not go: it is `parked`, `suppressed`, `expired`, or `held` until a time.
 
     `begins` says that it is the first one of a loop: its problem is opened by the same commit.
     """

@@ -98,7 +98,9 @@ def create() -> None:
     op.create_index("work_turn", "work", [rank, "due_at", "dispatch_id"], **where("due_at IS NOT NULL"))
     of_source = ["source", "priority", "due_at", "dispatch_id"]
     op.create_index("work_source", "work", of_source, **where("due_at IS NOT NULL"))
-    op.create_index("work_expires", "work", ["expires_at"], **where("expires_at IS NOT NULL"))
+    op.create_index(
+        "work_expires", "work", ["expires_at"], **where("expires_at IS NOT NULL AND first_attempt_at IS NULL")
+    )
     op.create_index("work_queue", "work", ["queue", "queue_number"], **where("queue IS NOT NULL"))
     op.create_index("work_window", "work", ["window_id"], **where("window_id IS NOT NULL"))
     op.create_index("work_cancel", "work", ["cancel_key"], **where("cancel_key IS NOT NULL"))
