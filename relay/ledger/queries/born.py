@@ -6,8 +6,8 @@ left to a claim, which says what becomes of it.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from itertools import count, islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, count, islice
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, Text, func, insert, select
@@ -69,30 +69,26 @@ class Question:
     It is read in the round trip of the identities. On SQLite, which has none, the keys are read when they are needed.
     """
 
-    hashes: Sequence[bytes]
     query: ClauseElement
     parameters: Row
 
     @classmethod
     def about(cls, conn: Connection, entries: Sequence[Entry]) -> Self:
-        ready = [dispatch for _, dispatch in _ready(entries)]
-        hashes = sorted({place for each in ready if each.plan for place in places(each.rule, each.plan)})
-        if not hashes or is_alone(conn):
-            return cls(hashes, _PLAIN, {})
-        return cls(hashes, _WITH_BOOK, {"hashes": padded(hashes)})
+        hashes = () if is_alone(conn) else _hashes(_ready(entries))
+        return cls(_WITH_BOOK, {"hashes": padded(hashes)}) if hashes else cls(_PLAIN, {})
 
 
 @frozen
 class Answered:
-    """The row of a question's query, and the keys."""
+    """The row of a question's query, and the keys; None where they are yet to be read."""
 
     state: Found
-    book: Book
+    book: Book | None
 
     @classmethod
-    def read(cls, conn: Connection, question: Question, row: Found) -> Self:
+    def read(cls, conn: Connection, row: Found) -> Self:
         if is_alone(conn):
-            return cls(row, Book.load(conn, question.hashes))
+            return cls(row, None)
         pairs = json.loads(row.get("book") or "[]")
         return cls(row, Book({"hash": bytes.fromhex(place), "value": value} for place, value in pairs))
 
@@ -109,9 +105,10 @@ def claim_new(conn: Connection, now: int, offers: Sequence[Offered], terms: Term
     nothing = Born([()] * len(offers))
     if answer is None or not any(candidates):
         return nothing
-    state, book = answer.state, answer.book
+    state = answer.state
     if state["paused_since"] or (state["first_due"] is not None and state["first_due"] <= now):
         return nothing
+    book = Book.load(conn, _hashes(chain(*candidates))) if answer.book is None else answer.book
     first, most = 0, sum(map(len, candidates))
     if terms.spacing is not None:
         first = counters.next_start(conn, now, terms.spacing)
@@ -146,6 +143,11 @@ def _goes(book: Book, dispatch: Dispatch, now: int, at: int) -> bool:
     if stay is None:
         book.put(dispatch.rule, changes)
     return stay is None
+
+
+def _hashes(candidates: Iterable[Candidate]) -> Sequence[bytes]:
+    """The keys that decide about dispatches, in order."""
+    return sorted({place for _, each in candidates if each.plan for place in places(each.rule, each.plan)})
 
 
 def _ready(entries: Sequence[Entry]) -> Iterator[Candidate]:

@@ -263,7 +263,7 @@ def _put_new(
     written, row = insert_and_read(
         conn, _put(conn.dialect.name), {**columns, "now": [now] * len(first)}, query, parameters
     )
-    return written, None if question is None or row is None else born.Answered.read(conn, question, row)
+    return written, None if question is None or row is None else born.Answered.read(conn, row)
 
 
 def _seen_columns(pairs: Pairs, expiries: Sequence[int]) -> Columns:
