@@ -6,6 +6,7 @@ from statistics import median
 from tests.bench import contest
 from tests.bench.contest import DURABLE, LOOP, MEMORY, PAIR, POSTGRES, SQLITE, Measured
 from tests.bench.load import Pace
+from tests.bench.pause import pause_costs
 from tests.bench.processes import cargo, set_latency
 from tests.bench.report import Aim, Report, show
 from tests.bench.servers import Servers
@@ -61,6 +62,8 @@ def tell_everyday(report: Report, sizes: Sizes, measured: Measured) -> None:
         burst = median(each.cpu for each in measured.bursts[name])
         report.compare(f"{name}, CPU an event", [everyday], "ms", "in a burst", [burst], Aim("at most", 1.6))
         _tell_losses(report, name, paces)
+    paused, at_once = pause_costs()
+    report.compare("of that a pause's own: matching a rule every 5 ms", [paused], "us", "at once", [at_once])
 
 
 def tell_peers(report: Report, sizes: Sizes, measured: Measured) -> None:
