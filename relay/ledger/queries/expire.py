@@ -3,9 +3,9 @@ well (`withhold`)."""
 
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, literal_column, or_, select
+from sqlalchemy import Connection, bindparam, or_, select
 
-from relay.ledger.engine.sql import padded, run
+from relay.ledger.engine.sql import padded
 from relay.ledger.queries import record
 from relay.ledger.queries.rows import about_of, dispatch_of
 from relay.ledger.queries.work import news
@@ -14,23 +14,19 @@ from relay.ledger.terms import Terms
 from relay.model import Dispatch, Failure, Move, State, tell
 
 _MOST: Final = 200
-_FIRST: Final = (
-    select(work.c.dispatch_id)
-    .where(work.c.expires_at <= bindparam("now"), work.c.first_attempt_at.is_(None))
-    .order_by(work.c.expires_at)
-    .limit(literal_column(str(_MOST)))
+_IS_LATE: Final = (
+    work.c.expires_at <= bindparam("now"),
+    work.c.first_attempt_at.is_(None),
+    or_(work.c.state == State.READY.value, work.c.state == State.HELD.value, work.c.follows),
 )
+_FIRST: Final = select(work.c.dispatch_id).where(*_IS_LATE).order_by(work.c.expires_at).limit(_MOST)
 _OVER: Final = (
     select(work.c.dispatch_id, work.c.run, work.c.state, work.c.fence, work.c.attempts)
-    .where(
-        work.c.dispatch_id.in_(bindparam("ids", expanding=True)),
-        work.c.expires_at <= bindparam("now"),
-        work.c.first_attempt_at.is_(None),
-        or_(work.c.state.in_([State.READY.value, State.HELD.value]), work.c.follows),
-    )
+    .where(work.c.dispatch_id.in_(bindparam("ids", expanding=True)), *_IS_LATE)
     .order_by(work.c.dispatch_id)
     .with_for_update(skip_locked=True)
 )
+"""Locked in the order of ids, and judged again: one may have been claimed meanwhile."""
 TOO_LATE: Final = Failure(State.EXPIRED.value, "it waited longer for its turn than its rule lets it (expires)")
 
 
@@ -39,7 +35,7 @@ def expire(conn: Connection, now: int, *, terms: Terms) -> list[Dispatch]:
 
     A dispatch whose first call has begun is left alone, also when that call was given back or is tried again.
     """
-    first = [row["dispatch_id"] for row in run(conn, _FIRST, {"now": now})]
+    first = conn.execute(_FIRST, {"now": now}).scalars().all()
     rows = conn.execute(_OVER, {"now": now, "ids": padded(first)}).mappings().all() if first else ()
     news_rows = news(conn, [row["dispatch_id"] for row in rows])
     moves, dispatches = [], []

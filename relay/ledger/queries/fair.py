@@ -15,8 +15,7 @@ from relay.ledger.schema import RANK, work
 
 _STEP: Final = 60_000
 """Milliseconds of waiting that count as one step of priority."""
-_RANKS: Final = range(10)
-"""0 is priority 9."""
+_PRIORITIES: Final = range(10)
 _TURN: Final = text(f"due_at - {_STEP} * priority, dispatch_id")
 
 _IS_DUE: Final = work.c.due_at <= bindparam("now")
@@ -33,24 +32,24 @@ def due(source: ColumnElement[str] | None = None) -> Select[Any]:
     columns = (work.c.dispatch_id, work.c.priority, work.c.due_at)
     first = [
         select(*columns)
-        .where(*_of_rank(rank, source), _IS_DUE)
+        .where(*_of_priority(priority, source), _IS_DUE)
         .order_by(work.c.due_at, work.c.dispatch_id)
         .limit(bindparam("most"))
         .with_for_update(skip_locked=True)
-        .subquery(f"rank_{rank}")
-        for rank in _RANKS
+        .subquery(f"of_{priority}")
+        for priority in _PRIORITIES
     ]
     return select(union_all(*map(select, first)).subquery("first")).order_by(_TURN).limit(bindparam("most"))
 
 
-def _of_rank(rank: int, source: ColumnElement[str] | None) -> Sequence[ColumnElement[bool]]:
+def _of_priority(priority: int, source: ColumnElement[str] | None) -> Sequence[ColumnElement[bool]]:
     """The rows of one priority, in the words of the index that is to be used.
 
     Left to choose, PostgreSQL may look for those of a source among all that others have due.
     """
     if source is None:
-        return (literal_column(RANK) == literal_column(str(rank)),)
-    return work.c.source == source, work.c.priority == literal_column(str(_RANKS[-1] - rank))
+        return (literal_column(RANK) == literal_column(str(_PRIORITIES[-1] - priority)),)
+    return work.c.source == source, work.c.priority == literal_column(str(priority))
 
 
 _FIRST: Final = (

@@ -77,7 +77,8 @@ def withhold(
 
 def _is_late(row: Found, now: int) -> bool:
     """Whether it has waited too long. Once a first call has begun it is not asked any more."""
-    return row["expires_at"] is not None and row["expires_at"] <= now and row["first_attempt_at"] == now
+    is_over = row["expires_at"] is not None and row["expires_at"] <= now
+    return is_over and row["first_attempt_at"] == now and is_first(row)
 
 
 def _plan(row: Found, news_row: Found) -> Plan | None:
