@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from relay.config.draft import Draft
 from relay.config.source import WebhookSource
-from relay.config.tree import Leaf, Path, find, leaves, scalars
+from relay.config.tree import Leaf, Path, find, leaves, text_of
 from relay.dsn import WEAK, DsnFault, parse
 from relay.secret import SHORT, Secret
 from relay.written.kinds import Unset
@@ -44,7 +44,7 @@ def check_secrets(draft: Draft) -> None:
         elif len(text) < SHORT and (path[0] == "sources" or path in _CHOSEN):
             message = f"has only {len(text)} characters and can be guessed: use {SHORT} or more random characters"
             draft.fault(path, message, warn=True)
-    if any(_is_placeholder(leaf) for leaf in scalars(draft.root)):
+    if _PLACEHOLDER.search(text_of(draft.root)):
         for path, leaf in leaves(draft.root):
             if _is_placeholder(leaf) and path not in placeholders and draft.whole(*path):
                 _refuse(draft, path, "placeholder")

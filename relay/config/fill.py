@@ -1,4 +1,4 @@
-"""Fills `${VAR}`, `${VAR:-default}` and `${file:/path}` into scalars. References in filled values are not expanded."""
+"""Fills `${VAR}`, `${VAR:-default}` and `${file:/path}` into text_of. References in filled values are not expanded."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from pathlib import Path as File
 from typing import Final
 
 from relay.config.fault import ConfigFault, Warn, spell
-from relay.config.tree import Branch, KeyedNode, Leaf, Node, Path, Row, scalars
+from relay.config.tree import Branch, KeyedNode, Leaf, Node, Path, Row, text_of
 from relay.written.reference import Filled, Loose, Opaque
 from relay.written.scalar import meaning
 
@@ -42,7 +42,7 @@ class Filler:
 
     def _node(self, node: Node, path: Path) -> Node:
         """The node itself where nothing in it is a reference: most are not."""
-        if not any("$" in leaf.text for leaf in scalars(node)):
+        if "$" not in text_of(node):
             return node
         if isinstance(node, Leaf):
             return self._leaf(node, path)

@@ -111,17 +111,17 @@ def key_place(node: Node, path: Path) -> Mark:
     return place(node, path)
 
 
-def scalars(node: Node) -> list[Leaf]:
-    """All scalars, in no order. Without paths it takes half the time of `leaves`."""
+def text_of(node: Node) -> str:
+    """The texts of all scalars, in no order, to be searched at once, which is quicker than one by one."""
     found, pending = [], [node]
     for each in pending:  # which grows meanwhile
         if isinstance(each, Leaf):
-            found.append(each)
+            found.append(each.text)
         elif isinstance(each, Branch):
             pending += [entry.node for entry in each.entries.values()]
         else:
             pending += each.items
-    return found
+    return "\n".join(found)
 
 
 def leaves(node: Node, path: Path = ()) -> Iterator[tuple[Path, Leaf]]:
