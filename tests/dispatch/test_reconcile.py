@@ -30,9 +30,10 @@ class Work:
     def __init__(self, *doubts):
         self.waiting = doubts
         self.moves = []
+        self.late = []
 
     async def expire(self):
-        return []
+        return self.late.pop(0) if self.late else []
 
     async def sweep(self):
         return 0
@@ -97,6 +98,14 @@ async def look(cargo, *doubts, clock=NOW):
     work = Work(*doubts)
     await reconciler(work, cargo, clock).turn()
     return work.moves
+
+
+async def test_all_that_waited_too_long_is_ended_in_one_turn():
+    """The ledger ends a bounded number at a time."""
+    work = Work()
+    work.late = [[make_doubt().claim.dispatch] for _ in range(3)]
+    await reconciler(work, Cargo()).turn()
+    assert work.late == []
 
 
 async def test_a_chat_is_adopted_as_soon_as_it_is_seen():

@@ -84,3 +84,12 @@ async def test_a_key_that_was_seen_takes_no_memory(ledger):
     finally:
         tracemalloc.stop()
     assert after - before < 500 * 256
+
+
+def test_the_keys_of_a_rule_with_one_text_lie_side_by_side():
+    """So an event touches one page of the table for all of them; another rule or text lies elsewhere."""
+    hashes = {name: memory.hash_of(name, "deal", "7") for name in ("once", "order", "loop", "limit 0")}
+    assert len({each[:32] for each in hashes.values()}) == 1
+    assert len(set(hashes.values())) == len(hashes)
+    others = [("deal", "8"), ("deal 7", ""), ("dea", "l 7")]
+    assert len({memory.hash_of("once", *each)[:32] for each in [("deal", "7"), *others]}) == 4
