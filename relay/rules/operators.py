@@ -24,8 +24,8 @@ _ORDERS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "gt": operator.gt,
     "gteq": operator.ge,
 }
-_PLAIN: Final = {"eq": operator.eq, "ne": operator.ne, **_ORDERS}
-_ALIKE: Final = frozenset({str, int, float})
+PLAIN: Final[Mapping[str, Callable[[Any, Any], Any]]] = {"eq": operator.eq, "ne": operator.ne, **_ORDERS}
+ALIKE: Final = frozenset({str, int, float})
 """Types whose values Python compares as JSON does."""
 _CHARACTERS: Final = 16
 """So many characters are compared in the time of one unit of work."""
@@ -46,10 +46,10 @@ _TAKES: Final = {
 
 def compare(op: str, left: Any, right: Any, spend: Spend) -> bool:
     """One comparison, `op` by Jinja's name (`eq`, `lteq`, `notin`). Raises TypeError for kinds without an order."""
-    if type(left) is type(right) and type(left) in _ALIKE and op in _PLAIN:  # most are of this kind
+    if type(left) is type(right) and type(left) in ALIKE and op in PLAIN:  # most are of this kind
         if type(left) is str:
             spend(len(left) // _CHARACTERS)
-        return bool(_PLAIN[op](left, right))
+        return bool(PLAIN[op](left, right))
     match op:
         case "eq":
             return same(left, right, spend)

@@ -6,12 +6,12 @@ text or an integer; in a condition also for what is missing, where that has one 
 Jinja's to judge, so that nothing has two meanings.
 """
 
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from jinja2 import nodes
 
+from relay.rules.operators import ALIKE, PLAIN
 from relay.rules.scope import NAMES, Scope
 
 Fill = Callable[[Scope], Any]
@@ -25,17 +25,8 @@ _NOWHERE: Final = object()
 Judge = Callable[[Scope], bool | None]
 """Whether a condition holds; None where Jinja has to judge."""
 
-_ORDERED: Final = frozenset({str, int, float})
-"""Types that Python compares as JSON does, where both sides are of one."""
-_EQUAL: Final[Mapping[str, bool]] = {"eq": True, "ne": False}
-_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "lteq": operator.le,
-    "gt": operator.gt,
-    "gteq": operator.ge,
-}
+_OF_NOTHING: Final[Mapping[str, bool]] = {"eq": False, "ne": True}
+"""What is missing or null is equal to no constant. Put in order it is Jinja's."""
 
 
 def expression(tree: nodes.Expr, fill: Fill) -> Fill:
@@ -126,7 +117,7 @@ def _judge(tree: nodes.Expr) -> Judge | None:
             return _junction(_judge(left), _judge(right), ends=True)
         case nodes.Compare(expr=held, ops=[nodes.Operand(op=op, expr=nodes.Const(value=constant))]):
             path = _path(held)
-            is_known = op in _COMPARISONS and type(constant) in _ORDERED
+            is_known = op in PLAIN and type(constant) in ALIKE
             return _comparison(path, op, constant) if path is not None and is_known else None
     path = _path(tree)
     return None if path is None else _truth(path)
@@ -156,14 +147,14 @@ def _junction(left: Judge | None, right: Judge | None, *, ends: bool) -> Judge |
 
 
 def _comparison(path: Path, op: str, constant: Any) -> Judge:
-    """A path with a constant of `_ORDERED`. What is missing is equal to nothing, and not to be put in order."""
-    compare, kind, for_nothing = _COMPARISONS[op], type(constant), None if op not in _EQUAL else not _EQUAL[op]
+    """A path with a constant of one of the types `ALIKE`."""
+    compare, kind, of_nothing = PLAIN[op], type(constant), _OF_NOTHING.get(op)
 
     def judge(scope: Scope) -> bool | None:
         value = _follow(scope, path)
         if type(value) is kind:
-            return compare(value, constant)
-        return for_nothing if value is _NOWHERE or value is None else None
+            return bool(compare(value, constant))
+        return of_nothing if value is _NOWHERE or value is None else None
 
     return judge
 
