@@ -36,7 +36,7 @@ _OURS: Final = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-"""Whole tables are read by slow work only (`PostgresStore`); all else finds its rows by an index.
+"""By the last three whole tables are read by slow work only (`PostgresStore`); all else finds its rows by an index.
 
 A plan that is made while a table is empty, as the tables of a new day are, reads that table whole, or joins with all of
 its index. It is kept until the server has analyzed the table: meanwhile each claim read all events of the day.

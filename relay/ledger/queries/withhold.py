@@ -35,7 +35,6 @@ _HOLD: Final = (
     .values(state=State.HELD.value, held_by=bindparam("by"), due_at=bindparam("until"))
 )
 _LATE: Final = Stay(State.EXPIRED, TOO_LATE)
-_TOLD: Final = frozenset({State.SUPPRESSED, State.EXPIRED})
 
 
 def withhold(
@@ -146,6 +145,6 @@ def _results(stay: Stay, news_row: Found, now: int) -> tuple[Result, ...]:
     about, dispatch = about_of(news_row), dispatch_of(news_row)
     if stay.park is not None:
         return (tell.parked(about, dispatch, stay.park, stay.failure, attempts=0, now=now),)
-    if stay.to in _TOLD:
-        return (tell.failed(about, dispatch, stay.failure, attempts=0, now=now),)
-    return ()
+    if stay.to is State.HELD:
+        return ()
+    return (tell.failed(about, dispatch, stay.failure, attempts=0, now=now),)

@@ -5,7 +5,7 @@ replicas neither deadlock nor decide on the same key at once; their rows are rea
 is a module with a `KeyStep`, listed here in the order of the way of an event (RULES).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import Connection
@@ -51,7 +51,7 @@ def decide(
         # What is cancelled leaves its queue. Those are locked here, because all locks are taken in one order.
         locked |= {*called_off, *delay.queues_under(conn, called_off)}
     memory = Memory.load(conn, now, sorted(locked))
-    windows = OpenWindows.load(conn, now, sorted(windows_of(planned))) if "debounce" in steps else None
+    windows = OpenWindows.load(conn, now, windows_in(places.values())) if "debounce" in steps else None
     stored = {}
     for entry in planned:
         rulings = [
@@ -74,14 +74,9 @@ def places_of(dispatch: Dispatch, steps: Mapping[str, KeyStep]) -> dict[str, byt
     return {name: digests[text] + name.encode() for name, text in texts.items()}
 
 
-def windows_of(entries: Sequence[Entry]) -> set[bytes]:
-    """The hashes of the keys whose windows these entries may open."""
-    return {
-        place
-        for entry in entries
-        for dispatch in entry.dispatches
-        for place in places_of(dispatch, {"debounce": window.step}).values()
-    }
+def windows_in(places: Iterable[Mapping[str, bytes]]) -> list[bytes]:
+    """Of such hashes those of the keys whose windows may be opened, in order."""
+    return sorted({of["debounce"] for of in places if "debounce" in of})
 
 
 def decide_late(dispatch: Dispatch, memory: Memory, now: int, terms: Terms) -> Dispatch:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select
 from relay.ledger.engine.sql import padded, run
 from relay.ledger.queries import counters, rule_pauses
 from relay.ledger.queries.admission import Book, Moment, Stay, is_asked, judge, places
-from relay.ledger.queries.keys import STEPS, decide_alone, places_of, windows_of
+from relay.ledger.queries.keys import STEPS, decide_alone, places_of, windows_in
 from relay.ledger.queries.keys.memory import Memory
 from relay.ledger.queries.keys.window import OpenWindows
 from relay.ledger.schema import dispatches
@@ -24,9 +24,9 @@ _GOING: Final = frozenset({State.READY, State.MESSAGING})
 
 def foresee(conn: Connection, now: int, *, entry: Entry, terms: Terms) -> list[Standing]:
     """How each dispatch of an entry would stand. The entry is not stored."""
-    hashes = {place for dispatch in entry.dispatches for place in places_of(dispatch, STEPS).values()}
-    memory = Memory.read(conn, now, sorted(hashes))
-    windows = OpenWindows.load(conn, now, sorted(windows_of([entry])))
+    looked_at = [places_of(dispatch, STEPS) for dispatch in entry.dispatches]
+    memory = Memory.read(conn, now, sorted({place for of in looked_at for place in of.values()}))
+    windows = OpenWindows.load(conn, now, windows_in(looked_at))
     accepted = [_accept(dispatch, memory, windows, now, terms) for dispatch in entry.dispatches]
     return _dated(conn, _claim(conn, now, accepted, terms))
 
