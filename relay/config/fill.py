@@ -1,4 +1,4 @@
-"""Fills `${VAR}`, `${VAR:-default}` and `${file:/path}` into text_of. References in filled values are not expanded."""
+"""Fills `${VAR}`, `${VAR:-default}` and `${file:/path}` into scalars. References in filled values are not expanded."""
 
 import re
 from collections.abc import Mapping

@@ -23,7 +23,7 @@ def pause_costs() -> tuple[float, float]:
     def measure(pause: float) -> float:
         taken = 0
         for event in events:
-            time.sleep(pause)
+            time.sleep(pause)  # which is what is measured
             began = time.thread_time_ns()
             rules.match(event)
             taken += time.thread_time_ns() - began

@@ -47,7 +47,7 @@ class Watched(PostgresStore):
 def _counts(conn):
     counts = Counter()
     for name, many in conn.execute(_READS):
-        counts[re.sub(r"_(\d+(_\d+)?|default)$", "", name)] += many
+        counts[re.sub(r"_(\d+(_\d+)?|rest)$", "", name)] += many
     return counts
 
 
