@@ -90,6 +90,7 @@ async def again(deed, *args):
 
 async def test_a_server_that_only_takes_no_connections_is_told_in_time(private_postgres):
     async with aclosing(await opened(private_postgres.url)) as ledger:
+        ledger._store._let_go()
         await ledger._store._engine.dispose()
         private_postgres.freeze()
         try:

@@ -41,6 +41,7 @@ class Stop:
     """
 
     def __init__(self, ledger, at):
+        ledger._store._let_go()  # so that each connection is seen when it is taken
         self._engine = ledger._store._engine.sync_engine
         self._left = at
         self._connections = []

@@ -144,6 +144,8 @@ class PostgresStore:
         self._writers = asyncio.Semaphore(_WRITERS)
         self._readers = asyncio.Semaphore(_READERS)
         self._people = asyncio.Semaphore(_PEOPLE)
+        self._idle: list[Connection] = []
+        self._closed = False
 
     async def write(self, work: Work[T], *, slow: bool = False) -> T:
         return await self._run(_after(_AT_LENGTH, work) if slow else work, self._writers, self._patience(slow=slow))
@@ -185,6 +187,8 @@ class PostgresStore:
         return False
 
     async def aclose(self) -> None:
+        self._closed = True
+        await greenlet_spawn(self._let_go)
         await self._engine.dispose()
 
     async def _transact(self, work: Work[T], share: asyncio.Semaphore, until: float | None) -> T:
@@ -194,18 +198,45 @@ class PostgresStore:
             return await greenlet_spawn(self._perform, work, waiting, until)
 
     def _perform(self, work: Work[T], waiting: asyncio.Timeout, until: float | None) -> T:
-        with self._engine.sync_engine.connect() as conn:
-            # From here on the connection is cut at the deadline. The time-out would cancel the task instead, and a
-            # cancelled statement waits for the server.
-            waiting.reschedule(None)
-            cut = None if until is None else asyncio.get_running_loop().call_at(until, asyncpg_of(conn).terminate)
-            try:
-                # The driver sends BEGIN with the first statement, so that the clock is read in the transaction.
-                with conn.begin():
-                    return work(conn, self._clock(conn))
-            finally:
-                if cut is not None:
-                    cut.cancel()
+        conn = self._take()
+        # From here on the connection is cut at the deadline. The time-out would cancel the task instead, and a
+        # cancelled statement waits for the server.
+        waiting.reschedule(None)
+        cut = None if until is None else asyncio.get_running_loop().call_at(until, asyncpg_of(conn).terminate)
+        try:
+            # The driver sends BEGIN with the first statement, so that the clock is read in the transaction.
+            with conn.begin():
+                answer = work(conn, self._clock(conn))
+        except BaseException:
+            conn.close()
+            self._let_go()  # the pool knows which connections an error makes unfit
+            raise
+        finally:
+            if cut is not None:
+                cut.cancel()
+        self._put(conn)
+        return answer
+
+    def _take(self) -> Connection:
+        """A connection that was kept, else one of the pool's."""
+        while self._idle:
+            conn = self._idle.pop()
+            if not asyncpg_of(conn).is_closed():
+                return conn
+            conn.close()
+        return self._engine.sync_engine.connect()
+
+    def _put(self, conn: Connection) -> None:
+        """Keep a connection. To return it to the pool and take it anew would be a fifth of a small transaction."""
+        if len(self._idle) < _KEPT and not self._closed:
+            self._idle.append(conn)
+        else:
+            conn.close()
+
+    def _let_go(self) -> None:
+        """Return all connections that are kept to the pool."""
+        while self._idle:
+            self._idle.pop().close()
 
 
 def _after(settings: str, work: Work[T]) -> Work[T]:
