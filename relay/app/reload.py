@@ -87,16 +87,25 @@ class Reloader:
             hung_up, self._hung_up = self._hung_up, False
             try:
                 await (self._reload() if hung_up else self._follow())
-                if asyncio.get_running_loop().time() - versions_at > _SEEN:
-                    await self._keep(self.force.rules.versions)
-                    versions_at = asyncio.get_running_loop().time()
             except Conflict as error:
                 log.warning("config.unsettled", error=str(error))
             except Unavailable as error:
                 self._status.set(PART, PartState.DEGRADED, f"a change waits for the ledger: {error}")
                 log.warning("ledger.unavailable", part=PART, error=str(error))
                 await stop.sleep(_FINAL)
+            else:
+                if asyncio.get_running_loop().time() - versions_at > _SEEN and await self._keep_versions():
+                    versions_at = asyncio.get_running_loop().time()
             await self._asked.wait(_EVERY)
+
+    async def _keep_versions(self) -> bool:
+        """Note that the rules are still in force. Returns False while the ledger is away: no change waits for that."""
+        try:
+            await self._keep(self.force.rules.versions)
+        except Unavailable as error:
+            log.warning("ledger.unavailable", part=PART, error=str(error))
+            return False
+        return True
 
     async def reload(self) -> ReloadOutcome:
         """Reload now. Raises `Unavailable` while the ledger is away, `Conflict` when the files do not stop changing.

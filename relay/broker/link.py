@@ -129,16 +129,19 @@ class Link:
         self._reason = ""
         log.info("broker.connected", connection=self.name, address=self.address.name(self._turn))
         ensuring = asyncio.create_task(self._ensure())
+        ensuring.add_done_callback(lambda task: lost.set() if not task.cancelled() and task.exception() else None)
         try:
             # The connection may have been lost before the callback above was added; then nothing would set `lost`.
             if connection.connected.is_set():
                 await lost.wait()
         finally:
             ensuring.cancel()
-            await asyncio.gather(ensuring, return_exceptions=True)
+            [error] = await asyncio.gather(ensuring, return_exceptions=True)
             self._connection = None
             self._up.clear()
             await self._close(connection)
+        if isinstance(error, Exception):
+            raise error  # none of the broker's, which are told and tried again
         self._tell_away("the connection was lost")
 
     async def _ensure(self) -> None:

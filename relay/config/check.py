@@ -16,6 +16,7 @@ from relay.config.identity import check_certificates
 from relay.config.source import AmqpSource, WebhookSource
 from relay.config.tree import Branch, Leaf, Path, find
 from relay.mask import parse_path
+from relay.model import LOCAL, STRANGER, TOKEN
 from relay.rules.check import Known, inspect_template
 from relay.units import show
 from relay.written.kinds import Unset
@@ -28,7 +29,6 @@ _WITHOUT_TLS: Final = (
     ("ledger", "sqlite://", "it is for PostgreSQL; leave it out"),
 )
 
-_ACTORS: Final = frozenset({"token", "local"})
 _LEAST_TIMEOUT = 100
 _NO_BROKER: Final = "has no effect without a broker: results are at GET /api/results"
 
@@ -61,8 +61,9 @@ def _check_tokens(draft: Draft) -> None:
     seen: dict[str, str] = {} if http.token is None else {http.token.reveal(): "http.token"}
     for name, entry in http.tokens.items():
         path: Path = ("http", "tokens", name)
-        if name in _ACTORS:
-            draft.fault(path, f"{name!r} is who acts by http.token or without a token: choose another name")
+        if name in {TOKEN, LOCAL, STRANGER}:
+            what = "is who acts by http.token, without a token, or by one that is not known"
+            draft.fault(path, f"{name!r} {what}: choose another name")
         first = seen.setdefault(entry.token.reveal(), f"http.tokens.{name}")
         if first != f"http.tokens.{name}" and not isinstance(entry.token, Unset):
             draft.fault((*path, "token"), f"is the token of {first} too: who acts could not be told, make another one")

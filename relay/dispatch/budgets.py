@@ -59,6 +59,8 @@ class BudgetWatch:
         """When credits were asked last, by rule, in `boottime`: also where there was nothing to ask, or it failed."""
         self._hurried: set[str] = set()
         """The rules that are looked at again soon: those that had made no chat yet, and those in `_failing`."""
+        self._shown: set[tuple[str, str]] = set()
+        """The series of the metric: rules with what their budget is of."""
         self._failing: set[str] = set()
         """The rules whose credits could not be asked the last time."""
         self._stop = Stop()
@@ -75,7 +77,11 @@ class BudgetWatch:
 
     async def turn(self) -> None:
         """Look at each budget once."""
-        for rule, plan in self._plans().items():
+        plans = self._plans()
+        for rule, kind in [series for series in self._shown if not plans.get(series[0], {}).get(series[1])]:
+            self._shown.discard((rule, kind))
+            self._metrics.budget.remove(rule, kind)  # else it would stay at what it was, and its alert with it
+        for rule, plan in plans.items():
             spending = await self._measure(rule, plan, None)
             if plan["credits"] and not self._gate.paused and self._is_old(rule, plan, spending):
                 await self._ask(rule, plan, spending)
@@ -84,6 +90,7 @@ class BudgetWatch:
         spending = await self._ledger.measure(rule, plan, credits_used)
         for kind, share in spending.shares.items():
             self._metrics.budget.labels(rule, kind).set(share)
+            self._shown.add((rule, kind))
         if spending.raised is not None:
             _tell(rule, plan, spending, spending.raised)
         return spending

@@ -173,11 +173,11 @@ class Reconciler:
         await self._take_turn()
 
     async def _record(self, claim: Claim, move: Move) -> None:
-        recorded = await self._work.record(move)
-        if move.results:
+        record = await self._work.record(move)
+        if record.move.results:
             self._signals.results.set()
-        if move.to is not State.CHECKING:
-            report(claim, move, recorded, self._metrics)
+        if record.move.to is not State.CHECKING:
+            report(claim, record, self._metrics)
             self._signals.work.set()
 
 

@@ -1,20 +1,22 @@
 """Logs and counts what became of an attempt."""
 
-from relay.model import Claim, Dispatch, Failure, Move, Recorded, State, Withheld
+from relay.model import Claim, Dispatch, Failure, Move, Record, Recorded, State, Withheld
 from relay.telemetry import Metrics, get_log, trace_id
 from relay.units import iso
 
 log = get_log()
 
 
-def report(claim: Claim, move: Move, recorded: Recorded, metrics: Metrics) -> None:
-    """Log one move and count it in the metrics."""
-    line = about(claim) | {"attempt": claim.attempts, "took_ms": move.took}
+def report(claim: Claim, record: Record, metrics: Metrics) -> None:
+    """Log one move as it was recorded, and count it in the metrics."""
+    move, how = record.move, record.how
+    number = claim.attempt if claim.state is State.MESSAGING else claim.attempts
+    line = about(claim) | {"attempt": number, "took_ms": move.took}
     if move.failure:
         line |= {"code": move.failure.code, "status": move.failure.status, "error": move.failure.message}
-    if recorded is Recorded.LATE:
+    if how is Recorded.LATE:
         log.warning("chat.late", what="the lease had expired; only the attempt was recorded", **line)
-    elif recorded is Recorded.DUPLICATED:
+    elif how is Recorded.DUPLICATED:
         metrics.chat(claim.dispatch.rule, "duplicated")
         log.error("chat.duplicated", chat_uuid=move.chat and move.chat.uuid, **line)
     else:
@@ -77,6 +79,12 @@ def _report_step(claim: Claim, move: Move, metrics: Metrics, line: dict[str, obj
         step = steps.get(move.to, "message.waiting")
         metrics.message(rule, step.removeprefix("message."))
         (log.debug if step == "message.sent" else log.warning)(step, chat_uuid=claim.chat_uuid, **line)
+        if move.to is State.FAILED:  # a follow-up in a thread, without which the event has no answer
+            metrics.chat(rule, "failed")
+            _count(claim, "failures", None if move.failure is None else move.failure.code, metrics)
+    elif move.to is State.CANCELLED:
+        metrics.chat(rule, "cancelled")
+        log.info("chat.cancelled", what="a person cancelled it during the attempt", **line)
     elif move.to is State.FAILED:
         metrics.chat(rule, "failed")
         _count(claim, "failures", None if move.failure is None else move.failure.code, metrics)

@@ -352,7 +352,7 @@ class Worker:
         while True:
             try:
                 publishing, next_call = self._offer_publishing(move), self._offer_next_call(claim, move)
-                recorded = await self._work.record(move, publishing, next_call)
+                record = await self._work.record(move, publishing, next_call)
                 break
             except Unavailable as error:
                 log.warning("ledger.unavailable", part="record", error=str(error), **about(claim))
@@ -364,11 +364,12 @@ class Worker:
                     )
                     return
                 await asyncio.sleep(min(_AWAY, self._stop.left()))
+        move = record.move
         if move.results and publishing is None:
             self._signals.results.set()
         if move.due_in is not None and move.to is not State.CHECKING and next_call is None:
             self._expect(move.due_in)
-        report(claim, move, recorded, self._metrics)
+        report(claim, record, self._metrics)
         if self._publishing is no_offer:  # no broker: with its commit a result is told
             for result in move.results:
                 self._metrics.published(result.source, max(0, result.time - claim.about.received_at) / 1_000)

@@ -40,7 +40,7 @@ from relay.model import (
     Gathered,
     Move,
     Receipt,
-    Recorded,
+    Record,
     Rejection,
     Result,
     Settled,
@@ -176,11 +176,11 @@ class SqlLedger(SqlArchive, SqlJobs, SqlProblems, SqlRates):
 
     async def record(
         self, move: Move, publishing: Offer[Due] | None = None, next_call: Offer[int] | None = None
-    ) -> Recorded:
+    ) -> Record:
         with _lost_on_error(publishing, next_call):
             recording = record.Recording(move, publishing, next_call)
             committed = self._committer.submit(self._record, recording)
-        return (await committed).recorded
+        return (await committed).record
 
     async def expire(self) -> list[Dispatch]:
         return await self.write(partial(expire.expire, terms=self.terms))

@@ -1,8 +1,8 @@
 """The domain model of Relay: frozen records (Event, Dispatch, Claim, Move, Result) and their states."""
 
-from relay.model.act import LOCAL, STRANGER, Act, ActName, ActPage, Deed
+from relay.model.act import LOCAL, STRANGER, TOKEN, Act, ActName, ActPage, Deed
 from relay.model.chat import Chat, Message, Page
-from relay.model.dispatch import LOCKED, UNSTAMPED, Claim, Dispatch, Doubt, Failure, Move, Recorded, Verdict, Withheld
+from relay.model.dispatch import LOCKED, UNSTAMPED, Claim, Dispatch, Doubt, Failure, Move, Record, Recorded, Verdict, Withheld
 from relay.model.erase import ERASED, Erased, Erasure, Spared
 from relay.model.event import Entry, Event, Receipt
 from relay.model.frozen import frozen, remade
@@ -61,6 +61,7 @@ __all__ = [
     "LOCKED",
     "NOBODY",
     "STRANGER",
+    "TOKEN",
     "UNROUTABLE",
     "UNSTAMPED",
     "About",
@@ -120,6 +121,7 @@ __all__ = [
     "ProblemTurn",
     "RateQuery",
     "Receipt",
+    "Record",
     "Recorded",
     "Rejection",
     "RejectionView",

@@ -7,6 +7,8 @@ from relay.model.word import Word
 
 LOCAL: Final = "local"
 """Who acts where no token is needed."""
+TOKEN: Final = "token"  # noqa: S105 - a name
+"""Who acts by `http.token`."""
 STRANGER: Final = "unknown"
 """Who has shown no token that is known."""
 

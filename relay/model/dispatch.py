@@ -185,6 +185,18 @@ class Recorded(Word):
 
 
 @frozen
+class Record:
+    """A move as it was recorded.
+
+    `move` differs from the one that was asked for where the ledger knew more: that an earlier attempt has made a chat,
+    which is adopted, or that a person has cancelled the dispatch meanwhile.
+    """
+
+    how: Recorded
+    move: Move
+
+
+@frozen
 class Doubt:
     """A dispatch in `checking`: an attempt to create its chat has an unknown outcome. The claim's state is `checking`.
 

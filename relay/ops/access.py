@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from relay.model import LOCAL
+from relay.model import LOCAL, TOKEN
 from relay.secret import Secret
-
-TOKEN: Final = "token"  # noqa: S105 - a name
-"""Who asks with the value of `http.token`."""
 
 
 class Role(IntEnum):

@@ -75,7 +75,7 @@ class Publisher:
         self._stuck: dict[str, int] = {}
         """The exchanges at which results fail, with the time of the last failure; others may still work."""
         self._troubled = False
-        self._nagged: dict[tuple[str, str], int] = {}
+        self._nagged: dict[tuple[str, str | None], int] = {}
 
     async def run(self, stop: Stop) -> None:
         """Publish until `stop`, then drain what is due within the grace period.
@@ -245,7 +245,7 @@ class Publisher:
         self._troubled = True
         self._report(PartState.DOWN if error.denied else PartState.DEGRADED, str(error), error.public)
         name = "result.unroutable" if error.unroutable else "result.retried"
-        if self._nags(name, exchange or ""):
+        if self._nags(name, exchange):
             tell = log.error if error.unroutable else log.warning
             tell(name, error=str(error), destination=due.destination or None, tries=due.tries + 1, **_about(due))
         wait = self._wait(due.tries, _CAP_AWAY if error.away else _CAP)
@@ -261,8 +261,11 @@ class Publisher:
     def _wait(self, tries: int, cap: int) -> int:
         return max(_LEAST, backoff(tries, first=_FIRST, cap=cap, random=self._random))
 
-    def _nags(self, name: str, exchange: str) -> bool:
-        """Whether to log this failure now: at most one line per minute, event name and exchange, not per result."""
+    def _nags(self, name: str, exchange: str | None) -> bool:
+        """Whether to log this failure now: at most one line per minute, event name and exchange, not per result.
+
+        `exchange` is None for replies.
+        """
         now, last = self._boottime(), self._nagged.get((name, exchange))
         if last is not None and now - last < _NAG:
             return False

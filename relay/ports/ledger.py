@@ -20,7 +20,7 @@ from relay.model import (
     Move,
     ProblemTurn,
     Receipt,
-    Recorded,
+    Record,
     Rejection,
     Result,
     Settled,
@@ -134,8 +134,8 @@ class Work(Protocol):
 
     async def record(
         self, move: Move, publishing: Offer[Due] | None = None, next_call: Offer[int] | None = None
-    ) -> Recorded:
-        """Apply a move, as the docstring of Move says.
+    ) -> Record:
+        """Apply a move, as the docstring of Move says. Returns what was done.
 
         Deliveries of its results may be committed as leased, for `publishing`. A dispatch that has its chat may be
         claimed for its first message in the same commit, for `next_call`, which takes the fence of that claim.

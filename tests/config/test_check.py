@@ -602,7 +602,7 @@ def test_each_token_of_the_ops_listener_has_one_name_and_a_role(told):
     assert "a-token-of-kim" not in line
     [line] = told(http=f"{{token: a-token-of-kim-1, tokens: {{kim: {kim}}}}}")
     assert "is the token of http.token too" in line
-    for name in ("token", "local"):
+    for name in ("token", "local", "unknown"):
         [line] = told(http=f"{{tokens: {{{name}: {kim}}}}}")
         assert "choose another name" in line
     [line] = told(http="{tokens: {kim: {token: a-token-of-kim-1, role: root}}}")

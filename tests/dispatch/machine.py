@@ -62,7 +62,7 @@ class Machine(RuleBasedStateMachine):
         return self.loop.run_until_complete(coroutine)
 
     def _saw(self, move, recorded):
-        looked, late = move.was is State.CHECKING, recorded is Recorded.ADOPTED
+        looked, late = move.was is State.CHECKING, recorded.how is Recorded.ADOPTED
         unstamped = move.failure is not None and move.failure.code == UNSTAMPED
         kind, run = self.promises.kinds[move.dispatch_id], self.runs[move.dispatch_id]
         self.reached.update(

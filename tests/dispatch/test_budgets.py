@@ -165,3 +165,15 @@ async def test_a_list_without_an_end_is_left(ledgers, cargo, clock):
     cargo.chats = chats
     await watch(ledger, cargo, clock).turn()
     assert await share(ledger) == 0
+
+
+async def test_a_budget_that_a_reload_took_away_has_no_series_any_more(ledgers, cargo, clock):
+    """Else its alert would go on until the relay is started anew."""
+    metrics, plans = Metrics(), {"urgent": PLAN | {"chats": [10, "d"]}, "gone": PLAN}
+    watched = BudgetWatch(ledgers[0], cargo, Open, lambda: plans, boottime=clock, metrics=metrics)
+    await watched.turn()
+    del plans["gone"]
+    plans["urgent"] = PLAN
+    await watched.turn()
+    shown = [sample.labels for family in metrics.budget.collect() for sample in family.samples]
+    assert shown == [{"rule": "urgent", "of": "credits"}]

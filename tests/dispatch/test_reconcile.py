@@ -11,7 +11,7 @@ from relay.dispatch import Gate, Policy, Reconciler
 from relay.dispatch.scan import SKEW, SLICE
 from relay.errors import Unknown
 from relay.life import Signals
-from relay.model import UNSTAMPED, About, Chat, Claim, Dispatch, Doubt, Page, ParkReason, Recorded, State
+from relay.model import UNSTAMPED, About, Chat, Claim, Dispatch, Doubt, Page, ParkReason, Record, Recorded, State
 from relay.telemetry import Metrics
 
 POLICY = Policy(timeout=30_000, first=1_000, cap=60_000, give_up_after=600_000, settle=60_000, random=lambda: 0.5)
@@ -52,7 +52,7 @@ class Work:
 
     async def record(self, move, *offers):
         self.moves.append(move)
-        return Recorded.APPLIED
+        return Record(Recorded.APPLIED, move)
 
 
 class Cargo:

@@ -7,7 +7,7 @@ import pytest
 from relay.dispatch import Gate, Policy, Worker
 from relay.errors import Permanent, Retryable, Unknown
 from relay.life import Signals, Stop
-from relay.model import About, Claim, Dispatch, Message, ParkReason, Recorded, State, Verdict
+from relay.model import About, Claim, Dispatch, Message, ParkReason, Record, Recorded, State, Verdict
 from relay.telemetry import Metrics
 from tests.virtual import virtually
 
@@ -42,7 +42,7 @@ class Work:
 
     async def record(self, move, *offers):
         self.move = move
-        return Recorded.APPLIED
+        return Record(Recorded.APPLIED, move)
 
 
 class Chats:

@@ -104,7 +104,7 @@ async def test_a_parked_one_that_was_sent_is_looked_for_since_its_first_attempt(
     [doubt] = await ledger.doubts(10)
     assert (doubt.claim.dispatch.run, doubt.first_attempt_at, doubt.ended_ago) == (2, began, 86_400_500)
     assert (doubt.claim.attempts, doubt.claim.waited) == (0, 500), "the wait is that of the run"
-    assert await ledger.record(move(doubt.claim, State.WAITING, due_in=0)) is Recorded.APPLIED
+    assert (await ledger.record(move(doubt.claim, State.WAITING, due_in=0))).how is Recorded.APPLIED
     [again] = await ledger.claim(10)
     assert (again.dispatch.run, again.attempt, again.attempts, again.waited) == (2, 1, 1, 500)
 
@@ -177,7 +177,7 @@ async def test_a_failed_one_whose_chat_came_late_is_looked_for(ledger, clock):
     await ledger.record(move(doubt.claim, State.WAITING, due_in=0))
     [again] = await ledger.claim(10)
     await fail(ledger, again)
-    assert await ledger.record(created(claim, make_chat("late"))) is Recorded.DUPLICATED
+    assert (await ledger.record(created(claim, make_chat("late")))).how is Recorded.DUPLICATED
     assert (await ledger.retry(claim.dispatch.id, None)).state is State.CHECKING
     assert (await ledger.extend(claim.about.event_id, make_entry(), again=False)) == [], "its rule has a chat"
 
@@ -216,7 +216,7 @@ async def test_a_late_move_of_the_run_before_does_not_touch_the_new_one(ledger, 
     [doubt] = await ledger.doubts(10)
     await park(ledger, doubt.claim, verdict=None)
     await ledger.retry(claim.dispatch.id, None)
-    assert await ledger.record(waiting(claim, 0)) is Recorded.LATE
+    assert (await ledger.record(waiting(claim, 0))).how is Recorded.LATE
     assert await state_of(ledger, claim.dispatch.id) is State.CHECKING
 
 
@@ -236,7 +236,7 @@ async def test_a_chat_of_the_run_before_is_told_as_one_of_the_present_run(ledger
         await ledger.record(move(doubt.claim, State.WAITING, due_in=0))
     elif present == "parked":
         await park(ledger, doubt.claim, verdict=None)
-    assert await ledger.record(created(claim)) is Recorded.ADOPTED
+    assert (await ledger.record(created(claim))).how is Recorded.ADOPTED
     view = await view_of(ledger, claim.dispatch.id)
     assert (view.state, view.run, view.chat_uuid, view.duplicates) == (State.DONE, 2, "chat-1", ())
     expected = {("1.parked", "parked"), ("1", "failed"), ("2", "created")}
@@ -253,14 +253,14 @@ async def test_a_chat_that_was_shown_as_a_second_one_is_none_once_it_is_the_firs
     claim = await claim_one(ledger)
     await park(ledger, claim)
     await ledger.cancel(claim.dispatch.id)
-    assert await ledger.record(created(claim)) is Recorded.DUPLICATED
+    assert (await ledger.record(created(claim))).how is Recorded.DUPLICATED
     assert (await view_of(ledger, claim.dispatch.id)).duplicates == ("chat-1",)
     await ledger.retry(claim.dispatch.id, None)
     [doubt] = await ledger.doubts(10)
     if found == "in the list":
-        assert await ledger.record(created(doubt.claim)) is Recorded.APPLIED
+        assert (await ledger.record(created(doubt.claim))).how is Recorded.APPLIED
     else:
-        assert await ledger.record(move(doubt.claim, State.WAITING, due_in=0)) is Recorded.ADOPTED
+        assert (await ledger.record(move(doubt.claim, State.WAITING, due_in=0))).how is Recorded.ADOPTED
     view = await view_of(ledger, claim.dispatch.id)
     assert (view.state, view.chat_uuid, view.duplicates) == (State.DONE, "chat-1", ())
 
@@ -270,7 +270,7 @@ async def test_a_chat_of_the_run_before_gets_the_message_that_the_present_run_ha
     claim = await claim_one(ledger, dispatch={"message": None if message else "Hello"})
     await park(ledger, claim)
     await ledger.retry(claim.dispatch.id, replace(claim.dispatch, message=message))
-    assert await ledger.record(created(claim)) is Recorded.ADOPTED
+    assert (await ledger.record(created(claim))).how is Recorded.ADOPTED
     assert await state_of(ledger, claim.dispatch.id) is (State.MESSAGING if message else State.DONE)
     assert [claim.dispatch.message for claim in await ledger.claim(10)] == [each for each in [message] if each]
 

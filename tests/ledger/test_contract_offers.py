@@ -58,7 +58,7 @@ async def test_a_new_dispatch_is_claimed_as_a_claim_would_have_it(ledger, other,
     again = {"fence": 1, "number": 1}
     assert replace(claim, fence=1, attempt=1) == calls.items[0]
     assert claimed_row | again == born_row
-    assert await ledger.record(created(claim)) is Recorded.APPLIED
+    assert (await ledger.record(created(claim))).how is Recorded.APPLIED
 
 
 async def test_only_as_many_are_handed_on_as_were_offered(ledger, calls):
@@ -193,7 +193,7 @@ async def test_the_message_follows_its_chat_in_the_same_commit(ledger, other, ca
     assert (chat.kind, chat.ended_at, chat.verdict) == ("chat", clock.now, "created")
     assert (message.kind, message.number, message.started_at, message.ended_at) == ("message", 1, clock.now, None)
     said = replace(created(claim), was=State.MESSAGING, to=State.DONE, fence=2, attempt=1, chat=None, results=())
-    assert await ledger.record(said) is Recorded.APPLIED
+    assert (await ledger.record(said)).how is Recorded.APPLIED
     assert [attempt.ended_at for attempt in (await ledger.event(claim.dispatch.id)).attempts] == [clock.now] * 2
 
 
@@ -211,6 +211,6 @@ async def test_no_message_follows_a_dispatch_whose_lease_was_lost(ledger, other,
     claim = await born(ledger, calls, dispatch={"message": "Hello"})
     clock.now += 40_000
     await other.sweep()
-    assert await ledger.record(created(claim), None, calls.offer()) is Recorded.ADOPTED
+    assert (await ledger.record(created(claim), None, calls.offer())).how is Recorded.ADOPTED
     assert len(calls.items) == 1
     assert (await other.claim(1))[0].state is State.MESSAGING

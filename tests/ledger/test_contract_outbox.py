@@ -57,11 +57,11 @@ async def test_a_failure_that_found_a_chat_is_handed_out_as_the_chat(ledger, clo
     [doubt] = await ledger.doubts(1)
     await ledger.record(move(doubt.claim, State.WAITING, due_in=0))
     [again] = await ledger.claim(1)
-    assert await ledger.record(created(lost)) is Recorded.LATE, "it waits for what the other one records"
+    assert (await ledger.record(created(lost))).how is Recorded.LATE, "it waits for what the other one records"
     failure = Failure("refused", "no")
     told = tell.failed(again.about, again.dispatch, failure, attempts=2, now=clock.now)
     refused = move(again, State.FAILED, verdict=Verdict.PERMANENT, failure=failure, results=(told,))
-    assert await ledger.record(refused) is Recorded.ADOPTED
+    assert (await ledger.record(refused)).how is Recorded.ADOPTED
     [due] = await ledger.due(10)
     [(_, kept)] = await ledger.follow(0, 10)
     assert (due.result.id, due.result.type) == (told.id, ResultType.CREATED)

@@ -77,7 +77,7 @@ async def test_eight_claimers_take_each_row_once(ledger, other):
 async def test_a_chat_ends_the_dispatch_and_is_told_in_the_same_commit(ledger):
     claim = await claim_one(ledger)
     done = created(claim)
-    assert await ledger.record(done) is Recorded.APPLIED
+    assert (await ledger.record(done)).how is Recorded.APPLIED
     row = await dispatch_of(ledger, claim)
     assert (row["state"], row["chat_uuid"], row["chat_agent"], row["attempts"]) == ("done", "chat-1", "agent-1", 1)
     assert [due.result for due in await ledger.due(10)] == list(done.results)
@@ -95,7 +95,7 @@ async def test_a_chat_with_a_message_goes_on_to_messaging_with_attempts_of_its_o
     assert (message.attempt, message.attempts, message.waited, message.doubt) == (1, 1, 0, False)
     told = tell.sent(message.about, message.dispatch, "chat-1", attempts=1, now=1)
     done = move(message, State.DONE, verdict=Verdict.SENT, results=(told,))
-    assert await ledger.record(done) is Recorded.APPLIED
+    assert (await ledger.record(done)).how is Recorded.APPLIED
     row = await dispatch_of(ledger, claim)
     assert (row["state"], row["chat_uuid"]) == ("done", "chat-1")
     assert [row["kind"] for row in await rows_of(ledger, attempts)] == ["chat", "message"]
@@ -129,7 +129,7 @@ async def test_a_move_that_no_state_allows_is_refused_and_spares_the_others(ledg
     wrong = replace(created(first), was=State.FAILED)
     answers = await asyncio.gather(ledger.record(wrong), ledger.record(created(second)), return_exceptions=True)
     assert isinstance(answers[0], Refused)
-    assert answers[1] is Recorded.APPLIED
+    assert answers[1].how is Recorded.APPLIED
 
 
 async def test_a_lease_that_ran_out_leaves_a_doubt(ledger, clock):
@@ -151,12 +151,12 @@ async def test_looks_count_and_do_not_move_the_end_of_the_attempt(ledger, clock)
     await ledger.record(checking(claim))
     clock.now += 1_000
     [doubt] = await ledger.doubts(10)
-    assert await ledger.record(move(doubt.claim, State.CHECKING, due_in=5_000)) is Recorded.APPLIED
+    assert (await ledger.record(move(doubt.claim, State.CHECKING, due_in=5_000))).how is Recorded.APPLIED
     assert await ledger.doubts(10) == []
     clock.now += 5_000
     [doubt] = await ledger.doubts(10)
     assert (doubt.looks, doubt.ended_ago) == (1, 6_000)
-    assert await ledger.record(move(doubt.claim, State.WAITING, due_in=0)) is Recorded.APPLIED
+    assert (await ledger.record(move(doubt.claim, State.WAITING, due_in=0))).how is Recorded.APPLIED
     assert [again.attempt for again in await ledger.claim(10)] == [2]
 
 
@@ -214,7 +214,7 @@ async def test_after_the_lease_is_lost_only_the_attempt_is_kept(ledger, clock):
     claim = await claim_one(ledger)
     await lose(ledger, clock, claim)
     failed = move(claim, State.FAILED, verdict=Verdict.PERMANENT, failure=Failure("refused", "no", 400))
-    assert await ledger.record(failed) is Recorded.LATE
+    assert (await ledger.record(failed)).how is Recorded.LATE
     [attempt] = await rows_of(ledger, attempts)
     assert (attempt["verdict"], attempt["failure_status"]) == ("permanent", 400)
     assert (await dispatch_of(ledger, claim))["state"] is None
@@ -229,12 +229,12 @@ async def test_a_chat_that_comes_late_is_adopted_and_told(ledger, clock, present
         [doubt] = await ledger.doubts(10)
         after = {"waiting": {"due_in": 99_999}, "parked": {"park": ParkReason.UNKNOWN}}[present]
         await ledger.record(move(doubt.claim, State(present), **after))
-    assert await ledger.record(created(claim)) is Recorded.ADOPTED
+    assert (await ledger.record(created(claim))).how is Recorded.ADOPTED
     row = await dispatch_of(ledger, claim)
     assert (row["state"], row["chat_uuid"], row["park"]) == ("done", "chat-1", None)
     assert await rows_of(ledger, work) == []
     assert [due.result.chat_uuid for due in await ledger.due(10)] == ["chat-1"]
-    assert await ledger.record(created(claim)) is Recorded.LATE, "said twice is done once"
+    assert (await ledger.record(created(claim))).how is Recorded.LATE, "said twice is done once"
 
 
 @pytest.mark.parametrize("present", ["checking", "parked"])
@@ -245,7 +245,7 @@ async def test_a_chat_that_comes_late_gets_its_message_too(ledger, clock, presen
         clock.now += 1_000
         [doubt] = await ledger.doubts(10)
         await ledger.record(move(doubt.claim, State.PARKED, park=ParkReason.UNKNOWN))
-    assert await ledger.record(created(claim)) is Recorded.ADOPTED
+    assert (await ledger.record(created(claim))).how is Recorded.ADOPTED
     [message] = await ledger.claim(10)
     assert (message.state, message.chat_uuid, message.attempt) == (State.MESSAGING, "chat-1", 1)
 
@@ -264,18 +264,18 @@ async def test_two_chats_of_one_dispatch_are_told_once_and_the_second_is_shown(l
     claim = await claim_one(ledger)
     again = await retry_after_loss(ledger, clock, claim)
     await ledger.record(created(again, make_chat("chat-2")))
-    assert await ledger.record(created(claim, make_chat("chat-1"))) is Recorded.DUPLICATED
+    assert (await ledger.record(created(claim, make_chat("chat-1")))).how is Recorded.DUPLICATED
     row = await dispatch_of(ledger, claim)
     assert (row["chat_uuid"], row["duplicates"]) == ("chat-2", '["chat-1"]')
-    assert await ledger.record(created(claim, make_chat("chat-1"))) is Recorded.LATE
+    assert (await ledger.record(created(claim, make_chat("chat-1")))).how is Recorded.LATE
     assert [due.result.chat_uuid for due in await ledger.due(10)] == ["chat-2"]
 
 
 async def test_a_late_chat_waits_while_another_attempt_is_sending_and_is_its_duplicate(ledger, clock):
     claim = await claim_one(ledger)
     again = await retry_after_loss(ledger, clock, claim)
-    assert await ledger.record(created(claim, make_chat("chat-1"))) is Recorded.LATE
-    assert await ledger.record(created(again, make_chat("chat-2"))) is Recorded.DUPLICATED
+    assert (await ledger.record(created(claim, make_chat("chat-1")))).how is Recorded.LATE
+    assert (await ledger.record(created(again, make_chat("chat-2")))).how is Recorded.DUPLICATED
     row = await dispatch_of(ledger, claim)
     assert (row["state"], row["chat_uuid"], row["duplicates"]) == ("done", "chat-2", '["chat-1"]')
 
@@ -284,8 +284,8 @@ async def test_a_late_chat_waits_while_another_attempt_is_sending_and_is_its_dup
 async def test_a_late_chat_is_adopted_when_the_attempt_under_way_makes_none(ledger, clock, outcome):
     claim = await claim_one(ledger)
     again = await retry_after_loss(ledger, clock, claim)
-    assert await ledger.record(created(claim, make_chat("chat-1"))) is Recorded.LATE
-    assert await ledger.record(outcome(again)) is Recorded.ADOPTED
+    assert (await ledger.record(created(claim, make_chat("chat-1")))).how is Recorded.LATE
+    assert (await ledger.record(outcome(again))).how is Recorded.ADOPTED
     row = await dispatch_of(ledger, claim)
     assert (row["state"], row["chat_uuid"], row["duplicates"]) == ("done", "chat-1", None)
     [due] = await ledger.due(10)
@@ -296,7 +296,7 @@ async def test_a_chat_of_a_dispatch_that_has_ended_without_one_is_shown(ledger, 
     claim = await claim_one(ledger)
     again = await retry_after_loss(ledger, clock, claim)
     await ledger.record(move(again, State.FAILED, verdict=Verdict.PERMANENT, failure=Failure("refused", "no", 400)))
-    assert await ledger.record(created(claim)) is Recorded.DUPLICATED
+    assert (await ledger.record(created(claim))).how is Recorded.DUPLICATED
     row = await dispatch_of(ledger, claim)
     assert (row["state"], row["chat_uuid"], row["duplicates"]) == ("failed", None, '["chat-1"]')
 
@@ -304,7 +304,7 @@ async def test_a_chat_of_a_dispatch_that_has_ended_without_one_is_shown(ledger, 
 async def test_moves_of_one_dispatch_in_one_commit_follow_each_other(ledger):
     claim = await claim_one(ledger)
     answers = await asyncio.gather(ledger.record(checking(claim)), ledger.record(created(claim)))
-    assert answers == [Recorded.APPLIED, Recorded.ADOPTED]
+    assert [answer.how for answer in answers] == [Recorded.APPLIED, Recorded.ADOPTED]
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ async def test_moves_of_one_dispatch_in_one_commit_follow_each_other(ledger):
 async def test_a_cancel_waits_for_the_outcome_and_ends_only_what_has_no_chat(ledger, outcome, state):
     claim = await claim_one(ledger)
     await ask_to_cancel(ledger, claim)
-    assert await ledger.record(outcome(claim)) is Recorded.APPLIED
+    assert (await ledger.record(outcome(claim))).how is Recorded.APPLIED
     row = await dispatch_of(ledger, claim)
     assert row["state"] == state
     if state == "cancelled":
@@ -399,8 +399,8 @@ async def test_what_is_given_back_is_claimable_as_if_it_never_was_claimed(ledger
     again = await other.claim(10)
     assert {claim.dispatch.id for claim in again} == {first.dispatch.id, second.dispatch.id}
     assert {(claim.attempts, claim.attempt, claim.state) for claim in again} == {(1, 2, State.SENDING)}
-    assert await ledger.record(created(kept)) is Recorded.APPLIED
-    assert await other.record(created(theirs, make_chat("chat-2"))) is Recorded.APPLIED
+    assert (await ledger.record(created(kept))).how is Recorded.APPLIED
+    assert (await other.record(created(theirs, make_chat("chat-2")))).how is Recorded.APPLIED
     rows = await rows_of(ledger, attempts, dispatch_id=first.dispatch.id, number=1)
     assert [(row["verdict"], row["ended_at"]) for row in rows] == [("retryable", clock.now)]
 

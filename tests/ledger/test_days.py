@@ -147,7 +147,7 @@ async def test_what_stays_is_what_stays_by_rows(postgres, sqlite, clock):
     for ledger in both:
         await ledger.cancel(first["parked", "crm"].dispatches[0].id)
         [claim] = await ledger.claim(1)
-        assert await ledger.record(created(claim)) is Recorded.APPLIED
+        assert (await ledger.record(created(claim))).how is Recorded.APPLIED
         await prune(ledger)
     assert await kept(postgres) == await kept(sqlite)
 

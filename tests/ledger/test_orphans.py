@@ -103,7 +103,7 @@ async def test_the_outcome_of_one_that_is_gone_by_now_is_told(ledger, missing):
     await ledger.accept([make_entry()])
     [claim] = await ledger.claim(1)
     await drop(ledger, missing, missing.c.id.is_not(None))
-    assert await ledger.record(created(claim)) is Recorded.APPLIED
+    assert (await ledger.record(created(claim))).how is Recorded.APPLIED
     [due] = await ledger.due(10)
     assert due.result.chat_uuid == "chat-1"
     assert await ids(ledger, work.c.dispatch_id) == []
@@ -114,7 +114,7 @@ async def test_a_cancel_asked_for_one_that_is_gone_by_now_stops_nobody(ledger):
     [claim] = await ledger.claim(1)
     await ledger.cancel(claim.dispatch.id)
     await drop(ledger, dispatches, dispatches.c.id == claim.dispatch.id)
-    assert await ledger.record(waiting(claim)) is Recorded.APPLIED
+    assert (await ledger.record(waiting(claim))).how is Recorded.APPLIED
     assert await ledger.claim(1) == []
     assert await ids(ledger, work.c.dispatch_id) == []
 
@@ -125,7 +125,7 @@ async def test_a_chat_that_comes_when_all_is_gone_is_in_the_log(ledger, told, mi
     [claim] = await ledger.claim(1)
     await ledger.record(move(claim, State.FAILED, verdict=Verdict.PERMANENT, failure=Failure("refused", "no", 400)))
     await drop(ledger, missing, missing.c.id.is_not(None))
-    assert await ledger.record(created(claim)) is Recorded.LATE
+    assert (await ledger.record(created(claim))).how is Recorded.LATE
     [line] = told()
     assert claim.dispatch.id in line
     assert "chat-1" in line

@@ -120,6 +120,6 @@ async def test_a_chat_is_told_once_however_often_its_move_is_recorded(postgres_u
             await ledger.record(created(claim))
         proxy.cut = ""
         recorded = await ledger.record(created(claim))
-        assert recorded is (Recorded.LATE if where == "reply" else Recorded.APPLIED)
+        assert recorded.how is (Recorded.LATE if where == "reply" else Recorded.APPLIED)
         assert [due.result.chat_uuid for due in await ledger.due(10)] == ["chat-1"]
         assert await count(ledger, work) == [0]

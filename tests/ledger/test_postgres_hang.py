@@ -68,7 +68,7 @@ async def test_everybody_is_told_in_time_and_all_goes_on_afterwards(private_post
         receipts = await asyncio.gather(*(settled(ledger, name) for name in names))
         assert {receipt.status for receipt in receipts} <= {EventStatus.ACCEPTED, EventStatus.DUPLICATE}
         recorded = await again(ledger.record, created(claim))
-        assert recorded in {Recorded.APPLIED, Recorded.LATE}
+        assert recorded.how in {Recorded.APPLIED, Recorded.LATE}
         assert [due.result.chat_uuid for due in await ledger.due(10)] == ["chat-1"]
         assert await count(ledger, events, dispatches) == [301, 301]
         assert_nothing_waits(ledger)
@@ -151,7 +151,7 @@ async def test_a_move_whose_commit_came_through_after_all_is_kept_once(postgres_
                 await ledger.record(created(claim))
         on.set()
         await first
-        assert await again(ledger.record, created(claim)) is Recorded.LATE
+        assert (await again(ledger.record, created(claim))).how is Recorded.LATE
         assert [due.result.chat_uuid for due in await ledger.due(10)] == ["chat-1"]
         assert await count(ledger, work) == [0]
 

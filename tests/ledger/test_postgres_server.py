@@ -222,7 +222,7 @@ async def test_statements_are_prepared_anew_when_their_tables_are_altered(replic
     await one.record(created(first))
     alter = text("ALTER TABLE work ALTER COLUMN number TYPE bigint")
     await two.write(lambda conn, _: conn.execute(alter))
-    assert await one.record(created(second)) is Recorded.APPLIED
+    assert (await one.record(created(second))).how is Recorded.APPLIED
 
 
 async def test_the_oldest_open_transaction_is_a_gauge(postgres_url):

@@ -72,7 +72,7 @@ async def test_a_record(counted):
     await ledger.accept([make_entry(), make_entry()])
     for turn, claim in enumerate(await ledger.claim(2)):
         with trips(proxy, RECORD) if turn else nullcontext():
-            assert await ledger.record(created(claim)) is Recorded.APPLIED
+            assert (await ledger.record(created(claim))).how is Recorded.APPLIED
 
 
 async def test_a_record_of_what_is_tried_again(counted):
@@ -80,7 +80,7 @@ async def test_a_record_of_what_is_tried_again(counted):
     await ledger.accept([make_entry(), make_entry()])
     for turn, claim in enumerate(await ledger.claim(2)):
         with trips(proxy, RECORD) if turn else nullcontext():
-            assert await ledger.record(waiting(claim, 5_000)) is Recorded.APPLIED
+            assert (await ledger.record(waiting(claim, 5_000))).how is Recorded.APPLIED
 
 
 async def test_records_that_share_a_commit(counted):

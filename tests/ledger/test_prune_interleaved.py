@@ -171,8 +171,8 @@ async def test_either_comes_before_the_other_as_a_whole(replicas, clock, migrate
         assert await flaws(one) == [], at
         there = await is_there(one, entry)
         if deed == "late chat":
-            assert done in {Recorded.DUPLICATED, Recorded.LATE}
-            assert there is (done is Recorded.DUPLICATED), at
+            assert done.how in {Recorded.DUPLICATED, Recorded.LATE}
+            assert there is (done.how is Recorded.DUPLICATED), at
         else:
             assert there is not isinstance(done, NotFound), (at, done)
         outcomes.add(there)

@@ -22,7 +22,7 @@ from relay.ledger.queries.rows import about_of, dispatch_of, plan_of
 from relay.ledger.queries.work import news
 from relay.ledger.schema import attempts, dispatches, work
 from relay.ledger.terms import Terms
-from relay.model import LEGAL, Chat, Due, Failure, Move, ParkReason, Recorded, State, frozen, tell
+from relay.model import LEGAL, Chat, Due, Failure, Move, ParkReason, Record, Recorded, State, frozen, tell
 from relay.slots import Offer
 
 Turn = list[tuple[int, Move]]
@@ -65,7 +65,7 @@ class Recording:
 class RecordAnswer:
     """What was done with a move, and what was committed under this replica's lease for the offers of its recording."""
 
-    recorded: Recorded
+    record: Record
     deliveries: Sequence[Due] = ()
     fences: Sequence[int] = ()
 
@@ -149,7 +149,7 @@ def _turns(moves: Sequence[Move]) -> Iterator[Turn]:
         remaining = later
 
 
-def _record(conn: Connection, plan: Plan, turn: Turn, next_claims: Mapping[str, Row]) -> dict[int, Recorded]:
+def _record(conn: Connection, plan: Plan, turn: Turn, next_claims: Mapping[str, Row]) -> dict[int, Record]:
     rows = _read(conn, _WORK, [move.dispatch_id for _, move in turn], "dispatch_id")
     fits = [(index, move) for index, move in turn if _fits(rows.get(move.dispatch_id), move)]
     late = [(index, move) for index, move in turn if not _fits(rows.get(move.dispatch_id), move)]
@@ -167,7 +167,7 @@ def _fits(row: Found | None, move: Move) -> bool:
 
 def _record_fitting(
     conn: Connection, plan: Plan, turn: Turn, rows: Rows, next_claims: Mapping[str, Row]
-) -> dict[int, Recorded]:
+) -> dict[int, Record]:
     kept = _kept(conn, [move.dispatch_id for _, move in turn if _has_past(move, rows[move.dispatch_id])])
     changed = [move.dispatch_id for _, move in turn if _is_ending(move, rows[move.dispatch_id])]
     news_rows = news(conn, sorted({*kept, *changed}))
@@ -175,12 +175,12 @@ def _record_fitting(
     for index, move in turn:
         row = rows[move.dispatch_id]
         chats = [chat for chat in kept[move.dispatch_id] if move.chat is None or chat.uuid != move.chat.uuid]
-        answers[index] = Recorded.DUPLICATED if chats and move.chat else Recorded.APPLIED
+        how = Recorded.DUPLICATED if chats and move.chat else Recorded.APPLIED
         final = move
         news_row = news_rows.get(move.dispatch_id)  # None for an orphan, whose move is applied as it came
         if chats and move.chat is None and news_row:
             final = _with_chat(move, chats[0], news_row, row, plan.now)
-            answers[index] = Recorded.ADOPTED
+            how = Recorded.ADOPTED
         elif news_row and _is_ending(move, row):
             final = _cancelled(move, news_row, row, plan.now)
         if row["started_at"] is not None:
@@ -189,6 +189,7 @@ def _record_fitting(
             plan.update_attempt(move)
         next_claim = next_claims.get(move.dispatch_id) if final is move else None
         plan.apply(final, row, duplicates=_others(final, kept[move.dispatch_id]), next_claim=next_claim)
+        answers[index] = Record(how, final)
     return answers
 
 
@@ -231,7 +232,7 @@ def _cancelled(move: Move, news_row: Found, row: Found, now: int) -> Move:
     return replace(move, to=State.CANCELLED, failure=failure, park=None, due_in=None, results=(result,))
 
 
-def _record_late(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dict[int, Recorded]:
+def _record_late(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dict[int, Record]:
     with_chat = [move.dispatch_id for _, move in turn if move.chat]
     # The dispatches are locked before their news are read, so that `prune` cannot delete them in between.
     present, news_rows = _read(conn, _PRESENT, with_chat, "id"), news(conn, with_chat)
@@ -241,16 +242,16 @@ def _record_late(conn: Connection, plan: Plan, turn: Turn, rows: Rows) -> dict[i
         dispatch_row = present.get(move.dispatch_id)
         news_row = news_rows.get(move.dispatch_id)
         if move.chat is None:
-            answers[index] = Recorded.LATE
+            answers[index] = Record(Recorded.LATE, move)
         elif dispatch_row is None or news_row is None:
             orphans.tell_chat(move)
-            answers[index] = Recorded.LATE
+            answers[index] = Record(Recorded.LATE, move)
         else:
             answers[index] = _take_late(plan, move, move.chat, dispatch_row, news_row, rows.get(move.dispatch_id))
     return answers
 
 
-def _take_late(plan: Plan, move: Move, chat: Chat, dispatch_row: Found, news_row: Found, row: Found | None) -> Recorded:
+def _take_late(plan: Plan, move: Move, chat: Chat, dispatch_row: Found, news_row: Found, row: Found | None) -> Record:
     """Take a chat of an attempt whose lease was lost. The attempt may belong to an earlier run than the present one.
 
     `row` is the row of `work`, None when the dispatch is not live. A chat that is adopted is published as a result of
@@ -258,17 +259,18 @@ def _take_late(plan: Plan, move: Move, chat: Chat, dispatch_row: Found, news_row
     """
     others = json.loads(dispatch_row["duplicates"] or "[]")
     if chat.uuid == dispatch_row["chat_uuid"] or chat.uuid in others:
-        return Recorded.LATE
+        return Record(Recorded.LATE, move)
     state = dispatch_row["state"] if row is None else row["state"]
     if dispatch_row["chat_uuid"] is None and state in _UNSENT:
         base = _revived(dispatch_row, news_row, plan.now) if row is None else row
-        plan.apply(_with_chat(move, chat, news_row, base, plan.now), base, revive=row is None)
-        return Recorded.ADOPTED
+        final = _with_chat(move, chat, news_row, base, plan.now)
+        plan.apply(final, base, revive=row is None)
+        return Record(Recorded.ADOPTED, final)
     # Another replica is sending: its call may make a chat too, so its move decides which chat is the duplicate.
     if dispatch_row["chat_uuid"] is None and state == State.SENDING:
-        return Recorded.LATE
+        return Record(Recorded.LATE, move)
     plan.add_duplicates(move.dispatch_id, [*others, chat.uuid])
-    return Recorded.DUPLICATED
+    return Record(Recorded.DUPLICATED, move)
 
 
 def _revived(dispatch_row: Found, news_row: Found, now: int) -> Mapping[Any, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from relay.model import EventStatus, State
+from relay.model import EventStatus, HeldBy, State
 from relay.ops.console.standing import Tone
 from relay.ops.wire import Dispatch
 from relay.units import parse_iso, show
@@ -58,8 +58,9 @@ def may_do(dispatch: Dispatch) -> Possible:
     """What the ledger lets a person do with a dispatch in its state."""
     ended = dispatch.state in {State.FAILED, State.EXPIRED, State.CANCELLED, State.SUPERSEDED, State.SUPPRESSED}
     parked = dispatch.state is State.PARKED
+    held = dispatch.state is State.HELD and not (dispatch.held and dispatch.held.by == HeldBy.PAUSE)
     under_way = dispatch.state in _UNDER_WAY - _MADE and not dispatch.cancelling
-    return Possible(retry=ended or parked, cancel=parked or under_way)
+    return Possible(retry=ended or parked or held, cancel=parked or under_way)
 
 
 def tell_dispatch(dispatch: Dispatch) -> Ending:
@@ -75,6 +76,8 @@ def tell_dispatch(dispatch: Dispatch) -> Ending:
     if dispatch.state is State.DONE and dispatch.reconciled:
         return Ending("ok", "chat made", "There is a chat, which was found in Cargo after an answer that was lost.")
     tone, word, sentence = _TOLD[dispatch.state]
+    if dispatch.state is State.FAILED and dispatch.chat_uuid is not None:
+        sentence = "Its message could not be said in the chat of its thread."
     why = _why(dispatch) if dispatch.state in _FAULTY else ""
     return Ending(tone, word, f"{sentence[:-1]}: {why}" if why else sentence)
 
