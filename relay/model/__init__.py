@@ -2,7 +2,19 @@
 
 from relay.model.act import LOCAL, STRANGER, TOKEN, Act, ActName, ActPage, Deed
 from relay.model.chat import Chat, Message, Page
-from relay.model.dispatch import LOCKED, UNSTAMPED, Claim, Dispatch, Doubt, Failure, Move, Record, Recorded, Verdict, Withheld
+from relay.model.dispatch import (
+    LOCKED,
+    UNSTAMPED,
+    Claim,
+    Dispatch,
+    Doubt,
+    Failure,
+    Move,
+    Record,
+    Recorded,
+    Verdict,
+    Withheld,
+)
 from relay.model.erase import ERASED, Erased, Erasure, Spared
 from relay.model.event import Entry, Event, Receipt
 from relay.model.frozen import frozen, remade

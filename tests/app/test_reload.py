@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from relay.app import reload
+from relay.errors import Unavailable
+from relay.ledger import SqlLedger
 from tests.app.reloading import CHAT, configure, living
 from tests.e2e.simulator import simulating
 
@@ -234,6 +236,25 @@ async def test_what_came_into_force_long_ago_is_no_news(file, settings, monkeypa
         live.write(settings | {"rules": [rule("new", "New")]})
         await live.until_logged("config.reloaded")
         assert (await live.ask("POST", "/api/reload"))[1]["status"] == "unchanged"
+
+
+async def test_no_change_waits_for_the_ledger_while_it_is_away_for_the_hourly_note(file, settings, monkeypatch):
+    """That the rules are still in force is noted each hour; the next note is made when the ledger is back."""
+    keep, calls = SqlLedger.keep_versions, 0
+
+    async def fail_at_the_second(ledger, versions):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise Unavailable("the server restarts")
+        await keep(ledger, versions)
+
+    monkeypatch.setattr(reload, "_SEEN", 0.0)
+    monkeypatch.setattr(SqlLedger, "keep_versions", fail_at_the_second)
+    async with living(file, settings) as live:
+        assert (await live.until_logged("ledger.unavailable"))["part"] == "config"
+        assert "a change waits" not in await live.health("/readyz?verbose")
+        await live.until(lambda: calls > 2, "it is not noted again")
 
 
 async def test_a_reload_by_hand_says_what_changed_and_waits_for_nothing_else(file, settings):

@@ -35,6 +35,20 @@ def make_due(number=1, destination="", **changes):
     return Due(make_result(number, **changes), destination, 0, 0)
 
 
+async def test_an_error_that_nobody_foresaw_ends_the_link_and_is_raised(amqp_url):
+    """Swallowed, the connection would count as prepared while what it needs is not there."""
+    link = Link(Address(Secret(amqp_url)), "test", report=lambda *_: None)
+
+    async def fail():
+        raise KeyError("queue")
+
+    link.want(fail)
+    async with asyncio.timeout(20):
+        with pytest.raises(KeyError, match="queue"):
+            await link.run()
+    assert not link.up
+
+
 @asynccontextmanager
 async def linked(url, **changes):
     link = Link(Address(Secret(url)), "test", report=lambda *_: None, **changes)

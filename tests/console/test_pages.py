@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.model import EventStatus, Gauges, ProblemState, Replica, State
+from relay.model import EventStatus, Failure, Gauges, Held, HeldBy, ProblemState, Replica, State
 from relay.ops.console.live import MOST
 from relay.telemetry import Phase
 from tests.console.conftest import TOKENS
@@ -127,11 +127,26 @@ CASES = {
 async def test_the_first_thing_told_is_whether_there_is_a_chat(world, console):
     event = make_event(7)
     for state, told in CASES.items():
-        world.memory.add(event, make_dispatch(event, state=state, agent_uuid="a-1"))
+        chat = None if state is State.FAILED else "c-1"
+        world.memory.add(event, make_dispatch(event, state=state, agent_uuid="a-1", chat_uuid=chat))
         page = (await read(console, "/events/0190-7"))[1]
         assert told in page
         assert told in (await read(console, "/events"))[1]
-        assert "https://app.example/workspaces/w/agents/a-1" in page
+        assert ("https://app.example/workspaces/w/agents/a-1" in page) is (chat is not None)
+
+
+async def test_a_follow_up_that_failed_is_not_told_as_a_chat_that_is_not_there(world, console):
+    event, failure = make_event(7), Failure("refused", "the text is too long", 422)
+    world.memory.add(event, make_dispatch(event, state=State.FAILED, failure=failure))
+    told = "Its message could not be said in the chat of its thread: the text is too long (422)."
+    assert told in (await read(console, "/events/0190-7"))[1]
+
+
+@pytest.mark.parametrize(("by", "offered"), [(HeldBy.DELAY, True), (HeldBy.LIMIT, True), (HeldBy.PAUSE, False)])
+async def test_what_is_held_can_be_let_go_unless_its_rule_is_paused(world, console, by, offered):
+    event = make_event(7)
+    world.memory.add(event, make_dispatch(event, state=State.HELD, chat_uuid=None, held=Held(by, None, None, None)))
+    assert ("/retry" in (await read(console, "/events/0190-7"))[1]) is offered
 
 
 async def test_no_chat_has_its_reason(world, console):

@@ -41,9 +41,15 @@ def tell(claim, record):
     with capture_logs() as lines:
         report(claim, record, metrics)
     outcomes = ("created", "failed", "parked", "cancelled")
-    counted = {name: metrics.registry.get_sample_value("relay_chats_total", {"rule": "urgent", "outcome": name})
-               for name in outcomes}
-    return lines, {name for name, count in counted.items() if count}, {kind for kind, *_ in metrics.problems.take().seen}
+    counted = {
+        name: metrics.registry.get_sample_value("relay_chats_total", {"rule": "urgent", "outcome": name})
+        for name in outcomes
+    }
+    return (
+        lines,
+        {name for name, count in counted.items() if count},
+        {kind for kind, *_ in metrics.problems.take().seen},
+    )
 
 
 async def test_a_refusal_after_which_a_late_chat_is_adopted_is_a_chat(ledger, clock):

@@ -187,6 +187,16 @@ async def test_what_is_unroutable_stays_due_and_is_shown_while_replies_go_on(cap
     assert "".join(capsys.readouterr()).count("result.unroutable") == 1
 
 
+async def test_a_reply_that_is_refused_does_not_hide_the_result_exchange(capsys):
+    rows = Rows(1)
+    rows.add(1, "answers")
+    broker = Broker(lambda due: Publishing(f"refused for {due.destination or 'results'}", denied=True))
+    async with publishing(rows, broker):
+        await rows.until(lambda: len(rows.settled) >= 2)
+    told = "".join(capsys.readouterr())
+    assert (told.count("refused for results"), told.count("refused for answers")) == (1, 1)
+
+
 def add_to(rows, exchange, count):
     """Results of a rule that has an exchange of its own."""
     for number in range(count):

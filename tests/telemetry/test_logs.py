@@ -163,6 +163,19 @@ def test_an_outage_that_every_part_meets_is_told_once_and_then_every_minute():
     assert [sparse(None, "info", line) for _ in range(3)] == [line] * 3
 
 
+def test_an_outage_is_one_line_whatever_the_sources_and_forgets_the_one_before():
+    sparse = Sparse(lambda: 0.0)
+
+    def tell(**line):
+        with suppress(structlog.DropEvent):
+            return sparse(None, "warning", {"event": "ledger.unavailable", "error": "a", **line})
+        return None
+
+    assert [tell(source=source) is None for source in ("crm", "shop", "desk")] == [False, True, True]
+    sparse(None, "info", {"event": "ledger.available"})
+    assert "repeated" not in tell(source="shop")
+
+
 def test_a_source_that_goes_on_does_not_hide_another_one():
     now = 0.0
     sparse = Sparse(lambda: now)
