@@ -207,6 +207,8 @@ class Gate:
         try:
             await self._chats.probe()
         except (Retryable, Unknown, Permanent) as error:
+            if isinstance(error, Denied) and UNAUTHORIZED not in self.paused:
+                self._request(UNAUTHORIZED, str(error))  # refused while the circuit is open, when nothing is sent
             return await self._put_off(error)
         for reason in self._recorded:
             if await self._work.resume(reason):

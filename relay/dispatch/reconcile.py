@@ -5,7 +5,7 @@ from contextlib import suppress
 from itertools import groupby
 
 from relay.dispatch import outcome
-from relay.dispatch.gate import Gate
+from relay.dispatch.gate import UNAUTHORIZED, Gate
 from relay.dispatch.likeness import Likeness
 from relay.dispatch.policy import Policy
 from relay.dispatch.report import report, report_expired
@@ -80,8 +80,9 @@ class Reconciler:
                 "lease.ended", count=swept, what="a replica died or hung; Relay searches for what it was sending"
             )
             self._signals.work.set()
+        # An open circuit stops the sending, not the looks: Cargo's list may work while creating chats does not.
         # The lease is taken only when something is due, so that an idle ledger costs no lease writes.
-        if self._gate.paused or not await self._work.doubts(1) or not await self._take_turn():
+        if UNAUTHORIZED in self._gate.paused or not await self._work.doubts(1) or not await self._take_turn():
             return
         try:
             doubts = sorted(await self._work.doubts(_MOST), key=_trigger_type)

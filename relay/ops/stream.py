@@ -10,6 +10,7 @@ from relay.errors import Unavailable
 from relay.model import Result
 from relay.ops.guard import is_still_allowed
 from relay.ops.hide import Hide
+from relay.ops.problem import BadRequest
 from relay.ports import Outbox
 
 _BATCH: Final = 200
@@ -46,8 +47,14 @@ class Stream:
         self._closing.set()
 
     async def send(self, request: web.Request, after: int | None, *, follow: bool) -> web.StreamResponse:
-        """Stream the results after a cursor (None: from now on). Raises `Unavailable` before the first byte."""
-        cursor = await self._outbox.latest() if after is None else after
+        """Stream the results after a cursor (None: from now on). Raises Unavailable and BadRequest before any byte."""
+        latest = await self._outbox.latest()
+        if after is not None and after > latest:  # nothing would come until the old number is reached again
+            raise BadRequest(
+                f"Last-Event-ID or after: {after} is newer than the last result, {latest}: the ledger was restored or "
+                "made anew; begin again with after=0 or after=latest"
+            )
+        cursor = latest if after is None else after
         batch = await self._read(request, cursor)
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)

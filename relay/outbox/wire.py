@@ -97,17 +97,23 @@ class ParkedFault(Fault):
     code: Annotated[str, _open_enum("unknown", "gave_up", "budget", "limit", "loop")]
 
 
-class Cause(_Open):
-    """What caused the end of a dispatch."""
+class CausingDispatch(_Open):
+    """The dispatch that caused the end of this one."""
 
     dispatch_id: str
 
 
+class CausingEvent(_Open):
+    """The event that cancelled the dispatch (`delay.unless`)."""
+
+    event_id: str
+
+
 class FailedData(DispatchData):
-    """The dispatch ended without a chat. `by` is absent where no other dispatch caused it."""
+    """The dispatch ended without a chat. `by` is absent where no other dispatch and no event caused it."""
 
     error: FailedFault
-    by: Cause | None = None
+    by: CausingDispatch | CausingEvent | None = None
 
 
 class ParkedData(DispatchData):

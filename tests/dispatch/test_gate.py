@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from relay.dispatch import Gate, Policy, Refusal
 from relay.errors import Denied, Permanent, Retryable, Unavailable, Unknown
@@ -267,6 +268,18 @@ async def test_other_permanent_answers_to_a_probe_do_not_end_a_pause():
     await opened(ledger, one)
     assert len(chats.probed) == 2
     await one.end()
+
+
+@virtually
+async def test_a_token_that_is_refused_while_the_circuit_is_open_is_told():
+    """Nothing is sent meanwhile, so that only the probes can tell."""
+    ledger, chats = Ledger("circuit"), Chats(DENIED, DENIED, DENIED)
+    with capture_logs() as lines:
+        one = Replica(ledger, chats, "one")
+        await opened(ledger, one)
+        await one.end()
+    paused = [line for line in lines if line["event"] == "cargo.paused"]
+    assert [(line["reason"], line["log_level"]) for line in paused] == [("unauthorized", "error")]
 
 
 async def open_again(replica, times):

@@ -114,6 +114,16 @@ async def test_a_chat_is_adopted_as_soon_as_it_is_seen():
     assert (move.to, move.chat, move.reconciled) == (State.DONE, mine, True)
 
 
+@pytest.mark.parametrize(("pause", "looked"), [("circuit", True), ("unauthorized", False)])
+async def test_an_open_circuit_stops_no_look(pause, looked):
+    """Cargo may list its chats while it fails to create them, and a chat that is there is proof at once."""
+    work = Work(make_doubt(ended_ago=0))
+    watching = reconciler(work, Cargo(make_chat(BEGAN, "d-1")))
+    watching._gate._recorded = (pause,)
+    await watching.turn()
+    assert [move.to for move in work.moves] == ([State.DONE] if looked else [])
+
+
 @pytest.mark.parametrize("ended_ago", [0, POLICY.settle - 1])
 async def test_before_it_has_settled_absence_is_no_proof(ended_ago):
     [move] = await look(Cargo(), make_doubt(ended_ago=ended_ago))

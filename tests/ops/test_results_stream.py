@@ -95,6 +95,17 @@ async def test_a_cursor_that_is_none_is_refused(http, cursor):
     assert (await http.get("/api/results", headers={"Last-Event-ID": cursor})).status == 400
 
 
+async def test_a_cursor_of_another_ledger_is_refused_and_told(http, memory):
+    """Taken, nothing would come until the new ledger has told as many results as the old one."""
+    memory.tell(make_result(1))
+    for answer in (
+        await http.get("/api/results?after=2"),
+        await http.get("/api/results", headers={"Last-Event-ID": "99"}),
+    ):
+        assert answer.status == 400
+        assert "is newer than the last result, 1" in (await answer.json())["detail"]
+
+
 async def test_streams_end_when_the_service_stops(aiohttp_server, make_app, memory):
     from aiohttp import ClientSession
 

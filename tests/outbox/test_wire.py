@@ -1,6 +1,7 @@
 """What goes out is what the schema says, and what other people's CloudEvents libraries read."""
 
 import json
+from dataclasses import replace
 
 import jsonschema
 import pytest
@@ -18,6 +19,8 @@ RESULTS = [
     tell.created(ABOUT, DISPATCH, CHAT, attempts=1, reconciled=True, now=1_764_000_002_000),
     tell.failed(ABOUT, DISPATCH, FAILURE, attempts=2, now=1),
     tell.failed(ABOUT, DISPATCH, Failure("cancelled", "by hand"), attempts=0, now=1),
+    tell.failed(ABOUT, replace(DISPATCH, cause="d0"), Failure("superseded", "a later event"), attempts=0, now=1),
+    tell.failed(ABOUT, replace(DISPATCH, cause_event="e0"), Failure("cancelled", "solved"), attempts=0, now=1),
     tell.parked(ABOUT, DISPATCH, ParkReason.UNKNOWN, Failure("timeout", "30 s"), attempts=3, now=1),
     tell.sent(ABOUT, DISPATCH, "c1", attempts=1, now=1),
     tell.unsent(ABOUT, DISPATCH, "c1", FAILURE, attempts=1, now=1),

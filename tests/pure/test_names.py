@@ -23,8 +23,6 @@ PUBLISHED = {
     ("ops/wire.py", "Rejection"),
     ("ops/wire.py", "ResultPage"),
     ("ops/rated.py", "Rates"),
-    ("ops/trial.py", "Cause"),
-    ("outbox/wire.py", "Cause"),
     ("ops/wire.py", "Skip"),
     ("ops/setup.py", "Replica"),
     ("ops/setup.py", "Sources"),
