@@ -44,7 +44,7 @@ from relay.model.result import UNROUTABLE, About, Due, Result, ResultType, Settl
 from relay.model.skip import Skip, Why
 from relay.model.spending import Spending, SpendingLevel
 from relay.model.standing import Standing
-from relay.model.state import ENDED, LEGAL, LIVE, EventStatus, ParkReason, State
+from relay.model.state import BY_HAND, ENDED, LIVE, MOVES, NEXT, EventStatus, ParkReason, State
 from relay.model.version import RuleVersion, set_hash
 from relay.model.view import (
     AttemptView,
@@ -65,12 +65,14 @@ from relay.model.view import (
 from relay.model.window import Closed, Gathered, WindowChat
 
 __all__ = [
+    "BY_HAND",
     "ENDED",
     "ERASED",
-    "LEGAL",
     "LIVE",
     "LOCAL",
     "LOCKED",
+    "MOVES",
+    "NEXT",
     "NOBODY",
     "STRANGER",
     "TOKEN",

@@ -10,7 +10,7 @@ from relay.dispatch import outcome
 from relay.dispatch.policy import LOOKS, Policy
 from relay.dispatch.stamp import stamp_body
 from relay.errors import Denied, Permanent, Retryable, Unknown
-from relay.model import LEGAL, LIVE, About, Chat, Claim, Dispatch, Failure, Move, ParkReason, State, Verdict
+from relay.model import LIVE, MOVES, About, Chat, Claim, Dispatch, Failure, Move, ParkReason, State, Verdict
 
 POLICY = Policy(timeout=30_000, first=1_000, cap=300_000, give_up_after=86_400_000, settle=60_000)
 NOW = 1_790_000_000_000
@@ -75,7 +75,7 @@ def follow(claim: Claim, result: outcome.Outcome) -> Move:
 @given(claim=claims, trouble=troubles)
 def test_every_move_is_legal_and_live_states_have_a_next_step(claim: Claim, trouble: outcome.Outcome) -> None:
     move = follow(claim, trouble)
-    assert move.to in LEGAL[claim.state]
+    assert move.to in MOVES[claim.state]
     assert (move.due_in is not None) == (move.to in LIVE)
     assert (move.fence, move.was, move.run) == (claim.fence, claim.state, claim.dispatch.run)
     assert move.verdict is not None

@@ -22,7 +22,7 @@ from typer.main import get_command
 from relay import config, proxy, schemes, trust
 from relay.cli import app
 from relay.config import AmqpSource, Bind, ClientCert, EventTemplates, LimitBlock, Rule, Settings, WebhookSource
-from relay.model import ActName, EventStatus, ParkReason, ProblemKind, ResultType, State
+from relay.model import BY_HAND, NEXT, ActName, EventStatus, ParkReason, ProblemKind, ResultType, State
 from relay.ops.routes import ROUTES
 from relay.outbox import wire
 from relay.rules import Template, crm
@@ -174,6 +174,15 @@ def test_every_metric_is_in_its_table_with_its_labels():
     assert told == made
 
 
+def test_every_outcome_of_a_chat_is_told():
+    calls = [node for node in walk("") if isinstance(node, ast.Call)]
+    given = [call.args[1] for call in calls if ast.unparse(call.func).endswith("metrics.chat")]
+    named_by_state = {"suppressed", "superseded"}
+    made = {node.value for node in given if isinstance(node, ast.Constant)} | named_by_state
+    (told,) = [row[1] for row in rows("Metrics") if "`relay_chats_total" in row[0]]
+    assert quoted(told) - {"_other", "delay"} == made
+
+
 def test_every_log_event_is_in_its_table_at_its_level_and_no_other():
     told = {name: row[1] for row in rows("Log events")[1:] for name in quoted(row[0])}
     made = log_events()
@@ -245,6 +254,20 @@ def test_every_state_result_and_parking_reason_is_told():
     assert {act.value for act in ActName} <= quoted(section("Acts"))
     assert {reason.value for reason in ParkReason} <= words(section("Error codes and reasons"))
     assert {status.value for status in EventStatus} <= quoted(section("HTTP answers of /hooks"))
+
+
+def states_in(text: str) -> set[str]:
+    return quoted(text) & {state.value for state in State}
+
+
+def test_the_table_of_states_says_where_each_leads():
+    (late,) = [line for line in section("States").splitlines() if line.startswith("When the chat of a call")]
+    taken_to, taken_from = map(states_in, late.split("also from"))
+    for names, _, goes_on, by_hand in rows("States")[1:]:
+        for state in (State(name) for name in quoted(names)):
+            late_chat = taken_to if state in taken_from else set()
+            assert states_in(goes_on) | late_chat == set(NEXT.get(state, ())) - {state}, state
+            assert states_in(by_hand) == set(BY_HAND.get(state, ())), state
 
 
 def test_every_failure_s_code_is_told():

@@ -8,11 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
+from sqlalchemy import func, select
 
 from relay.ledger import SqlLedger, Terms, Vault, migrate_ledger
 from relay.ledger.engine import migrate as steps
 from relay.ledger.engine.postgres import PostgresStore, connect
 from relay.ledger.engine.sqlite import SqliteStore
+from relay.ledger.schema import dispatches, work
+from relay.model import BY_HAND, NEXT
 from relay.secret import Secret
 
 
@@ -86,11 +89,35 @@ async def store(request, tmp_path, clock):
         vault = Vault(KEY) if request.param == "sealed" else Vault()
         path = shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "relay.db")
         made = SqliteStore(str(path), clock=clock, vault=vault)
+        watch_states(made)
     else:
         url = request.getfixturevalue("migrated_url")
         made = PostgresStore(connect(url, password=None, ca_file=None), clock=clock)
     yield made
     await made.aclose()
+
+
+STATES = select(dispatches.c.id, func.coalesce(work.c.state, dispatches.c.state)).outerjoin(
+    work, work.c.dispatch_id == dispatches.c.id
+)
+
+
+def watch_states(store):
+    """From now on the store's transactions may only change a dispatch's state as the model says (`NEXT`, `BY_HAND`)."""
+    write = store.write
+
+    async def watched_write(operation, **options):
+        def watched(conn, now):
+            before = dict(conn.execute(STATES).all())
+            answer = operation(conn, now)
+            for dispatch_id, state in conn.execute(STATES).all():
+                was = before.get(dispatch_id, state)
+                assert state == was or state in {*NEXT.get(was, ()), *BY_HAND.get(was, ())}, f"from {was} to {state}"
+            return answer
+
+        return await write(watched, **options)
+
+    store.write = watched_write
 
 
 @pytest.fixture

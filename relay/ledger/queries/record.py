@@ -22,7 +22,7 @@ from relay.ledger.queries.rows import about_of, dispatch_of, plan_of
 from relay.ledger.queries.work import news
 from relay.ledger.schema import attempts, dispatches, work
 from relay.ledger.terms import Terms
-from relay.model import LEGAL, Chat, Due, Failure, Move, ParkReason, Record, Recorded, State, frozen, tell
+from relay.model import MOVES, Chat, Due, Failure, Move, ParkReason, Record, Recorded, State, frozen, tell
 from relay.slots import Offer
 
 Turn = list[tuple[int, Move]]
@@ -127,7 +127,7 @@ def _next_claim(move: Move, now: int, paused: int, terms: Terms) -> Row:
 
 
 def _check(move: Move) -> None:
-    if move.to not in LEGAL[move.was] or move.to in {State.CREATED, State.SENDING}:
+    if move.to not in MOVES.get(move.was, ()):
         raise ValueError(f"dispatch {move.dispatch_id}: no move leads from {move.was} to {move.to}")
 
 
