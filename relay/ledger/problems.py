@@ -5,7 +5,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from relay.ledger.engine.commit import Work
-from relay.ledger.queries import acts, alerts, problems, watch
+from relay.ledger.queries import acts, alerts, looks, problems, watch
 from relay.ledger.terms import Terms
 from relay.model import (
     ActName,
@@ -39,11 +39,15 @@ class SqlProblems:
     """The port Problems, which documents each method."""
 
     async def watch(self: Base, sightings: Sightings, watched: Watched) -> ProblemTurn:
+        untold = None
+        if watched.untold:
+            untold = await self.read(partial(looks.find_untold, running=watched.running))
         if not (sightings.seen or sightings.accepted or sightings.made):
-            changes, unresolved = await self.read(partial(watch.look, watched=watched))
+            changes, unresolved = await self.read(partial(watch.look, watched=watched, untold=untold))
             if not changes:
                 return ProblemTurn((), unresolved)
-        return await self.write(partial(watch.turn, sightings=sightings, watched=watched, ids=new_id, terms=self.terms))
+        turn = partial(watch.turn, sightings=sightings, watched=watched, ids=new_id, terms=self.terms, untold=untold)
+        return await self.write(turn)
 
     async def problems(self: Base, query: ProblemQuery) -> ProblemPage:
         return await self.browse(partial(problems.page, query=query))

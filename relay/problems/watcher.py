@@ -19,6 +19,8 @@ _AGAIN_AT_STOP: Final = 0.2
 _UNTOLD_EVERY: Final = 900
 """Milliseconds after which a turn looks for what nobody told of. That is in each turn, but for those in quick
 succession at a stop: so a problem opens within 5 s of its cause also where the replica that saw it has died."""
+_SHARE: Final = 10
+"""A look takes at most this part of the time: where very much is parked it is long, and occupies a reader."""
 _AGAIN: Final = 5_000
 _UNRESOLVED: Final = (ProblemState.OPEN, ProblemState.ACKNOWLEDGED)
 
@@ -58,7 +60,8 @@ class Watcher:
         self._clock = clock
         self._boottime = boottime
         self._started = boottime()
-        self._looked_for_untold: int | None = None
+        self._look_at = self._started
+        """When to look next for what nobody told of."""
         self._away_since = self._started - away if away >= PATIENCE else None
         self._away_told = False
         self._said_at: int | None = None
@@ -85,14 +88,17 @@ class Watcher:
         counts = self._counts.take()
         outage = None if self._is_down("ledger") else self._long_away(now)
         written = False
+        watched = self._watched(now)
         try:
-            turn = await self._ledger.watch(self._sightings(counts, now, outage), self._watched(now))
+            turn = await self._ledger.watch(self._sightings(counts, now, outage), watched)
             written = True
         except Unavailable as error:
             self._miss_ledger(now, str(error))
         finally:
             if not written:
                 self._counts.put_back(counts)
+            if watched.untold and written:
+                self._look_at = now + max(_UNTOLD_EVERY, _SHARE * (self._boottime() - now))
         if written:
             self._unresolved = turn.unresolved
             self._report(turn)
@@ -101,10 +107,7 @@ class Watcher:
         return ended
 
     def _watched(self, now: int) -> Watched:
-        due = self._looked_for_untold is None or now - self._looked_for_untold >= _UNTOLD_EVERY
-        if due:
-            self._looked_for_untold = now
-        return Watched(self.expect, self.backlog, now - self._started, untold=due)
+        return Watched(self.expect, self.backlog, now - self._started, untold=now >= self._look_at)
 
     def _sightings(self, counts: Tally, now: int, outage: int | None) -> Sightings:
         seen = [

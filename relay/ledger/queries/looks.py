@@ -3,19 +3,19 @@
 What another replica may see and this one cannot is not ended by it: so no problem opens and closes by turns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
-from relay.ledger.engine.sql import constant, is_alone
+from relay.ledger.engine.sql import Found, constant, is_alone
 from relay.ledger.queries import browse, counters
 from relay.ledger.queries.draft import ProblemDraft
 from relay.ledger.queries.problems import hash_of
 from relay.ledger.schema import dispatches, results, work
 from relay.ledger.schema import outbox as outbox_rows
-from relay.model import ParkReason, ProblemKey, ProblemKind, Sighting, State, Watched
+from relay.model import ParkReason, ProblemKey, ProblemKind, Sighting, State, Watched, frozen
 from relay.rules import missing_path
 from relay.telemetry import DETAIL
 
@@ -69,14 +69,35 @@ _MANY: Final = 10_000
 """Results that are looked through for one of an exchange. Where more wait, it is taken to have one."""
 
 
-def look(draft: ProblemDraft, watched: Watched) -> None:
+@frozen
+class Untold:
+    """Dispatches that are parked or have failed, grouped as problems are, as they were `at` that time."""
+
+    at: int
+    parked: Sequence[Found]
+    failed: Sequence[Found]
+
+
+def find_untold(conn: Connection, now: int, *, running: int) -> Untold:
+    """What no replica may have told of. It reads all that is parked, so it is no part of a transaction that writes.
+
+    Of failures it reads the latest ones, at the start those of a day. On SQLite no other process writes, so that there
+    are none to look for later.
+    """
+    starting = running < _STARTING
+    window = {"since": now - (_DAY if starting else _LATELY), "until": now - SOON}
+    failed = () if is_alone(conn) and not starting else conn.execute(_FAILED, window).mappings().all()
+    return Untold(now, conn.execute(_PARKED).mappings().all(), failed)
+
+
+def look(draft: ProblemDraft, watched: Watched, untold: Untold | None) -> None:
     """Look for what the ledger shows by itself, and for what is over."""
     _look_at_pauses(draft)
     _look_at_backlog(draft, watched.backlog)
     _look_at_silence(draft, watched)
-    if watched.untold:
-        _look_at_parked(draft)
-        _look_at_failed(draft, watched.running)
+    if untold is not None:
+        _look_at_parked(draft, untold)
+        _look_at_failed(draft, untold)
         _look_at_results(draft)
     draft.end_what_is_over()
 
@@ -132,24 +153,18 @@ def _look_at_silence(draft: ProblemDraft, watched: Watched) -> None:
     draft.end(ProblemKind.SILENCE, lambda row: last.get(row["source"], 0) < row["last_at"] and draft.is_fresh(row))
 
 
-def _look_at_parked(draft: ProblemDraft) -> None:
+def _look_at_parked(draft: ProblemDraft, untold: Untold) -> None:
     """End what is parked no more, and count what nobody told of: the replica that parked it may have died."""
-    groups = {(group["rule"], group["park"]): group for group in draft.conn.execute(_PARKED).mappings()}
-    draft.end(ProblemKind.PARKED, lambda row: (row["rule"], row["code"]) in groups)
+    groups = {(group["rule"], group["park"]): group for group in untold.parked}
+    # What was parked after the look is not among them.
+    draft.end(ProblemKind.PARKED, lambda row: (row["rule"], row["code"]) in groups or row["last_at"] > untold.at)
     for (rule, reason), group in groups.items():
         _tell_for_the_dead(draft, ProblemKey(ProblemKind.PARKED, rule=rule, code=reason), group)
 
 
-def _look_at_failed(draft: ProblemDraft, running: int) -> None:
-    """Count failures that nobody told of: of other replicas the latest ones, at the start those of a day.
-
-    On SQLite no other process writes, so that there is nothing to look for later.
-    """
-    starting = running < _STARTING
-    if is_alone(draft.conn) and not starting:
-        return
-    window = {"since": draft.now - (_DAY if starting else _LATELY), "until": draft.now - SOON}
-    for group in draft.conn.execute(_FAILED, window).mappings():
+def _look_at_failed(draft: ProblemDraft, untold: Untold) -> None:
+    """Count failures that nobody told of."""
+    for group in untold.failed:
         key = ProblemKey(ProblemKind.FAILURES, rule=group["rule"], code=group["failure_code"])
         if group["failure_code"] == _RENDER:
             if group["failure_message"] is None:
