@@ -82,14 +82,15 @@ class Watched:
     """What the ledger looks for by itself. Durations are milliseconds.
 
     `expect` has the longest silence of each source that has one, `backlog` the longest wait of a due dispatch (None:
-    none), `running` how long this relay runs: a silence counts from its start at the earliest. `parked` says to look at
-    parked dispatches too, which costs more where there are many.
+    none), `running` how long this relay runs: a silence counts from its start at the earliest. `untold` says to look
+    for what nobody told of as well, because its replica died: what is parked, what has failed, and results that nobody
+    takes. That costs more where there are many.
     """
 
     expect: Mapping[str, int]
     backlog: int | None
     running: int
-    parked: bool = False
+    untold: bool = False
 
 
 @frozen
@@ -160,7 +161,7 @@ class ProblemTurn:
 
 @frozen
 class ProblemQuery:
-    """A query for problems, those seen last first. Fields that are None do not restrict it.
+    """A query for problems, those opened last first. Fields that are None do not restrict it.
 
     `cursor` is that of the previous page.
     """

@@ -16,9 +16,9 @@ PATIENCE: Final = 30_000
 """Milliseconds for which the broker or the ledger may be away before that is a problem."""
 _EVERY: Final = 1.0
 _AGAIN_AT_STOP: Final = 0.2
-_PARKED_EVERY: Final = 900
-"""Milliseconds after which a turn looks for what nobody told of. That is in each turn, unless turns are delayed: so a
-problem opens within 5 s of its cause also where the replica that saw it has died."""
+_UNTOLD_EVERY: Final = 900
+"""Milliseconds after which a turn looks for what nobody told of. That is in each turn, but for those in quick
+succession at a stop: so a problem opens within 5 s of its cause also where the replica that saw it has died."""
 _AGAIN: Final = 5_000
 _UNRESOLVED: Final = (ProblemState.OPEN, ProblemState.ACKNOWLEDGED)
 
@@ -58,7 +58,7 @@ class Watcher:
         self._clock = clock
         self._boottime = boottime
         self._started = boottime()
-        self._looked_at_parked: int | None = None
+        self._looked_for_untold: int | None = None
         self._away_since = self._started - away if away >= PATIENCE else None
         self._away_told = False
         self._said_at: int | None = None
@@ -101,10 +101,10 @@ class Watcher:
         return ended
 
     def _watched(self, now: int) -> Watched:
-        due = self._looked_at_parked is None or now - self._looked_at_parked >= _PARKED_EVERY
+        due = self._looked_for_untold is None or now - self._looked_for_untold >= _UNTOLD_EVERY
         if due:
-            self._looked_at_parked = now
-        return Watched(self.expect, self.backlog, now - self._started, parked=due)
+            self._looked_for_untold = now
+        return Watched(self.expect, self.backlog, now - self._started, untold=due)
 
     def _sightings(self, counts: Tally, now: int, outage: int | None) -> Sightings:
         seen = [

@@ -79,7 +79,7 @@ async def test_what_failed_at_a_replica_before_it_died_is_found(ledger, other, c
     missing = Failure("render", "rule urgent: chat.name: data.ticket.id is missing")
     first, second = await fail(ledger, missing), await fail(ledger, missing)
     await fail(ledger, Failure("agentNotFound", "there is no agent", status=404))
-    look = replace(WATCHED, parked=True)
+    look = replace(WATCHED, untold=True)
     assert (await turn(other, look)).changes == (), "it may live, and tell it itself"
     clock.now += SOON
     found = {change.problem.key: change.problem for change in (await turn(other, look)).changes}

@@ -305,7 +305,7 @@ async def test_parked_dispatches_are_a_problem_until_none_is_parked(ledger, cloc
     dispatch = await park(ledger)
     key = ProblemKey(ProblemKind.PARKED, rule="urgent", code="unknown")
     await see(ledger, key, event_id=dispatch.event_id, dispatch_id=dispatch.id)
-    look = replace(WATCHED, parked=True)
+    look = replace(WATCHED, untold=True)
     assert (await turn(ledger, look)).changes == ()
     await ledger.cancel(dispatch.id)
     assert (await turn(ledger)).changes == ()
@@ -314,7 +314,7 @@ async def test_parked_dispatches_are_a_problem_until_none_is_parked(ledger, cloc
 
 async def test_what_a_replica_parked_before_it_died_is_found(ledger, clock):
     first, second = await park(ledger), await park(ledger)
-    look = replace(WATCHED, parked=True)
+    look = replace(WATCHED, untold=True)
     assert (await turn(ledger, look)).changes == ()
     clock.now += SOON
     [change] = (await turn(ledger, look)).changes
@@ -408,7 +408,7 @@ async def test_a_turn_that_changes_nothing_writes_nothing(ledger, clock, loud):
     loud.clear()
     for _ in range(3):
         clock.now += 1_000
-        await turn(ledger, replace(WATCHED, expect={"helpdesk": HOUR}, parked=True))
+        await turn(ledger, replace(WATCHED, expect={"helpdesk": HOUR}, untold=True))
     words = {record.getMessage().split()[0] for record in loud.records}
     assert not words & {"INSERT", "UPDATE", "DELETE"}
 

@@ -6,7 +6,7 @@ from relay.ledger.queries import looks
 from relay.model import UNROUTABLE, ProblemKey, ProblemKind, Settled, Sighting, Sightings, Watched
 from tests.ledger.build import created, make_entry
 
-WATCHED = Watched({}, None, running=0, parked=True)
+WATCHED = Watched({}, None, running=0, untold=True)
 OWN, COMMON = (ProblemKey(ProblemKind.BROKER, code=UNROUTABLE, detail=detail) for detail in ("crm", None))
 HOUR = 3_600_000
 

@@ -74,7 +74,7 @@ def look(draft: ProblemDraft, watched: Watched) -> None:
     _look_at_pauses(draft)
     _look_at_backlog(draft, watched.backlog)
     _look_at_silence(draft, watched)
-    if watched.parked:
+    if watched.untold:
         _look_at_parked(draft)
         _look_at_failed(draft, watched.running)
         _look_at_results(draft)
