@@ -20,7 +20,7 @@ _BREATH: Final = 0.05
 _SEQUENCE: Final = 1.0
 _COUNT: Final = 1.0
 _APPEAR: Final = 10
-"""Turns of `count` between two."""
+"""After so many turns of `count` the replica appears again."""
 _LEASE: Final = 180_000
 
 

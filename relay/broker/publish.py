@@ -1,4 +1,4 @@
-"""Publishes results: the adapter of the port `Results` (DESIGN, "AMQP out")."""
+"""Publishes results: the adapter of the port `Results` (config/reference.md, "Results on RabbitMQ")."""
 
 from collections.abc import Sequence
 from functools import partial

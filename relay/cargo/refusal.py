@@ -1,4 +1,4 @@
-"""Translates answers outside 2xx into errors by what the caller does next (DESIGN, "Dispatch states")."""
+"""Translates answers outside 2xx into errors by what the caller does next (config/reference.md, "States")."""
 
 import re
 from collections.abc import Mapping

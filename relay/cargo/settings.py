@@ -27,7 +27,7 @@ class CargoSettings:
     key_file: str | None = None
 
     def headers(self) -> dict[str, str]:
-        """The headers of every call (cargo-api, "authentication", "optional headers")."""
+        """The headers of every call. A token of several workspaces needs the one that selects its workspace."""
         headers = {
             "Authorization": f"Bearer {self.token.reveal()}",
             "Accept": "application/json",

@@ -1,8 +1,8 @@
 """Parses Cargo's answers and requires only the fields that Relay cannot work without.
 
 If Relay rejected an answer about an existing chat, it would treat the chat as absent and create it again. So only a
-missing or invalid uuid is an error. Any other field that is missing or has the wrong type counts as null (cargo-api:
-new fields may appear, nullable ones may be absent).
+missing or invalid uuid is an error. Any other field that is missing or has the wrong type counts as null:
+of Cargo's API new fields may appear, and nullable ones may be absent.
 """
 
 from typing import Annotated, Any, Final, TypeVar

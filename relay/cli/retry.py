@@ -19,5 +19,5 @@ def retry(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Retry dispatches that ended without a chat or are parked. A chat that may exist is searched for first."""
+    """Retry dispatches that ended without a chat, are parked or held. A chat that may exist is searched for first."""
     act("retry", dispatch_ids or [], parked, (url, token, config), as_json=as_json, body={"render": render})

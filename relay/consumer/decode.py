@@ -1,4 +1,4 @@
-"""From a message to an event (DESIGN, "AMQP in"). Pure, but for log lines."""
+"""From a message to an event, as config/README.md says of queues. Pure, but for log lines."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Searches Cargo's chat list for the stamps of several dispatches in one pass (DESIGN, "Reconciling", 3)."""
+"""Searches Cargo's chat list for the stamps of several dispatches in one pass."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field

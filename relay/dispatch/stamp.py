@@ -1,4 +1,4 @@
-"""The stamp that identifies the chat of a dispatch: `trigger.meta.relay` (DESIGN, promise 3)."""
+"""The stamp by which the chat of a dispatch is found when an answer was lost: `trigger.meta.relay`."""
 
 import json
 from typing import Any, Final
@@ -8,7 +8,7 @@ from pydantic_core import from_json, to_json
 from relay.model import Dispatch
 
 STAMPABLE: Final = frozenset({"connector"})
-"""Trigger types whose body has a `meta` object (cargo-api, `POST /ai/chats`)."""
+"""Trigger types whose body has a `meta` object at Cargo."""
 
 
 def stamp_body(dispatch: Dispatch) -> bytes:

@@ -62,7 +62,7 @@ _SPACE: Final = 64 << 20
 
 
 class SqlLedger(SqlArchive, SqlJobs, SqlProblems, SqlRates):
-    """The ports Inbox, Work, Outbox and Windows; Archive, Jobs, Problems and Rates by inheritance.
+    """The ports Inbox, Windows, Work, Budgets and Outbox; Archive, Jobs, Problems and Rates by inheritance.
 
     The ports document each.
 

@@ -1,4 +1,4 @@
-"""What Relay knows of a Cargo chat (cargo-api: `Chat`, `Message`)."""
+"""What Relay knows of a Cargo chat and its messages: the fields of Cargo's `Chat` and `Message` that it works with."""
 
 from relay.model.frozen import frozen
 

@@ -1,4 +1,4 @@
-"""A result: the message that reports the outcome of a dispatch (DESIGN, "AMQP out")."""
+"""A result: the message that reports the outcome of a dispatch (config/reference.md, "Results on RabbitMQ")."""
 
 from collections.abc import Mapping
 from typing import Any, Final

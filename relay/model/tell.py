@@ -1,4 +1,4 @@
-"""Builds the result messages: ids, routing keys and data of DESIGN's "AMQP out", in one place."""
+"""Builds the result messages: ids, routing keys and data, as config/reference.md has them ("Results on RabbitMQ")."""
 
 from collections.abc import Sequence
 from typing import Any, Final

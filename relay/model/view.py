@@ -244,7 +244,8 @@ class Gauges:
     """Numbers of the whole ledger, for the metrics.
 
     `oldest_due` is milliseconds. `due` is what more replicas could send now; `held` is what would be due, were sending
-    not paused. `high_water` is how many `unfinished` dispatches stop the intake. `parked` counts dispatches by reason.
+    not paused. `high_water` is how many `unfinished` dispatches stop the intake. `checking` is how many of these are
+    looked for in Cargo's list. `parked` counts dispatches by reason.
     `paused` maps a reason to its start, in milliseconds since the epoch. `oldest_transaction` is the age of the oldest
     open transaction on PostgreSQL, in milliseconds.
     """

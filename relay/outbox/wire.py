@@ -1,4 +1,4 @@
-"""The wire format of results: CloudEvents 1.0 in structured JSON (DESIGN, "AMQP out")."""
+"""The wire format of results: CloudEvents 1.0 in structured JSON (config/reference.md, "Results on RabbitMQ")."""
 
 from typing import Annotated, Any, Final, Literal
 

@@ -76,10 +76,11 @@ class Archive(Protocol):
         ...
 
     async def retry(self, dispatch_id: str, rendered: Dispatch | None, deed: Deed | None = None) -> Dispatch:
-        """Start the next run of a dispatch that ended without a chat or is parked.
+        """Start the next run of a dispatch that ended without a chat, is parked or is held.
 
-        `rendered` replaces body and message unless it is None. A parked dispatch that was ever sent goes to `checking`.
-        Raises `NotFound`, `Conflict`.
+        `rendered`, unless it is None, replaces what its rule has rendered: body, messages, name, plan and labels, and
+        the version of the rule. One that may have a chat already begins in `checking`, any other in `ready`, or as the
+        key of its `order` or `thread` says. Raises `NotFound`, `Conflict`.
         """
         ...
 

@@ -113,10 +113,11 @@ class Work(Protocol):
     """Hands out the work to do at Cargo and records its outcome."""
 
     async def claim(self, limit: int) -> list[Claim]:
-        """Claim up to `limit` dispatches that are due (in `ready`, `waiting` or `messaging`).
+        """Claim up to `limit` dispatches that are due (in `ready`, `held`, `waiting` or `messaging`).
 
-        The same commit gives each a lease, the next fencing token and the row of its attempt. Claims nothing during
-        a global pause. With a rate, claims only dispatches that may start within a second; `start_in` says when.
+        The same commit gives each a lease, the next fencing token and the start of its attempt, which gets a row when
+        it ends. Claims nothing during a global pause. With a rate, claims only dispatches that may start within a
+        second; `start_in` says when.
         """
         ...
 
@@ -146,7 +147,7 @@ class Work(Protocol):
     async def expire(self) -> list[Dispatch]:
         """End dispatches that have waited longer for their turn than their rule lets them. Returns up to 200 of them.
 
-        Until that is done, `claim` passes them over.
+        A claim that meets one ends it too.
         """
         ...
 

@@ -174,6 +174,15 @@ def test_every_metric_is_in_its_table_with_its_labels():
     assert told == made
 
 
+def test_every_outcome_of_a_chat_is_told():
+    calls = [node for node in walk("") if isinstance(node, ast.Call)]
+    given = [call.args[1] for call in calls if ast.unparse(call.func).endswith("metrics.chat")]
+    named_by_state = {"suppressed", "superseded"}
+    made = {node.value for node in given if isinstance(node, ast.Constant)} | named_by_state
+    (told,) = [row[1] for row in rows("Metrics") if "`relay_chats_total" in row[0]]
+    assert quoted(told) - {"_other", "delay"} == made
+
+
 def test_every_log_event_is_in_its_table_at_its_level_and_no_other():
     told = {name: row[1] for row in rows("Log events")[1:] for name in quoted(row[0])}
     made = log_events()

@@ -242,7 +242,7 @@ def _waited(row: Mapping[Any, Any], now: int, paused: int) -> int:
 def give_back(conn: Connection, now: int, *, keep: Collection[tuple[str, int]], terms: Terms) -> int:
     """Release the claims of this replica, except those in `keep`: a dispatch with its fence. Returns how many.
 
-    The dispatches are as if they had not been claimed. The rows of their attempts stay and are ended.
+    The dispatches are as if they had not been claimed, but for the rows of their attempts, which are inserted as ended.
     """
     own_claims = select(work.c.fence, *(work.c[name] for name in _OPEN)).where(
         work.c.lease_until.is_not(None), work.c.owner == terms.owner
