@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
@@ -87,14 +87,7 @@ def make_vault(settings: Settings) -> Vault:
     return Vault(settings.encrypt.key, settings.encrypt.old)
 
 
-async def reach_ledger(
-    settings: Settings,
-    terms: Terms,
-    *,
-    migrate: bool,
-    away: Callable[[str], None],
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> SqlLedger:
+async def reach_ledger(settings: Settings, terms: Terms, *, migrate: bool, away: Callable[[str], None]) -> SqlLedger:
     """Open the ledger, retrying every 2 s while its server is away. Raises `Unusable` when a person must act.
 
     `away` receives the error of each failed try.
@@ -106,7 +99,7 @@ async def reach_ledger(
         except Unavailable as error:
             away(str(error))
             log.warning("ledger.unavailable", part="start", error=str(error), retry_in_s=_RETRY)
-            await sleep(_RETRY)
+            await asyncio.sleep(_RETRY)
 
 
 def make_cargo(settings: Settings, proxy: Proxy | None, metrics: Metrics) -> Cargo:

@@ -27,7 +27,7 @@ _FILE: Final = "sqlite:///"
 Check = Callable[[Settings], Awaitable[list[Finding]]]
 
 
-async def check_online(settings: Settings, proxy: Proxy | None = None) -> list[Finding]:
+async def check_online(settings: Settings, proxy: Proxy | None) -> list[Finding]:
     """The findings of all checks, in the order of the checks. `proxy` is that for Cargo."""
     results = await asyncio.gather(*(check(settings) for check in CHECKS), check_cargo(settings, proxy))
     return [finding for findings in results for finding in findings]

@@ -36,7 +36,7 @@ class Limit:
         """Whether messages are lost sooner or later."""
         return self.count < LOW and not self.spared
 
-    def advise(self, queue: str, vhost: str = "/") -> str:
+    def advise(self, queue: str, vhost: str) -> str:
         """The command that fixes a low limit. A policy cannot raise an argument, because the lower of both applies."""
         if self.argued:
             key, value = "dead-letter-exchange", f'"{queue}.dropped"'

@@ -73,10 +73,6 @@ def read_connectors(raw: bytes) -> list[ConnectorRow]:
     return _all(raw, "connectors", _CONNECTOR)
 
 
-def read_nothing(_: bytes) -> None:
-    """For a call of which only the status counts."""
-
-
 def _one(raw: bytes, name: str, form: TypeAdapter[_Row]) -> _Row:
     document = _document(raw, name)
     if isinstance(document, dict) and isinstance(document.get(name), dict):

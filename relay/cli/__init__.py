@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
+from relay.cli.acts import acts
 from relay.cli.cancel import cancel
 from relay.cli.check import check
 from relay.cli.dead import dead
 from relay.cli.demo import demo
 from relay.cli.diff import diff
 from relay.cli.doctor import doctor
-from relay.cli.done import acts
 from relay.cli.erase import erase
 from relay.cli.events import events
 from relay.cli.examples import EXAMPLES

@@ -1,6 +1,6 @@
 """`relay cancel ID`: cancels dispatches."""
 
-from relay.cli.acts import Ids, Parked, act
+from relay.cli.dispatches import Ids, Parked, act
 from relay.cli.options import AsJson, Config, Token, Url
 
 

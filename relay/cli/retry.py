@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.acts import Ids, Parked, act
+from relay.cli.dispatches import Ids, Parked, act
 from relay.cli.options import AsJson, Config, Token, Url
 
 

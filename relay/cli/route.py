@@ -12,7 +12,7 @@ from relay.errors import RelayError
 from relay.proxy import BadVariable, find, steer
 
 
-def require_address(url: str, example: str, option: str = "--url") -> None:
+def require_address(url: str, example: str) -> None:
     """Raise RelayError unless the URL has http:// or https://, a host and a valid port."""
     try:
         parsed = URL(url)
@@ -20,7 +20,7 @@ def require_address(url: str, example: str, option: str = "--url") -> None:
             return
     except ValueError:
         pass
-    raise RelayError(f"{option} {url!r} is not an address; write for example {example}")
+    raise RelayError(f"--url {url!r} is not an address; write for example {example}")
 
 
 def route(url: str, headers: Mapping[str, str]) -> dict[str, Any]:

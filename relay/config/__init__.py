@@ -4,7 +4,7 @@ from relay.config.alerts import AlertsBlock
 from relay.config.compare import Change, Difference, compare, describe, find_changes, summarize
 from relay.config.files import Files
 from relay.config.load import Loaded, digest, load, load_files, locate
-from relay.config.restart import LIVE, RESTART, hold
+from relay.config.restart import RESTART, hold
 from relay.config.rule import Rule
 from relay.config.schema import json_schema
 from relay.config.settings import (
@@ -22,7 +22,6 @@ from relay.config.source import AmqpSource, Bind, ClientCert, EventTemplates, Li
 from relay.listener import Listener
 
 __all__ = [
-    "LIVE",
     "RESTART",
     "AlertsBlock",
     "AmqpSource",

@@ -4,17 +4,6 @@ from typing import Any, Final
 
 from relay.config.settings import Settings
 
-LIVE: Final = frozenset(
-    {
-        *("cargo.token", "cargo.rate", "cargo.settle", "cargo.workspace_uuid"),
-        *("ledger.retain", "ledger.remember", "ledger.high_water", "ledger.retain_unmatched", "ledger.max_unmatched"),
-        *("http.token", "http.tokens", "http.public_url", "http.trusted_proxies"),
-        *("retry.first", "retry.cap", "retry.give_up_after"),
-        *("alerts.backlog", "vars", "sources", "rules"),
-    }
-)
-"""What a reload puts into force."""
-
 RESTART: Final = frozenset(
     {
         # `timeout` decides how long a claim is leased: under another one, calls would outlast leases that were given.

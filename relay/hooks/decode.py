@@ -196,9 +196,12 @@ def _require_batch(items: Any) -> list[Any]:
 
 
 def _batch(
-    scheme: Scheme, items: list[Any], read: Callable[[Any, bytes], _Item], sent: list[Any] | None = None
+    scheme: Scheme, items: list[Any], read: Callable[[Any, bytes], _Item], sent: list[Any] | None
 ) -> list[_Item]:
-    """The items of a batch. `sent` are the items before corrections. An item that cannot be read is kept as such."""
+    """The items of a batch, as they are read; an item that cannot be is kept as such where the scheme proves something.
+
+    `sent` are the items before corrections, if any were made.
+    """
     decoded = []
     for at, item in enumerate(items):
         raw = _dump(item if sent is None else sent[at])

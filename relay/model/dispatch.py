@@ -79,7 +79,6 @@ class Claim:
     - `chat_uuid` is the chat, in `messaging`.
     - `doubt` says in `messaging` that an earlier message may have arrived. In `checking` it says that a person saw
       chats that may be the right one and has decided to send all the same.
-    - `queued` says that others of its key wait until it has ended (`order`, `thread`).
     - `follows` says that the message goes on in the chat of an earlier dispatch (`thread`). `began_at` is then the
       start of the first attempt to say it, by the ledger's clock, and `taken` the uuids of messages of others.
     - `locked` is the reason why the body, the message and the name cannot be decrypted; None when they can.
@@ -98,7 +97,6 @@ class Claim:
     doubt: bool = False
     start_in: int = 0
     locked: str | None = None
-    queued: bool = False
     follows: bool = False
     began_at: int = 0
     taken: tuple[str, ...] = ()

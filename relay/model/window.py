@@ -34,12 +34,8 @@ class WindowChat:
 
 @frozen
 class Closed:
-    """What came of windows that have closed: the dispatches that go, those that failed, and those that were superseded.
-
-    `more` says that others are due.
-    """
+    """What came of windows that have closed: the dispatches that go, that have failed, and that were superseded."""
 
     going: tuple[Dispatch, ...] = ()
     failed: tuple[Dispatch, ...] = ()
     superseded: tuple[Dispatch, ...] = ()
-    more: bool = False

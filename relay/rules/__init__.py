@@ -1,6 +1,5 @@
 """Which rules want an event, and the chat that each asks for. Pure: no clock, no network, no environment."""
 
-from relay.rules.check import check_template
 from relay.rules.checker import RuleChecker, check_rule
 from relay.rules.missing import missing_path
 from relay.rules.ruleset import RuleSet, compile_rules
@@ -20,7 +19,6 @@ __all__ = [
     "RuleSpec",
     "Template",
     "check_rule",
-    "check_template",
     "compile_rules",
     "make_version",
     "missing_path",

@@ -1,7 +1,7 @@
 """Renders the body of a chat: constants stay as they are, every template is filled, the result is checked."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from relay.depth import OWN, value_exceeds
 from relay.errors import Permanent
@@ -13,6 +13,8 @@ from relay.rules.parts import TemplatePart, failed
 from relay.rules.scope import Scope
 from relay.rules.shape import check_name, check_shape
 from relay.rules.template import Read, Template, describe, is_template
+
+_PLACE: Final = "chat"
 
 
 @frozen
@@ -33,23 +35,22 @@ class Body(Protocol):
         ...
 
 
-def compile_body(mapping: Mapping[str, Any], place: str = "chat", *, read: Read | None = None) -> Body:
+def compile_body(mapping: Mapping[str, Any], *, read: Read | None = None) -> Body:
     """A body, compiled. `mapping` has passed the checks at load. `read` gives the tree of its `name`'s template."""
-    part = parts.compile_part(mapping, place)
+    part = parts.compile_part(mapping, _PLACE)
     if read is not None and is_open(mapping.get("name")):
-        part = parts.Object({**part.items, "name": parts.compile_part(mapping["name"], f"{place}.name", read)})
-    return _Loose(part, place) if _is_loose(mapping) else _Framed(part, place)
+        part = parts.Object({**part.items, "name": parts.compile_part(mapping["name"], f"{_PLACE}.name", read)})
+    return _Loose(part) if _is_loose(mapping) else _Framed(part)
 
 
 class _Framed:
     """A body whose shape is known: its text is made once, and only what is open is encoded for each event."""
 
-    __slots__ = ("_agent", "_fills", "_frame", "_name", "_name_at", "_place", "_texts", "_type")
+    __slots__ = ("_agent", "_fills", "_frame", "_name", "_name_at", "_texts", "_type")
 
-    def __init__(self, part: Any, place: str) -> None:
+    def __init__(self, part: Any) -> None:
         items = part.items if isinstance(part, parts.Object) else part
         trigger = items["trigger"]
-        self._place = place
         self._texts = list(parts.texts(part))
         self._fills = [text.fill for text in self._texts]
         self._frame = parts.frame(part)
@@ -64,35 +65,34 @@ class _Framed:
         name = self._name
         if self._name_at is not None:
             name = values[self._name_at]
-            _require(check_name({"name": name}), self._place)
+            _require(check_name({"name": name}))
         try:  # for an integer the encoder takes as long as for a whole document
             text = self._frame % tuple([str(value) if type(value) is int else encode(value) for value in values])
             _check(text, values)
         except Exception as error:  # noqa: BLE001 - an iterator of a template may raise anything
             pairs = zip(self._texts, values, strict=True)
             leaves = (leaf for one, value in pairs for leaf in _leaves(value, one.place))
-            raise _locate(leaves, self._place, error) from None
+            raise _locate(leaves, error) from None
         return Drawn(text, self._type, name, self._agent)
 
 
 class _Loose:
     """A body whose shape itself hangs on a template, so that it is checked for every event."""
 
-    __slots__ = ("_part", "_place")
+    __slots__ = ("_part",)
 
-    def __init__(self, part: Any, place: str) -> None:
+    def __init__(self, part: Any) -> None:
         self._part = part
-        self._place = place
 
     def render(self, scope: Scope) -> Drawn:
         """As `Body.render` says."""
         body = parts.fill(self._part, scope)
-        _require(check_shape(body), self._place)
+        _require(check_shape(body))
         try:
             text = encode(body)
             _check(text, body)
         except Exception as error:  # noqa: BLE001 - an iterator of a template may raise anything
-            raise _locate(_leaves(body, self._place), self._place, error) from None
+            raise _locate(_leaves(body, _PLACE), error) from None
         return Drawn(text, body["trigger"]["type"], body.get("name"), body.get("agentUuid"))
 
 
@@ -130,9 +130,9 @@ def _is_loose(mapping: Mapping[str, Any]) -> bool:
     return bool([*check_shape(mapping, ask), *asked])
 
 
-def _require(findings: Iterable[tuple[tuple[str | int, ...], str]], place: str) -> None:
+def _require(findings: Iterable[tuple[tuple[str | int, ...], str]]) -> None:
     for path, message in findings:
-        raise failed(place_of(place, path), message)
+        raise failed(place_of(_PLACE, path), message)
 
 
 def _check(text: str, value: Any) -> None:
@@ -142,9 +142,9 @@ def _check(text: str, value: Any) -> None:
     check_text(text)
 
 
-def _locate(leaves: Iterable[tuple[str, Any]], place: str, error: Exception) -> Permanent:
+def _locate(leaves: Iterable[tuple[str, Any]], error: Exception) -> Permanent:
     """The error with the place of the first leaf that is at fault."""
-    return failed(next((place for place, leaf in leaves if not _is_sound(leaf)), place), describe(error))
+    return failed(next((place for place, leaf in leaves if not _is_sound(leaf)), _PLACE), describe(error))
 
 
 def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:

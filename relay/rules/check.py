@@ -16,7 +16,6 @@ from relay.rules.pattern import compile_pattern
 from relay.rules.predicates import TESTS
 from relay.rules.sandbox import STRICT, path_of
 from relay.rules.scope import FIELDS, NAMES
-from relay.rules.spec import Fault
 from relay.rules.template import compile_condition, compile_template, is_template, parse, parse_condition
 
 Problem = tuple[int, str]
@@ -56,11 +55,6 @@ class Known:
 def inspect_template(text: str, known: Known) -> list[Problem]:
     """Problems of a template, by line."""
     return _inspect_text(text, known, _TEMPLATE) if is_template(text) else []
-
-
-def check_template(text: str, names: frozenset[str] = frozenset({"data", "headers"})) -> list[Fault]:
-    """Faults of a template that stands outside the rules, as a source's `event.id`; their path is empty."""
-    return [Fault((), line, message) for line, message in inspect_template(text, Known(names))]
 
 
 def inspect_condition(text: str, known: Known) -> list[Problem]:

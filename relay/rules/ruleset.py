@@ -107,7 +107,7 @@ class RuleSet:
                     break
         return Matched(tuple(rendered), tuple(skips), self._cancels(event, on_when_error) if self._unless else ())
 
-    def _cancels(self, event: Event, on_when_error: OnWhenError | None = None) -> tuple[tuple[str, str], ...]:
+    def _cancels(self, event: Event, on_when_error: OnWhenError | None) -> tuple[tuple[str, str], ...]:
         scope, cancels = scope_of(event, self._vars), []
         for number in self._unless_index.find(event.source, event.type):
             holder, which = self._unless[number]

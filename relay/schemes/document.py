@@ -48,13 +48,13 @@ def parse(body: bytes, charset: str = "utf-8") -> Any:
     return mend(parse_as_sent(body, charset))
 
 
-def parse_as_sent(body: bytes, charset: str = "utf-8") -> Any:
+def parse_as_sent(body: bytes, charset: str) -> Any:
     """The same, its characters as they came: NUL, halves of surrogate pairs, and for each byte that is no UTF-8 the
     half that stands for it (`surrogateescape`). Raises as `parse`."""
     return read_json(body, charset)[0]
 
 
-def read_json(body: bytes, charset: str = "utf-8") -> tuple[Any, bool]:
+def read_json(body: bytes, charset: str) -> tuple[Any, bool]:
     """What `parse_as_sent` gives, and whether the text is JSON to the letter.
 
     It is not where a string has control characters as they are, as the templates of helpdesks write line breaks. They

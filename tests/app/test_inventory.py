@@ -111,7 +111,7 @@ async def test_a_404_proves_nothing(check):
 async def test_a_403_proves_nothing(tmp_path):
     async with await run(forbidding()) as cargo:
         loaded = configure(tmp_path, f"{cargo.url}/v1")
-        found = await check_online(loaded.settings)
+        found = await check_online(loaded.settings, None)
     assert [(each.key, each.fault) for each in found] == [
         ("vars.agent", False),
         ("rules[urgent].chat.trigger.connectorUuid", False),
@@ -144,7 +144,7 @@ async def test_a_token_that_is_refused_is_one_fault_at_its_line(check):
 
 
 async def test_a_cargo_that_is_away_is_one_fault(tmp_path):
-    [found] = await check_online(configure(tmp_path, "http://127.0.0.1:9/v1").settings)
+    [found] = await check_online(configure(tmp_path, "http://127.0.0.1:9/v1").settings, None)
     assert found.key == "cargo.base_url"
     assert "could not be reached" in found.what
 

@@ -32,7 +32,7 @@ def check(tmp_path, amqp_url):
         path = tmp_path / "relay.yaml"
         async with await simulate(make_app()) as cargo:
             path.write_text(CONFIG.format(broker=broker, ledger=ledger, more=more, cargo=cargo.url))
-            found = await check_online(load([path], {}).settings)
+            found = await check_online(load([path], {}).settings, None)
         return [str(each) for each in found if each.fault], [str(each) for each in found if not each.fault]
 
     return run

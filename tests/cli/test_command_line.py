@@ -8,6 +8,8 @@ import pytest
 from typer.main import get_command
 
 from relay.cli import app
+from relay.cli.dispatches import ParkedReason
+from relay.model import ParkReason
 
 COMMANDS = [
     "serve",
@@ -84,6 +86,10 @@ def test_wrong_use_is_told_without_the_words_of_a_library(relay, args):
     assert result.exit_code == 2
     assert "is not one of" in result.stderr
     assert "Value error" not in result.stderr
+
+
+def test_every_reason_for_parking_can_be_asked_for():
+    assert {reason.value for reason in ParkedReason} == {"all", *map(str, ParkReason)}
 
 
 @pytest.mark.parametrize("token", ["s3cret\r", "s3\ncret", "s\u201ccret\u201d"])

@@ -7,13 +7,21 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from relay.config import LIVE, RESTART, Settings, hold
+from relay.config import RESTART, Settings, hold
 
 HANDBOOK = Path(__file__).parents[2] / "config" / "README.md"
 BASE = {"cargo": {"token": "t"}}
 WITHOUT_SERVICE = {"defaults", "tests"}
 """`defaults` is in the rules when they are loaded; `tests` are for `relay check`."""
 WHOLE = {"vars", "sources", "rules"}
+LIVE = {
+    *("cargo.token", "cargo.rate", "cargo.settle", "cargo.workspace_uuid"),
+    *("ledger.retain", "ledger.remember", "ledger.high_water", "ledger.retain_unmatched", "ledger.max_unmatched"),
+    *("http.token", "http.tokens", "http.public_url", "http.trusted_proxies"),
+    *("retry.first", "retry.cap", "retry.give_up_after"),
+    *("alerts.backlog", "vars", "sources", "rules"),
+}
+"""What a reload puts into force: all that is not held. A new key stands here or in `RESTART`."""
 
 
 def make(**blocks):

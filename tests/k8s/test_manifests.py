@@ -209,7 +209,10 @@ def test_everything_says_what_it_is_and_each_port_its_name(overlay):
     for manifest in OVERLAYS[overlay]:
         labels = manifest["metadata"]["labels"]
         assert {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/part-of"} <= set(labels)
-    for service in Rendered(OVERLAYS[overlay]).all("Service"):
+    services = Rendered(OVERLAYS[overlay]).all("Service")
+    assert services
+    for service in services:
+        assert service["spec"]["ports"]
         assert all("name" in port for port in service["spec"]["ports"])
 
 

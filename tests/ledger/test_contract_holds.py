@@ -67,7 +67,6 @@ async def test_dispatches_of_a_key_go_one_after_another_in_order_of_arrival(ledg
     claims = await take(ledger)
     assert [claim.dispatch.id for claim in claims] == sorted(ids(entries[0], entries[2]))
     first = next(claim for claim in claims if claim.dispatch.id == ids(entries[0])[0])
-    assert first.queued
     assert await held(ledger, entries[1]) == ("order", "ticket-1", first.dispatch.id)
     assert await held(ledger, entries[3]) == ("order", "ticket-1", first.dispatch.id)
     assert (await view_of(ledger, entries[1])).held.until is None

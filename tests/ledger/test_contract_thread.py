@@ -54,7 +54,7 @@ async def test_later_dispatches_go_on_in_the_chat(ledger, other):
     entry = ticket()
     await other.accept([entry])
     claim = await take(other)
-    assert (claim.state, claim.follows, claim.queued) == (State.MESSAGING, True, True)
+    assert (claim.state, claim.follows) == (State.MESSAGING, True)
     assert (claim.chat_uuid, claim.agent_uuid, claim.dispatch.message) == ("chat-1", "agent-1", "later")
     await other.record(said(claim, "m-2"))
     view = await view_of(ledger, entry)

@@ -14,8 +14,8 @@ _FAR_OFF: Final = 30_000
 _LITTLE: Final = 256 * _MIB
 
 
-def megabytes(count: float) -> str:
-    """Bytes for people."""
+def show_size(count: float) -> str:
+    """Bytes for people, in MiB or GiB."""
     return f"{count / 1024 / _MIB:.1f} GiB" if count >= 1024 * _MIB else f"{count / _MIB:.1f} MiB"
 
 
@@ -32,7 +32,7 @@ def judge_clock(of: str, off: float) -> Found:
 
 def judge_disk(folder: str, free: int, whole: int, size: int) -> Found:
     """The disk of a SQLite ledger of this size."""
-    what = f"{megabytes(free)} of {megabytes(whole)} are free in {folder}"
+    what = f"{show_size(free)} of {show_size(whole)} are free in {folder}"
     if free < max(_LITTLE, whole // 50):
         return [act(what, "make room: on a full disk nothing is accepted (503)")]
     if free < max(size, whole // 10):
@@ -42,7 +42,7 @@ def judge_disk(folder: str, free: int, whole: int, size: int) -> Found:
 
 def judge_size(health: LedgerHealth, retain: int, free: int | None) -> Found:
     """The size, and what it comes to when the oldest events are `retain` ms old. `free` is None where not known."""
-    what = f"{health.server}, {megabytes(health.size)}"
+    what = f"{health.server}, {show_size(health.size)}"
     if health.oldest is None:
         return [ok(f"{what}, no events")]
     age = max(0, health.now - health.oldest)
@@ -51,7 +51,7 @@ def judge_size(health: LedgerHealth, retain: int, free: int | None) -> Found:
     if age < _DAY or age > retain * 0.9:
         return [ok(what + (", too new to tell how it grows" if age < _DAY else ", as old as `ledger.retain` keeps it"))]
     grown = used * retain / age
-    what += f", it grows by some {megabytes(used * _DAY / age)} a day to some {megabytes(grown)} at `ledger.retain`"
+    what += f", it grows by some {show_size(used * _DAY / age)} a day to some {show_size(grown)} at `ledger.retain`"
     if free is not None and grown - health.size > free:
         return [act(f"{what}, more than the disk has", "lower `ledger.retain`, or take a larger disk")]
     return [ok(what)]

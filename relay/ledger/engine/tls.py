@@ -10,7 +10,6 @@ from relay.place import exists
 from relay.trust import FileFault, inspect_authorities, inspect_identity, present
 
 _WITHOUT_FILES: Final[dict[str, str | bool]] = {"disable": False, "allow": "allow", "prefer": "prefer"}
-_NAMES: Final = {"ca_file": "sslrootcert", "cert_file": "sslcert", "key_file": "sslkey"}
 
 
 def secure(dsn: Dsn) -> ssl.SSLContext | str | bool:

@@ -169,7 +169,6 @@ def _claim(event: Event, dispatch: Dispatch, start_in: int, terms: Terms) -> Cla
         about=event.about(),
         agent_uuid=dispatch.agent_uuid,
         start_in=start_in,
-        queued=dispatch.hold is not None and dispatch.hold.queue is not None,
     )
 
 

@@ -281,7 +281,7 @@ def add(
     return list(entry.dispatches)
 
 
-def rules_done(conn: Connection, event_id: str, *, bulk: bool = False) -> frozenset[str]:
+def rules_done(conn: Connection, event_id: str, *, bulk: bool) -> frozenset[str]:
     """Rules that made, may have made or may still make a chat of this event.
 
     With `bulk` also those whose chat a person or another key took away: a replay of a whole day must not make a chat

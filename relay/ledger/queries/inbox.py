@@ -45,7 +45,6 @@ _DISPATCHES: Final = insert(dispatches)
 _WORK: Final = insert(work)
 
 _by_id: Final = attrgetter("id")
-_by_key: Final = attrgetter("key")
 _by_first: Final = itemgetter(0)
 _by_event: Final = attrgetter("event.id")
 

@@ -278,7 +278,6 @@ def claim_of(
         doubt=bool(work["doubt"]),
         start_in=start_in,
         locked=news.get("locked"),
-        queued=work["queue"] is not None,
         follows=bool(work["follows"]),
         began_at=work["first_attempt_at"] if work["follows"] else 0,
         taken=taken,

@@ -85,8 +85,7 @@ def _read(conn: Connection, window: Found) -> Gathered:
 
 def close(conn: Connection, now: int, *, rendered: Mapping[str, WindowChat], terms: Terms) -> Closed:
     """Close windows that are due; of those whose chats see all events only what is `rendered`, by window."""
-    due = [row for row in run(conn, _DUE, {"now": now, "most": _SOME + 1}) if _can_close(row, rendered)]
-    chosen = due[:_SOME]
+    chosen = [row for row in run(conn, _DUE, {"now": now, "most": _SOME}) if _can_close(row, rendered)]
     if not chosen:
         return Closed()
     ids = {"ids": padded([row["id"] for row in chosen])}
@@ -116,7 +115,7 @@ def close(conn: Connection, now: int, *, rendered: Mapping[str, WindowChat], ter
     record.record(conn, now, [record.Recording(move) for move in closing.moves], terms=terms)
     if over:
         run(conn, _OVER, {"ids": padded(over)})
-    return Closed(tuple(closing.going), tuple(closing.failed), tuple(closing.superseded), more=len(due) > _SOME)
+    return Closed(tuple(closing.going), tuple(closing.failed), tuple(closing.superseded))
 
 
 def _can_close(window: Found, rendered: Mapping[str, WindowChat]) -> bool:

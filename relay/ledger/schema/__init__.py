@@ -62,12 +62,11 @@ from relay.ledger.schema.received import (
     suspects,
 )
 from relay.ledger.schema.ruled import paused_rules, rule_keys, rule_sets, rule_versions, windows
-from relay.ledger.schema.sent import COUNTERS, attempts, counters, dispatches, leases, pauses, replicas, slots, work
+from relay.ledger.schema.sent import attempts, counters, dispatches, leases, pauses, replicas, slots, work
 from relay.ledger.schema.told import outbox, results
 from relay.ledger.schema.watched import acts, alerts, ended_sessions, jobs, problems
 
 __all__ = [
-    "COUNTERS",
     "RANK",
     "Id",
     "acceptances",

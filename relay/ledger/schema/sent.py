@@ -141,7 +141,6 @@ counters: Final = Table(
     Column("value", BigInteger, nullable=False),
     **NARROW,
 )
-COUNTERS: Final = ("pace", "paused", "paused_since", "position")
 
 pauses: Final = Table(
     "pauses",

@@ -54,7 +54,7 @@ class Assets:
         )
 
 
-def read_assets(folder: Path = _FOLDER) -> Assets:
+def read_assets() -> Assets:
     """The files in the package."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix in _TYPES)
-    return Assets({path.relative_to(folder).as_posix(): path.read_bytes() for path in found})
+    found = sorted(path for path in _FOLDER.rglob("*") if path.suffix in _TYPES)
+    return Assets({path.relative_to(_FOLDER).as_posix(): path.read_bytes() for path in found})

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from relay.ops.access import Role, TokenHolder
+from relay.ops.access import TokenHolder
 from relay.ops.api import Api
 from relay.ops.gauges import Watch
 from relay.ops.guard import Guesses
@@ -95,4 +95,3 @@ class PageAct:
     path: str
     ask: Callable[[Console, web.Request], Awaitable[Confirmation]]
     do: Callable[[Console, web.Request, Form], Awaitable[Done]]
-    role: Role = Role.OPERATE

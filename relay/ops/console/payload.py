@@ -29,9 +29,9 @@ class _Full(Exception):
     """The page has enough of it."""
 
 
-def show_json(value: Any, used: frozenset[Steps] = frozenset(), most: int = MOST) -> ShownPayload:
+def show_json(value: Any, used: frozenset[Steps] = frozenset()) -> ShownPayload:
     """A JSON value. `used` are the places that are marked, each by its steps."""
-    pen = _Pen(most)
+    pen = _Pen()
     try:
         _write(pen, value, (), used)
     except _Full:
@@ -39,10 +39,10 @@ def show_json(value: Any, used: frozenset[Steps] = frozenset(), most: int = MOST
     return ShownPayload(Markup("").join(pen.parts), cut=False)
 
 
-def show_text(text: str, most: int = MOST) -> ShownPayload:
+def show_text(text: str) -> ShownPayload:
     """A body that is not JSON."""
-    shown = visible(text[:most])
-    return ShownPayload(Markup("<bdi>{}</bdi>").format(shown[:most]), len(text) > most or len(shown) > most)
+    shown = visible(text[:MOST])
+    return ShownPayload(Markup("<bdi>{}</bdi>").format(shown[:MOST]), len(text) > MOST or len(shown) > MOST)
 
 
 def find_used(data: Any, named: Iterable[str], texts: Iterable[str]) -> frozenset[Steps]:
@@ -72,9 +72,9 @@ def _locate(data: Any, path: str) -> Steps | None:
 
 
 class _Pen:
-    def __init__(self, most: int) -> None:
+    def __init__(self) -> None:
         self.parts: list[Markup] = []
-        self._left = most
+        self._left = MOST
 
     def write(self, text: str, form: str = "{}") -> None:
         self.parts.append(Markup(form).format(escape(text[: self._left])))  # noqa: S704 - forms are ours

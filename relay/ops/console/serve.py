@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
+from relay.ops.access import Role
 from relay.ops.console.assets import read_assets
 from relay.ops.console.live import Live
 from relay.ops.console.page import Console, ConsolePage, Form, PageAct, Values
@@ -68,7 +69,7 @@ def _answer(console: Console, template: str, answer: Callable[..., Awaitable[Val
 
 def _ask(console: Console, act: PageAct) -> Handler:
     async def ask(request: web.Request) -> web.StreamResponse:
-        require_role(request, act.role)
+        require_role(request, Role.OPERATE)
         return await render(request, "confirm.html", {"question": await act.ask(console, request)})
 
     return ask
@@ -76,7 +77,7 @@ def _ask(console: Console, act: PageAct) -> Handler:
 
 def _do(console: Console, act: PageAct) -> Handler:
     async def do(request: web.Request) -> web.StreamResponse:
-        require_role(request, act.role)
+        require_role(request, Role.OPERATE)
         done = await act.do(console, request, await _fields(request))
         return go(done.place, done.notice)
 
