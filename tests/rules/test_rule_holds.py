@@ -63,6 +63,18 @@ def test_the_explanation_writes_durations_as_rules_do():
     assert (explained.keys["thread"], explained.rendered.follow) == ({"key": "7", "idle": "7d"}, "f")
 
 
+def test_the_explanation_fails_as_the_dispatch_will():
+    rules = compile_rules([make_rule(once="{{ data.gone }}", labels={"n": "{{ data.n }}"})], {})
+    [explained] = rules.explain(make_event())
+    [rendered] = rules.match(make_event()).rendered
+    assert (explained.matched, explained.rendered) == (True, rendered)
+    assert (rendered.body, rendered.labels.values) == (None, {"n": "1"})
+    assert rendered.failure.message == "rule rule: once.key: data.gone is missing"
+    gathering = make_rule(debounce={"key": "{{ data.gone }}", "wait": "1m", "keep": "all"})
+    [explained] = compile_rules([gathering], {}).explain(make_event())
+    assert explained.rendered.failure.message == "rule rule: debounce.key: data.gone is missing"
+
+
 def test_a_let_of_the_event_is_no_constant():
     assert faults_of(order="{{ k }}", let={"j": "x", "k": "{{ j }}{{ data.id }}"}) == ""
 

@@ -1,8 +1,8 @@
 """`newest`: an event that is older than the newest one of its key comes too late."""
 
-import math
+import sys
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from relay import moment
 from relay.model import Event
@@ -16,6 +16,8 @@ from relay.rules.spec import Fault, RuleSpec
 from relay.rules.values import is_number
 from relay.written.block import Block
 from relay.written.kinds import Jinja
+
+_GREATEST: Final = sys.float_info.max
 
 
 class NewestBlock(Block):
@@ -51,11 +53,13 @@ class Newest(Key):
 
 def _number(value: Any) -> int | float:
     """A number as it is; a time as milliseconds since the epoch. Raises Permanent (code `render`)."""
-    if is_number(value) and math.isfinite(value):
-        return value  # type: ignore[no-any-return] # is_number has looked
     if isinstance(value, str):
         try:
-            return float(value) if value.strip().lstrip("-").replace(".", "", 1).isdigit() else moment.parse(value)
+            value = float(value) if value.strip().lstrip("-").replace(".", "", 1).isdigit() else moment.parse(value)
         except ValueError as error:
             raise failed("newest.by", f"{error}; it is a number, or a time as ISO text") from None
-    raise failed("newest.by", f"it is {word(value)}; it is a number, or a time as ISO text")
+    if not is_number(value):
+        raise failed("newest.by", f"it is {word(value)}; it is a number, or a time as ISO text")
+    if not -_GREATEST <= value <= _GREATEST:  # not of infinity, either
+        raise failed("newest.by", "it is too large a number: it has at most 308 digits")
+    return value  # type: ignore[no-any-return] # is_number has looked
