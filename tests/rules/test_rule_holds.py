@@ -43,6 +43,30 @@ def test_what_goes_to_the_ledger():
     assert debounce == {"key": "7", "wait": 60_000, "max": 600_000, "keep": "last", "size": 2}
 
 
+@pytest.mark.parametrize(
+    ("given", "by"),
+    [
+        (5, 5),
+        (5.5, 5.5),
+        (" 5 ", 5),
+        ("-5.50", "-5.50"),
+        (2**53 + 1, 2**53 + 1),
+        (str(2**53 + 1), 2**53 + 1),
+        ("0.12345678901234567890", "0.12345678901234567890"),
+        ("2026-01-16T05:56:22Z", 1_768_542_982_000),
+        ("2026-01-16T05:56:22.123000Z", 1_768_542_982_123),
+        ("2026-01-16T05:56:22.123999Z", "1768542982123.999"),
+        ("2026-01-16 05:56:22,123456789 UTC", "1768542982123.456789"),
+        ("20260116T065622.1234567+0100", "1768542982123.4567"),
+        ("1969-12-31T23:59:59.999999Z", "-0.001"),
+    ],
+)
+def test_newest_has_all_that_a_number_or_a_time_says(given, by):
+    plan = plan_of({"id": 7, "at": given}, newest={"key": "{{ data.id }}", "by": "{{ data.at }}"})
+    assert plan == {"newest": {"key": "7", "by": by}}
+    assert type(plan["newest"]["by"]) is type(by)
+
+
 def test_the_explanation_writes_durations_as_rules_do():
     keys = {
         "once": {"key": "{{ data.id }}", "within": "7d"},
