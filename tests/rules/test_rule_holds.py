@@ -4,7 +4,7 @@ import pytest
 
 from relay.config.rule import Rule
 from relay.model import Event, Skip
-from relay.rules import check_rule, compile_rules
+from relay.rules import RuleChecker, check_rule, compile_rules
 
 CHAT = {"trigger": {"type": "connector", "connectorUuid": "7b0e0a34-6d1f-4f0e-9a55-0c2f7c1d2e3f"}, "name": "A"}
 
@@ -138,6 +138,18 @@ def test_a_let_of_the_event_is_no_constant():
 )
 def test_what_is_refused(keys, told):
     assert told in faults_of(**keys)
+
+
+def test_a_rule_that_stops_before_the_ledger_skips_is_warned_of():
+    changed, newest = {"key": "{{ data.id }}", "of": ["{{ data.n }}"]}, {"key": "{{ data.id }}", "by": "{{ data.n }}"}
+    [fault] = check_rule(make_rule(stop=True, changed=changed, newest=newest), {})
+    assert (fault.path, fault.warn) == (("stop",), True)
+    assert fault.message.startswith("ends the matching also for events that changed or newest then skips")
+    assert faults_of(changed=changed, newest=newest) == ""
+    assert faults_of(stop=True, once="{{ data.id }}", sample="10%") == ""
+    checker = RuleChecker({})
+    assert checker.check(make_rule(changed=changed)) == []
+    assert len(checker.check(make_rule(changed=changed, stop=True))) == 1
 
 
 def test_events_that_cancel_need_not_match_any_rule():

@@ -36,6 +36,7 @@ class Changed(Key):
     name = "changed"
     kind: ClassVar[Any] = ChangedBlock
     about = "Only when one of the values in `of` differs from the last that the rule saw for the key: {key, of, first}."
+    skips_late = True
 
     def __init__(self, value: ChangedBlock, spec: RuleSpec) -> None:
         super().__init__(value, spec)

@@ -43,6 +43,7 @@ class Newest(Key):
     name = "newest"
     kind: ClassVar[Any] = NewestBlock
     about = "Skips events that are older than the newest one of their key: {key, by}; `by` is a number or a time."
+    skips_late = True
 
     def __init__(self, value: NewestBlock, spec: RuleSpec) -> None:
         super().__init__(value, spec)
