@@ -26,6 +26,7 @@ def likeness(spec: RuleSpec) -> Hashable | None:
             None if spec.when is None else _of_condition(spec.when),
             None if spec.message is None else _of_message(spec.message),
             None if spec.follow is None else _of_message(spec.follow),
+            spec.stop,
             tuple((key.name, tuple(value.items()) if isinstance(value, dict) else value) for key, value in keys),
         )
         hash(alike)

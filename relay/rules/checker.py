@@ -59,7 +59,13 @@ def check_rule(spec: RuleSpec, vars: Mapping[str, Any]) -> list[Fault]:  # noqa:
     for key in KEYS:
         if (value := spec.keys.get(key.name)) is not None:
             faults += key.check(value, spec, known)
-    return faults
+    return faults + (_check_stop(spec) if spec.stop else [])
+
+
+def _check_stop(spec: RuleSpec) -> list[Fault]:
+    late = [key.name for key in KEYS if key.skips_late and spec.keys.get(key.name) is not None]
+    told = f"ends the matching also for events that {' or '.join(late)} then skips: no later rule sees them"
+    return [Fault(("stop",), 1, told, warn=True)] if late else []
 
 
 def _check_chat(chat: Mapping[str, Any], vars: Mapping[str, Any]) -> list[Fault]:  # noqa: A002 - as above

@@ -8,7 +8,7 @@ from typing import Any, Final
 from relay.errors import Permanent
 from relay.rules.sandbox import LENIENT
 from relay.rules.scope import Failed, Scope
-from relay.rules.template import Condition, clean
+from relay.rules.template import Condition, clean, describe
 
 _LONGEST: Final = 2_000
 """Characters of JSON of one value in an explanation."""
@@ -82,9 +82,11 @@ def plain_value(value: Any) -> Any:
         return {"failed": clean(value.reason)}
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
-    except (ValueError, TypeError, RecursionError) as error:
-        return f"(it cannot be shown: {error})"
-    return json.loads(text) if len(text) <= _LONGEST else clean(f"{text[:_LONGEST]}...")
+    except Exception as error:  # noqa: BLE001 - what is missing raises when it is written
+        return f"(it cannot be shown: {describe(error)})"
+    if len(text) > _LONGEST:
+        return clean(f"{text[:_LONGEST]}...")
+    return json.loads(text.encode(errors="replace"))  # half of a surrogate pair, as of from_json, is in no response
 
 
 def _judge(text: str, joined: str | None, scope: Scope) -> Term:

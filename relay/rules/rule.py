@@ -11,7 +11,7 @@ from relay.rules.explain import look_into
 from relay.rules.keys import KEYS, Key, Unless, gathers
 from relay.rules.scope import Letting, Scope
 from relay.rules.spec import Explanation, Reason, Rendered, RuleSpec
-from relay.rules.template import Condition, Template
+from relay.rules.template import Condition, Template, describe
 
 _MOST_SHOWN: Final = 80
 """Characters of a value in an explanation."""
@@ -67,20 +67,8 @@ class CompiledRule:
         scope = self._extend(scope)
         if not self._wants(event, scope, on_when_error):
             return None
-        for step in self._skips:
-            if skip := step(event, scope):
-                return skip
-        if self._gathers and not alone and not self._withholds:
-            spec = self.spec
-            rendered = Rendered(spec.name, None, trigger_type=self._trigger, on_unknown=spec.on_unknown)
-        else:
-            rendered = self._render(self._with_events(scope, [scope]))
-        for withhold in self._withholds:
-            if skip := withhold(rendered):
-                return skip
-        if self._planning:
-            rendered = self._plan(event, scope, rendered)
-        return self._mark(rendered, scope)
+        rendered, skip = self._decide(event, scope, alone=alone)
+        return rendered if skip is None else skip
 
     def render(self, event: Event, scopes: Sequence[Scope]) -> Rendered:
         """Its chat of the last of these scopes, which is the event's, whether it wants the event or not."""
@@ -90,9 +78,35 @@ class CompiledRule:
             rendered = self._plan(event, scope, rendered)
         return self._mark(rendered, scope)
 
+    def _decide(self, event: Event, scope: Scope, *, alone: bool) -> tuple[Rendered | None, Skip | None]:
+        """The chat, where it was rendered, and why the event is skipped all the same.
+
+        Whatever a key raises fails this dispatch alone: the event must not stay with its sender or in its queue.
+        """
+        try:
+            for step in self._skips:
+                if skip := step(event, scope):
+                    return None, skip
+            if self._gathers and not alone and not self._withholds:
+                spec = self.spec
+                rendered = Rendered(spec.name, None, trigger_type=self._trigger, on_unknown=spec.on_unknown)
+            else:
+                rendered = self._render(self._with_events(scope, [scope]))
+            for withhold in self._withholds:
+                if skip := withhold(rendered):
+                    return rendered, skip
+        except Exception as error:  # noqa: BLE001 - said above
+            rendered = self._fail(error)
+        if self._planning:
+            rendered = self._plan(event, scope, rendered)
+        return self._mark(rendered, scope), None
+
     def _mark(self, rendered: Rendered, scope: Scope) -> Rendered:
         for mark in self._marks:
-            rendered = mark(rendered, scope)
+            try:
+                rendered = mark(rendered, scope)
+            except Exception as error:  # noqa: BLE001 - as in _decide
+                rendered = rendered if rendered.failure else rendered.fail(_say(error))
         return rendered
 
     def unless(self) -> list[Unless]:
@@ -104,9 +118,9 @@ class CompiledRule:
         scope = self._extend(scope)
         try:
             return unless.key.render(scope) if unless.when is None or unless.when.holds(scope) else None
-        except Permanent as error:
+        except Exception as error:  # noqa: BLE001 - as in _decide
             if on_when_error is not None:
-                on_when_error(event, self.spec.name, f"in delay.unless: {error}")
+                on_when_error(event, self.spec.name, f"in delay.unless: {_say(error)}")
             return None
 
     def _plan(self, event: Event, scope: Scope, rendered: Rendered) -> Rendered:
@@ -115,13 +129,13 @@ class CompiledRule:
             return rendered
         try:
             steps = {key.name: step for key in self._planning if (step := key.plan(event, scope)) is not None}
-        except Permanent as error:
+        except Exception as error:  # noqa: BLE001 - as in _decide
             return self._fail(error)
         return remade(rendered, plan=steps) if steps else rendered
 
-    def _fail(self, error: Permanent) -> Rendered:
+    def _fail(self, error: Exception) -> Rendered:
         spec = self.spec
-        failure = Failure("render", f"rule {spec.name}: {error}")
+        failure = Failure("render", f"rule {spec.name}: {_say(error)}")
         return Rendered(spec.name, None, trigger_type=self._trigger, on_unknown=spec.on_unknown, failure=failure)
 
     def explain(self, event: Event, scope: Scope) -> Explanation:
@@ -133,12 +147,8 @@ class CompiledRule:
         reason, why = self._judge(scope)
         if reason is not Reason.MATCHED:
             return Explanation(name, False, reason, why, None, conditions, keys)
-        skip = next((skip for step in self._skips if (skip := step(event, scope))), None)
-        rendered = None if skip else self._render(self._with_events(scope, [scope]))
-        if rendered is not None:
-            skip = next((skip for withhold in self._withholds if (skip := withhold(rendered))), None)
+        rendered, skip = self._decide(event, scope, alone=True)
         if skip is None:
-            rendered = None if rendered is None else self._mark(rendered, scope)
             return Explanation(name, True, reason, why, rendered, conditions, keys)
         why = f"it was skipped: {skip.why}" + (f", {skip.detail}" if isinstance(skip.detail, str) else "")
         return Explanation(name, False, Reason.SKIPPED, why, rendered, conditions, keys, skip)
@@ -179,14 +189,14 @@ class CompiledRule:
             body = self._body.render(scope)
             message = None if self._message is None else render_text(self._message, scope, "message")
             follow = None if self._follow is None else render_text(self._follow, scope, "follow")
-        except Permanent as error:
+            rendered = Rendered(
+                *(spec.name, body.text, message, body.trigger_type, body.name, body.agent_uuid, spec.on_unknown),
+                follow=follow,
+            )
+            for cover in self._covers:
+                rendered = cover(rendered)
+        except Exception as error:  # noqa: BLE001 - as in _decide
             return self._fail(error)
-        rendered = Rendered(
-            *(spec.name, body.text, message, body.trigger_type, body.name, body.agent_uuid, spec.on_unknown),
-            follow=follow,
-        )
-        for cover in self._covers:
-            rendered = cover(rendered)
         return rendered
 
 
@@ -194,8 +204,13 @@ def _shown(key: Key, event: Event, scope: Scope) -> Any:
     """What a key made of an event, for the explanation: what it shows, or what its step in the ledger would get."""
     try:
         return key.show(event, scope) or key.plan(event, scope)
-    except Permanent as error:
-        return {"error": str(error)}
+    except Exception as error:  # noqa: BLE001 - as in CompiledRule._decide
+        return {"error": _say(error)}
+
+
+def _say(error: Exception) -> str:
+    """Why a rule failed; of what nobody foresaw, its type too."""
+    return str(error) if isinstance(error, Permanent) else f"{type(error).__name__}: {describe(error)}"
 
 
 def _explain(condition: Condition, scope: Scope) -> str:
@@ -209,7 +224,10 @@ def _explain(condition: Condition, scope: Scope) -> str:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except Exception as error:  # noqa: BLE001 - as in plain_value
+        return f"(it cannot be shown: {describe(error)})"
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 

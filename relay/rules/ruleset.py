@@ -90,7 +90,8 @@ class RuleSet:
         """Every rule that wants the event, rendered, up to the first that stops. Never raises for what is in it.
 
         A `when` that cannot be evaluated is false, and told to `on_when_error`. A rule that skips the event does not
-        stop the matching. `alone` renders chats that would gather several events, of this one.
+        stop the matching; one that would go does, also where the ledger then skips the event. `alone` renders chats
+        that would gather several events, of this one.
         """
         rendered: list[Rendered] = []
         skips: list[Skip] = []

@@ -80,6 +80,24 @@ async def test_a_stale_event_is_skipped_and_not_seen(ledger):
     assert [outcome(each) for each in stored] == [["ready"], ["stale"], ["unchanged"], ["ready"]]
 
 
+@pytest.mark.parametrize(
+    ("later", "earlier"),
+    [
+        (2**53 + 1, 2**53),
+        (10**307 + 1, 10**307),
+        ("1768542982123.457", "1768542982123.456"),
+        ("1768542982123.000001", 1768542982123),
+        (0.2, "0.1"),
+        (5, 4.5),
+    ],
+    ids=lambda by: str(by)[:20],
+)
+async def test_numbers_are_told_apart_that_a_float_would_take_for_one(ledger, later, earlier):
+    stored = [(await accept(ledger, entry(newest(by))))[0] for by in (later, earlier, later)]
+    assert [outcome(each) for each in stored] == [["ready"], ["stale"], ["ready"]]
+    assert stored[1].skips[0].detail == f"{earlier} is older than {later}, the newest of its key"
+
+
 async def test_later_ones_of_a_key_are_suppressed_by_the_first(ledger, clock):
     [first] = await accept(ledger, entry(once()))
     [later] = await accept(ledger, entry(once(), reply_to="answers"))

@@ -51,7 +51,24 @@ def test_only_the_kinds_that_are_named_are_covered():
     assert cover(text, ("email",)) == "[email] 4242424242424242"
 
 
-@given(st.text(string.digits, min_size=13, max_size=18), st.sampled_from([" ", "-", ""]))
+GAPS = [" ", "-", "\u00a0", "\u202f", "\u2009", "\u2007", "\u2011", "\u2013", "\u3000"]
+"""Between groups of digits, as mails, pages and word processors write them."""
+
+
+@pytest.mark.parametrize("gap", GAPS)
+def test_numbers_are_found_whatever_stands_between_their_groups(gap):
+    def grouped(text):
+        return text.replace(" ", gap)
+
+    assert cover(grouped("4111 1111 1111 1111"), ALL) == "[card]"
+    assert cover(grouped("FR76 3000 6000 0112 3456 7890 189"), ALL) == "[iban]"
+    for phone in ("06 12 34 56 78", "+33 6 12 34 56 78", "415 555 2671", "1 415 555 2671"):
+        assert cover(grouped(phone), ALL) == "[phone]"
+    if gap.isspace():
+        assert cover(f"(415){gap}555{gap}2671", ALL) == "[phone]"
+
+
+@given(st.text(string.digits, min_size=13, max_size=18), st.sampled_from([*GAPS, ""]))
 def test_a_card_has_a_right_last_digit(digits, gap):
     whole = digits + luhn.calc_check_digit(digits)
     groups = gap.join(whole[at : at + 4] for at in range(0, len(whole), 4))
@@ -60,11 +77,11 @@ def test_a_card_has_a_right_last_digit(digits, gap):
     assert cover(wrong, ("card",)) == wrong
 
 
-@given(st.text(string.digits, min_size=18, max_size=18))
-def test_an_iban_has_right_check_digits(number):
+@given(st.text(string.digits, min_size=18, max_size=18), st.sampled_from(GAPS))
+def test_an_iban_has_right_check_digits(number, gap):
     check = mod_97_10.calc_check_digits(f"{number}DE")
     whole = f"DE{check}{number}"
-    groups = " ".join(whole[at : at + 4] for at in range(0, len(whole), 4))
+    groups = gap.join(whole[at : at + 4] for at in range(0, len(whole), 4))
     assert cover(f"pay {groups} now", ("iban",)) == "pay [iban] now"
     wrong = f"DE{(int(check) + 1) % 100:02}{number}"
     assume(not mod_97_10.is_valid(wrong[4:] + wrong[:4]))

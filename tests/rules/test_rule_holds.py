@@ -4,7 +4,7 @@ import pytest
 
 from relay.config.rule import Rule
 from relay.model import Event, Skip
-from relay.rules import check_rule, compile_rules
+from relay.rules import RuleChecker, check_rule, compile_rules
 
 CHAT = {"trigger": {"type": "connector", "connectorUuid": "7b0e0a34-6d1f-4f0e-9a55-0c2f7c1d2e3f"}, "name": "A"}
 
@@ -43,6 +43,30 @@ def test_what_goes_to_the_ledger():
     assert debounce == {"key": "7", "wait": 60_000, "max": 600_000, "keep": "last", "size": 2}
 
 
+@pytest.mark.parametrize(
+    ("given", "by"),
+    [
+        (5, 5),
+        (5.5, 5.5),
+        (" 5 ", 5),
+        ("-5.50", "-5.50"),
+        (2**53 + 1, 2**53 + 1),
+        (str(2**53 + 1), 2**53 + 1),
+        ("0.12345678901234567890", "0.12345678901234567890"),
+        ("2026-01-16T05:56:22Z", 1_768_542_982_000),
+        ("2026-01-16T05:56:22.123000Z", 1_768_542_982_123),
+        ("2026-01-16T05:56:22.123999Z", "1768542982123.999"),
+        ("2026-01-16 05:56:22,123456789 UTC", "1768542982123.456789"),
+        ("20260116T065622.1234567+0100", "1768542982123.4567"),
+        ("1969-12-31T23:59:59.999999Z", "-0.001"),
+    ],
+)
+def test_newest_has_all_that_a_number_or_a_time_says(given, by):
+    plan = plan_of({"id": 7, "at": given}, newest={"key": "{{ data.id }}", "by": "{{ data.at }}"})
+    assert plan == {"newest": {"key": "7", "by": by}}
+    assert type(plan["newest"]["by"]) is type(by)
+
+
 def test_the_explanation_writes_durations_as_rules_do():
     keys = {
         "once": {"key": "{{ data.id }}", "within": "7d"},
@@ -61,6 +85,18 @@ def test_the_explanation_writes_durations_as_rules_do():
     [explained] = compile_rules([threaded], {}).explain(make_event())
     assert explained.keys["once"] == {"key": "7", "within": "ledger.remember"}
     assert (explained.keys["thread"], explained.rendered.follow) == ({"key": "7", "idle": "7d"}, "f")
+
+
+def test_the_explanation_fails_as_the_dispatch_will():
+    rules = compile_rules([make_rule(once="{{ data.gone }}", labels={"n": "{{ data.n }}"})], {})
+    [explained] = rules.explain(make_event())
+    [rendered] = rules.match(make_event()).rendered
+    assert (explained.matched, explained.rendered) == (True, rendered)
+    assert (rendered.body, rendered.labels.values) == (None, {"n": "1"})
+    assert rendered.failure.message == "rule rule: once.key: data.gone is missing"
+    gathering = make_rule(debounce={"key": "{{ data.gone }}", "wait": "1m", "keep": "all"})
+    [explained] = compile_rules([gathering], {}).explain(make_event())
+    assert explained.rendered.failure.message == "rule rule: debounce.key: data.gone is missing"
 
 
 def test_a_let_of_the_event_is_no_constant():
@@ -102,6 +138,18 @@ def test_a_let_of_the_event_is_no_constant():
 )
 def test_what_is_refused(keys, told):
     assert told in faults_of(**keys)
+
+
+def test_a_rule_that_stops_before_the_ledger_skips_is_warned_of():
+    changed, newest = {"key": "{{ data.id }}", "of": ["{{ data.n }}"]}, {"key": "{{ data.id }}", "by": "{{ data.n }}"}
+    [fault] = check_rule(make_rule(stop=True, changed=changed, newest=newest), {})
+    assert (fault.path, fault.warn) == (("stop",), True)
+    assert fault.message.startswith("ends the matching also for events that changed or newest then skips")
+    assert faults_of(changed=changed, newest=newest) == ""
+    assert faults_of(stop=True, once="{{ data.id }}", sample="10%") == ""
+    checker = RuleChecker({})
+    assert checker.check(make_rule(changed=changed)) == []
+    assert len(checker.check(make_rule(changed=changed, stop=True))) == 1
 
 
 def test_events_that_cancel_need_not_match_any_rule():

@@ -14,6 +14,7 @@ from relay.rules.keys.text import KeyText, inspect_key
 from relay.rules.parts import compile_part, failed, fill
 from relay.rules.scope import Scope
 from relay.rules.spec import Fault, RuleSpec
+from relay.rules.template import describe
 from relay.written.block import Block, default
 from relay.written.kinds import Jinja, listed
 
@@ -35,6 +36,7 @@ class Changed(Key):
     name = "changed"
     kind: ClassVar[Any] = ChangedBlock
     about = "Only when one of the values in `of` differs from the last that the rule saw for the key: {key, of, first}."
+    skips_late = True
 
     def __init__(self, value: ChangedBlock, spec: RuleSpec) -> None:
         super().__init__(value, spec)
@@ -51,8 +53,8 @@ class Changed(Key):
 
     def plan(self, event: Event, scope: Scope) -> Any:
         values = [fill(part, scope) for part in self._of]
-        try:
-            text = encode(values)
-        except ValueError as error:
-            raise failed("changed.of", str(error)) from None
-        return {"key": self._key.render(scope), "hash": sha256(text.encode()).hexdigest(), "first": self._first}
+        try:  # half of a surrogate pair is a value like any other: nothing of it leaves
+            text = encode(values).encode("utf-8", "surrogatepass")
+        except Exception as error:  # noqa: BLE001 - an iterator of a template may raise anything
+            raise failed("changed.of", describe(error)) from None
+        return {"key": self._key.render(scope), "hash": sha256(text).hexdigest(), "first": self._first}

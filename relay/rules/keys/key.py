@@ -47,6 +47,9 @@ class Key:
     reads_texts: ClassVar[bool] = False
     """Whether `check` looks into the rule's other texts, so that its constants and paths matter, too."""
 
+    skips_late: ClassVar[bool] = False
+    """Whether its step in the ledger may skip an event: by then `stop` has ended the matching."""
+
     def __init__(self, value: Any, spec: RuleSpec) -> None: ...
 
     @classmethod

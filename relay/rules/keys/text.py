@@ -8,7 +8,7 @@ from jinja2 import nodes
 from jinja2.exceptions import TemplateSyntaxError
 
 from relay.rules.check import Known, inspect_template
-from relay.rules.encode import check_text
+from relay.rules.encode import check_text, encode
 from relay.rules.missing import word
 from relay.rules.outline import skeleton
 from relay.rules.parts import TemplatePart, failed
@@ -44,7 +44,10 @@ class KeyText:
         """
         value = self._text.fill(scope)
         if is_number(value):
-            value = str(value)
+            try:  # for an integer the encoder takes longer
+                value = str(value) if type(value) is int else encode(value)
+            except ValueError:  # more digits than Python writes, or past the end of floats
+                raise failed(self._place, f"it is too large a number for {self._what}") from None
         if not isinstance(value, str):
             raise failed(self._place, f"it is {word(value)}; {self._what} is text: write | default(...), or | tojson")
         key = value.strip()

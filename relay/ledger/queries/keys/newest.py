@@ -1,5 +1,6 @@
 """`newest`: the greatest number that the rule saw for the key."""
 
+from decimal import Decimal
 from typing import Any
 
 from relay.ledger.queries.keys.memory import KeyRow, KnownKey
@@ -9,9 +10,12 @@ from relay.model import Why
 
 
 def step(ruling: Ruling, plan: Any, known: KnownKey | None, now: int, terms: Terms) -> KeyRow | None:
-    """Skip an event that is older than the newest one; an equal one is not older."""
-    number, greatest = float(plan["by"]), None if known is None else float(known.value or "-inf")
-    if greatest is not None and number < greatest:
-        ruling.leave_out(Why.STALE, f"{plan['by']} is older than {greatest:.15g}, the newest of its key")
+    """Skip an event that is older than the newest one; an equal one is not older.
+
+    Numbers are compared as they are written: a float would take two of them for one.
+    """
+    number, greatest = str(plan["by"]), None if known is None else known.value
+    if greatest is not None and Decimal(number) < Decimal(greatest):
+        ruling.leave_out(Why.STALE, f"{number} is older than {greatest}, the newest of its key")
         return None
-    return KeyRow(ruling.rule, now + terms.remember, value=repr(number))
+    return KeyRow(ruling.rule, now + terms.remember, value=number)
