@@ -7,10 +7,13 @@ a hash or a part, is another value and is not found.
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
+
+from relay.effort import is_full, require
 
 MASK: Final = "***"
 """What stands in place of a hidden value."""
@@ -20,12 +23,36 @@ Steps = tuple[str, ...]
 _PATH: Final = re.compile(r"(data|headers)((?:\.[^.\[\]\s'\"]+|\[(?:[0-9]+|'[^']+'|\"[^\"]+\")\])*)")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[([0-9]+)\]|\['([^']+)'\]|\[\"([^\"]+)\"\]")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*")
+"""What JSON, HTML and URLs write as it is."""
 _SHORT: Final = 4
 """A value with fewer characters occurs by chance: a text that has it is masked as a whole."""
-_MOST_WORK: Final = 20_000_000
-"""Characters to compare for one event, some 50 ms. What is left after that is masked as a whole."""
+_HEAD: Final = 8
+"""Characters of a value that are looked for first: most texts have not even these."""
+
+_MOST_WORK: Final = 60_000_000
+"""What one event may cost, in characters to compare: 0.1 to 0.2 s. What is left after that is masked as a whole."""
+_LIGHT: Final = 800_000
+"""What of it is done on the event loop: 2 ms."""
+_CALL: Final = 800
+"""What a value that is looked at costs beside its characters, in characters to compare."""
 _EACH: Final = 50
-"""What a comparison costs beside its characters, in characters."""
+"""What a comparison costs beside its characters."""
+_MATCH: Final = 300
+"""What it costs to cover one occurrence, beside its characters."""
+_JSON: Final = 10
+"""What it costs to read and write one character of JSON."""
+_FOLD: Final = (5, 60)
+"""What it costs to fold a character, and where one of the text becomes longer by it."""
+_FORMED: Final = 200
+"""What it costs to write a character of a hidden value in all forms that a text may have it in."""
+_FORMS: Final = 4_000
+"""The same of a value, beside its characters."""
+_SEARCH: Final = 4
+"""What it costs, at most, to look for a value in a long text, for each character of both."""
+_LONG: Final = ((2_500, 100), (30_000, 0))
+"""Characters of texts and values from which on Python searches in a time that grows with their sum. Below, it may
+compare each character of one with each of the other (CPython's fastsearch.h)."""
 
 
 @lru_cache(maxsize=1_024)
@@ -38,30 +65,85 @@ def parse_path(path: str) -> Steps:
     return (match[1], *(step.lower() for step in steps)) if match[1] == "headers" else (match[1], *steps)
 
 
+class _Spent(Exception):
+    """The hidden values are too many to look for."""
+
+
 class Mask:
-    """What is hidden of one event: `paths`, and the values that `data` and `headers` have there."""
+    """What is hidden of one event: `paths`, and the values that `data` and `headers` have there.
+
+    All that it does is counted. When it has done `_MOST_WORK`, it masks whatever it is given: how long it takes is up
+    to whoever sent the event, and nobody else should wait for that. Raises `Heavy` where only light work is allowed.
+    """
 
     def __init__(self, paths: Iterable[str], data: Any, headers: Mapping[str, str]) -> None:
+        require((0, _LIGHT))
+        self._left = _MOST_WORK if is_full() else _LIGHT
         self._steps = [parse_path(path) for path in paths]
         document = {"data": data, "headers": dict(headers)}
-        leaves = {leaf for steps in self._steps for value in _find(document, steps) for leaf in _leaves(value)}
-        self._needles = sorted({_fold(form) for leaf in leaves for form in _forms(leaf)} - {""})
-        self._work = _MOST_WORK
+        needles: set[str] = set()
+        with suppress(_Spent):
+            found = (value for steps in self._steps for value in _find(document, steps, self._spend))
+            for leaf in {leaf for value in found for leaf in _leaves(value, self._spend)}:
+                self._spend(_cost_of_forms(leaf))
+                needles.update(map(_fold, _forms(leaf)))
+        self._needles: dict[str, list[str]] = {}
+        """The hidden values as texts may have them, by how they begin."""
+        for needle in needles - {""}:
+            self._needles.setdefault(needle[:_HEAD], []).append(needle)
+        self._starred = [needle for needle in needles if "*" in needle and needle not in MASK]
+        """Those that a mask and what stands beside it may make."""
+
+    def _may(self, cost: int) -> bool:
+        """Count work, and tell whether it may be done. After the first no there is no other answer."""
+        self._left -= cost
+        if self._left >= 0:
+            return True
+        require((_LIGHT - self._left, _LIGHT))
+        return False
+
+    def _spend(self, cost: int) -> None:
+        if not self._may(cost):
+            raise _Spent
 
     def text(self, text: str) -> str:
         """The text with `***` in place of the values; as a whole where one of them is short."""
-        self._work -= len(self._needles) * (len(text) + _EACH)
-        if self._work < 0:
+        if not self._may(_CALL + len(self._needles) * (len(text) + _EACH) + _cost_of_fold(text)):
             return MASK
         folded = _fold(text)
-        found = [needle for needle in self._needles if needle in folded]
+        likely = [needle for head, group in self._needles.items() if head in folded for needle in group]
+        if not likely:
+            return text
+        if not self._may(sum(_cost_of_search(needle, text) for needle in likely)):
+            return MASK
+        found = [needle for needle in likely if needle in folded]
         if not found:
             return text
-        if any(len(needle) < _SHORT for needle in found):
-            return MASK
-        masked = _cut(text, folded, found)
-        rest = _fold(masked)
-        return MASK if any(needle in rest and needle not in MASK for needle in self._needles) else masked
+        return MASK if any(len(needle) < _SHORT for needle in found) else self._cut(text, folded, found)
+
+    def _cut(self, text: str, folded: str, needles: Iterable[str]) -> str:
+        """The text with one mask for each stretch that the needles cover, which may overlap."""
+        covered = bytearray(len(text))
+        for needle in needles:
+            place = folded.find(needle)
+            while place >= 0:
+                if not self._may(_MATCH + _SEARCH * len(needle)):
+                    return MASK
+                covered[place : place + len(needle)] = b"\1" * len(needle)
+                place = folded.find(needle, place + 1)
+        pieces, place = [], 0
+        for stretch in re.finditer(b"\1+", covered):
+            pieces += [text[place : stretch.start()], MASK]
+            place = stretch.end()
+        masked = "".join([*pieces, text[place:]])
+        return MASK if self._starred and self._has_starred(masked) else masked
+
+    def _has_starred(self, masked: str) -> bool:
+        cost = _cost_of_fold(masked) + sum(_cost_of_search(needle, masked) for needle in self._starred)
+        if not self._may(cost):
+            return True
+        folded = _fold(masked)
+        return any(needle in folded for needle in self._starred)
 
     def optional(self, text: str | None) -> str | None:
         """The same for a text that may be missing."""
@@ -69,25 +151,56 @@ class Mask:
 
     def value(self, value: Any) -> Any:
         """A JSON value with every text, key, number and truth value in it masked."""
+        return self._value(value, ())
+
+    def json(self, text: str) -> str:
+        """The same for a value that is written as JSON."""
+        return json.dumps(self.value(json.loads(text) if self._may(_JSON * len(text)) else {MASK: MASK}))
+
+    def data(self, data: Any) -> Any:
+        """The event's data: masked at the paths, whatever is there, and wherever else the values are."""
+        return self._value(data, [steps[1:] for steps in self._steps if steps[0] == "data"])
+
+    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The event's headers, in the same way."""
+        paths = [steps[1:] for steps in self._steps if steps[0] == "headers"]
+        if not all(paths):
+            return {}
+        return {name: MASK if (name,) in paths else self.text(value) for name, value in headers.items()}
+
+    def _value(self, value: Any, paths: Sequence[Sequence[str]]) -> Any:
+        """The value masked, at each of the paths that is there as a whole."""
+        if paths and not all(paths):
+            return MASK
         if isinstance(value, str):
             return self.text(value)
+        self._may(_CALL)
         if isinstance(value, Mapping):
-            return {self.text(str(key)): self.value(item) for key, item in value.items()}
+            return self._object(value, paths)
         if isinstance(value, list | tuple):
-            return [self.value(item) for item in value]
+            return self._list(value, paths)
         if value is None:
             return None
         written = _write(value)
         return value if self.text(written) == written else MASK
 
-    def data(self, data: Any) -> Any:
-        """The event's data: masked at the paths, whatever is there, and wherever else the values are."""
-        return self.value(_cover(data, [steps[1:] for steps in self._steps if steps[0] == "data"]))
+    def _object(self, value: Mapping[Any, Any], paths: Sequence[Sequence[str]]) -> dict[str, Any]:
+        shown = {}
+        for key, item in value.items():
+            if self._left < 0:
+                shown[MASK] = MASK
+                break
+            shown[self.text(str(key))] = self._value(item, [steps[1:] for steps in paths if steps[0] == key])
+        return shown
 
-    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """The event's headers, in the same way."""
-        covered = _cover(dict(headers), [steps[1:] for steps in self._steps if steps[0] == "headers"])
-        return {name: self.text(value) for name, value in covered.items()} if isinstance(covered, Mapping) else {}
+    def _list(self, value: Sequence[Any], paths: Sequence[Sequence[str]]) -> list[Any]:
+        shown = []
+        for number, item in enumerate(value):
+            if self._left < 0:
+                shown.append(MASK)
+                break
+            shown.append(self._value(item, [*_into(number, paths)]))
+        return shown
 
 
 class Blind(Mask):
@@ -95,44 +208,48 @@ class Blind(Mask):
 
     def __init__(self) -> None:
         super().__init__((), None, {})
+        self._left = -1
 
-    def text(self, text: str) -> str:  # noqa: ARG002 - whatever it is
-        return MASK
-
-    def data(self, data: Any) -> Any:
-        return None if data is None else MASK
-
-    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        return dict.fromkeys(headers, MASK)
+    def _may(self, cost: int) -> bool:  # noqa: ARG002 - whatever it is
+        return False
 
 
-def _find(value: Any, steps: Sequence[str]) -> Iterator[Any]:
+def _cost_of_forms(leaf: str) -> int:
+    """A value may be written in fewer ways when it has no characters that any way escapes, or none with odd cases."""
+    if _PLAIN.fullmatch(leaf):
+        return _CALL + len(leaf)
+    return (_FORMS + _FORMED * len(leaf)) * (1 if leaf.isascii() else 4)
+
+
+def _cost_of_fold(text: str) -> int:
+    if text.isascii():
+        return 0
+    return len(text) * _FOLD[len(text.casefold()) != len(text)]
+
+
+def _cost_of_search(needle: str, text: str) -> int:
+    """What it costs at most to look for all places of a value in a text."""
+    size, most = len(needle), len(text)
+    if any(most >= text_size and size >= needle_size for text_size, needle_size in _LONG):
+        return _EACH + _SEARCH * (most + size)
+    return _EACH + most + max(0, most - size) * size // 4
+
+
+def _find(value: Any, steps: Sequence[str], spend: Callable[[int], None]) -> Iterator[Any]:
     """What is at a path. A name goes into each item of a list, a number into one."""
+    spend(_CALL)
     if not steps:
         yield value
     elif isinstance(value, Mapping):
         if steps[0] in value:
-            yield from _find(value[steps[0]], steps[1:])
+            yield from _find(value[steps[0]], steps[1:], spend)
     elif isinstance(value, list):
         for item in _items(value, steps[0]):
-            yield from _find(item, steps[1:] if steps[0].isdecimal() else steps)
+            yield from _find(item, steps[1:] if steps[0].isdecimal() else steps, spend)
 
 
 def _items(items: list[Any], step: str) -> list[Any]:
     return items[int(step) : int(step) + 1] if step.isdecimal() else items
-
-
-def _cover(value: Any, paths: Sequence[Sequence[str]]) -> Any:
-    """A copy with `***` at each of the paths that is there."""
-    if not paths:
-        return value
-    if not all(paths):
-        return MASK
-    if isinstance(value, Mapping):
-        return {key: _cover(item, [steps[1:] for steps in paths if steps[0] == key]) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_cover(item, [*_into(number, paths)]) for number, item in enumerate(value)]
-    return value
 
 
 def _into(number: int, paths: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
@@ -144,16 +261,17 @@ def _into(number: int, paths: Sequence[Sequence[str]]) -> Iterator[Sequence[str]
             yield steps[1:]
 
 
-def _leaves(value: Any) -> Iterator[Any]:
+def _leaves(value: Any, spend: Callable[[int], None]) -> Iterator[str]:
     """The values of which something is made, and keys that are no mere names."""
+    spend(_CALL)
     if isinstance(value, Mapping):
         for key, item in value.items():
             if _NAME.fullmatch(str(key)) is None:
                 yield str(key)
-            yield from _leaves(item)
+            yield from _leaves(item, spend)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _leaves(item)
+            yield from _leaves(item, spend)
     elif isinstance(value, bool):  # either value tells of the other
         yield from ("true", "false")
     elif value is not None:
@@ -167,44 +285,36 @@ def _write(value: Any) -> str:
 
 
 def _forms(leaf: str) -> Iterator[str]:
-    """How a value may be written in a text; case does not matter, but where it changes the length."""
-    for form in (leaf.strip(), " ".join(leaf.split())):
-        for text in (form, form.upper(), form.lower(), form.casefold()):
-            yield text
-            yield json.dumps(text)[1:-1]
-            yield json.dumps(text, ensure_ascii=False)[1:-1]
-            yield html.escape(text)
-            yield (
-                text.replace("&", "&amp;")
-                .replace("<", "&lt;")
-                .replace(">", "&gt;")
-                .replace('"', "&#34;")
-                .replace("'", "&#39;")
-            )
-            yield from (quote(text, safe="", errors="replace"), quote(text, errors="replace"))
-            yield quote_plus(text, errors="replace")
+    """How a value may be written in a text; case does not matter, but where it changes the length or is escaped."""
+    if _PLAIN.fullmatch(leaf):
+        yield leaf
+        return
+    forms = {leaf.strip(), " ".join(leaf.split())}
+    cases = {case for form in forms for case in (form, form.upper(), form.lower(), form.casefold())}
+    for text in forms if leaf.isascii() else cases:
+        yield text
+        yield json.dumps(text)[1:-1]
+        yield json.dumps(text, ensure_ascii=False)[1:-1]
+        yield html.escape(text)
+        yield (
+            text.replace("&", "&amp;")
+            .replace("<", "&lt;")
+            .replace(">", "&gt;")
+            .replace('"', "&#34;")
+            .replace("'", "&#39;")
+        )
+        yield from (quote(text, safe="", errors="replace"), quote(text, errors="replace"))
+        yield quote_plus(text, errors="replace")
 
 
 def _fold(text: str) -> str:
     """The text without case, of the same length."""
-    return text.lower() if text.isascii() else "".join(map(_fold_one, text))
+    if text.isascii():
+        return text.lower()
+    folded = text.casefold()  # character by character, each of which becomes one or more
+    return folded if len(folded) == len(text) else "".join(map(_fold_one, text))
 
 
 @lru_cache(maxsize=4_096)
 def _fold_one(char: str) -> str:
     return next((folded for folded in (char.casefold(), char.lower()) if len(folded) == 1), char)
-
-
-def _cut(text: str, folded: str, needles: Iterable[str]) -> str:
-    """The text with one mask for each stretch that the needles cover, which may overlap."""
-    covered = bytearray(len(text))
-    for needle in needles:
-        place = folded.find(needle)
-        while place >= 0:
-            covered[place : place + len(needle)] = b"\1" * len(needle)
-            place = folded.find(needle, place + 1)
-    pieces, place = [], 0
-    for stretch in re.finditer(b"\1+", covered):
-        pieces += [text[place : stretch.start()], MASK]
-        place = stretch.end()
-    return "".join([*pieces, text[place:]])

@@ -93,7 +93,7 @@ class Api:
         return await self._archive.newer(query, after, most)
 
     async def event(self, request: web.Request) -> wire.EventDetail:
-        return show.detail(*self._hide.detail(request, await self._find(request)))
+        return show.detail(*await self._hide.detail(request, await self._find(request)))
 
     async def explain(self, request: web.Request) -> Explained:
         return await self._explain(request, await self._find(request))
@@ -101,14 +101,14 @@ class Api:
     async def event_explained(self, request: web.Request) -> tuple[wire.EventDetail, Explained]:
         """Both, of which the event is read once."""
         found = await self._find(request)
-        return show.detail(*self._hide.detail(request, found)), await self._explain(request, found)
+        return show.detail(*await self._hide.detail(request, found)), await self._explain(request, found)
 
     async def _find(self, request: web.Request) -> EventDetail:
         return await self._archive.event(await self.whole_id(request, Kind.EVENT, Kind.DISPATCH))
 
     async def _explain(self, request: web.Request, found: EventDetail) -> Explained:
         explained = await self._operations.explain(found)
-        return Explained.model_validate(self._hide.explained(request, found.event, explained))
+        return Explained.model_validate(await self._hide.explained(request, found.event, explained))
 
     async def replay(self, request: web.Request) -> wire.Replayed:
         body = await read_body(request, ReplayAsk)
@@ -269,12 +269,13 @@ class Api:
     async def rejected(self, request: web.Request) -> wire.Rejections:
         parameters = read_query(request, RejectedAsk)
         views = await self._archive.rejected(parameters.source, parameters.limit)
-        return wire.Rejections(rejected=[show.rejection(view) for view in self._hide.rejected(request, views)])
+        shown = await self._hide.rejected(request, views)
+        return wire.Rejections(rejected=[show.rejection(view) for view in shown])
 
     async def dead(self, request: web.Request) -> wire.DeadPage:
         parameters = read_query(request, DeadAsk)
         page = await self._archive.dead(parameters.source, parameters.cursor, parameters.limit)
-        return show.dead(self._hide.dead(request, page))
+        return show.dead(await self._hide.dead(request, page))
 
     async def problems(self, request: web.Request) -> watched.ProblemPage:
         parameters = read_query(request, ProblemsAsk)

@@ -67,6 +67,7 @@ def make_ops_app(
     app = web.Application(middlewares=[make_problems(show_trouble), guard], client_max_size=_MOST_BYTES)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(stream.close)
+    app.on_cleanup.append(hide.close)
     app.cleanup_ctx.append(watching)
     app.router.add_get("/openapi.json", openapi)
     for route in ROUTES:

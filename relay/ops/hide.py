@@ -1,16 +1,18 @@
 """Hides from callers below the role `admin` what is at the paths in `hide` of a source."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
+from relay.effort import Aside
 from relay.errors import Conflict, NotFound
 from relay.mask import MASK, Blind, Mask
 from relay.model import (
     AttemptView,
+    DeadLetter,
     DeadPage,
     DispatchView,
     Event,
@@ -21,6 +23,7 @@ from relay.model import (
     Failure,
     Labels,
     ProblemPage,
+    Rejection,
     RejectionView,
     Result,
     ResultPage,
@@ -37,6 +40,7 @@ from relay.telemetry import Part
 Hidden = Mapping[str, Sequence[str]]
 """The hidden paths of each source that has some."""
 Found = TypeVar("Found", Event, EventView)
+Shown = TypeVar("Shown")
 
 _OURS: Final = frozenset(
     {
@@ -53,12 +57,19 @@ _MASKED: Final = ("keys", "body", "message", "follow")
 class Hide:
     """What callers may see of events. `hidden` gives the hidden paths that are in force.
 
-    A list reads no bodies, so for each of its events of a source with hidden paths the event is read.
+    A list reads no bodies, so for each of its events of a source with hidden paths the event is read. What takes longer
+    than 2 ms of an event is masked in a thread: how long it takes is up to who sent it, and webhooks are answered by
+    the same event loop.
     """
 
     def __init__(self, archive: Archive, hidden: Callable[[], Hidden]) -> None:
         self._archive = archive
         self._hidden = hidden
+        self._aside = Aside("hide")
+
+    async def close(self, _: web.Application) -> None:
+        """End the thread. For `on_cleanup`."""
+        self._aside.close()
 
     def of(self, request: web.Request) -> Hidden:
         """The hidden paths by source, for who asks."""
@@ -73,15 +84,19 @@ class Hide:
         if not hidden:
             return page
         events = [
-            _event_view(view, await self._mask(view.id, hidden[view.source])) if view.source in hidden else view
+            await self._masked(view.id, hidden[view.source], partial(_event_view, view))
+            if view.source in hidden
+            else view
             for view in page.events
         ]
         return replace(page, events=tuple(events))
 
-    def detail(self, request: web.Request, detail: EventDetail) -> tuple[EventDetail, Sequence[str]]:
+    async def detail(self, request: web.Request, detail: EventDetail) -> tuple[EventDetail, Sequence[str]]:
         """An event without what is hidden of it, and the paths that are hidden."""
         paths = self.of(request).get(detail.event.source)
-        return (detail, ()) if not paths else (_detail(detail, _mask_of(detail.event, paths)), paths)
+        if not paths:
+            return detail, ()
+        return await self._aside.run(lambda: _detail(detail, _mask_of(detail.event, paths))), paths
 
     async def results(self, request: web.Request, batch: list[tuple[int, Result]]) -> list[tuple[int, Result]]:
         hidden = self.of(request)
@@ -129,37 +144,45 @@ class Hide:
         paths = hidden.get(event.source)
         if not paths:
             return trial
-        mask = _mask_of(event, paths)
-        return {"events": [_tried(each, mask) for each in trial["events"]]}
+        return await self._aside.run(lambda: _trial(trial, _mask_of(event, paths)))
 
-    def explained(self, request: web.Request, event: Event, explained: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def explained(self, request: web.Request, event: Event, explained: Mapping[str, Any]) -> Mapping[str, Any]:
         """Why each rule made a chat of a stored event or did not."""
         paths = self.of(request).get(event.source)
         if not paths:
             return explained
-        mask = _mask_of(event, paths)
-        return {**explained, "rules": [_verdict(verdict, mask) for verdict in explained["rules"]]}
+        return await self._aside.run(lambda: _explained(explained, _mask_of(event, paths)))
 
-    def rejected(self, request: web.Request, views: list[RejectionView]) -> list[RejectionView]:
+    async def rejected(self, request: web.Request, views: list[RejectionView]) -> list[RejectionView]:
         hidden = self.of(request)
         return [
-            replace(view, rejection=replace(view.rejection, headers=_headers(view.rejection, hidden))) for view in views
+            replace(view, rejection=replace(view.rejection, headers=await self._headers(view.rejection, hidden)))
+            for view in views
         ]
 
-    def dead(self, request: web.Request, page: DeadPage) -> DeadPage:
+    async def dead(self, request: web.Request, page: DeadPage) -> DeadPage:
         """An error may quote the message, of which nobody knows what its hidden values are."""
         hidden = self.of(request)
         letters = [
-            replace(letter, headers=_headers(letter, hidden), error=MASK) if letter.source in hidden else letter
+            replace(letter, headers=await self._headers(letter, hidden), error=MASK)
+            if letter.source in hidden
+            else letter
             for letter in page.letters
         ]
         return replace(page, letters=tuple(letters))
 
-    async def _mask(self, event_id: str, paths: Sequence[str]) -> Mask:
+    async def _masked(self, event_id: str, paths: Sequence[str], show: Callable[[Mask], Shown]) -> Shown:
+        """What `show` makes with the mask of a stored event."""
         try:
-            return _mask_of(await self._archive.load(event_id), paths)
+            event = await self._archive.load(event_id)
         except (NotFound, Conflict):  # it was pruned meanwhile, or cannot be decrypted
-            return Blind()
+            return show(Blind())
+        return await self._aside.run(lambda: show(_mask_of(event, paths)))
+
+    async def _headers(self, record: Rejection | DeadLetter, hidden: Hidden) -> Mapping[str, str]:
+        """The headers of what never became an event: only their names tell what is hidden."""
+        headers, paths = record.headers, hidden.get(record.source)
+        return headers if not paths else await self._aside.run(lambda: Mask(paths, None, headers).headers(headers))
 
     async def _seen(self, detail: str | None, event_id: str | None, hidden: Hidden) -> str | None:
         """The detail of a problem, which may be rendered from its events, of which this is one."""
@@ -169,12 +192,13 @@ class Hide:
             event = await self._archive.load(event_id)
         except (NotFound, Conflict):
             return MASK
-        return _mask_of(event, hidden[event.source]).text(detail) if event.source in hidden else detail
+        paths = hidden.get(event.source)
+        return detail if not paths else await self._aside.run(lambda: _mask_of(event, paths).text(detail))
 
     async def _told(self, view: ResultView, hidden: Hidden) -> ResultView:
         paths = hidden.get(view.result.source)
         if paths:
-            return _result_view(view, await self._mask(view.result.event_id, paths))
+            return await self._masked(view.result.event_id, paths, partial(_result_view, view))
         return replace(view, result=await self._result(view.result, hidden))
 
     async def _result(self, result: Result, hidden: Hidden) -> Result:
@@ -183,7 +207,7 @@ class Hide:
             seen = await self._seen(result.data.get("detail"), example.get("eventId"), hidden)
             return replace(result, data={**result.data, "detail": seen})
         paths = hidden.get(result.source)
-        return _result(result, await self._mask(result.event_id, paths)) if paths else result
+        return await self._masked(result.event_id, paths, partial(_result, result)) if paths else result
 
 
 def _mask_of(event: Event, paths: Sequence[str]) -> Mask:
@@ -231,7 +255,7 @@ def _dispatch(view: DispatchView, mask: Mask) -> DispatchView:
     return replace(
         view,
         name=mask.optional(view.name),
-        body=None if view.body is None else json.dumps(mask.value(json.loads(view.body))),
+        body=None if view.body is None else mask.json(view.body),
         message=mask.optional(view.message),
         follow=mask.optional(view.follow),
         failure=_failure(view.failure, mask),
@@ -274,6 +298,14 @@ def _ours(document: Mapping[str, Any], mask: Mask, ours: set[str] | frozenset[st
     return {key: value if key in ours else mask.value(value) for key, value in document.items()}
 
 
+def _trial(trial: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
+    return {"events": [_tried(each, mask) for each in trial["events"]]}
+
+
+def _explained(explained: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
+    return {**explained, "rules": [_verdict(verdict, mask) for verdict in explained["rules"]]}
+
+
 def _tried(tried: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
     event = tried["event"]
     shown = _ours(event, mask, {"source", "time"}) | {"data": mask.data(event["data"])}
@@ -304,9 +336,3 @@ def _now(now: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
         "held": None if held is None else {**held, "key": mask.optional(held["key"])},
         "skip": None if skip is None else {**skip, "detail": mask.value(skip["detail"])},
     }
-
-
-def _headers(record: Any, hidden: Hidden) -> Mapping[str, str]:
-    """The headers of what never became an event: only their names tell what is hidden."""
-    headers: Mapping[str, str] = record.headers
-    return Mask(hidden[record.source], None, headers).headers(headers) if record.source in hidden else headers

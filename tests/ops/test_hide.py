@@ -1,10 +1,12 @@
 """`hide` of a source: below the role admin nobody gets a hidden value, by whatever way."""
 
 import json
+import threading
 from dataclasses import replace
 
 import pytest
 
+from relay.mask import Mask
 from relay.model import (
     AttemptView,
     Failure,
@@ -103,6 +105,43 @@ async def test_only_an_admin_sees_it(client, event, way):
         assert "kim" not in text.lower()
         assert "someone" not in text
     assert MAIL in await ask(client, "admin", method, path, **given)
+
+
+DEAR_WAYS = (
+    *("/api/events", "/api/events/0190-1", "/api/events/0190-1/explain", "/api/try", "/api/problems"),
+    *("/api/results?follow=0", "/api/results/told", "/api/results/waiting", "/api/dead", "/api/rejected"),
+)
+
+
+@pytest.mark.parametrize("path", DEAR_WAYS)
+async def test_what_takes_longer_is_masked_beside_the_event_loop(client, memory, desk, monkeypatch, path):
+    threads = []
+
+    class Watched(Mask):
+        def text(self, text):
+            threads.append(threading.current_thread().name)
+            return super().text(text)
+
+    monkeypatch.setattr("relay.ops.hide.Mask", Watched)
+    event, dispatch, attempt, result, skip = make_hidden()
+    customer = {**event.data["customer"], "friends": [f"friend {number}" for number in range(1_000)]}
+    told = ResultView(result, {MAIL: MAIL}, NOW, (MAIL,))
+    event = replace(event, data={**event.data, "customer": customer})
+    memory.add(event, dispatch, attempts=[attempt], results=[told], skips=(skip,))
+    memory.tell(result)
+    memory.waiting_rows = [told]
+    memory.problem_rows = [make_problem(kind=ProblemKind.LOOP, detail=MAIL)]
+    desk.paths = {"helpdesk": ("data.customer", "headers.x-user"), "crm-bus": ("headers.x-user",)}
+    headers = {"x-user": "some one " * 1_000, "x-mail": "b"}
+    memory.letters = [replace(make_letter(1), headers=headers)]
+    refused = make_rejection(1)
+    memory.refused = [replace(refused, rejection=replace(refused.rejection, headers=headers))]
+    way = ("POST", path, {"json": {"event": "0190-1"}}) if path == "/api/try" else ("GET", path, {})
+    text = await ask(client, "read", way[0], way[1], **way[2])
+    assert "***" in text
+    assert "kim" not in text.lower()
+    assert "some one" not in text
+    assert {name[:4] for name in threads} == {"hide"}, "what costs the time is the making of the mask"
 
 
 async def test_the_rest_is_shown_and_the_paths_are_named(client, event):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.effort import Heavy, light
 from relay.mask import MASK, Blind, Mask, parse_path
 
 TEXTS = st.one_of(
@@ -115,16 +116,61 @@ def test_headers_are_hidden_by_name_and_value():
     assert mask.data({"by": "kim@acme.com"}) == {"by": MASK}
 
 
-def test_what_would_take_long_is_masked_as_a_whole():
-    data = {"secret": [f"value-{number}" for number in range(20_000)]}
+DEAR = {
+    "many values": ([f"value-{number}" for number in range(100_000)], ["nothing of that"]),
+    "values that are nothing": ([None] * 100_000, ["nothing of that"]),
+    "a long value": ("a b" * 200_000, ["nothing of that"]),
+    "overlapping matches": ("a" * 20_000, ["b" + "a" * 80_000]),
+    "matches side by side": ("abcd", ["abcd" * 250_000 + "e"]),
+    "almost a match everywhere": ("a" * 1_000 + "b" + "a" * 200, ["a" * 2_400] * 1_000),
+    "characters that have no lower case of their length": ("abcd", ["\u0390" * 2_000_000]),
+    "many texts": ("abcd", ["b"] * 100_000),
+    "many texts that are none": ("abcd", [None] * 100_000),
+    "many lists": ("abcd", [[]] * 100_000),
+    "many keys": ("abcd", [{f"k{number}": number for number in range(100_000)}]),
+}
+"""What is hidden, and the texts beside it."""
+
+
+@pytest.mark.parametrize("name", DEAR)
+def test_what_would_take_long_is_masked_as_a_whole(name):
+    hidden, texts = DEAR[name]
+    data = {"secret": hidden, "texts": texts}
     mask = Mask(["data.secret"], data, {})
-    assert {mask.text("nothing of that") for _ in range(100)} <= {MASK, "nothing of that"}
-    assert mask.text("x" * 100_000) == MASK
+    assert MASK in [*everything(mask.value(texts))]
+    assert (mask.text("x"), mask.value([{"y": 1}]), mask.value({"y": 1})) == (MASK, [MASK], {MASK: MASK}), (
+        "from then on"
+    )
+    assert json.loads(mask.json('{"y": 1}')) == {MASK: MASK}
+    with light(), pytest.raises(Heavy):
+        Mask(["data.secret"], data, {}).data(data)
+
+
+def test_an_everyday_event_is_light_and_a_large_one_is_cut_exactly():
+    words = [f"word number {number} of kim@acme.com" for number in range(10_000)]
+    data = {"mail": "kim@acme.com", "name": "Kim Nørregård", "words": words}
+    with light():
+        everyday = data | {"words": words[:100]}
+        assert Mask(["data.mail", "data.name"], everyday, {}).data(everyday)["words"][99] == "word number 99 of ***"
+    assert Mask(["data.mail", "data.name"], data, {}).data(data)["words"][-1] == "word number 9999 of ***"
+
+
+def test_a_long_value_is_cut_out_of_longer_texts():
+    note = "\n".join(['Kim called, and said: "it\'s <urgent>"'] * 200)
+    mask = Mask(["data.note"], {"note": note}, {})
+    for form in (note, json.dumps(note)[1:-1], html.escape(note), quote(note)):
+        assert mask.text(f"Before. {form}{'After. ' * 1_000}").startswith("Before. ***")
+    assert json.loads(mask.json(json.dumps({"note": f"1. {note} 2."}))) == {"note": "1. *** 2."}
+
+
+def test_what_a_mask_and_its_neighbour_make_is_hidden_too():
+    mask = Mask(["data.secrets"], {"secrets": ["abcd", "x***"]}, {})
+    assert (mask.text("1 abcd"), mask.text("1 xabcd")) == ("1 ***", MASK)
 
 
 def test_blind_shows_nothing():
     blind = Blind()
-    assert (blind.text("a"), blind.value({"a": [1, None]}), blind.data(None)) == (MASK, {MASK: [MASK, None]}, None)
+    assert (blind.text("a"), blind.value({"a": [1, None]}), blind.data(None)) == (MASK, {MASK: MASK}, None)
     assert blind.headers({"a": "b"}) == {"a": MASK}
 
 
