@@ -137,7 +137,7 @@ def test_what_would_take_long_is_masked_as_a_whole(name):
     hidden, texts = DEAR[name]
     data = {"secret": hidden, "texts": texts}
     mask = Mask(["data.secret"], data, {})
-    assert MASK in [*everything(mask.data(data)["texts"])]
+    assert MASK in [*everything(mask.value(texts))]
     assert (mask.text("x"), mask.value([{"y": 1}]), mask.value({"y": 1})) == (MASK, [MASK], {MASK: MASK}), (
         "from then on"
     )
@@ -156,7 +156,7 @@ def test_an_everyday_event_is_light_and_a_large_one_is_cut_exactly():
 
 
 def test_a_long_value_is_cut_out_of_longer_texts():
-    note = 'Kim called, and said: "it\'s <urgent>"\n' * 200
+    note = "\n".join(['Kim called, and said: "it\'s <urgent>"'] * 200)
     mask = Mask(["data.note"], {"note": note}, {})
     for form in (note, json.dumps(note)[1:-1], html.escape(note), quote(note)):
         assert mask.text(f"Before. {form}{'After. ' * 1_000}").startswith("Before. ***")

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from relay.model import Event, remade
 from relay.rules.encode import encode
 from relay.rules.keys.key import Key
-from relay.rules.redact import Kind, cover, cover_body
+from relay.rules.redact import Kind, Tries, cover, cover_body
 from relay.rules.scope import Scope
 from relay.rules.spec import Rendered, RuleSpec
 from relay.written.kinds import listed
@@ -39,10 +39,11 @@ class Redact(Key):
     def cover(self, rendered: Rendered) -> Rendered:
         if rendered.body is None:
             return rendered
+        tries = Tries()
         try:
-            body = cover_body(json.loads(rendered.body), self._kinds)
-            message = None if rendered.message is None else cover(rendered.message, self._kinds)
-            follow = None if rendered.follow is None else cover(rendered.follow, self._kinds)
+            body = cover_body(json.loads(rendered.body), self._kinds, tries)
+            message = None if rendered.message is None else cover(rendered.message, self._kinds, tries)
+            follow = None if rendered.follow is None else cover(rendered.follow, self._kinds, tries)
         except ValueError as error:  # sent without being covered, it would be the very leak
             return rendered.fail(f"redact: {error}")
         return remade(rendered, body=encode(body), message=message, follow=follow, name=body.get("name"))
