@@ -8,6 +8,7 @@ import aio_pika
 import pytest
 
 from relay.broker import Address, BrokerFault, DeadLetters, Delivery, Link, ResultPublisher
+from relay.broker.faults import Unwritable
 from relay.model import Due, Result, ResultType
 from relay.outbox import encode
 from relay.ports import Publishing
@@ -324,6 +325,48 @@ async def test_a_dead_letter_keeps_what_came_and_says_why(amqp_url):
     assert message.headers["relay-reason"] == "not_json"
     assert message.headers["relay-error"] == "line 1"
     assert message.headers["x-s"] == "text"
+
+
+async def test_a_dead_letter_whose_properties_have_grown_keeps_255_bytes_of_each(amqp_url):
+    """What is not UTF-8 is read as four characters a byte, and a property may have 255 bytes when it is written."""
+    names = ("content_type", "content_encoding", "message_id", "correlation_id", "reply_to", "type", "app_id")
+    letter = Delivery(1, b"{", **dict.fromkeys(names, "\\xc7" * 85), headers={"x": "1"})
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        await DeadLetters(link).publish(letter, source="bus", reason="json", error="e")
+        await DeadLetters(link).publish(Delivery(1, b"", app_id="é" * 200), source="bus", reason="json", error="e")
+        message, accented = await take(channel, "relay.dead"), await take(channel, "relay.dead")
+    assert {getattr(message, name) for name in names} == {("\\xc7" * 85)[:255]}
+    assert (message.headers["x"], accented.app_id) == ("1", "é" * 127)
+
+
+async def test_headers_that_do_not_fit_into_a_frame_are_left_out_of_a_dead_letter(amqp_url):
+    """RabbitMQ would close the connection, over which all results go, each time that it is tried again."""
+    headers = {"small": 1, "huge": "x" * 130_850, "other": {"deep": "y" * 900}, "raw": b"\xff" * 40_000}
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        first = await link.channel()
+        await DeadLetters(link).publish(
+            Delivery(1, b"{", message_id="m", headers=headers), source="bus", reason="json", error="e" * 600
+        )
+        assert not first.is_closed
+        message = await take(channel, "relay.dead")
+    assert message.headers.keys() & headers.keys() == {"small", "other"}
+    assert len(message.headers["relay-error"]) == 500
+    assert message.headers["relay-error"].endswith("e (too large to be kept here: the headers huge, raw)")
+
+
+async def test_a_message_that_the_client_library_cannot_write_is_a_fault_of_that_message_alone(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        dead = DeadLetters(link)
+        with pytest.raises(Unwritable, match="cannot be written"):
+            await dead.publish(Delivery(1, b"", message_id="m"), source="x" * 256, reason="r", error="e")
+        await dead.publish(Delivery(1, b"", message_id="m"), source="s", reason="r", error="e")
+        await channel.declare_queue("answers", durable=True)
+        publisher = ResultPublisher(link, exchange="x", queue=None)
+        tries = [send(publisher, make_due(number, "n" * 256 * (number == 1) or "answers")) for number in (1, 2)]
+        [failed, told] = await asyncio.gather(*tries, return_exceptions=True)
+        assert (await take(channel, "answers")).message_id == "d2.1"
+    assert isinstance(failed, Publishing)
+    assert (failed.away, failed.denied, failed.unroutable, told) == (False, False, False, None)
 
 
 async def test_dead_letters_with_one_message_id_all_arrive(amqp_url):
