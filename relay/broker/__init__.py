@@ -6,6 +6,7 @@ from relay.broker.dead import DEAD, DeadLetters
 from relay.broker.delivery import Delivery
 from relay.broker.entity import PATIENT, QUORUM, Binding, Entity, Exchange, Queue
 from relay.broker.faults import Away, BrokerFault, Forbidden, MissingEntity, Unroutable, ask
+from relay.broker.fit import is_short
 from relay.broker.limit import Limit, delivery_limit
 from relay.broker.link import Link
 from relay.broker.publish import ResultPublisher
@@ -43,6 +44,7 @@ __all__ = [
     "ensure_exchange",
     "ensure_queue",
     "find_exchange",
+    "is_short",
     "requeue",
     "restored",
     "split_dropped",

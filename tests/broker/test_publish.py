@@ -107,6 +107,15 @@ async def test_a_reply_goes_to_its_queue_with_the_callers_correlation_id(amqp_ur
     assert "chat-uuid" not in message.headers
 
 
+async def test_a_correlation_id_that_has_grown_is_cut_where_it_is_sent(amqp_url):
+    """A NUL, which no database holds, is kept as a character of three bytes."""
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        due = make_due(correlation_id="\ufffd" * 100)
+        await send(ResultPublisher(link, exchange="relay.results", queue="relay.results"), due)
+        message = await take(channel, "relay.results")
+    assert message.correlation_id == "\ufffd" * 85
+
+
 async def test_a_reply_to_a_queue_that_is_gone_counts_as_told(amqp_url):
     async with linked(amqp_url) as link:
         await send(ResultPublisher(link, exchange="x", queue=None), make_due(destination="gone"))
@@ -366,7 +375,7 @@ async def test_a_message_that_the_client_library_cannot_write_is_a_fault_of_that
         [failed, told] = await asyncio.gather(*tries, return_exceptions=True)
         assert (await take(channel, "answers")).message_id == "d2.1"
     assert isinstance(failed, Publishing)
-    assert (failed.away, failed.denied, failed.unroutable, told) == (False, False, False, None)
+    assert (failed.away, failed.denied, failed.failed, told) == (False, False, True, None)
 
 
 async def test_dead_letters_with_one_message_id_all_arrive(amqp_url):
