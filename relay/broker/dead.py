@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from aio_pika import DeliveryMode, Message
-from pamqp.encode import encode_table_value
 
 from relay.broker.delivery import Delivery
 from relay.broker.entity import PATIENT
-from relay.broker.faults import BrokerFault, ask
+from relay.broker.faults import BrokerFault, Unwritable, ask
+from relay.broker.fit import cut, fit, writing
 from relay.broker.lane import ExchangeLane
 from relay.broker.link import Link
 from relay.broker.topology import ensure_outlet
@@ -18,8 +18,9 @@ DEAD: Final = "relay.dead"
 LETTER_ID: Final = "relay-id"
 QUEUE: Final = "relay-queue"
 ROUTING_KEY: Final = "relay-routing-key"
-_ROUTING: Final = frozenset({"cc", "bcc"})
 _LONGEST: Final = 500
+_MOST_NAMES: Final = 200
+"""Characters of the names of headers that are left out."""
 
 
 class DeadLetters:
@@ -41,7 +42,8 @@ class DeadLetters:
 
         Adds the headers `relay-source`, `relay-reason` (a stable keyword), `relay-error` (text for people, at most 500
         characters), `relay-id` (of its record in the ledger), `relay-queue` and `relay-routing-key`, by which it came.
-        Raises BrokerFault.
+        Of the sender's properties it carries 255 bytes each, of the headers those that fit into a frame beside these.
+        Raises BrokerFault, whatever is wrong with the message.
         """
         own_headers = {
             "relay-source": source,
@@ -51,12 +53,16 @@ class DeadLetters:
             QUEUE: queue,
             ROUTING_KEY: letter.routing_key,
         }
-        message = _compose(letter, own_headers, letter_id)
+        with writing():
+            message = _compose(letter, own_headers, letter_id, self._link.frame_max())
         # One at a time: the client library matches returned messages by message id alone, and senders may repeat ids.
         async with self._turn:
             try:
                 exchange = await self._lane.open()
-                await ask(exchange.publish(message, source, mandatory=True), self._link.timeout)
+                with writing():
+                    await ask(exchange.publish(message, source, mandatory=True), self._link.timeout)
+            except Unwritable:
+                raise
             except BrokerFault:
                 self._lane.doubt()
                 raise
@@ -66,38 +72,25 @@ class DeadLetters:
         await ensure_outlet(self._link, DEAD, DEAD, PATIENT)
 
 
-def _compose(letter: Delivery, own_headers: Mapping[str, str], letter_id: str) -> Message:
-    return Message(
+def _compose(letter: Delivery, own_headers: Mapping[str, str], letter_id: str, frame_max: int) -> Message:
+    message = Message(
         letter.body,
-        headers=_sendable(letter.headers) | dict(own_headers),
-        content_type=letter.content_type,
-        content_encoding=letter.content_encoding,
+        headers=dict(own_headers),
+        content_type=cut(letter.content_type),
+        content_encoding=cut(letter.content_encoding),
         delivery_mode=DeliveryMode.PERSISTENT,
         # Without an id the client library makes up a random one, which would pass for the sender's after a requeue.
-        message_id=letter.message_id or letter_id or None,
-        correlation_id=letter.correlation_id,
-        reply_to=letter.reply_to,
+        message_id=cut(letter.message_id) or letter_id or None,
+        correlation_id=cut(letter.correlation_id),
+        reply_to=cut(letter.reply_to),
         timestamp=None if letter.timestamp is None else letter.timestamp / 1_000,
-        type=letter.type,
-        app_id=letter.app_id,
+        type=cut(letter.type),
+        app_id=cut(letter.app_id),
     )
-
-
-def _sendable(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """The headers without `CC` and `BCC`, which would route copies to other queues.
-
-    A value that the client library can read but not write becomes text.
-    """
-    return {
-        name: value if _is_sendable(value) else str(value)
-        for name, value in headers.items()
-        if name.lower() not in _ROUTING
-    }
-
-
-def _is_sendable(value: Any) -> bool:
-    try:
-        encode_table_value(value)
-    except (TypeError, ValueError, OverflowError, ArithmeticError):
-        return False
-    return True
+    properties = message.properties
+    left_out = fit(properties, letter.headers, frame_max)
+    message.headers = properties.headers or {}
+    if left_out:
+        note = f" (too large to be kept here: the headers {', '.join(left_out)})"[:_MOST_NAMES]
+        message.headers["relay-error"] = own_headers["relay-error"][: _LONGEST - len(note)] + note
+    return message

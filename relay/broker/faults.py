@@ -45,6 +45,10 @@ class Unroutable(BrokerFault):
     """No bound queue accepts the message."""
 
 
+class Unwritable(BrokerFault):
+    """The client library cannot write the message. Another one may pass."""
+
+
 class Away(BrokerFault):
     """RabbitMQ is unreachable or does not answer. It is not known whether a message got through."""
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractMessage
 
-from relay.broker.faults import Away, BrokerFault, Unroutable, ask
+from relay.broker.faults import Away, BrokerFault, Unroutable, Unwritable, ask
+from relay.broker.fit import writing
 from relay.broker.link import Link
 
 
@@ -41,19 +42,20 @@ class ExchangeLane:
                 self._trial = asyncio.create_task(self._send(message, key, mandatory=mandatory))
                 self._trial.add_done_callback(self._tried)
                 return await asyncio.shield(self._trial)
-            with suppress(Unroutable):  # the exchange takes messages, though nobody wants that one
+            with suppress(Unroutable, Unwritable):  # which is wrong with that one alone
                 await asyncio.shield(self._trial)
         return await self._send(message, key, mandatory=mandatory)
 
     async def _send(self, message: AbstractMessage, key: str, *, mandatory: bool) -> None:
         try:
             exchange = await self.open()
-            await ask(exchange.publish(message, key, mandatory=mandatory), self._link.timeout)
+            with writing():
+                await ask(exchange.publish(message, key, mandatory=mandatory), self._link.timeout)
         except Unroutable:
             self._proved = True
             self.doubt()
             raise
-        except Away:
+        except (Away, Unwritable):
             raise
         except BrokerFault:
             self._proved = False

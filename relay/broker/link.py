@@ -92,6 +92,11 @@ class Link:
         transport = self._connection and self._connection.transport
         return str(transport.connection.server_properties.get("version", "")) if transport else ""
 
+    def frame_max(self) -> int:
+        """The bytes of a frame that RabbitMQ takes; 0 while not connected, or where it takes any."""
+        transport = self._connection and self._connection.transport
+        return int(transport.connection.connection_tune.frame_max) if transport else 0
+
     async def channel(self, *, returns: bool = False) -> AbstractChannel:
         """A new channel with publisher confirms. With `returns`, unroutable messages raise. Raises Away."""
         if self._connection is None:

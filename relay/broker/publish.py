@@ -6,7 +6,8 @@ from typing import Any
 
 from aio_pika import DeliveryMode, Message
 
-from relay.broker.faults import Away, BrokerFault, Forbidden, Unroutable
+from relay.broker.faults import Away, BrokerFault, Forbidden, Unroutable, Unwritable
+from relay.broker.fit import cut
 from relay.broker.lane import ExchangeLane
 from relay.broker.link import Link
 from relay.broker.topology import ensure_exchange, ensure_outlet
@@ -62,7 +63,8 @@ class ResultPublisher:
         except Away as fault:
             raise Publishing(str(fault), away=True) from None
         except BrokerFault as fault:
-            raise Publishing(str(fault), denied=isinstance(fault, Forbidden)) from None
+            denied, failed = isinstance(fault, Forbidden), isinstance(fault, Unwritable)
+            raise Publishing(str(fault), denied=denied, failed=failed) from None
 
     def _route(self, due: Due) -> tuple[ExchangeLane, str]:
         if due.destination:
@@ -92,7 +94,7 @@ def _compose(result: Result, body: bytes) -> Message:
         content_type="application/cloudevents+json",
         delivery_mode=DeliveryMode.PERSISTENT,
         message_id=result.id,
-        correlation_id=result.correlation_id or result.event_id,
+        correlation_id=cut(result.correlation_id) or result.event_id,  # it may have grown; the body has all of it
         timestamp=result.time // 1_000,
         type=result.type.value,
     )

@@ -15,13 +15,15 @@ from typing import Any, Final
 import aiormq.abc
 
 from relay.broker.dead import DEAD, LETTER_ID, QUEUE, ROUTING_KEY
-from relay.broker.faults import Away, BrokerFault, Forbidden, MissingEntity, Unroutable, ask
+from relay.broker.faults import Away, BrokerFault, Forbidden, MissingEntity, Unroutable, Unwritable, ask
+from relay.broker.fit import cut_properties, fit, writing
 from relay.broker.link import Link
 from relay.broker.tolerant import UNREADABLE, split_dropped
 
 _OWN: Final = frozenset({"relay-source", "relay-reason", "relay-error", QUEUE, UNREADABLE})
 _COUNTS: Final = frozenset({"x-delivery-count", "x-acquired-count"})
 """Headers that RabbitMQ adds to what it delivers."""
+_LONGEST: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +136,9 @@ class _Pass:
         if not letter.queue:
             self._requeued.kept.append((letter, "its headers name no queue"))
             return False
-        properties = message.header.properties
-        properties.headers = _restore(split_dropped(properties.headers or {})[0])
-        publish = self._giving.basic_publish(
-            message.body, routing_key=letter.queue, properties=properties, mandatory=True, timeout=self._link.timeout
-        )
         try:
-            await ask(publish, self._link.timeout)
+            with writing():
+                await self._publish(message, letter.queue)
         except Unroutable:
             self._requeued.kept.append((letter, f"queue {letter.queue!r} does not exist"))
             return False
@@ -156,6 +154,19 @@ class _Pass:
         if letter.id is not None:
             self._sent_ids.add(letter.id)
         return True
+
+    async def _publish(self, message: aiormq.abc.DeliveredMessage, queue: str) -> None:
+        """Publish what the letter's sender gave, as far as it can be written: another program may have buried it."""
+        properties = message.header.properties
+        headers = split_dropped(properties.headers or {})[0]
+        cut_properties(properties)
+        properties.headers = {name: headers[name] for name in (ROUTING_KEY, LETTER_ID) if name in headers}
+        if left_out := fit(properties, _restore(headers), self._link.frame_max()):
+            raise Unwritable(f"too large to be sent: its headers {', '.join(left_out)}"[:_LONGEST])
+        publish = self._giving.basic_publish(
+            message.body, routing_key=queue, properties=properties, mandatory=True, timeout=self._link.timeout
+        )
+        await ask(publish, self._link.timeout)
 
     async def _acknowledge(self, message: aiormq.abc.DeliveredMessage) -> None:
         await ask(self._getting.basic_ack(message.delivery_tag or 0, wait=False), self._link.timeout)

@@ -75,10 +75,18 @@ class Consumer:
         self._random = random
         self._patience = patience
         self._pressure = Pressure(source.name, report)
-        letters = Letters(dead, source, patience=patience, wait=self._wait_letter, report=self._pressure.tell)
+        letters = Letters(dead, source, patience=patience, wait=self._wait_retry, report=self._pressure.tell)
         aside = aside or Aside(f"queue {source.name}")
         self._settler = Settler(
-            source, intake, letters, self._pressure, ids=ids, clock=clock, metrics=metrics, aside=aside
+            source,
+            intake,
+            letters,
+            self._pressure,
+            ids=ids,
+            clock=clock,
+            metrics=metrics,
+            aside=aside,
+            wait=self._wait_retry,
         )
         self._owed = Owed(_KNOWN)
         self._steps = 0
@@ -99,7 +107,7 @@ class Consumer:
     async def run(self, stop: Stop) -> None:
         """Consume until `stop` is asked; then finish what was prefetched, or give it back.
 
-        Raises only what the intake should not have raised.
+        Raises only what the intake should not have raised, of a message that cannot be buried for it either.
         """
         watching = asyncio.create_task(self._watch(stop))
         try:
@@ -260,7 +268,7 @@ class Consumer:
         if self._session is not None:
             self._session.stop(why, hold=hold)
 
-    async def _wait_letter(self, tries: int) -> None:
+    async def _wait_retry(self, tries: int) -> None:
         await self._until_end(self._sleep(self._delay(tries, _CAP)))
         if self._ending.is_set():
             raise BrokerFault("the relay stops")

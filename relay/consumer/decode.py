@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from relay import moment
-from relay.broker import UNREADABLE, Delivery
+from relay.broker import UNREADABLE, Delivery, is_short
 from relay.consumer.body import inflate, is_json, media_type
 from relay.consumer.source import Input
 from relay.errors import Permanent
@@ -147,17 +147,19 @@ def describe(
 def _reply_to(delivery: Delivery, source: Input) -> str | None:
     """The queue to which results go as well as to the exchange.
 
-    A publisher can name any queue of the broker, so only the queues that the source allows are accepted.
+    A publisher can name any queue of the broker, so only the queues that the source allows are accepted. A name that
+    has grown when it was read is no queue's.
     """
-    name = delivery.reply_to
+    name = mend_text(delivery.reply_to or "")
     if not name or not source.reply:
         return None
     allowed = source.reply if isinstance(source.reply, tuple) else _EXCLUSIVE
+    what = "`reply` of the source lets none go there"
     if any(fnmatchcase(name, glob) for glob in allowed):
-        return name
-    log.warning(
-        "reply.refused", source=source.name, reply_to=name[:200], what="`reply` of the source lets none go there"
-    )
+        if is_short(name):
+            return name
+        what = "no queue has such a name: it is not UTF-8 or has characters that cannot be stored"
+    log.warning("reply.refused", source=source.name, reply_to=name[:200], what=what)
     return None
 
 

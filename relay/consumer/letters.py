@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from relay.broker import BrokerFault, DeadLetters, Delivery
+from relay.broker import BrokerFault, DeadLetters, Delivery, Unwritable
 from relay.consumer.source import Input
 
 Wait = Callable[[int], Awaitable[None]]
@@ -16,7 +16,8 @@ class Letters:
     One letter is tried at a time; the others wait, because they would be refused too. After `patience` seconds a
     letter is given up, and from then on each new letter after a single try, until RabbitMQ takes one. The same holds
     when a lost channel ended the wait; otherwise its messages would be delivered again and again. `wait(tries)` is the
-    back-off; it may raise BrokerFault to end the wait. `report` receives the reason why a letter waits.
+    back-off; it may raise BrokerFault to end the wait. `report` receives the reason why a letter waits. A letter that
+    cannot be written at all is given up at once.
     """
 
     def __init__(self, dead: DeadLetters, source: Input, *, patience: float, wait: Wait, report: Report) -> None:
@@ -39,6 +40,8 @@ class Letters:
         except TimeoutError:
             self._given_up = True
             return False
+        except Unwritable:
+            return False
         except asyncio.CancelledError:
             self._given_up = True
             raise
@@ -57,6 +60,8 @@ class Letters:
                     queue=self._source.queue,
                     letter_id=letter_id,
                 )
+            except Unwritable:
+                raise
             except BrokerFault as fault:
                 self._report(f"a dead letter cannot be published: {fault}")
                 if self._given_up:

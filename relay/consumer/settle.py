@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Final, Protocol
 
 from relay.broker import BrokerFault, Delivery
 from relay.consumer.decode import decode, describe, keep
-from relay.consumer.letters import Letters
+from relay.consumer.letters import Letters, Wait
 from relay.consumer.owed import fingerprint
 from relay.consumer.pressure import Pressure
 from relay.consumer.source import Input
@@ -21,6 +22,8 @@ log = get_log()
 
 _MOST_DEATHS: Final = 4
 """Deaths that were counted. With the death before the first count, which only the redelivery shows, they are five."""
+_MOST_TRIES: Final = 5
+"""Times that Relay fails at a message before that is buried."""
 _DEADLY: Final = "the process has ended five times while it read this message: it was killed, or ran out of memory"
 
 
@@ -72,7 +75,7 @@ class Settler:
     """Settles the messages of one input.
 
     `pressure` is told what keeps it from that. `clock` returns milliseconds since the epoch. `aside` reads large
-    messages in a thread.
+    messages in a thread. `wait` is the back-off as in `Letters`.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Settler:
         clock: Callable[[], int],
         metrics: Metrics,
         aside: Aside,
+        wait: Wait,
     ) -> None:
         self._source = source
         self._intake = intake
@@ -95,18 +99,20 @@ class Settler:
         self._clock = clock
         self._metrics = metrics
         self._aside = aside
+        self._wait = wait
 
     async def settle(self, delivery: Delivery) -> bool:
         """Settle a message. Returns whether it may be acknowledged; otherwise it must be tried again.
 
         The reading of a redelivered message is noted in the ledger before it begins and after it ends, which shows
-        when the process died over it. Of the first delivery nothing is noted.
+        when the process died over it. Of the first delivery nothing is noted. An error that nobody foresaw, for which
+        the message would come again and again and hold up those behind it, buries it after some tries. If the ledger
+        cannot record that either, the error is not the message's, and is raised.
         """
         try:
-            if not (delivery.redelivered or delivery.again):
-                await self._accept(delivery)
-            else:
-                await self._accept_again(delivery)
+            await self._insist(delivery)
+        except BrokerFault:
+            return False
         except _Dead as dead:
             buried = await self._bury(delivery, dead.reason, str(dead))
             if buried and dead.key is not None:
@@ -115,6 +121,38 @@ class Settler:
         except (Overloaded, Unavailable) as error:
             return self._press(error)
         return True
+
+    async def _insist(self, delivery: Delivery) -> None:
+        """Accept it, in several tries where Relay itself fails at it. Raises as `_accept`, and BrokerFault at the end
+        of the relay."""
+        tries = 0
+        while True:
+            try:
+                if delivery.redelivered or delivery.again:
+                    await self._accept_again(delivery)
+                else:
+                    await self._accept(delivery)
+            except (_Dead, Overloaded, Unavailable):
+                raise
+            except Exception as error:
+                tries += 1
+                if tries == 1:
+                    about = {"message_id": delivery.message_id, "routing_key": delivery.routing_key}
+                    log.exception("message.broken", source=self._source.name, **about)
+                what = f"Relay itself failed at this message: {type(error).__name__}"
+                if tries == _MOST_TRIES:
+                    raise _Dead("failed", f"{what}: {error}", self._key(delivery)) from None
+                self._pressure.tell(f"{what}; the log says more")
+                await self._wait(tries - 1)
+                # It may have been accepted all the same.
+                delivery = replace(delivery, again=True)
+            else:
+                if tries:
+                    self._pressure.calm()
+                return
+
+    def _key(self, delivery: Delivery) -> bytes:
+        return hashlib.sha256(self._source.queue.encode() + b"\0" + fingerprint(delivery)).digest()
 
     async def _accept(self, delivery: Delivery) -> None:
         """Read and commit. Raises `_Dead`, `Overloaded`, `Unavailable`."""
@@ -126,7 +164,7 @@ class Settler:
             raise _Dead("refused", str(error)) from None
 
     async def _accept_again(self, delivery: Delivery) -> None:
-        key = hashlib.sha256(self._source.queue.encode() + b"\0" + fingerprint(delivery)).digest()
+        key = self._key(delivery)
         async with self._intake.suspect(key) as suspect:
             if suspect.deaths >= _MOST_DEATHS:
                 raise _Dead("deadly", _DEADLY, key)
@@ -152,7 +190,7 @@ class Settler:
         """Whether the message has an external id, by which a repeat is recognised for `ledger.remember`."""
         try:
             return (await self._aside.run(lambda: self._decode(delivery))).external_id is not None
-        except Unreadable:
+        except Exception:  # noqa: BLE001 - `settle` tells what it is
             return True  # a dead letter that is published twice does no harm
 
     async def _bury(self, delivery: Delivery, reason: str, error: str) -> bool:

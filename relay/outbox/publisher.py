@@ -170,11 +170,10 @@ class Publisher:
         """Publish and settle one result. After an unexpected error it stays due, and the other results go on."""
         try:
             settled = await self._publish(due)
-        except Exception as error:
-            log.exception("result.failed", **_about(due))
-            why = f"the relay failed at this result: {type(error).__name__}: {error}"
-            wait = self._wait(due.tries, _CAP)
-            settled = Settled(due.result.id, due.destination, confirmed=False, retry_in=wait, error=why)
+        except Exception as error:  # noqa: BLE001 - whatever error it is, the others must be told, and this one shown
+            failure = Publishing(f"the relay failed at this result: {type(error).__name__}: {error}", failed=True)
+            failure.__cause__ = error
+            settled = self._fail(due, failure)
         finally:
             # The place is free at the broker's answer: nobody waits for what is settled, so it may take a while.
             self._publishing -= 1
@@ -244,10 +243,12 @@ class Publisher:
             self._metrics.problems.unroutable("unroutable" if error.unroutable else "denied", exchange or None)
         self._troubled = True
         self._report(PartState.DOWN if error.denied else PartState.DEGRADED, str(error), error.public)
-        name = "result.unroutable" if error.unroutable else "result.retried"
+        name = "result.unroutable" if error.unroutable else "result.failed" if error.failed else "result.retried"
         if self._nags(name, exchange):
-            tell = log.error if error.unroutable else log.warning
-            tell(name, error=str(error), destination=due.destination or None, tries=due.tries + 1, **_about(due))
+            tell = log.error if error.unroutable or error.failed else log.warning
+            trace = {"exc_info": error.__cause__} if error.__cause__ else {}
+            about = {"destination": due.destination or None, "tries": due.tries + 1, **_about(due)}
+            tell(name, error=str(error), **about, **trace)
         wait = self._wait(due.tries, _CAP_AWAY if error.away else _CAP)
         why = f"{UNROUTABLE}: {error}" if error.unroutable else str(error)
         return Settled(due.result.id, due.destination, confirmed=False, retry_in=wait, error=why)

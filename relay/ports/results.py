@@ -9,11 +9,20 @@ class Publishing(Exception):
     """A result could not be published now.
 
     `unroutable`: no queue is bound for it. `away`: the broker does not answer, so no other result can be published
-    either. `denied`: Relay's user lacks the permission, and a person must act.
+    either. `denied`: Relay's user lacks the permission, and a person must act. `failed`: the fault is Relay's own.
     """
 
-    def __init__(self, message: str, *, unroutable: bool = False, away: bool = False, denied: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        unroutable: bool = False,
+        away: bool = False,
+        denied: bool = False,
+        failed: bool = False,
+    ) -> None:
         super().__init__(message)
+        self.failed = failed
         self.denied = denied
         self.unroutable = unroutable
         self.away = away
@@ -25,6 +34,8 @@ class Publishing(Exception):
             return "no queue takes some of the results"
         if self.denied:
             return "RabbitMQ denies Relay the right to publish some of the results"
+        if self.failed:
+            return "Relay fails at some of the results; the log says more"
         return "RabbitMQ is away" if self.away else "RabbitMQ refuses some of the results"
 
 

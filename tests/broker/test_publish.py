@@ -8,6 +8,7 @@ import aio_pika
 import pytest
 
 from relay.broker import Address, BrokerFault, DeadLetters, Delivery, Link, ResultPublisher
+from relay.broker.faults import Unwritable
 from relay.model import Due, Result, ResultType
 from relay.outbox import encode
 from relay.ports import Publishing
@@ -104,6 +105,15 @@ async def test_a_reply_goes_to_its_queue_with_the_callers_correlation_id(amqp_ur
         message = await take(channel, "answers")
     assert message.correlation_id == "theirs"
     assert "chat-uuid" not in message.headers
+
+
+async def test_a_correlation_id_that_has_grown_is_cut_where_it_is_sent(amqp_url):
+    """A NUL, which no database holds, is kept as a character of three bytes."""
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        due = make_due(correlation_id="\ufffd" * 100)
+        await send(ResultPublisher(link, exchange="relay.results", queue="relay.results"), due)
+        message = await take(channel, "relay.results")
+    assert message.correlation_id == "\ufffd" * 85
 
 
 async def test_a_reply_to_a_queue_that_is_gone_counts_as_told(amqp_url):
@@ -324,6 +334,48 @@ async def test_a_dead_letter_keeps_what_came_and_says_why(amqp_url):
     assert message.headers["relay-reason"] == "not_json"
     assert message.headers["relay-error"] == "line 1"
     assert message.headers["x-s"] == "text"
+
+
+async def test_a_dead_letter_whose_properties_have_grown_keeps_255_bytes_of_each(amqp_url):
+    """What is not UTF-8 is read as four characters a byte, and a property may have 255 bytes when it is written."""
+    names = ("content_type", "content_encoding", "message_id", "correlation_id", "reply_to", "type", "app_id")
+    letter = Delivery(1, b"{", **dict.fromkeys(names, "\\xc7" * 85), headers={"x": "1"})
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        await DeadLetters(link).publish(letter, source="bus", reason="json", error="e")
+        await DeadLetters(link).publish(Delivery(1, b"", app_id="é" * 200), source="bus", reason="json", error="e")
+        message, accented = await take(channel, "relay.dead"), await take(channel, "relay.dead")
+    assert {getattr(message, name) for name in names} == {("\\xc7" * 85)[:255]}
+    assert (message.headers["x"], accented.app_id) == ("1", "é" * 127)
+
+
+async def test_headers_that_do_not_fit_into_a_frame_are_left_out_of_a_dead_letter(amqp_url):
+    """RabbitMQ would close the connection, over which all results go, each time that it is tried again."""
+    headers = {"small": 1, "huge": "x" * 130_850, "other": {"deep": "y" * 900}, "raw": b"\xff" * 40_000}
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        first = await link.channel()
+        await DeadLetters(link).publish(
+            Delivery(1, b"{", message_id="m", headers=headers), source="bus", reason="json", error="e" * 600
+        )
+        assert not first.is_closed
+        message = await take(channel, "relay.dead")
+    assert message.headers.keys() & headers.keys() == {"small", "other"}
+    assert len(message.headers["relay-error"]) == 500
+    assert message.headers["relay-error"].endswith("e (too large to be kept here: the headers huge, raw)")
+
+
+async def test_a_message_that_the_client_library_cannot_write_is_a_fault_of_that_message_alone(amqp_url):
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        dead = DeadLetters(link)
+        with pytest.raises(Unwritable, match="cannot be written"):
+            await dead.publish(Delivery(1, b"", message_id="m"), source="x" * 256, reason="r", error="e")
+        await dead.publish(Delivery(1, b"", message_id="m"), source="s", reason="r", error="e")
+        await channel.declare_queue("answers", durable=True)
+        publisher = ResultPublisher(link, exchange="x", queue=None)
+        tries = [send(publisher, make_due(number, "n" * 256 * (number == 1) or "answers")) for number in (1, 2)]
+        [failed, told] = await asyncio.gather(*tries, return_exceptions=True)
+        assert (await take(channel, "answers")).message_id == "d2.1"
+    assert isinstance(failed, Publishing)
+    assert (failed.away, failed.denied, failed.failed, told) == (False, False, True, None)
 
 
 async def test_dead_letters_with_one_message_id_all_arrive(amqp_url):

@@ -4,6 +4,9 @@ import asyncio
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from aio_pika import Message
+from pamqp import encode
+
 from relay.broker import DeadLetters, Delivery, Letter, requeue
 from tests.broker.test_publish import linked, looking, take
 
@@ -106,6 +109,29 @@ async def test_a_letter_without_a_queue_stays_with_its_reason_and_holds_up_no_ot
         assert "could not take" in reasons["l2"]
         assert reasons["l3"] == "its headers name no queue"
         assert await kept(channel) == [b"body 1", b"body 2", b"body 3"]
+
+
+async def test_a_letter_of_another_program_that_cannot_be_written_as_it_came_holds_up_no_other(amqp_url, monkeypatch):
+    """Text that is not UTF-8 grows when it is read, and a header of bytes becomes text."""
+    async with linked(amqp_url) as link, looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        await bury(DeadLetters(link), 1)
+        odd = Message(b"odd", message_id="o", correlation_id="c" * 85, headers={"relay-queue": "in", "h": bytearray(9)})
+        strict = encode.METHODS["shortstr"]
+        latin = lambda text: strict(text).replace(b"c" * 85, b"\xc7" * 85)  # noqa: E731 - a double of one line
+        with monkeypatch.context() as patched:
+            patched.setitem(encode.METHODS, "shortstr", latin)
+            await channel.default_exchange.publish(odd, "relay.dead")
+        for wide in ({"h": "x" * 130_000}, {"relay-queue": "q" * 300}):
+            message = Message(b"wide", headers={"relay-queue": "in"} | wide)
+            await channel.default_exchange.publish(message, "relay.dead")
+        await bury(DeadLetters(link), 2)
+        done = await requeue(link, None, source=None, queues={})
+        assert done.fault is None
+        assert sorted(await bodies(channel, "in")) == [b"body 1", b"body 2", b"odd"]
+        assert await kept(channel) == [b"wide", b"wide"]
+    reasons = sorted(reason for _, reason in done.kept)
+    assert ["its headers h" in reasons[1], "cannot be written" in reasons[0]] == [True, True]
 
 
 async def test_a_letter_that_was_published_twice_goes_back_once(amqp_url):

@@ -8,6 +8,7 @@ import threading
 import aio_pika
 import pytest
 from aio_pika import Message
+from pamqp import encode
 from structlog.testing import capture_logs
 
 from relay.broker import DeadLetters, Delivery, requeue
@@ -303,9 +304,50 @@ async def test_cloudevents_and_replies_come_through(amqp_url):
     assert (event.origin, event.reply_to, event.correlation_id, event.data) == ("/crm", "answers", "c", 1)
 
 
-async def test_an_error_that_nobody_expected_reaches_the_supervisor(amqp_url):
+async def test_a_message_that_the_relay_fails_at_is_buried_and_holds_up_no_other(amqp_url):
+    """Raised, the error ended the consumer, which got the message again, and again."""
+    intake, told = Intake(lambda event: KeyError("a bug") if event.external_id == "odd" else None), Told()
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        await put(channel, "odd", "a")
+    with capture_logs() as lines:
+        async with connected(amqp_url) as broker, consuming(broker, intake, report=told):
+            await told.of(PartState.DEGRADED, "failed at this message: KeyError")
+            letter = await get(amqp_url, "relay.dead")
+            async with looking(amqp_url) as channel:
+                await put(channel, "b")
+            await intake.has("a", "b")
+    assert (letter.message_id, letter.headers["relay-reason"], len(intake.letters)) == ("odd", "failed", 1)
+    assert letter.headers["relay-error"].endswith("KeyError: 'a bug'")
+    assert intake.tried.count("odd") == 5
+    assert (len(intake.suspects), len(intake.forgotten)) == (4, 1)
+    assert told.states[-1][0] is PartState.UP
+    [line] = [line for line in lines if line["event"] == "message.broken"]
+    assert (line["message_id"], line["exc_info"]) == ("odd", True)
+
+
+async def test_a_message_that_the_relay_fails_at_once_is_accepted(amqp_url):
+    errors = [KeyError("a bug")]
+    intake = Intake(lambda _: errors.pop() if errors else None)
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        await put(channel, "m")
+    async with connected(amqp_url) as broker, consuming(broker, intake):
+        await intake.has("m")
+    await settled(amqp_url, "in")
+    assert intake.letters == {}
+
+
+async def test_an_error_that_is_not_of_one_message_reaches_the_supervisor(amqp_url):
+    """What cannot be recorded is not buried: it is still there when the ledger is well again."""
     tried = asyncio.Event()
-    intake = Intake(lambda _: tried.set() or KeyError("a bug"))
+
+    async def note_dead(letter):
+        tried.set()
+        raise KeyError("a bug")
+
+    intake = Intake(lambda _: KeyError("a bug"))
+    intake.note_dead = note_dead
     async with looking(amqp_url) as channel:
         await channel.declare_queue("in", durable=True)
         await put(channel, "m")
@@ -314,6 +356,33 @@ async def test_an_error_that_nobody_expected_reaches_the_supervisor(amqp_url):
             async with consuming(broker, intake), asyncio.timeout(10):
                 await tried.wait()
     await settled(amqp_url, "in", ready=1)
+
+
+async def test_an_unreadable_message_whose_properties_grow_is_buried_and_holds_up_no_other(amqp_url, monkeypatch):
+    """Text in cp1251 is read as four characters a byte, more than a property holds when it is written again."""
+    intake, strict = Intake(), encode.METHODS["shortstr"]
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        with monkeypatch.context() as patched:
+            patched.setitem(encode.METHODS, "shortstr", lambda text: strict(text).replace(b"c" * 85, b"\xc7" * 85))
+            await put(channel, "bad", body=b"{broken", correlation_id="c" * 85)
+        await put(channel, "good")
+    async with connected(amqp_url) as broker, consuming(broker, intake):
+        await intake.has("good")
+        letter = await get(amqp_url, "relay.dead")
+    assert (letter.message_id, letter.correlation_id) == ("bad", ("\\xc7" * 85)[:255])
+    await settled(amqp_url, "in")
+
+
+async def test_a_letter_that_cannot_be_written_is_kept_at_once(amqp_url):
+    intake = Intake()
+    async with looking(amqp_url) as channel:
+        await channel.declare_queue("in", durable=True)
+        await put(channel, "bad", body=b"{broken")
+    async with connected(amqp_url) as broker, consuming(broker, intake, Input("b" * 256, "in")):
+        await intake.has(None)
+    assert (intake.events[0].raw, intake.letters) == (b"{broken", {})
+    await settled(amqp_url, "in")
 
 
 async def test_a_dead_letter_is_recorded_and_comes_in_when_it_was_sent_back(amqp_url):

@@ -179,6 +179,16 @@ def test_whoever_publishes_does_not_choose_another_queue_of_the_broker():
     assert reply_to("amq.gen-x", ("crm.answers.*",)) is None
 
 
+def test_a_reply_to_that_has_grown_beyond_any_queues_name_is_refused_with_a_line():
+    """Each NUL becomes three bytes; the result would never be told otherwise."""
+    assert reply_to("crm.\0", ("crm.*",)) == "crm.\ufffd"
+    with capture_logs() as lines:
+        assert reply_to("crm." + "\0" * 100, ("crm.*",)) is None
+    [line] = lines
+    assert (line["event"], line["source"]) == ("reply.refused", "bus")
+    assert line["what"].startswith("no queue has such a name")
+
+
 def reply_to(name, allowed):
     return read(source=Input("bus", "q", reply=allowed), reply_to=name).reply_to
 

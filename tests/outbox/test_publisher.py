@@ -351,3 +351,19 @@ async def test_a_result_that_the_relay_fails_at_holds_up_no_other(capsys):
         await rows.until(lambda: next(row for row in rows.rows.values())[2] == 2)
     assert [key for key, _ in rows.rows] == ["d3.1"]
     assert "KeyError" in rows.settled[-1].error
+
+
+@virtually
+async def test_a_result_that_the_relay_fails_at_is_shown_and_a_reply_of_that_kind_given_up(capsys):
+    rows, told, metrics = Rows(1), [], Metrics()
+    rows.add(1, "answers", age=360_000)
+    broker = Broker(lambda due: KeyError("zoe@hidden.org"))
+    async with publishing(rows, broker, told=told, metrics=metrics):
+        await rows.until(lambda: len(rows.settled) == 5)
+    assert told[-1][::2] == (PartState.DEGRADED, "Relay fails at some of the results; the log says more")
+    by = {settled.destination: settled for settled in rows.settled}
+    assert (by["answers"].undeliverable, by[""].undeliverable) == (True, False)
+    assert "KeyError" in by["answers"].error
+    assert [key[0] for key in metrics.problems.take().seen] == ["broker"]
+    lines = "".join(capsys.readouterr())
+    assert (lines.count("result.failed"), lines.count("Traceback")) == (1, 1), "a line a minute"
