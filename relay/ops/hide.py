@@ -1,5 +1,6 @@
 """Hides from callers below the role `admin` what is at the paths in `hide` of a source."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -130,7 +131,7 @@ class Hide:
         if not paths:
             return trial
         mask = _mask_of(event, paths)
-        return {"events": [_tried(each, mask) for each in trial["events"]]}
+        return await asyncio.to_thread(lambda: {"events": [_tried(each, mask) for each in trial["events"]]})
 
     def explained(self, request: web.Request, event: Event, explained: Mapping[str, Any]) -> Mapping[str, Any]:
         """Why each rule made a chat of a stored event or did not."""

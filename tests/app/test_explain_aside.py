@@ -1,24 +1,31 @@
 """What rules make of an event is found out beside the event loop: with hundreds of rules it takes long."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
+from relay.ops.trial import Explained, Trial
 from relay.rules import RuleSet
 from tests.app.reloading import CHAT, configure, living
 
 
 @pytest.fixture
 def threads(monkeypatch):
-    """The threads in which rules are explained and matched for people."""
+    """The threads in which rules are explained to people, and in which that is made ready for them."""
     seen = []
-    explain = RuleSet.explain
 
-    def watched(self, event):
-        seen.append(threading.current_thread())
-        return explain(self, event)
+    def watch(work):
+        def watched(*given):
+            seen.append(threading.current_thread())
+            return work(*given)
 
-    monkeypatch.setattr(RuleSet, "explain", watched)
+        return watched
+
+    monkeypatch.setattr(RuleSet, "explain", watch(RuleSet.explain))
+    for place, shown in (("api.Explained", Explained), ("api.Trial", Trial), ("console.sample.Trial", Trial)):
+        reader = SimpleNamespace(model_validate=watch(shown.model_validate))
+        monkeypatch.setattr(f"relay.ops.{place}", reader)
     return seen
 
 
@@ -36,5 +43,5 @@ async def test_the_event_loop_explains_nothing(tmp_path, threads, rule):
         for asked in ({"event": event_id}, {"source": "crm", "body": {"id": 1}}):
             async with live.http.post(f"{live.service.addresses.ops}/api/try", json=asked | text) as answer:
                 assert answer.status == 200, await answer.text()
-    assert len(threads) == 5
+    assert len(threads) == 10
     assert threading.main_thread() not in threads
