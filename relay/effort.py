@@ -86,7 +86,11 @@ class Aside:
             with light():
                 return work()
         except Heavy:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await self.run_heavy(work)
+
+    async def run_heavy(self, work: Callable[[], T]) -> T:
+        """Run `work` in the thread and return its result: for work that nobody can tell the size of."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def close(self) -> None:
         """Accept no more work. Running work may finish, waiting work is dropped."""

@@ -2,25 +2,29 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from relay.app.dry import show_verdict
 from relay.config import Rule
-from relay.model import Event, EventDetail, RuleVersion, Skip
+from relay.model import Event, EventDetail, RuleVersion, Skip, set_hash
 from relay.rules import Reason, RuleSet, compile_rules
 from relay.rules.index import Index
 
 _FOREIGN = frozenset({Reason.SOURCE, Reason.TYPE})
+_KEPT: Final = 4
+"""Sets of rules of the past that are kept compiled: who reads one event reads its neighbours, and comes back."""
 
 
 def explain_past(detail: EventDetail, versions: Sequence[RuleVersion], present: RuleSet) -> dict[str, Any]:
-    """The verdicts of the rules whose source and type fit, ready for JSON. Slow: for people.
+    """The verdicts of the rules whose source and type fit, ready for JSON. Slow, the first time of its rules
+    most of all: for people, in a thread.
 
     `versions` are the rules that decided the event, in their order. Where they are not kept, `present` takes their
     place and `asOf` is `now` instead of `then`. What the ledger decided is told as it decided it.
     """
     event = detail.event
-    rules = _compile(event, versions) if versions else present
+    rules = _rules_then(event, versions, present) if versions else present
     verdicts = [] if event.unreadable is not None else rules.explain(event)
     skips = {skip.rule: skip for skip in detail.skips} if versions else {}
     made = {dispatch.rule for dispatch in detail.dispatches}
@@ -34,13 +38,21 @@ def explain_past(detail: EventDetail, versions: Sequence[RuleVersion], present: 
     }
 
 
-def _compile(event: Event, versions: Sequence[RuleVersion]) -> RuleSet:
-    """The rules that may want the event, with the constants that they named: those of one configuration agree."""
+def _rules_then(event: Event, versions: Sequence[RuleVersion], present: RuleSet) -> RuleSet:
+    """Those in force now, where they still are the same: they are compiled already."""
+    if set_hash(versions) == present.hash:
+        return present
+    return _compile(event.source, event.type, tuple(versions))
+
+
+@lru_cache(maxsize=_KEPT)
+def _compile(source: str, kind: str | None, versions: tuple[RuleVersion, ...]) -> RuleSet:
+    """The rules that may want such an event, with the constants that they named: those of one configuration agree."""
     written = [json.loads(version.text) for version in versions]
     index = Index([_texts(rule, "source") for rule in written], [_texts(rule, "type") for rule in written])
     constants: dict[str, Any] = {}
     specs, kept = [], []
-    for number in index.find(event.source, event.type):
+    for number in index.find(source, kind):
         constants |= written[number].pop("vars", {})
         specs.append(Rule.model_validate(written[number]).spec)
         kept.append(versions[number])

@@ -4,26 +4,37 @@ from collections.abc import Sequence
 from typing import Any
 
 from relay.app.dry import try_events
+from relay.effort import Aside
 from relay.intake.entry import make_dispatch
 from relay.model import Entry, Event, EventStatus, Ids, Standing, held_key
 from relay.ports import Archive
-from relay.rules import RuleSet
+from relay.rules import Rendered, RuleSet
 from relay.units import iso
 
 
-async def foretell(events: Sequence[Event], rules: RuleSet, archive: Archive, ids: Ids) -> dict[str, Any]:
-    """The verdict of every rule on events, with what the ledger would say under `now`. Nothing is stored."""
-    trial = try_events(events, rules)
-    for event, tried in zip(events, trial["events"], strict=True):
-        found = {standing.rule: show_standing(standing) for standing in await _stand(event, rules, archive, ids)}
+async def foretell(events: Sequence[Event], rules: RuleSet, archive: Archive, ids: Ids, aside: Aside) -> dict[str, Any]:
+    """The verdict of every rule on events, with what the ledger would say under `now`. Nothing is stored.
+
+    What rules make of events is found out by `aside`, since it takes a second and more with a thousand rules.
+    """
+    trial, matched = await aside.run_heavy(
+        lambda: (try_events(events, rules), [_match(each, rules) for each in events])
+    )
+    for event, rendered, tried in zip(events, matched, trial["events"], strict=True):
+        found = {standing.rule: show_standing(standing) for standing in await _stand(event, rendered, archive, ids)}
         for verdict in tried["rules"]:
             verdict["now"] = found.get(verdict["rule"])
     return trial
 
 
-async def _stand(event: Event, rules: RuleSet, archive: Archive, ids: Ids) -> Sequence[Standing]:
+def _match(event: Event, rules: RuleSet) -> Sequence[Rendered]:
+    """The chats that could be made of it."""
     matched = () if event.unreadable is not None else rules.match(event).rendered
-    dispatches = tuple([make_dispatch(ids(), event, rendered) for rendered in matched if rendered.failure is None])
+    return [rendered for rendered in matched if rendered.failure is None]
+
+
+async def _stand(event: Event, matched: Sequence[Rendered], archive: Archive, ids: Ids) -> Sequence[Standing]:
+    dispatches = tuple([make_dispatch(ids(), event, rendered) for rendered in matched])
     return await archive.foresee(Entry(event, EventStatus.ACCEPTED, dispatches)) if dispatches else ()
 
 

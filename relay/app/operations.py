@@ -21,6 +21,7 @@ from relay.broker import BrokerFault, Forbidden, Letter, Link, requeue
 from relay.config import AmqpSource, describe, read_rule
 from relay.config.fault import describe as describe_fault
 from relay.config.fault import near
+from relay.effort import Aside
 from relay.errors import Conflict, Misconfigured, NotFound, Rejected
 from relay.intake import Intake, log_act, replay, report_end, retry
 from relay.life import Signals
@@ -53,7 +54,11 @@ log = get_log()
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Implements `relay.ops.Operations`. `link` is the connection for publishing, None without a broker."""
+    """Implements `relay.ops.Operations`. `link` is the connection for publishing, None without a broker.
+
+    What rules make of an event, and why, is found out in a thread: with hundreds of rules that may want it, it takes
+    long, and senders' answers come from the same event loop.
+    """
 
     archive: Archive
     kept_jobs: Jobs
@@ -70,6 +75,7 @@ class Desk:
     metrics: Metrics
     link: Link | None = None
     _requeueing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _aside: Aside = field(default_factory=lambda: Aside("explain"))
 
     async def doctor(self) -> Sequence[Mapping[str, Any]]:
         return [asdict(line) for line in await self.patient().examine()]
@@ -104,15 +110,19 @@ class Desk:
     async def try_event(
         self, source: str, headers: Mapping[str, str], body: bytes, rule: str | None = None
     ) -> Mapping[str, Any]:
-        settings = self.reloads.force.settings
-        try:
-            events = read_delivery(settings, source, headers, body, self.ids, self.clock())
-        except (Rejected, Unreadable) as error:
-            raise BadRequest(f"key body: source {source} cannot read it ({error.reason}): {error}") from None
-        return await foretell(events, self._tried(rule), self.archive, self.ids)
+        events, rules = await self._aside.run_heavy(lambda: (self._read(source, headers, body), self._tried(rule)))
+        return await foretell(events, rules, self.archive, self.ids, self._aside)
 
     async def try_kept(self, event_id: str, rule: str | None = None) -> Mapping[str, Any]:
-        return await foretell([await self.archive.load(event_id)], self._tried(rule), self.archive, self.ids)
+        event = await self.archive.load(event_id)
+        rules = await self._aside.run_heavy(lambda: self._tried(rule))
+        return await foretell([event], rules, self.archive, self.ids, self._aside)
+
+    def _read(self, source: str, headers: Mapping[str, str], body: bytes) -> Sequence[Event]:
+        try:
+            return read_delivery(self.reloads.force.settings, source, headers, body, self.ids, self.clock())
+        except (Rejected, Unreadable) as error:
+            raise BadRequest(f"key body: source {source} cannot read it ({error.reason}): {error}") from None
 
     def _tried(self, rule: str | None) -> RuleSet:
         """The rules in force, or the one that is given as text."""
@@ -131,7 +141,8 @@ class Desk:
 
     async def explain(self, detail: EventDetail) -> Mapping[str, Any]:
         versions = await self.archive.rules_then(detail.event.id)
-        return explain_past(detail, versions, self.intake.rules)
+        rules = self.intake.rules
+        return await self._aside.run_heavy(lambda: explain_past(detail, versions, rules))
 
     def sources(self) -> Sequence[Mapping[str, Any]]:
         base = self.reloads.force.settings.http.public_url
@@ -148,7 +159,8 @@ class Desk:
         return None
 
     async def foretell_sample(self, name: str) -> Mapping[str, Any]:
-        return await foretell(await self._make_sample(name), self.intake.rules, self.archive, self.ids)
+        events = await self._make_sample(name)
+        return await foretell(events, self.intake.rules, self.archive, self.ids, self._aside)
 
     async def send_sample(self, name: str, *, by: str = LOCAL) -> Sequence[str]:
         receipts = await self.intake.accept(await self._make_sample(name))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from relay.errors import Permanent
@@ -12,6 +13,7 @@ from relay.rules.template import Condition, clean, describe
 
 _LONGEST: Final = 2_000
 """Characters of JSON of one value in an explanation."""
+_KEPT: Final = 8_192
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
 
@@ -44,8 +46,14 @@ class Term:
 
 
 def look_into(condition: str, scope: Scope) -> list[Term]:
-    """The terms of a condition, each judged by itself. Slow: for people."""
-    return [_judge(text, joined, scope) for joined, text in split(condition)]
+    """The terms of a condition, each judged by itself. Slow the first time: for people."""
+    return [_judge(text, joined, scope) for joined, text in _terms(condition)]
+
+
+@lru_cache(maxsize=_KEPT)
+def _terms(condition: str) -> tuple[tuple[str | None, str], ...]:
+    """Kept, as what a condition compiles to: a page explains the same hundreds of them again and again."""
+    return tuple(split(condition))
 
 
 def split(condition: str) -> list[tuple[str | None, str]]:

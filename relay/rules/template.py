@@ -15,11 +15,13 @@ from relay.rules.budget import Rendering
 from relay.rules.encode import encode
 from relay.rules.missing import Absent, join
 from relay.rules.parser import Parser
-from relay.rules.sandbox import LENIENT, STRICT, Sandbox
+from relay.rules.sandbox import LENIENT, STRICT, Sandbox, path_of
 from relay.rules.scope import NAMES, Failed, Letting, Scope
 
 Read = Callable[[str], nodes.Template]
 """Gives the tree of a template. Raises jinja2's TemplateSyntaxError."""
+Find = Callable[[Scope], Any]
+"""Gives the value of a path of a condition in a scope, `Absent` for what is missing."""
 
 _RESULT: Final = "result"
 _LONGEST: Final = 500
@@ -201,34 +203,65 @@ class Condition:
             raise Permanent(describe(error), code="when") from None
 
     def gaps(self, scope: Scope) -> list[str]:
-        """The paths it names that are missing in `scope`; slow, for explaining. Raises `Permanent`."""
-        values = [_look(path, scope) for path in _paths(parse_condition(self.text))]
+        """The paths it names that are missing in `scope`, for explaining. Raises `Permanent`."""
+        values = [_look(find, scope) for _, find in _named(self.text)]
         return list(dict.fromkeys(value.path for value in values if isinstance(value, Absent)))
 
     def values(self, scope: Scope) -> dict[str, Any]:
-        """The paths it names that are there, and what stands there; slow, for explaining. Raises `Permanent`."""
-        named = {text: path for path in _paths(parse_condition(self.text)) if (text := _spell(path)) is not None}
-        values = {text: _look(path, scope) for text, path in named.items()}
+        """The paths it names that are there, and what stands there, for explaining. Raises `Permanent`."""
+        values = {text: _look(find, scope) for text, find in dict(_named(self.text)).items() if text is not None}
         return {text: value for text, value in values.items() if not isinstance(value, Absent)}
 
 
-def _look(path: nodes.Expr, scope: Scope) -> Any:
+@lru_cache(maxsize=_KEPT)
+def _named(condition: str) -> tuple[tuple[str | None, Find], ...]:
+    """The paths that a condition names: how each is written, and what finds its value. Kept, because a page explains
+    hundreds of rules, and to parse them again takes a hundred times as long as to look."""
+    return tuple((_spell(path), _finder(path)) for path in _paths(parse_condition(condition)))
+
+
+def _finder(path: nodes.Expr) -> Find:
+    """What finds the value of a path. Jinja is needed only where it begins with something else than a name."""
+    steps: list[tuple[Any, str]] = []
+    holder = path
+    while True:
+        match holder:
+            case nodes.Getattr(node=inner, attr=key) | nodes.Getitem(node=inner, arg=nodes.Const(value=key)):
+                steps.append((key, path_of(inner)))
+                holder = inner
+            case _:
+                break
+    steps.reverse()
+    if not isinstance(holder, nodes.Name):
+        return Expression(LENIENT, path)
+    name = holder.name
+
+    def find(scope: Scope) -> Any:
+        value = scope[name] if name in scope else enter(LENIENT, scope).resolve(name)
+        for key, at in steps:
+            value = LENIENT.reach(value, key, at)
+        return value
+
+    return find
+
+
+def _look(find: Find, scope: Scope) -> Any:
     """The value of one path of a condition. It may fail where the whole did not: `and` may have passed it over."""
     try:
-        return Expression(LENIENT, path)(scope)
+        return find(scope)
     except Exception as error:  # noqa: BLE001 - as in holds
         raise Permanent(describe(error), code="when") from None
 
 
 def _spell(path: nodes.Expr) -> str | None:
-    """A path as it is written; None for one that does not begin with a name."""
-    if isinstance(path, nodes.Name):
-        return str(path.name)
-    if not isinstance(path, nodes.Getattr | nodes.Getitem):
-        return None
-    holder = _spell(path.node)
-    key = path.attr if isinstance(path, nodes.Getattr) else path.arg.as_const()
-    return None if holder is None else join(holder, key)
+    """A path as it is written; None for one that does not begin with a name, or has a computed key inside."""
+    match path:
+        case nodes.Name(name=name):
+            return str(name)
+        case nodes.Getattr(node=inner, attr=key) | nodes.Getitem(node=inner, arg=nodes.Const(value=key)):
+            holder = _spell(inner)
+            return None if holder is None else join(holder, key)
+    return None
 
 
 def _paths(tree: nodes.Node) -> Iterator[nodes.Expr]:

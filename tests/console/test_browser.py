@@ -87,6 +87,54 @@ async def test_a_person_finds_what_happened_and_acts_on_it(kind, tmp_path, reque
         assert any("vendor/htmx.js" in url for url in watched.asked)
 
 
+async def test_what_one_reads_stays_while_the_page_follows_what_happens(tmp_path):
+    async with serving(tmp_path, None) as (at, _, _), browsing("127.0.0.1") as watched:
+        page = await watched.open(base_url=at)
+        await sign_in(page, "kim-may-operate")
+        await read_while_nothing_happens(page)
+        await read_while_it_is_cancelled(page)
+        await keep_the_place_in_the_overview(page)
+        assert watched.faults == []
+
+
+async def read_while_nothing_happens(page):
+    """A page that is told that nothing changed keeps what is open, selected and in focus."""
+    await page.goto("/events?status=held")
+    await page.locator("[data-row] a").click()
+    await page.get_by_text("What is sent to Cargo").click()
+    await page.get_by_role("link", name="Cancel").focus()
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('#became details pre'))")
+    for _ in range(2):
+        async with page.expect_response(lambda answer: "/became?" in answer.url) as asked:
+            pass
+        assert (await asked.value).status == 204
+    await expect(page.get_by_label("Body of POST /ai/chats")).to_be_visible()
+    assert "Later" in await page.evaluate("getSelection().toString()")
+    await expect(page.get_by_role("link", name="Cancel")).to_be_focused()
+
+
+async def read_while_it_is_cancelled(page):
+    """What changed is shown; what was open stays open, the focus stays where it was."""
+    await page.get_by_text("What is sent to Cargo").focus()
+    place = await page.get_by_role("link", name="Cancel").get_attribute("href")
+    csrf = await page.locator("meta[name=csrf]").get_attribute("content")
+    await page.request.post(place, form={"csrf": csrf})
+    await expect(page.locator(".answer")).to_contain_text("There is no chat: it was cancelled.")
+    await expect(page.get_by_label("Body of POST /ai/chats")).to_be_visible()
+    await expect(page.get_by_text("What is sent to Cargo")).to_be_focused()
+
+
+async def keep_the_place_in_the_overview(page):
+    await page.goto("/")
+    await page.keyboard.press("j")
+    await page.keyboard.press("j")
+    chosen = await page.locator(".chosen a").first.get_attribute("id")
+    await page.locator("#live").evaluate("live => { live.dataset.before = 'yes' }")
+    await expect(page.locator("#live[data-before]")).to_have_count(0)
+    await expect(page.locator(f"[id='{chosen}']")).to_be_focused()
+    await expect(page.locator(".chosen")).to_have_count(1)
+
+
 async def mistype_the_token(watched, page):
     await page.goto("/")
     await expect(page).to_have_url("/signin")

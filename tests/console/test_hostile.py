@@ -72,8 +72,8 @@ def furnish(memory, text, tree):
 
 
 PAGES = [
-    *("/", "/events", "/problems", "/refused", "/events/0190-1", "/events/0190-1/replay", "/sources"),
-    *("/sources/helpdesk", "/rules", "/rules/urgent", "/results", "/usage", "/acts"),
+    *("/", "/events", "/problems", "/refused", "/events/0190-1", "/events/0190-1/became", "/events/0190-1/replay"),
+    *("/sources", "/sources/helpdesk", "/rules", "/rules/urgent", "/results", "/usage", "/acts"),
 ]
 
 

@@ -101,6 +101,26 @@ async def test_acts_are_offered_where_they_are_possible(world, signed):
     assert 'href="/refused/helpdesk/readmit"' in (await read(client, "/refused"))[1]
 
 
+async def test_a_page_that_follows_an_event_is_sent_what_changed_alone(world, console, monkeypatch):
+    event = make_event(2)
+    world.memory.add(event, make_dispatch(event, state=State.READY))
+    [follows] = [attrs for _, attrs in Reader((await read(console, "/events/0190-2"))[1]).tags if attrs.get("hx-get")]
+    place = follows["hx-get"]
+
+    async def refuse(_):
+        raise AssertionError("why rules want it does not change, and takes long")
+
+    monkeypatch.setattr(world.desk, "explain", refuse)
+    assert await read(console, place) == (204, "")
+    world.now += 90_000
+    assert await read(console, place) == (204, ""), "that time goes by is no change"
+    world.memory.add(event, make_dispatch(event, state=State.SENDING))
+    status, text = await read(console, place)
+    assert (status, "being sent" in text, place in text, "hx-get" in text) == (200, True, False, True)
+    world.memory.add(event, make_dispatch(event, state=State.FAILED))
+    assert "hx-get" not in (await read(console, place))[1], "what has ended is not followed"
+
+
 async def test_boxes_that_are_ticked_are_obeyed(world, console):
     answer = await console.post("/dispatches/d-0190-1/retry", data={"render": "1"})
     assert (answer.status, world.desk.rendered) == (200, [True])

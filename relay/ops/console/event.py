@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Sequence
+from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
@@ -22,15 +23,29 @@ _SANDBOX = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 async def show_event(console: Console, request: web.Request) -> Values:
     """The page of an event, by its id or the id of one of its dispatches."""
     event, explained = await console.api.event_explained(request)
+    return _became(console, event) | {"explained": explained, "body": _show_body(event, explained)}
+
+
+async def show_became(console: Console, request: web.Request) -> Values | web.Response:
+    """What became of it alone, for a page that follows it; 204 while that is what the page has `seen`.
+
+    Why rules want it does not change, and takes long. A page that is replaced loses what is read in it.
+    """
+    event = await console.api.event(request)
+    values = _became(console, event)
+    return web.Response(status=204) if request.query.get("seen") == values["seen"] else values
+
+
+def _became(console: Console, event: EventDetail) -> dict[str, Any]:
+    changing = repr((event.dispatches, event.attempts, event.timeline))
     return {
         "event": event,
         "outcome": tell_event(event.status, event.received_at, event.dispatches),
         "under_way": is_under_way(event.dispatches),
         "steps": _time(event.timeline),
         "dispatches": [_present(console, event, dispatch) for dispatch in event.dispatches],
-        "explained": explained,
-        "body": _show_body(event, explained),
         "place": f"/events/{quote(event.id, safe='')}",
+        "seen": blake2b(changing.encode(), digest_size=8).hexdigest(),
     }
 
 
@@ -80,7 +95,7 @@ def _present(console: Console, event: EventDetail, dispatch: DispatchDetail) -> 
 def _show_body(event: EventDetail, explained: Explained) -> ShownPayload:
     """The payload, with the values marked that the rules looked at or wrote into a chat."""
     if event.data is not None:
-        named = [path for rule in explained.rules for each in rule.conditions for path in each.values]
+        named = {path for rule in explained.rules for each in rule.conditions for path in each.values}
         texts = [dispatch.rule_version.text for dispatch in event.dispatches if dispatch.rule_version]
         return show_json(event.data, find_used(event.data, named, texts))
     return show_text(event.raw if event.raw is not None else event.raw_base64 or "")

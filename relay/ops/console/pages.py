@@ -23,6 +23,7 @@ PAGES: Final = (
     ConsolePage("/problems", "problems.html", problems.show, nav="Problems"),
     ConsolePage("/events", "events.html", events.show, nav="Events"),
     ConsolePage("/events/{id}", "event.html", event.show_event),
+    ConsolePage("/events/{id}/became", "became.html", event.show_became),
     ConsolePage("/events/{id}/raw", "", event.show_raw),
     ConsolePage("/dispatches/{id}/request", "", event.show_request),
     ConsolePage("/refused", "refused.html", refused.show, nav="Refused"),

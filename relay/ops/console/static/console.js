@@ -111,6 +111,32 @@
   addEventListener("load", plots);
   document.addEventListener("htmx:afterSettle", plots);
 
+  // A part of a page that follows something is replaced. Who reads it keeps what is open, the focus and the chosen line.
+  let kept = null;
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    const part = detail.target;
+    if (new URL(detail.xhr.responseURL).pathname === "/signin") {
+      detail.shouldSwap = false; // the session has ended
+      location.reload();
+    }
+    const chosen = part.querySelector(".chosen a");
+    kept = {
+      open: [...part.querySelectorAll("details[id]")].filter((each) => each.open).map((each) => each.id),
+      focused: part.contains(document.activeElement) && (document.activeElement.id || "main"),
+      chosen: chosen && chosen.id,
+    };
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    if (!kept) return;
+    const { open, focused, chosen } = kept;
+    kept = null;
+    const find = (id) => id && document.getElementById(id);
+    for (const details of open.map(find)) if (details) details.open = true;
+    const row = find(chosen) && find(chosen).closest("[data-row]");
+    if (row) row.classList.add("chosen");
+    if (focused) (find(focused) || find("main")).focus({ preventScroll: true });
+  });
+
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest && event.target.closest("input, select, textarea, dialog");
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
