@@ -12,13 +12,14 @@ from relay.intake import Intake
 from relay.ledger import SqlLedger, Terms
 from relay.ledger.schema import rule_keys
 from relay.life import Signals
-from relay.model import EventStatus, Failure, State, Verdict, new_id
+from relay.model import EventStatus, Failure, Settled, State, Verdict, new_id
 from relay.rules import RuleSpec, compile_rules
 from relay.rules.keys.once import OnceBlock
 from relay.telemetry import Metrics
-from tests.ledger.build import created, make_entry, make_event, move
+from tests.ledger.build import created, made_at, make_entry, make_event, move
 
-REMEMBER = 90 * 86_400_000
+DAY = 86_400_000
+REMEMBER = 90 * DAY
 
 
 def entry(plan, **rest):
@@ -112,6 +113,20 @@ async def test_a_key_is_free_again_when_its_dispatch_ended_without_a_chat(ledger
         await ledger.record(move(claim, to, verdict=Verdict.PERMANENT, failure=failure, park=None))
     [stored] = await accept(ledger, entry(once()))
     assert outcome(stored) == (["ready"] if to is State.FAILED else ["suppressed"])
+
+
+@pytest.mark.parametrize(("to", "after"), [(State.FAILED, "ready"), (State.DONE, "suppressed")])
+async def test_a_key_is_as_free_after_its_dispatch_was_pruned_as_before(ledger, clock, to, after):
+    await accept(ledger, made_at(clock.now, entry(once())), made_at(clock.now, entry(once("other"))))
+    for claim in await ledger.claim(10):
+        failure = Failure("permanent", "no", 400)
+        failed = move(claim, to, verdict=Verdict.PERMANENT, failure=failure)
+        await ledger.record(created(claim) if to is State.DONE else failed)
+    for due in await ledger.due(10):
+        await ledger.settle(Settled(due.result.id, "", confirmed=True))
+    clock.now += 31 * DAY
+    assert await ledger.prune() == 2
+    assert [outcome(each) for each in await accept(ledger, entry(once()), entry(once()))] == [[after], ["suppressed"]]
 
 
 async def test_a_retry_of_a_suppressed_one_makes_its_chat(ledger):
