@@ -110,7 +110,7 @@ class SqlArchive:
         return await self.write(acts.noted(extend, deed, lambda _: event_id))
 
     async def retry(self: Database, dispatch_id: str, rendered: Dispatch | None, deed: Deed | None = None) -> Dispatch:
-        retry = partial(hand.retry, dispatch_id=dispatch_id, rendered=rendered)
+        retry = partial(hand.retry, dispatch_id=dispatch_id, rendered=rendered, terms=self.terms)
         return await self.write(acts.noted(retry, deed, lambda dispatch: dispatch.event_id))
 
     async def cancel(self: Database, dispatch_id: str, deed: Deed | None = None) -> Dispatch:
