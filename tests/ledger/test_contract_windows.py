@@ -13,6 +13,7 @@ from relay.model import Chat, EventStatus, Failure, HeldBy, State, Verdict, Wind
 from tests.ledger.build import created, make_entry, move
 
 WAIT, LONGEST = 60_000, 600_000
+KEEPS = ("last", "first", "all")
 
 
 def burst(key="contact-1", *, keep="last", size=100, **plan):
@@ -162,6 +163,23 @@ async def test_a_window_that_sees_all_closes_before_it_would_pass_a_mib(ledger):
     await ledger.accept(entries)
     assert [dispatch.id for dispatch in (await render(ledger)).going] == ids(entries[1])
     assert (await view_of(ledger, entries[2])).state is State.HELD
+
+
+@pytest.mark.parametrize(("before", "after"), [(a, b) for a in KEEPS for b in KEEPS if a != b])
+async def test_another_keep_begins_another_window(ledger, clock, before, after):
+    """By the other one it could not go: of `all` it has no body, of `first` only the first one stays."""
+    entries = [burst(keep=keep) for keep in (before, before, after, after)]
+    for entry in entries:
+        await ledger.accept([entry])
+    assert await states(ledger, *entries[:2]) == ["held", "superseded" if before == "first" else "held"]
+    going = (await render(ledger)).going
+    assert [each.id for each in going] == ids(entries[0 if before == "first" else 1])
+    clock.now += WAIT
+    closed = await render(ledger)
+    assert [each.id for each in closed.going] == ids(entries[2 if after == "first" else 3])
+    assert closed.failed == ()
+    bodies = [claim.dispatch.body for claim in await ledger.claim(10)]
+    assert [body == '{"events":2}' for body in bodies] == [before == "all", after == "all"]
 
 
 async def test_keys_do_not_meet(ledger, clock):
