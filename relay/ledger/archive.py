@@ -30,6 +30,7 @@ from relay.ledger.queries import (
     space,
     told,
     versions,
+    windows,
 )
 from relay.ledger.queries.keys import foresee
 from relay.ledger.terms import Terms
@@ -102,6 +103,9 @@ class SqlArchive:
 
     async def dispatch(self: Database, dispatch_id: str) -> tuple[Event, Dispatch]:
         return await self.browse(partial(browse.dispatch, dispatch_id=dispatch_id))
+
+    async def regather(self: Database, dispatch_id: str) -> Sequence[Event]:
+        return await self.browse(partial(windows.regather, dispatch_id=dispatch_id))
 
     async def extend(
         self: Database, event_id: str, entry: Entry, *, again: bool, deed: Deed | None = None

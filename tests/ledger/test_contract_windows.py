@@ -149,6 +149,17 @@ async def test_a_chat_that_cannot_be_rendered_fails_and_the_others_are_supersede
 
 
 @pytest.mark.parametrize("keep", ["last", "all"])
+async def test_what_a_window_of_all_had_gathered_is_there_again(ledger, clock, keep):
+    await ledger.accept(entries := [burst(keep=keep) for _ in range(4)])
+    clock.now += WAIT
+    await render(ledger)
+    await ledger.retry(ids(entries[1])[0], None)
+    found = [[event.id for event in await ledger.regather(each)] for each in ids(*entries)]
+    gathered = [entries[0].event.id, entries[2].event.id] if keep == "all" else []
+    assert found == [[], [], [], gathered], "the second was sent by itself"
+
+
+@pytest.mark.parametrize("keep", ["last", "all"])
 async def test_a_window_closes_at_a_hundred_events_and_the_next_one_opens_another(ledger, keep):
     entries = [burst(keep=keep) for _ in range(101)]
     await ledger.accept(entries)
