@@ -1,6 +1,6 @@
 """Repeats work on request: replays an event or retries a dispatch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from relay.errors import Conflict
 from relay.intake.entry import make_dispatch, make_entry
@@ -56,13 +56,15 @@ async def retry(
 ) -> Dispatch:
     """Start the next run of a dispatch with its stored body, or with `render` with what its rule renders now.
 
-    A dispatch without a body is always rendered. Raises `NotFound` when the dispatch, or its rule, does not exist, and
-    `Conflict` when it cannot be retried or rendered.
+    A dispatch without a body is always rendered; one that has gathered a window, of all its events. Raises `NotFound`
+    when the dispatch, or its rule, does not exist, and `Conflict` when it cannot be retried or rendered.
     """
     event, dispatch = await archive.dispatch(dispatch_id)
     if event.unreadable == ERASED:
         raise Conflict(f"dispatch {dispatch_id} cannot be retried: its event {event.id} was {ERASED}")
-    rendered = _render(rules, event, dispatch) if render or dispatch.body is None else None
+    rendered = None
+    if render or dispatch.body is None:
+        rendered = _render(rules, [*await archive.regather(dispatch_id), event], dispatch)
     # The reconciler lists the chats of one trigger type, so a new type would hide a chat that the last run created.
     if rendered is not None and dispatch.state is State.PARKED and rendered.trigger_type != dispatch.trigger_type:
         raise Conflict(
@@ -84,9 +86,17 @@ async def retry(
     return started
 
 
-def _render(rules: RuleSet, event: Event, dispatch: Dispatch) -> Dispatch:
-    by_rule, version = rules.render(dispatch.rule, event), rules.version(dispatch.rule)
-    rendered = make_dispatch(dispatch.id, event, by_rule, run=dispatch.run, version=version)
+def _render(rules: RuleSet, gathered: Sequence[Event], dispatch: Dispatch) -> Dispatch:
+    """The chat of the last of these events. Where its rule gathers, it sees all of them, but what was erased since."""
+    events = [event for event in gathered if event.unreadable != ERASED]
+    locked = next((event for event in events[:-1] if event.unreadable is not None), None)
+    if locked is not None:
+        raise Conflict(
+            f"dispatch {dispatch.id} cannot be rendered: event {locked.id} of its window cannot be read: "
+            f"{locked.unreadable}"
+        )
+    by_rule, version = rules.render_all(dispatch.rule, events), rules.version(dispatch.rule)
+    rendered = make_dispatch(dispatch.id, events[-1], by_rule, run=dispatch.run, version=version)
     if rendered.failure is not None:
         raise Conflict(
             f"dispatch {dispatch.id} cannot be rendered: {rendered.failure.message}; correct the rule, then retry it"

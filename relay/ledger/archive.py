@@ -30,6 +30,7 @@ from relay.ledger.queries import (
     space,
     told,
     versions,
+    windows,
 )
 from relay.ledger.queries.keys import foresee
 from relay.ledger.terms import Terms
@@ -103,6 +104,9 @@ class SqlArchive:
     async def dispatch(self: Database, dispatch_id: str) -> tuple[Event, Dispatch]:
         return await self.browse(partial(browse.dispatch, dispatch_id=dispatch_id))
 
+    async def regather(self: Database, dispatch_id: str) -> Sequence[Event]:
+        return await self.browse(partial(windows.regather, dispatch_id=dispatch_id))
+
     async def extend(
         self: Database, event_id: str, entry: Entry, *, again: bool, deed: Deed | None = None
     ) -> list[Dispatch]:
@@ -110,7 +114,7 @@ class SqlArchive:
         return await self.write(acts.noted(extend, deed, lambda _: event_id))
 
     async def retry(self: Database, dispatch_id: str, rendered: Dispatch | None, deed: Deed | None = None) -> Dispatch:
-        retry = partial(hand.retry, dispatch_id=dispatch_id, rendered=rendered)
+        retry = partial(hand.retry, dispatch_id=dispatch_id, rendered=rendered, terms=self.terms)
         return await self.write(acts.noted(retry, deed, lambda dispatch: dispatch.event_id))
 
     async def cancel(self: Database, dispatch_id: str, deed: Deed | None = None) -> Dispatch:

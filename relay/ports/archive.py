@@ -68,6 +68,13 @@ class Archive(Protocol):
         """A dispatch and its event. Raises `NotFound`."""
         ...
 
+    async def regather(self, dispatch_id: str) -> Sequence[Event]:
+        """The other events of its window where its chat saw all of them (`debounce`), in order of arrival.
+
+        They are those of the dispatches that it has superseded, and that nobody has sent again since.
+        """
+        ...
+
     async def extend(self, event_id: str, entry: Entry, *, again: bool, deed: Deed | None = None) -> list[Dispatch]:
         """Add the dispatches of a replay. Returns those that were added, as they are kept. Raises `NotFound`.
 

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from relay.life import Signal
 from relay.model import ParkReason, State
+from relay.rules import RuleSpec, compile_rules
+from relay.rules.keys.limit import ChatLimitBlock
 from relay.slots import Slots
-from tests.ledger.build import created, make_chat, make_entry, waiting
+from tests.ledger.build import created, make_chat, make_entry, make_event, waiting
 
 MINUTE = 60_000
 
@@ -204,6 +206,27 @@ async def test_of_several_limits_all_count_or_none(ledger, clock):
     await ledger.accept([fourth := entry(plan)])
     _, withheld = await claim(ledger)
     assert withheld[first(fourth)].to is State.SUPPRESSED
+
+
+async def test_a_limit_has_counted_what_started_before_the_rule_was_changed(ledger, clock):
+    """Whatever a person has put before it, and whatever its count was."""
+
+    def plan(limits):
+        keys = {"limit": [ChatLimitBlock.model_validate({"then": "park", **each}) for each in limits]}
+        rules = compile_rules([RuleSpec("urgent", chat={"trigger": {"type": "draft"}}, keys=keys)], {})
+        [rendered] = rules.match(make_event()).rendered
+        return {"limit": rendered.plan["limit"]}
+
+    hourly, keyed = {"rate": "1/h"}, {"rate": "9/h", "key": "{{ data.ticket }}"}
+    ways = [[hourly], [keyed, hourly], [hourly, keyed], [{"rate": "5/m"}, hourly]]
+    await ledger.accept([began := entry(plan(ways[0])), *(later := [entry(plan(way)) for way in ways])])
+    going, withheld = await claim(ledger)
+    assert going == [first(began)]
+    assert {withheld[first(each)].to for each in later} == {State.PARKED}
+    alike = [keyed, {"rate": "2/h"}, {**keyed, "rate": "3/h"}]
+    await ledger.accept([more := entry(plan(alike)), none := entry(plan(alike))])
+    going, withheld = await claim(ledger)
+    assert (going, withheld[first(none)].to) == ([first(more)], State.PARKED), "the one of before, and one more"
 
 
 async def test_what_waits_for_a_limit_is_due_when_there_is_room_and_keeps_its_turn(ledger, clock):

@@ -12,13 +12,14 @@ from relay.intake import Intake
 from relay.ledger import SqlLedger, Terms
 from relay.ledger.schema import rule_keys
 from relay.life import Signals
-from relay.model import EventStatus, Failure, State, Verdict, new_id
+from relay.model import EventStatus, Failure, ParkReason, Settled, State, Verdict, new_id
 from relay.rules import RuleSpec, compile_rules
 from relay.rules.keys.once import OnceBlock
 from relay.telemetry import Metrics
-from tests.ledger.build import created, make_entry, make_event, move
+from tests.ledger.build import created, made_at, make_entry, make_event, move
 
-REMEMBER = 90 * 86_400_000
+DAY = 86_400_000
+REMEMBER = 90 * DAY
 
 
 def entry(plan, **rest):
@@ -132,12 +133,61 @@ async def test_a_key_is_free_again_when_its_dispatch_ended_without_a_chat(ledger
     assert outcome(stored) == (["ready"] if to is State.FAILED else ["suppressed"])
 
 
+@pytest.mark.parametrize(("to", "after"), [(State.FAILED, "ready"), (State.DONE, "suppressed")])
+async def test_a_key_is_as_free_after_its_dispatch_was_pruned_as_before(ledger, clock, to, after):
+    await accept(ledger, made_at(clock.now, entry(once())), made_at(clock.now, entry(once("other"))))
+    for claim in await ledger.claim(10):
+        failure = Failure("permanent", "no", 400)
+        failed = move(claim, to, verdict=Verdict.PERMANENT, failure=failure)
+        await ledger.record(created(claim) if to is State.DONE else failed)
+    for due in await ledger.due(10):
+        await ledger.settle(Settled(due.result.id, "", confirmed=True))
+    clock.now += 31 * DAY
+    assert await ledger.prune() == 2
+    assert [outcome(each) for each in await accept(ledger, entry(once()), entry(once()))] == [[after], ["suppressed"]]
+
+
 async def test_a_retry_of_a_suppressed_one_makes_its_chat(ledger):
     await accept(ledger, entry(once()))
     [later] = await accept(ledger, entry(once()))
     await ledger.claim(10)
     await ledger.retry(later.dispatches[0].id, None)
     assert [claim.dispatch.id for claim in await ledger.claim(10)] == [later.dispatches[0].id]
+
+
+async def test_a_retry_of_what_could_not_be_rendered_takes_its_key(ledger):
+    failed = {"state": State.FAILED, "failure": Failure("render", "no"), "plan": None}
+    [stored] = await accept(ledger, make_entry(dispatch=failed))
+    [dispatch] = stored.dispatches
+    await ledger.retry(dispatch.id, replace(dispatch, plan=once()))
+    [later] = await accept(ledger, entry(once()))
+    assert (outcome(later), later.dispatches[0].cause) == (["suppressed"], dispatch.id)
+
+
+async def test_a_retry_takes_a_key_that_became_free_meanwhile(ledger):
+    failed = []
+    for _ in range(2):
+        await accept(ledger, entry(once()))
+        [claim] = await ledger.claim(10)
+        failure = Failure("permanent", "no", 400)
+        await ledger.record(move(claim, State.FAILED, verdict=Verdict.PERMANENT, failure=failure))
+        failed.append(claim.dispatch.id)
+    await ledger.retry(failed[0], None)
+    [later] = await accept(ledger, entry(once()))
+    assert (outcome(later), later.dispatches[0].cause) == (["suppressed"], failed[0])
+
+
+@pytest.mark.parametrize(("to", "former"), [(State.FAILED, "ready"), (State.PARKED, "suppressed")])
+async def test_a_retry_under_another_key_gives_the_former_back_if_it_made_no_chat(ledger, to, former):
+    [stored] = await accept(ledger, entry(once("former")))
+    [claim] = await ledger.claim(10)
+    parked = {"verdict": Verdict.UNKNOWN, "park": ParkReason.UNKNOWN}
+    failed = {"verdict": Verdict.PERMANENT, "failure": Failure("permanent", "no", 400)}
+    await ledger.record(move(claim, to, **(failed if to is State.FAILED else parked)))
+    [dispatch] = stored.dispatches
+    await ledger.retry(dispatch.id, replace(dispatch, plan=once("mended")))
+    later = await accept(ledger, entry(once("former")), entry(once("mended")))
+    assert [outcome(each) for each in later] == [[former], ["suppressed"]]
 
 
 async def test_keys_are_the_rules_own(ledger):

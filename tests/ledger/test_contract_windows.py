@@ -13,6 +13,7 @@ from relay.model import Chat, EventStatus, Failure, HeldBy, State, Verdict, Wind
 from tests.ledger.build import created, make_entry, move
 
 WAIT, LONGEST = 60_000, 600_000
+KEEPS = ("last", "first", "all")
 
 
 def burst(key="contact-1", *, keep="last", size=100, **plan):
@@ -148,6 +149,17 @@ async def test_a_chat_that_cannot_be_rendered_fails_and_the_others_are_supersede
 
 
 @pytest.mark.parametrize("keep", ["last", "all"])
+async def test_what_a_window_of_all_had_gathered_is_there_again(ledger, clock, keep):
+    await ledger.accept(entries := [burst(keep=keep) for _ in range(4)])
+    clock.now += WAIT
+    await render(ledger)
+    await ledger.retry(ids(entries[1])[0], None)
+    found = [[event.id for event in await ledger.regather(each)] for each in ids(*entries)]
+    gathered = [entries[0].event.id, entries[2].event.id] if keep == "all" else []
+    assert found == [[], [], [], gathered], "the second was sent by itself"
+
+
+@pytest.mark.parametrize("keep", ["last", "all"])
 async def test_a_window_closes_at_a_hundred_events_and_the_next_one_opens_another(ledger, keep):
     entries = [burst(keep=keep) for _ in range(101)]
     await ledger.accept(entries)
@@ -162,6 +174,23 @@ async def test_a_window_that_sees_all_closes_before_it_would_pass_a_mib(ledger):
     await ledger.accept(entries)
     assert [dispatch.id for dispatch in (await render(ledger)).going] == ids(entries[1])
     assert (await view_of(ledger, entries[2])).state is State.HELD
+
+
+@pytest.mark.parametrize(("before", "after"), [(a, b) for a in KEEPS for b in KEEPS if a != b])
+async def test_another_keep_begins_another_window(ledger, clock, before, after):
+    """By the other one it could not go: of `all` it has no body, of `first` only the first one stays."""
+    entries = [burst(keep=keep) for keep in (before, before, after, after)]
+    for entry in entries:
+        await ledger.accept([entry])
+    assert await states(ledger, *entries[:2]) == ["held", "superseded" if before == "first" else "held"]
+    going = (await render(ledger)).going
+    assert [each.id for each in going] == ids(entries[0 if before == "first" else 1])
+    clock.now += WAIT
+    closed = await render(ledger)
+    assert [each.id for each in closed.going] == ids(entries[2 if after == "first" else 3])
+    assert closed.failed == ()
+    bodies = [claim.dispatch.body for claim in await ledger.claim(10)]
+    assert [body == '{"events":2}' for body in bodies] == [before == "all", after == "all"]
 
 
 async def test_keys_do_not_meet(ledger, clock):

@@ -195,6 +195,20 @@ async def test_a_day_with_much_to_keep_is_pruned_by_rows(postgres, clock, monkey
     assert await there(postgres) == [], "one is little"
 
 
+@pytest.mark.parametrize("most", [drop.MOST, 1])
+async def test_a_key_is_as_free_after_its_day_was_dropped_as_before(postgres, clock, monkeypatch, most):
+    """The more keys there are to release, the longer the tables would be locked: then rows are pruned."""
+    monkeypatch.setattr(drop, "MOST", most)
+    plans = [{"once": {"key": key, "within": None}} for key in ("made", "failed", "failed too")]
+    for live, once in zip((finish, fail, fail), plans, strict=True):
+        await live(postgres, made_at(clock.now, make_entry(dispatch={"plan": once})))
+    clock.now += 9 * DAY
+    await prune(postgres)
+    assert (await kept(postgres))["dispatches"] == []
+    later = await postgres.accept([make_entry(dispatch={"plan": once}) for once in plans])
+    assert [each.entry.dispatches[0].state for each in later] == [State.SUPPRESSED, State.READY, State.READY]
+
+
 async def test_where_hours_are_retained_rows_do_not_wait_for_the_end_of_the_day(postgres, clock):
     postgres.terms = replace(TERMS, retain=3_600_000)
     await finish(postgres, made_at(clock.now, make_entry()))

@@ -13,12 +13,14 @@ from sqlalchemy import Connection, text
 from relay.ledger.engine.sql import is_alone
 from relay.ledger.queries import days
 from relay.ledger.queries.days import DAY, TABLES, Days
+from relay.ledger.queries.keys import once
+from relay.ledger.schema import dispatches
 from relay.ledger.terms import Terms
 from relay.model import State, first_id, frozen
 
 MOST: Final = 5_000
-"""Events, and dispatches of events elsewhere, up to which they are moved. Where there are more, rows are pruned until
-there are not."""
+"""Events, and dispatches of events elsewhere, up to which they are moved, and keys up to which they are released. Where
+there are more, rows are pruned until there are not."""
 
 _HERE: Final = "{0} >= :low AND {0} < :high"
 _LIVE: Final = (
@@ -40,6 +42,11 @@ _OF_SOURCE: Final = f"SELECT id FROM events WHERE {_HERE.format('id')} AND sourc
 _STRANGERS: Final = text(
     f"SELECT count(*) FROM (SELECT 1 FROM dispatches WHERE {_HERE.format('id')}"
     f" AND (event_id < :low OR event_id >= :high) LIMIT :most) AS strangers"
+)
+_FREE: Final = text(
+    "SELECT dispatches.id FROM rule_keys JOIN dispatches ON dispatches.id = rule_keys.dispatch_id"
+    f" WHERE rule_keys.value IS NULL AND {_HERE.format('rule_keys.dispatch_id')} AND {_HERE.format('dispatches.id')}"
+    f" AND state <> '{State.PARKED}' AND state <> 'done' AND chat_uuid IS NULL AND updated_at <= :moment LIMIT :most"
 )
 _OF_EVENTS: Final = "event_id = ANY(:ids) OR event_id < :low OR event_id >= :high"
 _SUMMARIZE: Final = text(
@@ -71,12 +78,14 @@ def drop(conn: Connection, now: int, *, terms: Terms) -> Turn:
     if len(left) < len(present) and days.may_change(conn):
         for old in present[: len(present) - len(left)]:
             with days.changing(conn) as lock:
-                if _keep(conn, old, moment, terms) is None:
+                if _keep(conn, old, moment, terms) is None or (freed := _free(conn, old, moment)) is None:
                     continue
                 events = _about(conn, old)
                 lock()
                 ids = _keep(conn, old, moment, terms)
                 if ids is not None:
+                    # None that ended since is dropped, so these are all; one that was retried since is not released.
+                    once.release(conn, dispatches.c.id.in_(freed), dispatches.c.updated_at <= moment)
                     _replace(conn, old, ids)
                     return Turn(_left(left, terms), old, events, len(ids))
             # Somebody held a table. For a day this is tried again before the rows are pruned one by one.
@@ -116,6 +125,15 @@ def _keep(conn: Connection, old: Days, moment: int, terms: Terms) -> list[str] |
         values |= {f"source{number}": source, f"since{number}": first_id(moment + terms.retain - retain)}
     query = f"SELECT event_id FROM ({' UNION '.join(kept)}) AS kept WHERE {_HERE.format('event_id')} LIMIT :most"
     ids = list(conn.execute(text(query), values).scalars())
+    return None if len(ids) > MOST else ids
+
+
+def _free(conn: Connection, old: Days, moment: int) -> list[str] | None:
+    """The dispatches that have a key (`once`) and ended without a chat before `moment`; None when they are too many.
+
+    It reads the keys of a whole day, and so comes before the lock.
+    """
+    ids = list(conn.execute(_FREE, {"low": old.low, "high": old.high, "moment": moment, "most": MOST + 1}).scalars())
     return None if len(ids) > MOST else ids
 
 

@@ -25,7 +25,7 @@ from relay.ledger.engine.writes import Writes
 from relay.ledger.queries import counters, keys, outbox, record
 from relay.ledger.queries.browse import dispatch_from
 from relay.ledger.queries.inbox import insert_dispatches
-from relay.ledger.queries.keys import queue
+from relay.ledger.queries.keys import memory, once, queue
 from relay.ledger.queries.labels import mark_row, replace_labels
 from relay.ledger.queries.rows import (
     SEALED,
@@ -74,12 +74,13 @@ _EVENT: Final = (
 )
 
 
-def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | None) -> Dispatch:
+def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | None, terms: Terms) -> Dispatch:
     """Start the next run of a dispatch that ended without a chat, is parked or is held. Raises NotFound, Conflict.
 
     One that was held goes now, whatever key held it; while its rule is paused that is a Conflict. Any other waits for
-    its turn where its rule has an `order`. `rendered` replaces what was rendered before. A dispatch whose chat may
-    exist starts in `checking`, so that the chat is looked for before another one is made.
+    its turn where its rule has an `order`. It takes its key of `once` where nobody has it. `rendered` replaces what was
+    rendered before. A dispatch whose chat may exist starts in `checking`, so that the chat is looked for before another
+    one is made.
     """
     row, live = _lock(conn, dispatch_id)
     if conn.execute(select(events.c.unreadable).where(events.c.id == row["event_id"])).scalar() == ERASED:
@@ -95,6 +96,10 @@ def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | 
     sent = None if state is State.HELD else _last_sent(conn, row, state)
     rendering = {} if rendered is None else _rendering(rendered, vault_of(conn))
     plan = plan_of(legible(row, vault_of(conn))) if rendered is None else rendered.plan or {}
+    queues = [None if live is None else live["queue"], queue.of(row["rule"], plan)]
+    # All at once, because all locks of keys are taken in one order.
+    memory.lock(conn, [key for key in (once.of(row["rule"], plan), *queues) if key is not None])
+    once.rejoin(conn, now, row["rule"], plan, dispatch_id, looks=sent is not None, terms=terms)
     if live is not None:
         conn.execute(delete(work).where(work.c.dispatch_id == dispatch_id))
         queue.leave(conn, now, [(live["queue"], dispatch_id)] if live["queue"] else [], [], {})

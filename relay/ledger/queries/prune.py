@@ -16,6 +16,7 @@ from relay.ledger.engine.sql import constant, is_alone
 from relay.ledger.queries import acts, dead, jobs, problems, rates, refused, sessions, suspects, versions
 from relay.ledger.queries import outbox as outbox_queries
 from relay.ledger.queries.days import Days
+from relay.ledger.queries.keys import once
 from relay.ledger.schema import (
     acceptances,
     attempts,
@@ -143,7 +144,9 @@ class _Turn:
             return
         conn = self._conn
         dispatch_ids = select(dispatches.c.id).where(dispatches.c.event_id.in_(ids))
-        conn.execute(delete(attempts).where(attempts.c.dispatch_id.in_(dispatch_ids)))  # while the dispatches exist
+        # While the dispatches exist:
+        once.release(conn, dispatches.c.event_id.in_(ids))
+        conn.execute(delete(attempts).where(attempts.c.dispatch_id.in_(dispatch_ids)))
         conn.execute(delete(dispatches).where(dispatches.c.event_id.in_(ids)))
         conn.execute(delete(labels).where(labels.c.event_id.in_(ids)))
         outbox_queries.keep_top(conn)

@@ -207,8 +207,11 @@ def _park(dispatch: Dispatch) -> str | None:
     return ParkReason(dispatch.failure.code if dispatch.failure else ParkReason.UNKNOWN).value
 
 
-LASTING: Final = ("expires", "priority", "debounce", "thread", "order", "delay", "schedule", "loop", "limit", "budget")
-"""The keys of rules that count after the accept, too."""
+LASTING: Final = (
+    *("once", "debounce", "thread", "order", "delay", "schedule"),
+    *("expires", "priority", "loop", "limit", "budget"),
+)
+"""The keys of rules that count after the accept, too: `once` when a person sends it again."""
 
 
 def plan_text(plan: Mapping[str, Any] | None) -> str | None:

@@ -12,14 +12,30 @@ from relay.ledger.engine.vault import vault_of
 from relay.ledger.queries import record, versions
 from relay.ledger.queries.keys import AFTER_WINDOW, decide_late, places_of
 from relay.ledger.queries.keys.memory import Memory
-from relay.ledger.queries.rows import about_of, dispatch_of, plan_of, sealed, shown_event
+from relay.ledger.queries.keys.window import MOST
+from relay.ledger.queries.rows import about_of, dispatch_of, legible, plan_of, sealed, shown_event
+from relay.ledger.queries.search import TROUBLED
 from relay.ledger.queries.turn import only_row, work_columns
 from relay.ledger.queries.work import news
 from relay.ledger.schema import dispatches, events, windows, work
 from relay.ledger.terms import Terms
-from relay.model import Closed, Dispatch, Failure, Gathered, Move, State, WindowChat, tell
+from relay.model import (
+    Closed,
+    Dispatch,
+    Event,
+    Failure,
+    Gathered,
+    Move,
+    State,
+    WindowChat,
+    first_id,
+    moment_of,
+    tell,
+)
 
 _RENDERED: Final = ("body", "message", "follow", "name")
+_SKEW: Final = 60_000
+"""Milliseconds by which clocks of replicas may differ, from which the ids of events have their time."""
 _SOME: Final = 20
 """Windows that are closed in one transaction; each has at most 100 dispatches."""
 
@@ -53,6 +69,17 @@ _READ: Final = (
     .order_by(work.c.queue_number)
 )
 _EVENTS: Final = select(events).where(events.c.id.in_(bindparam("ids", expanding=True)))
+_GATHERED: Final = select(dispatches.c.id, dispatches.c.event_id, dispatches.c.plan).where(
+    dispatches.c.id == bindparam("of")
+)
+_OTHERS: Final = (
+    select(dispatches.c.event_id)
+    .where(TROUBLED, dispatches.c.state == State.SUPERSEDED.value, dispatches.c.cause == bindparam("of"))
+    .where(dispatches.c.event_id >= bindparam("low"), dispatches.c.event_id < bindparam("high"))
+    .where(dispatches.c.id >= bindparam("low"), dispatches.c.id < bindparam("high"))
+    .order_by(dispatches.c.event_id.desc())
+    .limit(MOST - 1)
+)
 _OVER: Final = delete(windows).where(windows.c.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -124,6 +151,24 @@ def _can_close(window: Found, rendered: Mapping[str, WindowChat]) -> bool:
 
 def _planned(news_row: Found) -> Dispatch:
     return replace(dispatch_of(news_row), plan=plan_of(news_row))
+
+
+def regather(conn: Connection, _now: int, *, dispatch_id: str) -> list[Event]:
+    """The other events of a window whose chat saw all of them, in order of arrival; none without such a window.
+
+    They are those of the dispatches that this one has superseded, and that nobody has sent since.
+    """
+    row = conn.execute(_GATHERED, {"of": dispatch_id}).mappings().first()
+    vault = vault_of(conn)
+    window = None if row is None else plan_of(legible(row, vault)).get("debounce")
+    if row is None or window is None or window["keep"] != "all":
+        return []
+    # No index has their cause. They came at most `max` before, by the clocks of replicas, and an index has those.
+    at = moment_of(row["event_id"])
+    span = {"low": first_id(at - window["max"] - _SKEW), "high": first_id(at + _SKEW)}
+    ids = conn.execute(_OTHERS, {"of": dispatch_id, **span}).scalars().all()
+    rows = run(conn, _EVENTS, {"ids": padded(sorted(ids))}) if ids else ()
+    return [shown_event(each, vault) for each in sorted(rows, key=lambda each: str(each["id"]))]
 
 
 class _Closing:

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text, false
 
-from relay.ledger.schema.base import NARROW, Id, metadata
+from relay.ledger.schema.base import NARROW, Id, metadata, partial
 
 rule_keys: Final = Table(
     "rule_keys",
@@ -15,6 +15,7 @@ rule_keys: Final = Table(
     Column("dispatch_id", Id, comment="the dispatch that has the key (once), or the turn of its queue"),
     Column("expires_at", BigInteger, nullable=False),
     Index("rule_keys_expires", "expires_at"),
+    partial("rule_keys_once", "dispatch_id", where="value IS NULL"),
     **NARROW,
 )
 

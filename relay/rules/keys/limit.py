@@ -1,6 +1,8 @@
 """`limit`: how many chats a rule makes in a time."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator
@@ -35,6 +37,21 @@ def _counted(value: Any) -> Any:
     return value
 
 
+def _names(items: Sequence[ChatLimitBlock]) -> list[str]:
+    """What the ledger counts the starts of each item under: its time and its key, whatever its place in the list.
+
+    Not its count, so that the starts of before count under another one. Of several alike each has its number.
+    """
+    names: list[str] = []
+    seen = Counter[str]()
+    for item in items:
+        key = "" if item.key is None else sha256(item.key.encode()).hexdigest()[:16]
+        alike = f"{item.rate.period} {key}"
+        names.append(f"{alike} {seen[alike]}")
+        seen[alike] += 1
+    return names
+
+
 class ChatLimit(Key):
     """In no window of the length of a rate do more start. Retries by hand count, further calls of one do not."""
 
@@ -48,6 +65,7 @@ class ChatLimit(Key):
             (item, None if item.key is None else KeyText(item.key, f"limit[{number}].key"))
             for number, item in enumerate(value)
         ]
+        self._names = _names(value)
 
     @classmethod
     def check(cls, value: tuple[ChatLimitBlock, ...], spec: RuleSpec, known: Known) -> Iterator[Fault]:
@@ -57,8 +75,13 @@ class ChatLimit(Key):
 
     def plan(self, event: Event, scope: Scope) -> Any:
         return [
-            {"key": key and key.render(scope), "rate": [item.rate.count, item.rate.period], "then": item.then}
-            for item, key in self._items
+            {
+                "key": key and key.render(scope),
+                "rate": [item.rate.count, item.rate.period],
+                "then": item.then,
+                "as": name,
+            }
+            for (item, key), name in zip(self._items, self._names, strict=True)
         ]
 
     def show(self, event: Event, scope: Scope) -> Any:

@@ -24,10 +24,14 @@ def places(rule: str, plan: Plan) -> Iterator[bytes]:
 
 
 def items(rule: str, name: str, plan: Plan) -> Iterator[tuple[bytes, Any]]:
-    """What a key asks for, several times where it is a list, each with the hash of its rendered key."""
+    """What a key asks for, several times where it is a list, each with the hash of its rendered key.
+
+    The items of a list have names (`as`), by which they stay the same ones when a person puts another one before them;
+    those of a dispatch that an earlier release has kept have none.
+    """
     value = plan.get(name)
     if isinstance(value, list):
         for number, item in enumerate(value):
-            yield hash_of(f"{name} {number}", rule, item["key"] or ""), item
+            yield hash_of(f"{name} {item.get('as', number)}", rule, item["key"] or ""), item
     elif value is not None:
         yield hash_of(name, rule, value["key"] or ""), value

@@ -24,7 +24,7 @@ _NUMBERS: Final = (
     select(func.unnest(bindparam("numbers", type_=ARRAY(BigInteger))).label("number")).order_by("number").subquery()
 )
 _LOCK: Final = select(func.pg_advisory_xact_lock(_NUMBERS.c.number))
-_WITHOUT_CHAT: Final = ENDED - {State.DONE}
+WITHOUT_CHAT: Final = ENDED - {State.DONE}
 _KEPT: Final = ("rule", "value", "dispatch_id", "expires_at")
 
 FOREVER: Final = 1 << 62
@@ -127,5 +127,5 @@ def _put(dialect: str) -> Upsert:
 
 
 def _known(row: Found, end: Found | None) -> KnownKey:
-    is_free = end is not None and end["state"] in _WITHOUT_CHAT and end["chat_uuid"] is None
+    is_free = end is not None and end["state"] in WITHOUT_CHAT and end["chat_uuid"] is None
     return KnownKey(row["value"], row["dispatch_id"], is_free)

@@ -93,7 +93,7 @@ def step(ruling: Ruling, plan: Any, known: KnownKey | None, now: int, terms: Ter
     """Put the dispatch into the window of its key, or open one."""
     assert ruling.place is not None and ruling.windows is not None  # noqa: S101, PT018 - `decide` gives both
     window, size = ruling.windows.get(ruling.place, now), plan["size"]
-    if window is not None and window.keep == "all" and window.size + size > LARGEST:
+    if window is not None and not _takes(window, plan):
         ruling.windows.put(replace(window, closes_at=now))
         window = None
     if window is None:
@@ -107,3 +107,11 @@ def step(ruling: Ruling, plan: Any, known: KnownKey | None, now: int, terms: Ter
         ruling.gather(window.id, count)
         ruling.hold(HeldBy.DEBOUNCE, closes_at)
     return None
+
+
+def _takes(window: Window, plan: Any) -> bool:
+    """Whether an open window takes another event. One that was decided by another `keep` closes as that says.
+
+    What it has gathered may have no body of its own, or be superseded already.
+    """
+    return window.keep == plan["keep"] and (window.keep != "all" or window.size + plan["size"] <= LARGEST)

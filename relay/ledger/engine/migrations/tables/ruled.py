@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from relay.ledger.engine.migrations.tables.columns import ID
+from relay.ledger.engine.migrations.tables.columns import ID, where
 
 
 def create() -> None:
@@ -22,6 +22,7 @@ def create() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("rule_keys_expires", "rule_keys", ["expires_at"])
+    op.create_index("rule_keys_once", "rule_keys", ["dispatch_id"], **where("value IS NULL"))
     op.create_table(
         "windows",
         sa.Column("id", ID, primary_key=True, comment="the dispatch that opened it"),
