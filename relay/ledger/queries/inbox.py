@@ -38,6 +38,7 @@ _RULES: Final = (
     .where(dispatches.c.event_id.in_(bindparam("ids", expanding=True)))
     .order_by(dispatches.c.id)
 )
+_GONE: Final = delete(seen).where(seen.c.key.in_(bindparam("keys", expanding=True)))
 
 
 _EVENTS: Final = insert(events)
@@ -244,7 +245,7 @@ def _settle(conn: Connection, put: Mapping[bytes, Found], known: Mapping[bytes, 
     """Of the rows that were put in for this batch, those of entries that are not kept go, or tell of the first one."""
     gone = sorted(put.keys() - known.keys())
     if gone:
-        conn.execute(delete(seen).where(seen.c.key.in_(gone)))
+        run(conn, _GONE, {"keys": padded(gone)})
     for key in sorted(put.keys() & known.keys()):
         first = known[key]
         if first["event_id"] != put[key]["event_id"]:
@@ -349,6 +350,6 @@ def _receipts(
 def _rules(conn: Connection, event_ids: set[str]) -> defaultdict[str, list[tuple[str, str]]]:
     rules: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     if event_ids:
-        for row in conn.execute(_RULES, {"ids": padded(sorted(event_ids))}):
-            rules[row.event_id].append((row.id, row.rule))
+        for row in run(conn, _RULES, {"ids": padded(sorted(event_ids))}):
+            rules[row["event_id"]].append((row["id"], row["rule"]))
     return rules
