@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from relay.errors import Conflict
 from relay.ledger.schema import rule_keys
-from relay.model import Failure, HeldBy, ParkReason, State
+from relay.model import Failure, HeldBy, ParkReason, RuleVersion, State
 from tests.ledger.build import created, make_entry, move, waiting
 
 MINUTE = 60_000
@@ -311,6 +311,25 @@ async def test_what_is_cancelled_leaves_its_queue(ledger, clock):
     assert (await view_of(ledger, second)).held.by is HeldBy.DELAY
     clock.now += MINUTE
     assert [claim.dispatch.id for claim in await take(ledger)] == ids(second)
+
+
+async def test_an_event_cancels_under_a_former_version_only_what_that_one_has_decided(ledger):
+    former, present = (RuleVersion(letter * 16, "urgent", f'{{"name":"{letter}"}}') for letter in "ab")
+    entries = []
+    for version in (former, present):
+        await ledger.keep_versions([version])
+        plan = {"delay": {"for": MINUTE, "key": "t"}}
+        entries.append(make_entry(dispatch={"plan": plan, "rule_version": version.hash}))
+    await ledger.accept(entries)
+    assert {each.hash for each in await ledger.holding_versions()} == {former.hash, present.hash}
+    solved = replace(make_entry(rules=()), former_cancels=(("urgent", "t", former.hash),))
+    [receipt] = await ledger.accept([solved])
+    assert [each.id for each in receipt.cancelled] == ids(entries[0])
+    assert (await view_of(ledger, entries[1])).state is State.HELD
+    assert await ledger.holding_versions() == (present,)
+    [receipt] = await ledger.accept([replace(cancelling("t", rules=()), former_cancels=solved.former_cancels)])
+    assert [each.id for each in receipt.cancelled] == ids(entries[1])
+    assert await ledger.holding_versions() == ()
 
 
 async def test_a_duplicate_cancels_nothing(ledger):

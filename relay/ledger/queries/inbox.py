@@ -152,7 +152,7 @@ def accept(conn: Connection, now: int, acceptances: Sequence[Acceptance], *, ter
     fresh = [prepared for prepared in batch if prepared.event.id in new]
     _insert(conn, now, fresh, terms, claimed)
     cancelled: Cancelled = {}
-    if any(prepared.entry.cancels for prepared in fresh):
+    if any(prepared.entry.cancels or prepared.entry.former_cancels for prepared in fresh):
         cancelled = cancels.cancel(conn, now, [prepared.entry for prepared in fresh], terms=terms)
     receipts = _receipts(conn, batch, firsts, cancelled)
     return [

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Connection, Table, bindparam, delete, literal
 
 from relay.ledger.engine.sql import Columns, Upsert, padded, run, upsert
 from relay.ledger.engine.writes import Writes
-from relay.ledger.schema import dispatches, events, rule_sets, rule_versions
+from relay.ledger.schema import dispatches, events, rule_sets, rule_versions, work
 from relay.ledger.terms import Terms
 from relay.model import RuleVersion, set_hash
 
@@ -17,6 +17,15 @@ _HOUR: Final = 3_600_000
 _DAY: Final = 86_400_000
 _OLD: Final = select(rule_versions.c.hash)
 _BY_HASH: Final = select(rule_versions).where(rule_versions.c.hash.in_(bindparam("hashes", expanding=True)))
+_OF_DISPATCHES: Final = select(dispatches.c.id, dispatches.c.rule_version).where(
+    dispatches.c.id.in_(bindparam("ids", expanding=True))
+)
+_HOLDING: Final = (
+    select(dispatches.c.rule_version)
+    .join(work, work.c.dispatch_id == dispatches.c.id)
+    .where(work.c.cancel_key.is_not(None), work.c.first_attempt_at.is_(None))
+    .distinct()
+)
 _UNSEEN: Final = rule_versions.c.seen_at < bindparam("until")
 _OVER: Final = (
     delete(rule_versions)
@@ -65,6 +74,17 @@ def find(conn: Connection, hashes: Iterable[str | None]) -> dict[str, RuleVersio
         return {}
     rows = run(conn, _BY_HASH, {"hashes": padded(sorted(wanted))})
     return {row["hash"]: RuleVersion(row["hash"], row["rule"], row["text"]) for row in rows}
+
+
+def versions_of(conn: Connection, dispatch_ids: Sequence[str]) -> dict[str, str | None]:
+    """The hashes of the versions that decided dispatches."""
+    rows = run(conn, _OF_DISPATCHES, {"ids": padded(dispatch_ids)}) if dispatch_ids else ()
+    return {row["id"]: row["rule_version"] for row in rows}
+
+
+def holding(conn: Connection, _now: int) -> tuple[RuleVersion, ...]:
+    """The versions that have decided what an event may still cancel (`delay` with `unless`)."""
+    return tuple(find(conn, [row["rule_version"] for row in run(conn, _HOLDING)]).values())
 
 
 def of_event(conn: Connection, _now: int, *, event_id: str) -> tuple[RuleVersion, ...]:
