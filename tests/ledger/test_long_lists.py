@@ -2,6 +2,7 @@
 
 import os
 import pkgutil
+from functools import partial
 from importlib import import_module
 
 import pytest
@@ -100,3 +101,18 @@ async def test_a_delivery_with_more_keys_than_a_statement_has_parameters_is_acce
     delivery = [make_entry(rules=rules, dispatch={"plan": plan(number)}) for number in range(300)]
     receipts = await ledger.accept(delivery)
     assert [len(receipt.dispatches) for receipt in receipts] == [20] * 300
+
+
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+async def test_more_keys_than_the_server_has_locks_are_locked_as_one_that_the_others_share(store):
+    held = "SELECT classid, objid, mode FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+
+    def lock(conn, _, count):
+        memory.lock(conn, [os.urandom(36) for _ in range(count)])
+        return [((row["classid"], row["objid"]), row["mode"]) for row in send(conn, held)]
+
+    [(everything, mode)] = await store.write(partial(lock, count=MANY))
+    assert mode == "ExclusiveLock"
+    few = await store.write(partial(lock, count=3))
+    assert (everything, "ShareLock") in few
+    assert sorted(mode for _, mode in few) == ["ExclusiveLock"] * 3 + ["ShareLock"]
