@@ -180,6 +180,17 @@ def _offered(acceptance: Acceptance, new: Collection[str]) -> born.Offered:
     return acceptance.offer.count, [one.entry for one in acceptance.delivery if one.event.id in new]
 
 
+def cancel_some(conn: Connection, now: int, *, delivery: Delivery, terms: Terms) -> Cancelled:
+    """Cancel some of what a delivery cancels, before it is accepted: where it is too much for that transaction.
+
+    None for the events that are known: what is held now came after them.
+    """
+    found = _look_up(conn, [key for one in delivery for key in _keys(one)])
+    live = {key: row for key, row in found.items() if row["expires_at"] > now}
+    new = [one.entry for one in delivery if one.nameless or _first(one, live) is None]
+    return cancels.cancel_some(conn, now, new, terms=terms)
+
+
 def known(conn: Connection, now: int, *, delivery: Delivery) -> list[Receipt] | None:
     """The receipts of a delivery of which nothing is new, else None."""
     if any(one.nameless for one in delivery):
