@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import unified_diff
 from pathlib import Path
 from typing import Any, Final, Self
@@ -22,6 +22,8 @@ from relay.model import DispatchView, Event, EventDetail, EventStatus, HeldBy, S
 from relay.rules import RuleSet
 
 _JSON: Final = "application/json"
+_GOING: Final = frozenset({State.READY, State.SENDING, State.MESSAGING})
+_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class _Became:
         """What the ledger has of one event."""
         self.skips |= {skip.rule: str(skip.why) for skip in detail.skips}
         for view in detail.dispatches:
-            if view.state in {State.READY, State.MESSAGING}:
+            if view.state in _GOING:
                 self.going.append(view)
             elif view.held is not None:
                 self.waiting.append(view)
@@ -88,7 +90,9 @@ class _Session:
         self._rules = rules
         self._now = 0
         self._store = SqliteStore(MEMORY, clock=lambda: self._now)
-        self._ledger = SqlLedger(self._store, make_terms(settings, make_policy(settings), make_owner()))
+        terms = make_terms(settings, make_policy(settings), make_owner())
+        # How many may start a second says only when they go.
+        self._ledger = SqlLedger(self._store, replace(terms, spacing=None))
 
     async def __aenter__(self) -> Self:
         await self._store.write(migrate.upgrade)
@@ -106,12 +110,19 @@ class _Session:
             if event.unreadable is not None:
                 raise RelayError(f"the event cannot be read: {event.unreadable}")
         entries = [make_entry(event, self._rules, ids=new_id, now=self._now) for event in events]
-        for event, receipt in zip(events, await self._ledger.accept(entries), strict=True):
+        receipts = await self._ledger.accept(entries)
+        await self._claim()
+        for event, receipt in zip(events, receipts, strict=True):
             if receipt.status is EventStatus.DUPLICATE:
                 raise RelayError(f"the event {event.external_id} came before: give each event an id of its own")
             became.why |= {each.rule: each.why for each in self._rules.explain(event) if not each.matched}
             became.add(await self._ledger.event(event.id))
         return became
+
+    async def _claim(self) -> None:
+        """Begin what would go now, by which `loop`, `limit` and `budget` judge and count; what goes stays under way."""
+        while await self._ledger.claim(_AT_ONCE) or await self._ledger.withheld():
+            pass
 
     def _read(self, given: Given, folder: Path) -> Sequence[Event]:
         body, headers = given.event, {name.lower(): value for name, value in given.headers.items()}

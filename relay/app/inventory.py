@@ -21,6 +21,8 @@ _Row = TypeVar("_Row", read.AgentRow, read.ConnectorRow)
 _CONSTANT: Final = re.compile(r"\s*\{\{-?\s*vars\.(\w+)\s*-?\}\}\s*")
 _UUID: Final = re.compile(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _AT_ONCE: Final = 8
+_TRIGGERS_AGENT: Final = "trigger.agentUuid"
+"""The agent of the chat from which a trigger of type `chat` comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ async def check_cargo(settings: Settings, proxy: Proxy | None) -> list[Finding]:
         checks: list[Awaitable[Finding | None]] = []
         for named in chats:
             agent, release, connector = (named.get(name) for name in ("agentUuid", "releaseUuid", "connectorUuid"))
+            if (other := named.get(_TRIGGERS_AGENT)) is not None:
+                checks.append(look.agent(other, pinned=False))
             if agent is not None:
                 checks.append(look.agent(agent, pinned="releaseUuid" in named))
             if release is not None:
@@ -78,6 +82,7 @@ def _constants(settings: Settings, number: int) -> Mapping[str, Named | None]:
     given: list[tuple[str, Path, Any]] = [(name, (name,), chat.get(name)) for name in ("agentUuid", "releaseUuid")]
     if isinstance(trigger, Mapping):
         given.append(("connectorUuid", ("trigger", "connectorUuid"), trigger.get("connectorUuid")))
+        given.append((_TRIGGERS_AGENT, ("trigger", "agentUuid"), trigger.get("agentUuid")))
     return {name: _named(settings, number, path, value) for name, path, value in given if value is not None}
 
 

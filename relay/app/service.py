@@ -12,6 +12,7 @@ from relay.app.clock import boottime, wall
 from relay.app.doctor import Patient
 from relay.app.doctor.running import make_patient
 from relay.app.dry import rules_of
+from relay.app.former import FormerRules
 from relay.app.ground import Ground, LateGauges, listen_health, open_ledger, watch
 from relay.app.judge import Court
 from relay.app.learned import Hooks
@@ -115,8 +116,9 @@ async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Serv
     public = await ground.listening.open(stack, front, "hooks", settings.http.hooks)
     missed: list[int] = []
     ledger = gauges.ledger = await open_ledger(ground, stack, missed, migrate=migrate)
-    away = boottime() - missed[0] if missed else 0
-    watcher = adapters.make_watcher(settings, ledger, metrics, ground.status, signals, away=away)
+    watcher = adapters.make_watcher(
+        settings, ledger, metrics, ground.status, signals, away=boottime() - missed[0] if missed else 0
+    )
     cargo = await stack.enter_async_context(adapters.make_cargo(settings, loaded.proxy, metrics))
     broker = adapters.make_broker(settings, ground.report("broker"))
     publisher = None if broker is None else _make_publisher(ground, broker, ledger)
@@ -175,6 +177,7 @@ async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Serv
     # Before anything is taken in: a paused source must not accept anything, a learned secret must be there.
     await sources.refresh()
     await pauses.refresh()
+    former = await FormerRules.read(ledger, lambda: intake.rules)
     await ledger.keep_versions(force.rules.versions)  # and every version before a dispatch names it
     link = broker.publishing if broker is not None else None
     patient = partial(make_patient, ledger, cargo, gate, hooks, sources, reloader, link, ground.status)
@@ -185,6 +188,7 @@ async def build(loaded: Loaded, stack: AsyncExitStack, *, migrate: bool) -> Serv
         "pruner": upkeep.prune,
         "sources": sources.run,
         "rules": pauses.run,
+        "former": former.run,
         "problems": watcher.run,
         "minutes": partial(upkeep.count, metrics.minutes),
     }

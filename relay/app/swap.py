@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from relay.app.adapters import expectations
 from relay.app.force import Force
+from relay.app.former import hand_over
 from relay.app.learned import Hooks
 from relay.app.queues import Queues
 from relay.app.sources import Sources
@@ -43,6 +44,7 @@ class Swap:
             self.gate.renew()
         self.ledger.terms = replace(present.terms, paused_rules=self.ledger.terms.paused_rules)
         self.worker.policy = self.gate.policy = self.reconciler.policy = present.policy
+        hand_over(former.rules, present.rules)
         self.intake.use(present.rules, high_water=new.ledger.high_water)
         self.hooks.use(new, present.hooks)
         self.sources.use(new.sources)

@@ -18,11 +18,11 @@ def make_entry(event: Event, rules: RuleSet, *, ids: Ids, now: int, alone: bool 
     dispatches = tuple(
         [make_dispatch(ids(), event, made, version=rules.version(made.rule)) for made in matched.rendered]
     )
+    rest = matched.skips, matched.cancels, rules.hash, matched.former_cancels
     if dispatches:
-        failed = _failed(event, dispatches, now)
-        return Entry(event, EventStatus.ACCEPTED, dispatches, failed, matched.skips, matched.cancels, rules.hash)
+        return Entry(event, EventStatus.ACCEPTED, dispatches, _failed(event, dispatches, now), *rest)
     results = (tell.unmatched(event, matched.skips, now=now),) if event.reply_to else ()
-    return Entry(event, EventStatus.UNMATCHED, (), results, matched.skips, matched.cancels, rules.hash)
+    return Entry(event, EventStatus.UNMATCHED, (), results, *rest)
 
 
 def _log_unevaluable(event: Event, rule: str, error: str) -> None:

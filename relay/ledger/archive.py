@@ -171,6 +171,9 @@ class SqlArchive:
     async def foresee(self: Database, entry: Entry) -> Sequence[Standing]:
         return await self.browse(partial(foresee.foresee, entry=entry, terms=self.terms))
 
+    async def holding_versions(self: Database) -> tuple[RuleVersion, ...]:
+        return await self.read(versions.holding, slow=True)
+
     async def rules_then(self: Database, event_id: str) -> tuple[RuleVersion, ...]:
         return await self.browse(partial(versions.of_event, event_id=event_id))
 

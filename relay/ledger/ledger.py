@@ -2,15 +2,18 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from relay.errors import Unavailable
 from relay.ledger.archive import SqlArchive
 from relay.ledger.engine.commit import Bound, Committer, Lane, Store, Work
 from relay.ledger.engine.faults import refusal
 from relay.ledger.jobs import SqlJobs
 from relay.ledger.problems import SqlProblems
 from relay.ledger.queries import (
+    cancels,
     counters,
     dead,
     expire,
@@ -125,10 +128,27 @@ class SqlLedger(SqlArchive, SqlJobs, SqlProblems, SqlRates):
         await self._store.aclose()
 
     async def accept(self, delivery: Sequence[Entry], offer: Offer[Claim] | None = None) -> list[Receipt]:
+        prepared = _prepare(delivery)
         with _lost_on_error(offer):
-            committed = self._committer.submit(self._accept, inbox.Acceptance(_prepare(delivery), offer))
-        receipts, _ = await committed
+            committed = self._committer.submit(self._accept, inbox.Acceptance(prepared, offer))
+        try:
+            receipts, _ = await committed
+        except cancels.TooMany:
+            return await self._accept_later(prepared)
         return receipts
+
+    async def _accept_later(self, prepared: inbox.Delivery) -> list[Receipt]:
+        """Cancel what the delivery cancels, some at a time, then accept it: one that came again would go on there."""
+        before: dict[str, list[Dispatch]] = {}
+        cancel_some = partial(inbox.cancel_some, delivery=prepared, terms=self.terms)
+        while ended := await self.write(cancel_some):
+            for event_id, dispatches in ended.items():
+                before.setdefault(event_id, []).extend(dispatches)
+        try:
+            receipts, _ = await self._committer.submit(self._accept, inbox.Acceptance(prepared))
+        except cancels.TooMany:
+            raise Unavailable("more came to be held under the key of this event while it was cancelled") from None
+        return [replace(each, cancelled=(*before.get(each.id, ()), *each.cancelled)) for each in receipts]
 
     async def known(self, delivery: Sequence[Entry]) -> list[Receipt] | None:
         return await self.read(partial(inbox.known, delivery=_prepare(delivery)))

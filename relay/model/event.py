@@ -79,8 +79,9 @@ class Entry:
 
     `results` are those of dispatches that ended while being accepted (a rendering error), and `relay.event.unmatched`.
     `skips` are the rules that made no dispatch of it although they matched. `cancels` are pairs of a rule and a key:
-    what it cancels while that is held (`delay` with `unless`). `rule_set` is the hash of the versions of all rules that
-    decided it, None where they are not kept.
+    what it cancels while that is held (`delay` with `unless`). `former_cancels` are the same with the hash of a version
+    of the rule that is not in force any more: it cancels only what that version decided. `rule_set` is the hash of the
+    versions of all rules that decided it, None where they are not kept.
     """
 
     event: Event
@@ -90,6 +91,7 @@ class Entry:
     skips: tuple[Skip, ...] = ()
     cancels: tuple[tuple[str, str], ...] = ()
     rule_set: str | None = None
+    former_cancels: tuple[tuple[str, str, str], ...] = ()
 
 
 @frozen

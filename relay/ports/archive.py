@@ -163,6 +163,10 @@ class Archive(Protocol):
         """
         ...
 
+    async def holding_versions(self) -> Sequence[RuleVersion]:
+        """The versions of rules that have decided what an event may still cancel (`delay` with `unless`)."""
+        ...
+
     async def keep_versions(self, rules: Sequence[RuleVersion]) -> None:
         """Store the versions of rules that come into force, before any dispatch names them, and at least once a day.
 

@@ -36,7 +36,10 @@ def compile_rules(
 
 
 class RuleSet:
-    """Rules in the order of the file, of which `check_rule` finds no fault (`compile_rules` asks it). Never changes.
+    """Rules in the order of the file, of which `check_rule` finds no fault (`compile_rules` asks it).
+
+    Never changes, but for `former`: rules that are not in force any more, whose `unless` goes on to cancel what they
+    have held.
 
     Each rule is compiled when it is first wanted, which takes a few milliseconds: thousands would hold up the start.
     A few are compiled at once.
@@ -52,6 +55,7 @@ class RuleSet:
     ) -> None:
         self.rules = tuple(specs)
         self.versions = tuple(versions)
+        self.former: tuple[RuleSet, ...] = ()
         self.hash = set_hash(versions)
         self._hashes = {version.rule: version.hash for version in versions}
         self._vars = vars
@@ -106,11 +110,32 @@ class RuleSet:
                 rendered.append(outcome)
                 if rule.spec.stop:
                     break
-        return Matched(tuple(rendered), tuple(skips), self._cancels(event, on_when_error) if self._unless else ())
+        cancels = self.cancels(event, on_when_error) if self._unless else ()
+        return Matched(tuple(rendered), tuple(skips), cancels, self._former_cancels(event) if self.former else ())
 
-    def _cancels(self, event: Event, on_when_error: OnWhenError | None) -> tuple[tuple[str, str], ...]:
+    def _former_cancels(self, event: Event) -> tuple[tuple[str, str, str], ...]:
+        """By rule, key and version. One that cannot be evaluated is told only while its rule is in force."""
+        return tuple(
+            dict.fromkeys(
+                (rule, key, version)
+                for rules in self.former
+                for rule, key in rules.cancels(event)
+                if (version := rules.version(rule)) is not None and version != self.version(rule)
+            )
+        )
+
+    @property
+    def cancels_any(self) -> bool:
+        """Whether an event may cancel what a rule holds."""
+        return bool(self._unless)
+
+    def cancels(self, event: Event, on_when_error: OnWhenError | None = None) -> tuple[tuple[str, str], ...]:
+        """By rule and key what the event cancels while one of these rules holds it."""
+        numbers = self._unless_index.find(event.source, event.type)
+        if not numbers:
+            return ()
         scope, cancels = scope_of(event, self._vars), []
-        for number in self._unless_index.find(event.source, event.type):
+        for number in numbers:
             holder, which = self._unless[number]
             rule = self._rule(holder)
             if (key := rule.called_off(rule.unless()[which], event, scope, on_when_error)) is not None:

@@ -79,12 +79,14 @@ class Rendered:
 class Matched:
     """What rules make of one event: the chats that are asked for, and the rules that skipped it.
 
-    `cancels` are pairs of a rule and the key of what the event cancels while that rule holds it.
+    `cancels` are pairs of a rule and the key of what the event cancels while that rule holds it. `former_cancels` name
+    the version of a rule besides that is not in force any more.
     """
 
     rendered: tuple[Rendered, ...]
     skips: tuple[Skip, ...] = ()
     cancels: tuple[tuple[str, str], ...] = ()
+    former_cancels: tuple[tuple[str, str, str], ...] = ()
 
 
 class Reason(StrEnum):

@@ -15,7 +15,18 @@ from relay.sandbox.dice import Dice
 from relay.sandbox.render import answer, refuse, show_chat, show_message
 from relay.sandbox.store import ChatStore, StoredChat, StoredMessage
 from relay.sandbox.strike import BEFORE, strike, throttle
-from relay.sandbox.wire import NEW_CHAT, NEW_MESSAGE, ChatQuery, MessageQuery, NewChat, NewMessage, gather, load
+from relay.sandbox.wire import (
+    NEW_CHAT,
+    NEW_MESSAGE,
+    ChatChanges,
+    ChatQuery,
+    MessageQuery,
+    NewChat,
+    NewMessage,
+    ToCancel,
+    gather,
+    load,
+)
 
 CHATS: Final = "/v1/ai/chats"
 
@@ -84,9 +95,13 @@ class SandboxApi:
             web.post(CHATS, self.create_chat),
             web.get("/v1/ai/chats/list", self.list_chats, allow_head=False),
             web.get("/v1/ai/chats/{uuid}", self.get_chat, allow_head=False),
+            web.put("/v1/ai/chats/{uuid}", self.change_chat),
+            web.delete("/v1/ai/chats/{uuid}", self.delete_chat),
             web.post("/v1/ai/messages", self.create_message),
             web.get("/v1/ai/messages/list", self.list_messages, allow_head=False),
+            web.post("/v1/ai/messages/cancel", self.cancel_messages),
             web.get("/v1/ai/messages/{uuid}", self.get_message, allow_head=False),
+            web.delete("/v1/ai/messages/{uuid}", self.delete_message),
         ]
 
     async def create_chat(self, request: web.Request) -> web.Response:
@@ -108,10 +123,27 @@ class SandboxApi:
         return await self._strike(fault, request)
 
     async def get_chat(self, request: web.Request) -> web.Response:
-        chat = self.store.chat(request.match_info["uuid"].lower())
+        chat = self._named(request)
         if chat is None:
             return refuse(404, "Chat not found", "chatNotFound")
         return answer(f'{{"chat": {show_chat(chat, self.now())}}}')
+
+    async def change_chat(self, request: web.Request) -> web.Response:
+        """Give a chat another name; what else a body has is ignored, as Cargo documents none of it."""
+        changes = ChatChanges.model_validate(load(await request.read()))
+        chat = self._named(request)
+        if chat is None:
+            return refuse(404, "Chat not found", "chatNotFound")
+        if "name" in changes.model_fields_set:
+            chat.name = changes.name
+        return answer(f'{{"chat": {show_chat(chat, self.now())}}}')
+
+    async def delete_chat(self, request: web.Request) -> web.Response:
+        chat = self._named(request)
+        if chat is None:
+            return refuse(404, "Chat not found", "chatNotFound")
+        self.store.delete(chat)
+        return answer("{}")
 
     async def list_chats(self, request: web.Request) -> web.Response:
         statuses = [*request.query.getall("messageStatuses", []), *request.query.getall("messageStatuses[]", [])]
@@ -133,7 +165,7 @@ class SandboxApi:
         now = self.now()
         if chat is None:
             return refuse(404, "Chat not found", "chatNotFound")
-        if chat.messages and chat.messages[-1].status(now) != "success":
+        if chat.messages and not chat.messages[-1].is_finished(now):
             return refuse(409, "The last message in this chat has not finished yet", "lastMessageNotFinished")
         messages = self._say(chat, new_message, body["parts"], now)
         if fault is None or fault in ("no_stamp", "bad_uuid"):
@@ -150,10 +182,35 @@ class SandboxApi:
         return answer(json.dumps({"messages": [show_message(message, now) for message in chat.messages]}))
 
     async def get_message(self, request: web.Request) -> web.Response:
-        message = self.store.message(request.match_info["uuid"].lower())
+        message = self._said(request)
         if message is None:
             return refuse(404, "Message not found", "messageNotFound")
         return answer(json.dumps({"message": show_message(message, self.now())}))
+
+    async def delete_message(self, request: web.Request) -> web.Response:
+        message = self._said(request)
+        if message is None:
+            return refuse(404, "Message not found", "messageNotFound")
+        self.store.unsay(message)
+        return answer("{}")
+
+    async def cancel_messages(self, request: web.Request) -> web.Response:
+        """End messages that are not finished; none where one of them is not there."""
+        uuids = ToCancel.model_validate(load(await request.read())).uuids
+        messages = [message for uuid in uuids if (message := self.store.message(uuid)) is not None]
+        if len(messages) < len(uuids):
+            return refuse(404, "Message not found", "messageNotFound")
+        for message in messages:
+            message.cancel(self.now())
+        return answer("{}")
+
+    def _named(self, request: web.Request) -> StoredChat | None:
+        """The chat that a path names."""
+        return self.store.chat(request.match_info["uuid"].lower())
+
+    def _said(self, request: web.Request) -> StoredMessage | None:
+        """The message that a path names."""
+        return self.store.message(request.match_info["uuid"].lower())
 
     async def _strike(self, fault: str, request: web.Request) -> web.Response:
         return await strike(fault, request, self.dice.faults, self.stopping)

@@ -87,7 +87,7 @@ def _outline(message: StoredMessage, now: int) -> dict[str, Any]:
         "type": message.type,
         "createdAt": iso(message.created_at),
         "updatedAt": iso(min(now, message.finishes_at)),
-        "finishedAt": iso(message.finishes_at) if status == "success" else None,
+        "finishedAt": iso(message.finishes_at) if message.is_finished(now) else None,
         "deletedAt": None,
     }
 

@@ -97,7 +97,7 @@ def _guard(api: SandboxApi, token: str | None, clock: Callable[[], float]) -> Mi
 
 async def _wait(request: web.Request, delay: float) -> None:
     """Read the body, then wait: a client that disconnects meanwhile has still sent a complete request."""
-    if request.method == "POST":
+    if request.method in {"POST", "PUT"}:
         await request.read()
     await asyncio.sleep(delay)
 

@@ -11,7 +11,10 @@ from relay.sandbox.wire import ChatQuery
 
 @dataclass(slots=True)
 class StoredMessage:
-    """A message. An assistant's message is `pending`, then `generating`, then `success`. Times are ms."""
+    """A message. An assistant's message is `pending`, then `generating`, then `success`, or `cancelled` before it.
+
+    Times are ms.
+    """
 
     uuid: str
     chat_uuid: str
@@ -22,11 +25,20 @@ class StoredMessage:
     created_at: int
     generates_at: int
     finishes_at: int
+    cancelled: bool = False
 
     def status(self, now: int) -> str:
         if now >= self.finishes_at:
-            return "success"
+            return "cancelled" if self.cancelled else "success"
         return "generating" if now >= self.generates_at else "pending"
+
+    def is_finished(self, now: int) -> bool:
+        return now >= self.finishes_at
+
+    def cancel(self, now: int) -> None:
+        """End it now, unless it has finished."""
+        if not self.is_finished(now):
+            self.finishes_at, self.cancelled = now, True
 
 
 @dataclass(slots=True)
@@ -63,9 +75,18 @@ class ChatStore:
         self.created += 1
         self._chats[chat.uuid] = chat
         if len(self._chats) > self._keep:
-            _, oldest = self._chats.popitem(last=False)
-            for message in oldest.messages:
-                del self._messages[message.uuid]
+            self.delete(next(iter(self._chats.values())))
+
+    def delete(self, chat: StoredChat) -> None:
+        """Delete a chat with its messages."""
+        del self._chats[chat.uuid]
+        for message in chat.messages:
+            del self._messages[message.uuid]
+
+    def unsay(self, message: StoredMessage) -> None:
+        """Delete a message."""
+        del self._messages[message.uuid]
+        self._chats[message.chat_uuid].messages.remove(message)
 
     def say(self, chat: StoredChat, messages: Iterable[StoredMessage]) -> None:
         for message in messages:

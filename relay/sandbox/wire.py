@@ -87,6 +87,18 @@ class NewMessage(RequestModel):
     parts: Annotated[list[TextPart | OtherPart], Field(min_length=1)]
 
 
+class ChatChanges(RequestModel):
+    """The body of `PUT /ai/chats/{uuid}`."""
+
+    name: str | None = None
+
+
+class ToCancel(RequestModel):
+    """The body of `POST /ai/messages/cancel`."""
+
+    uuids: list[Uuid]
+
+
 class ChatQuery(RequestModel):
     """The query of `GET /ai/chats/list`. Times become milliseconds since the epoch."""
 

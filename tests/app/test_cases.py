@@ -226,3 +226,49 @@ tests:
     first, second, none = run_tests(loaded.settings, loaded.tests)
     assert (first.diff, second.diff) == ((), ())
     assert none.diff == ("chat: there is none; talk is held by thread",)
+
+
+def test_what_limits_and_the_loop_guard_would_hold_or_park_does_not_go(tmp_path):
+    """What came before has begun, and counts, also where a rate spaces the starts."""
+    keys = {
+        "few": "limit: [{rate: 1/1h}]",
+        "dropped": "limit: [{rate: 1/1h, then: drop}]",
+        "round": 'loop: {key: "{{ data.id }}", trips: 1/1h}',
+        "spent": "budget: {chats: 1/d}",
+    }
+    rules = "".join(
+        f"  - {{name: {name}, type: {name}, {key}, chat: {{trigger: {{type: draft}}}}}}\n" for name, key in keys.items()
+    )
+    expected = {
+        "few": "held: {few: limit}",
+        "dropped": "ended: {dropped: suppressed}",
+        "round": "ended: {round: parked}",
+        "spent": "held: {spent: budget}",
+    }
+    tests = ""
+    for name, outcome in expected.items():
+        by = f"source: bus, headers: {{type: {name}}}"
+        first = f'{{{by}, event: {{id: 7, s: a}}, at: "2026-11-23T09:15:00Z"}}'
+        second = f'{by}, event: {{id: 7, s: b}}, at: "2026-11-23T09:25:00Z"'
+        later = f'{by}, event: {{id: 7, s: b}}, at: "2026-11-24T10:25:00Z"'
+        tests += f"  - {{name: {name} first, {by}, event: {{id: 7}}, expect: {{rules: [{name}]}}}}\n"
+        tests += f"  - {{name: {name} again, before: [{first}], {second}, expect: {{rules: [], {outcome}}}}}\n"
+        tests += f"  - {{name: {name} later, before: [{first}], {later}, expect: {{rules: [{name}]}}}}\n"
+    config = CONFIG.replace("cargo: {token: t}", "cargo: {token: t, rate: 1/m}")
+    (tmp_path / "relay.yaml").write_text(f"{config}{rules}tests:\n{tests}")
+    loaded = load([tmp_path / "relay.yaml"], {})
+    outcomes = run_tests(loaded.settings, loaded.tests)
+    assert [(each.name, each.diff) for each in outcomes if each.diff] == []
+    assert len(outcomes) == 3 * len(keys)
+
+
+def test_more_events_than_the_loop_guard_lets_go_are_parked(tmp_path):
+    rule = '  - {name: talk, type: talk, loop: {key: "{{ data.id }}", trips: 2/1h}, chat: {trigger: {type: draft}}}\n'
+    one = '{source: bus, headers: {type: talk}, event: {id: 7, s: %s}, at: "2026-11-23T09:15:00Z"}'
+    before = ", ".join(one % number for number in range(2))
+    (tmp_path / "relay.yaml").write_text(
+        f"{CONFIG}{rule}tests:\n  - {{name: it, before: [{before}], {(one % 9)[1:-1]}, expect: {{rules: [talk]}}}}\n"
+    )
+    loaded = load([tmp_path / "relay.yaml"], {})
+    [outcome] = run_tests(loaded.settings, loaded.tests)
+    assert outcome.diff[0].startswith("rules: talk makes no chat: "), outcome.diff

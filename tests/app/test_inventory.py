@@ -84,6 +84,19 @@ async def test_an_agent_that_is_not_deployed_is_a_fault_unless_a_release_is_name
     assert await check(pinned, agent=OTHER, release=f"releaseUuid: {RELEASE}") == []
 
 
+async def test_the_agent_of_a_trigger_is_looked_for_as_well(tmp_path):
+    trigger = f"{{type: chat, uuid: {DRAFT}, agentUuid: {OTHER}, messageUuid: null}}"
+    path = tmp_path / "relay.yaml"
+    async with await run(make_app(Faults(), token="t", workspace=workspace())) as cargo:
+        given = {"cargo": f"{cargo.url}/v1", "folder": tmp_path, "agent": AGENT, "named": AGENT, "release": "# none"}
+        text = CONFIG.format(**given, connector=CONNECTOR)
+        path.write_text(text[: text.index("trigger:")] + f"trigger: {trigger}\n")
+        loaded = load([path], {})
+        [found] = await check_online(loaded.settings)
+    assert (found.key, found.fault) == ("rules[urgent].chat.trigger.agentUuid", True)
+    assert f"agent 'Agent 2222' ({OTHER}) is not deployed" in found.what
+
+
 async def test_a_deleted_agent_or_connector_is_a_fault(check):
     found = await check(workspace(deleted=frozenset({AGENT, CONNECTOR})))
     assert [(line, "was deleted" in text, fault) for line, _, text, fault in found] == [

@@ -217,6 +217,54 @@ async def test_an_assistants_message_is_pending_then_generating_then_success(san
         assert (await call("POST", "/v1/ai/messages", json=say))[0] == 200
 
 
+async def test_a_message_that_is_cancelled_has_no_answer_and_the_next_may_follow(sandbox, clock):
+    async with sandbox(clock=clock, pending=1, generating=2) as call:
+        chat = (await make(call))["uuid"]
+        say = {"chatUuid": chat, "parts": [{"type": "text", "text": "Hello"}]}
+        _, said = await call("POST", "/v1/ai/messages", json=say)
+        path = f"/v1/ai/messages/{said['assistantMessage']['uuid']}"
+        clock.now += 1
+        uuids = [each["uuid"] for each in said.values()]
+        cancelled = await call("POST", "/v1/ai/messages/cancel", json={"uuids": uuids})
+        _, shown = await call("GET", path)
+        _, user = await call("GET", f"/v1/ai/messages/{said['userMessage']['uuid']}")
+        missing = await call("POST", "/v1/ai/messages/cancel", json={"uuids": [*uuids, AGENT]})
+        wrong = await call("POST", "/v1/ai/messages/cancel", json={"uuids": "all"})
+        assert cancelled == (200, {})
+        assert (shown["message"]["status"], shown["message"]["parts"]) == ("cancelled", [])
+        assert shown["message"]["finishedAt"] == "2023-11-14T22:13:21.000Z"
+        assert user["message"]["status"] == "success"
+        assert (missing[0], missing[1]["reason"]) == (404, "messageNotFound")
+        assert (wrong[0], wrong[1]["reason"]) == (400, "invalidPayload")
+        assert (await call("POST", "/v1/ai/messages", json=say))[0] == 200
+        assert await call("DELETE", path) == (200, {})
+        assert (await call("DELETE", path))[1]["reason"] == "messageNotFound"
+        _, left = await call("GET", f"/v1/ai/messages/list?chatUuid={chat}")
+        assert len(left["messages"]) == 3
+
+
+async def test_a_chat_is_renamed_and_deleted(sandbox):
+    async with sandbox() as call:
+        chat = (await make(call, name="Ticket"))["uuid"]
+        _, said = await call(
+            "POST", "/v1/ai/messages", json={"chatUuid": chat, "parts": [{"type": "text", "text": "x"}]}
+        )
+        _, renamed = await call("PUT", f"/v1/ai/chats/{chat}", json={"name": "Deal"})
+        _, same = await call("PUT", f"/v1/ai/chats/{chat.upper()}", json={})
+        assert (renamed["chat"]["uuid"], renamed["chat"]["name"], same["chat"]["name"]) == (chat, "Deal", "Deal")
+        assert (await call("PUT", f"/v1/ai/chats/{chat}", json={"name": 7}))[1]["reason"] == "invalidPayload"
+        assert await call("DELETE", f"/v1/ai/chats/{chat}") == (200, {})
+        for method, path, body in (
+            ("GET", f"/v1/ai/chats/{chat}", None),
+            ("PUT", f"/v1/ai/chats/{chat}", {"name": "Deal"}),
+            ("DELETE", f"/v1/ai/chats/{chat}", None),
+        ):
+            status, answer = await call(method, path, json=body)
+            assert (status, answer["reason"]) == (404, "chatNotFound")
+        assert await listed(call) == []
+        assert (await call("GET", f"/v1/ai/messages/{said['userMessage']['uuid']}"))[0] == 404
+
+
 @pytest.mark.parametrize("parts", [None, [], [{}], [{"type": "text"}], [{"type": "text", "text": 7}], "hello"])
 async def test_a_message_without_parts_is_refused(sandbox, parts):
     async with sandbox() as call:

@@ -1,17 +1,34 @@
 """The differences between the two databases, and fast ways to execute statements, for one row or for many."""
 
+import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any, Final, TypeVar, cast
 
-from sqlalchemy import BindParameter, Connection, Dialect, Table, literal
+from sqlalchemy import (
+    ARRAY,
+    BinaryExpression,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Dialect,
+    LargeBinary,
+    Table,
+    all_,
+    any_,
+    bindparam,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql import ClauseElement, operators
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.util import await_only
 
 Upsert = postgresql.Insert | sqlite.Insert
@@ -24,6 +41,10 @@ Columns = Mapping[str, Sequence[Any]]
 T = TypeVar("T")
 
 _POSTGRES: Final = "postgresql"
+_LONG: Final = 1_024
+"""Items from which on a list goes as one parameter. A statement has at most 32,767 of them on both databases."""
+OF_HEX: Final = "relay_of_hex"
+"""A function for SQLite that every connection has: JSON has no bytes, and SQLite has `unhex` only from 3.41 on."""
 
 
 def is_alone(conn: Connection) -> bool:
@@ -74,8 +95,9 @@ def write_many(conn: Connection, statement: UpdateBase, rows: Sequence[Row]) -> 
 def run(conn: Connection, statement: ClauseElement, values: Row | None = None) -> Sequence[Found]:
     """Execute a statement once, without the work that `Connection.execute` repeats for each call: most of its cost.
 
-    `values` holds all of the statement's parameters by name. A list is for IN (...) and should be `padded`. Returns the
-    rows, or none; booleans in them are 0 and 1 on SQLite. Keep the statement in a constant: it is the cache key.
+    `values` holds all of the statement's parameters by name. A list is for IN (...), however long it is, and should be
+    `padded`. Returns the rows, or none; booleans in them are 0 and 1 on SQLite. Keep the statement in a constant: it is
+    the cache key.
     """
     parameters = values or {}
     text, flatten = flat(statement, parameters, conn.dialect)
@@ -172,9 +194,10 @@ def _flat(
     statement: ClauseElement, sizes: tuple[tuple[str, int], ...], names: tuple[str, ...], dialect: Dialect
 ) -> tuple[str, Callable[[Row], tuple[Any, ...]]]:
     """The text of a statement whose lists have these sizes, and a function from its values to positional parameters."""
-    compiled = statement.compile(dialect=dialect)
+    long = [name for name, size in sizes if size > _LONG]
+    compiled = (_whole(statement, long, dialect) if long else statement).compile(dialect=dialect)
     assert isinstance(compiled, SQLCompiler)  # noqa: S101 - the compiler of queries and changes
-    lists = dict(sizes)
+    lists = {name: size for name, size in sizes if name not in long}
     shape = {name: [""] * lists[name] if name in lists else None for name in names}
     state = compiled.construct_expanded_state(shape)
     fixed = {name: value for name, value in state.parameters.items() if name not in names}
@@ -184,14 +207,37 @@ def _flat(
         for name, expanded in state.parameter_expansion.items()
         for index, element in enumerate(expanded)
     }
+    texts = () if dialect.name == _POSTGRES else long
 
     def flatten(values: Row) -> tuple[Any, ...]:
         parameters = fixed | values
         for element, (name, index) in elements.items():
             parameters[element] = values[name][index]
+        for name in texts:
+            parameters[name] = json.dumps(values[name], default=bytes.hex)
         return tuple([parameters[position] for position in positions])
 
     return state.statement, flatten
+
+
+def _whole(statement: ClauseElement, names: Sequence[str], dialect: Dialect) -> ClauseElement:
+    """The statement with each of these lists as one parameter: an array on PostgreSQL, JSON on SQLite.
+
+    PostgreSQL makes the same plan of it as of IN (...), which it reads as ANY of an array itself.
+    """
+
+    def replace(element: Any, **_: Any) -> ColumnElement[bool] | None:
+        if not isinstance(element, BinaryExpression) or getattr(element.right, "key", None) not in names:
+            return None
+        name, is_in = element.right.key, element.operator is operators.in_op
+        if dialect.name == _POSTGRES:
+            items = bindparam(name, type_=ARRAY(element.left.type))
+            return element.left == any_(items) if is_in else element.left != all_(items)
+        item: ColumnElement[Any] = func.json_each(bindparam(name)).table_valued("value").c.value
+        among = select(getattr(func, OF_HEX)(item) if isinstance(element.left.type, LargeBinary) else item)
+        return element.left.in_(among) if is_in else element.left.not_in(among)
+
+    return cast(ClauseElement, replacement_traverse(cast(Any, statement), {}, replace))
 
 
 @lru_cache(maxsize=256)
@@ -218,7 +264,7 @@ def compile_list(statement: UpdateBase, names: tuple[str, ...], dialect: Dialect
 def padded(items: Iterable[T]) -> list[T]:
     """The items for IN (...), with the last one repeated up to a power of two.
 
-    Each length is a statement of its own to compile, prepare and cache; padding leaves about ten of them.
+    Each length is a statement of its own to compile, prepare and cache; padding leaves about twenty of them.
     """
     values = list(items)
     if not values:

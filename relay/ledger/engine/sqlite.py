@@ -30,7 +30,7 @@ from relay.ledger.engine.deadline import Deadline
 from relay.ledger.engine.faults import BROWSE_FOR, Unopened, Unusable, away, describe, is_away, too_long
 from relay.ledger.engine.files import OpenFiles
 from relay.ledger.engine.inline import Inline
-from relay.ledger.engine.sql import driver, send
+from relay.ledger.engine.sql import OF_HEX, driver, send
 from relay.ledger.engine.vault import OPEN, Vault
 from relay.place import exists, is_folder
 from relay.telemetry import get_log
@@ -279,6 +279,7 @@ def _connect(path: str, begin: str, *, wait: float, cache: int, vault: Vault) ->
         try:
             for pragma in (f"cache_size = -{cache}", *_PRAGMAS):
                 raw.execute(f"PRAGMA {pragma}").fetchall()
+            raw.create_function(OF_HEX, 1, bytes.fromhex, deterministic=True)
         except BaseException:
             raw.close()  # SQLAlchemy does not have the connection yet, so it would not close it
             raise

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import ColumnElement, Connection, case, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, or_, select, update
 
-from relay.ledger.engine.sql import Found
+from relay.ledger.engine.sql import Found, padded, run
 from relay.ledger.engine.vault import Locked, vault_of
 from relay.ledger.queries import acts, hand, versions
 from relay.ledger.queries.labels import replace_labels
@@ -64,6 +64,18 @@ _IDS: Final = ("external_id", "correlation_id")
 """The ids of an event that its sender chose."""
 _SENDERS: Final = ("externalId", "correlationId")
 """The same in a result's data."""
+_TOLD: Final = (
+    select(results.c.id, results.c.data)
+    .where(results.c.event_id.in_(bindparam("ids", expanding=True)))
+    .order_by(results.c.id)
+)
+_NO_DETAIL: Final = update(problems).where(problems.c.id.in_(bindparam("ids", expanding=True))).values(detail=None)
+_NO_WORDS: Final = (
+    update(rejections)
+    .where(rejections.c.id.in_(bindparam("ids", expanding=True)))
+    .values(headers="{}", hint="", digest="")
+)
+_UNKEPT: Final = delete(kept).where(kept.c.id.in_(bindparam("ids", expanding=True))).returning(kept.c.id)
 
 
 def find(conn: Connection, _now: int, *, asked: Erasure) -> list[str]:
@@ -229,24 +241,23 @@ def _blank_problems(conn: Connection, chosen: ColumnElement[bool]) -> None:
     ids = list(conn.execute(select(problems.c.id).where(chosen).order_by(problems.c.id)).scalars())
     if not ids:
         return
-    told = select(results.c.id, results.c.data).where(results.c.event_id.in_(ids))
-    for row in conn.execute(told.order_by(results.c.id)).all():
-        data = encode({**json.loads(row.data), "detail": None})
-        conn.execute(update(results).where(results.c.id == row.id).values(data=data))
+    for told in run(conn, _TOLD, {"ids": padded(ids)}):
+        data = encode({**json.loads(told["data"]), "detail": None})
+        conn.execute(update(results).where(results.c.id == told["id"]).values(data=data))
     for row in conn.execute(select(alerts).order_by(alerts.c.id, alerts.c.receiver)).all():
         body = json.loads(row.body)
         if body["data"]["id"] in ids:
             body = encode({**body, "data": {**body["data"], "detail": None}})
             is_it = (alerts.c.id == row.id, alerts.c.receiver == row.receiver)
             conn.execute(update(alerts).where(*is_it).values(body=body))
-    conn.execute(update(problems).where(problems.c.id.in_(ids)).values(detail=None))  # last, as pruning does
+    run(conn, _NO_DETAIL, {"ids": padded(ids)})  # last, as pruning does
 
 
 def _blank_readmitted(conn: Connection, event_ids: frozenset[str]) -> None:
     """Blank the refused requests that were accepted later as one of these events."""
     rows = conn.execute(select(rejections.c.id, rejections.c.readmitted).where(rejections.c.readmitted.is_not(None)))
     ids = [row.id for row in rows.all() if event_ids.intersection(json.loads(row.readmitted))]
-    conn.execute(update(rejections).where(rejections.c.id.in_(ids)).values(headers="{}", hint="", digest=""))
+    run(conn, _NO_WORDS, {"ids": padded(ids)})
 
 
 def erase_mentions(conn: Connection, _now: int, *, asked: Erasure) -> None:
@@ -288,10 +299,10 @@ def erase_kept(conn: Connection, _now: int, *, kept_ids: Sequence[str], asked: E
 
     Returns how many requests.
     """
-    conn.execute(update(rejections).where(rejections.c.id.in_(kept_ids)).values(headers="{}", hint="", digest=""))
+    run(conn, _NO_WORDS, {"ids": padded(kept_ids)})
     if asked.external_id is not None:
         letters = update(dead).where(dead.c.message_id == asked.external_id)
         if asked.source is not None:
             letters = letters.where(dead.c.source == asked.source)
         conn.execute(letters.values(message_id=None, headers="{}"))
-    return conn.execute(delete(kept).where(kept.c.id.in_(kept_ids))).rowcount
+    return len(run(conn, _UNKEPT, {"ids": padded(kept_ids)}))

@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, or_, select
 
-from relay.ledger.engine.sql import padded
+from relay.ledger.engine.sql import padded, run
 from relay.ledger.queries import record
 from relay.ledger.queries.rows import about_of, dispatch_of
 from relay.ledger.queries.work import news
@@ -36,7 +36,7 @@ def expire(conn: Connection, now: int, *, terms: Terms) -> list[Dispatch]:
     A dispatch whose first call has begun is left alone, also when that call was given back or is tried again.
     """
     first = conn.execute(_FIRST, {"now": now}).scalars().all()
-    rows = conn.execute(_OVER, {"now": now, "ids": padded(first)}).mappings().all() if first else ()
+    rows = run(conn, _OVER, {"now": now, "ids": padded(first)}) if first else ()
     news_rows = news(conn, [row["dispatch_id"] for row in rows])
     moves, dispatches = [], []
     for row in rows:

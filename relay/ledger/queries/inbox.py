@@ -38,6 +38,7 @@ _RULES: Final = (
     .where(dispatches.c.event_id.in_(bindparam("ids", expanding=True)))
     .order_by(dispatches.c.id)
 )
+_GONE: Final = delete(seen).where(seen.c.key.in_(bindparam("keys", expanding=True)))
 
 
 _EVENTS: Final = insert(events)
@@ -150,7 +151,7 @@ def accept(conn: Connection, now: int, acceptances: Sequence[Acceptance], *, ter
     fresh = [prepared for prepared in batch if prepared.event.id in new]
     _insert(conn, now, fresh, terms, claimed)
     cancelled: Cancelled = {}
-    if any(prepared.entry.cancels for prepared in fresh):
+    if any(prepared.entry.cancels or prepared.entry.former_cancels for prepared in fresh):
         cancelled = cancels.cancel(conn, now, [prepared.entry for prepared in fresh], terms=terms)
     receipts = _receipts(conn, batch, firsts, cancelled)
     return [
@@ -176,6 +177,17 @@ def _offered(acceptance: Acceptance, new: Collection[str]) -> born.Offered:
     if acceptance.offer is None:
         return 0, ()
     return acceptance.offer.count, [one.entry for one in acceptance.delivery if one.event.id in new]
+
+
+def cancel_some(conn: Connection, now: int, *, delivery: Delivery, terms: Terms) -> Cancelled:
+    """Cancel some of what a delivery cancels, before it is accepted: where it is too much for that transaction.
+
+    None for the events that are known: what is held now came after them.
+    """
+    found = _look_up(conn, [key for one in delivery for key in _keys(one)])
+    live = {key: row for key, row in found.items() if row["expires_at"] > now}
+    new = [one.entry for one in delivery if one.nameless or _first(one, live) is None]
+    return cancels.cancel_some(conn, now, new, terms=terms)
 
 
 def known(conn: Connection, now: int, *, delivery: Delivery) -> list[Receipt] | None:
@@ -243,7 +255,7 @@ def _settle(conn: Connection, put: Mapping[bytes, Found], known: Mapping[bytes, 
     """Of the rows that were put in for this batch, those of entries that are not kept go, or tell of the first one."""
     gone = sorted(put.keys() - known.keys())
     if gone:
-        conn.execute(delete(seen).where(seen.c.key.in_(gone)))
+        run(conn, _GONE, {"keys": padded(gone)})
     for key in sorted(put.keys() & known.keys()):
         first = known[key]
         if first["event_id"] != put[key]["event_id"]:
@@ -348,6 +360,6 @@ def _receipts(
 def _rules(conn: Connection, event_ids: set[str]) -> defaultdict[str, list[tuple[str, str]]]:
     rules: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     if event_ids:
-        for row in conn.execute(_RULES, {"ids": padded(sorted(event_ids))}):
-            rules[row.event_id].append((row.id, row.rule))
+        for row in run(conn, _RULES, {"ids": padded(sorted(event_ids))}):
+            rules[row["event_id"]].append((row["id"], row["rule"]))
     return rules

@@ -201,8 +201,8 @@ def _has_past(move: Move, row: Found) -> bool:
 def _kept(conn: Connection, ids: Sequence[str]) -> defaultdict[str, list[Chat]]:
     """Late chats in the rows of their attempts, by dispatch id."""
     kept: defaultdict[str, list[Chat]] = defaultdict(list)
-    for row in conn.execute(_KEPT, {"ids": padded(ids)}) if ids else ():
-        kept[row.dispatch_id].append(Chat(row.chat_uuid, created_at=row.ended_at))
+    for row in run(conn, _KEPT, {"ids": padded(ids)}) if ids else ():
+        kept[row["dispatch_id"]].append(Chat(row["chat_uuid"], created_at=row["ended_at"]))
     return kept
 
 

@@ -5,18 +5,33 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, Table, delete, literal_column, select
+from sqlalchemy import BigInteger, Connection, Table, bindparam, delete, literal_column, select
 
-from relay.ledger.engine.sql import Columns, Upsert, upsert
+from relay.ledger.engine.sql import Columns, Upsert, padded, run, upsert
 from relay.ledger.engine.writes import Writes
-from relay.ledger.schema import dispatches, events, rule_sets, rule_versions
+from relay.ledger.schema import dispatches, events, rule_sets, rule_versions, work
 from relay.ledger.terms import Terms
 from relay.model import RuleVersion, set_hash
 
 _HOUR: Final = 3_600_000
 _DAY: Final = 86_400_000
-_AT_ONCE: Final = 1_000
 _OLD: Final = select(rule_versions.c.hash)
+_BY_HASH: Final = select(rule_versions).where(rule_versions.c.hash.in_(bindparam("hashes", expanding=True)))
+_OF_DISPATCHES: Final = select(dispatches.c.id, dispatches.c.rule_version).where(
+    dispatches.c.id.in_(bindparam("ids", expanding=True))
+)
+_HOLDING: Final = (
+    select(dispatches.c.rule_version)
+    .join(work, work.c.dispatch_id == dispatches.c.id)
+    .where(work.c.cancel_key.is_not(None), work.c.first_attempt_at.is_(None))
+    .distinct()
+)
+_UNSEEN: Final = rule_versions.c.seen_at < bindparam("until")
+_OVER: Final = (
+    delete(rule_versions)
+    .where(_UNSEEN, rule_versions.c.hash.not_in(bindparam("needed", expanding=True)))
+    .returning(rule_versions.c.hash)
+)
 
 
 def keep(conn: Connection, now: int, *, versions: Sequence[RuleVersion]) -> None:
@@ -57,8 +72,19 @@ def find(conn: Connection, hashes: Iterable[str | None]) -> dict[str, RuleVersio
     wanted = {digest for digest in hashes if digest is not None}
     if not wanted:
         return {}
-    rows = conn.execute(select(rule_versions).where(rule_versions.c.hash.in_(wanted)))
-    return {row.hash: RuleVersion(row.hash, row.rule, row.text) for row in rows}
+    rows = run(conn, _BY_HASH, {"hashes": padded(sorted(wanted))})
+    return {row["hash"]: RuleVersion(row["hash"], row["rule"], row["text"]) for row in rows}
+
+
+def versions_of(conn: Connection, dispatch_ids: Sequence[str]) -> dict[str, str | None]:
+    """The hashes of the versions that decided dispatches."""
+    rows = run(conn, _OF_DISPATCHES, {"ids": padded(dispatch_ids)}) if dispatch_ids else ()
+    return {row["id"]: row["rule_version"] for row in rows}
+
+
+def holding(conn: Connection, _now: int) -> tuple[RuleVersion, ...]:
+    """The versions that have decided what an event may still cancel (`delay` with `unless`)."""
+    return tuple(find(conn, [row["rule_version"] for row in run(conn, _HOLDING)]).values())
 
 
 def of_event(conn: Connection, _now: int, *, event_id: str) -> tuple[RuleVersion, ...]:
@@ -66,9 +92,7 @@ def of_event(conn: Connection, _now: int, *, event_id: str) -> tuple[RuleVersion
     of_set = select(rule_sets.c.versions).join(events, events.c.rule_set == rule_sets.c.hash)
     row = conn.execute(of_set.where(events.c.id == event_id)).first()
     hashes: list[str] = [] if row is None else json.loads(row.versions)
-    found: dict[str, RuleVersion] = {}
-    for start in range(0, len(hashes), _AT_ONCE):
-        found |= find(conn, hashes[start : start + _AT_ONCE])
+    found = find(conn, hashes)
     return tuple(found[each] for each in hashes if each in found)
 
 
@@ -82,10 +106,10 @@ def expire(conn: Connection, now: int, *, terms: Terms) -> int:
     longest = max([terms.retain, *terms.retain_of.values()])
     # An older event is explained by the versions that its dispatches name.
     conn.execute(delete(rule_sets).where(rule_sets.c.seen_at < now - longest - _DAY))
-    unseen = rule_versions.c.seen_at < now - longest - _DAY
-    if conn.execute(_OLD.where(unseen).limit(1)).first() is None:
+    until = now - longest - _DAY
+    if conn.execute(_OLD.where(_UNSEEN).limit(1), {"until": until}).first() is None:
         return 0
     stamp = f"{max(0, now - longest):012x}"
     left = select(dispatches.c.rule_version).where(dispatches.c.id < f"{stamp[:8]}-{stamp[8:]}").distinct()
     needed = {digest for digest in conn.execute(left).scalars() if digest is not None}
-    return conn.execute(delete(rule_versions).where(unseen, rule_versions.c.hash.not_in(needed))).rowcount
+    return len(run(conn, _OVER, {"until": until, "needed": padded(sorted(needed) or [""])}))

@@ -122,7 +122,7 @@ _SWEEP: Final = (
     )
 )
 _FIRST_STARTS: Final = (
-    select(attempts.c.dispatch_id, func.min(attempts.c.started_at))
+    select(attempts.c.dispatch_id, func.min(attempts.c.started_at).label("first"))
     .where(attempts.c.dispatch_id.in_(bindparam("ids", expanding=True)), attempts.c.kind == "chat")
     .group_by(attempts.c.dispatch_id)
 )
@@ -331,7 +331,8 @@ def _first_starts(conn: Connection, ids: Sequence[str]) -> dict[str, int]:
 
     Of any run, because a retry by hand must find a chat that an earlier run may have made.
     """
-    return {row[0]: row[1] for row in conn.execute(_FIRST_STARTS, {"ids": padded(ids)})} if ids else {}
+    rows = run(conn, _FIRST_STARTS, {"ids": padded(ids)}) if ids else ()
+    return {row["dispatch_id"]: row["first"] for row in rows}
 
 
 def _doubt(row: Found, news_row: Found, first_starts: Mapping[str, int], now: int, paused: int) -> Doubt:

@@ -132,7 +132,13 @@ def _rule(
 
 def cancel_keys(entry: Entry) -> list[bytes]:
     """The hashes of the keys under which the event cancels what is held."""
-    return [hash_of("delay", rule, key) for rule, key in entry.cancels]
+    named = {*entry.cancels, *((rule, key) for rule, key, _ in entry.former_cancels)}
+    return [cancel_key(rule, key) for rule, key in named]
+
+
+def cancel_key(rule: str, key: str) -> bytes:
+    """The hash of the key under which a rule holds what events cancel."""
+    return hash_of("delay", rule, key)
 
 
 def _settle(entry: Entry, rulings: Sequence[Ruling], now: int) -> Entry:

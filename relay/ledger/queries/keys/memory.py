@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from pydantic_core import to_json
-from sqlalchemy import BigInteger, Connection, bindparam, func, select
+from sqlalchemy import BigInteger, Connection, bindparam, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from relay.ledger.engine.sql import Columns, Found, Upsert, is_alone, padded, run, upsert
@@ -23,7 +23,15 @@ _ENDS: Final = select(dispatches.c.id, dispatches.c.state, dispatches.c.chat_uui
 _NUMBERS: Final = (
     select(func.unnest(bindparam("numbers", type_=ARRAY(BigInteger))).label("number")).order_by("number").subquery()
 )
-_LOCK: Final = select(func.pg_advisory_xact_lock(_NUMBERS.c.number))
+_ALL: Final = int.from_bytes(b"RelaKeys")
+"""The number that stands for all keys. Whoever locks some shares it first."""
+_MOST: Final = 1_000
+"""Keys that one transaction locks one by one. The server has room for some ten thousand locks of all transactions
+(`max_locks_per_transaction`), and refuses what would be more."""
+_LOCK: Final = select(
+    func.pg_advisory_xact_lock_shared(literal(_ALL, BigInteger)), func.pg_advisory_xact_lock(_NUMBERS.c.number)
+)
+_LOCK_ALL: Final = select(func.pg_advisory_xact_lock(literal(_ALL, BigInteger)))
 WITHOUT_CHAT: Final = ENDED - {State.DONE}
 _KEPT: Final = ("rule", "value", "dispatch_id", "expires_at")
 
@@ -58,10 +66,15 @@ def compact(value: Any) -> str:
 def lock(conn: Connection, hashes: Sequence[bytes]) -> None:
     """Lock keys until the transaction ends, in the order of the numbers that stand for them.
 
-    By number, because a key that is new has no row to lock. Equal numbers of two keys only wait.
+    By number, because a key that is new has no row to lock. Equal numbers of two keys only wait. For very many all are
+    locked by one number.
     """
-    if not is_alone(conn):
-        numbers = {int.from_bytes(each[:8], "big", signed=True) for each in hashes}
+    if is_alone(conn):
+        return
+    numbers = {int.from_bytes(each[:8], "big", signed=True) for each in hashes}
+    if len(numbers) > _MOST:
+        run(conn, _LOCK_ALL)
+    else:
         run(conn, _LOCK, {"numbers": tuple(numbers)})
 
 
