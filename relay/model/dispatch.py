@@ -73,7 +73,8 @@ class Claim:
     - `fence` is the fencing token. The lease ends `lease` milliseconds after the claim was requested.
     - `attempt` is the number of the attempt whose row was committed with the claim, counted from 1 within a run and
       a kind of attempt (chat or message).
-    - `attempts` is the number of attempts of this run to create the chat, including this one.
+    - `attempts` is the number of attempts of this run to create the chat or to go on in that of its thread, including
+      this one.
     - `waited` is the milliseconds since the run's first attempt, without global pauses.
     - `start_in` is the milliseconds to wait before the call, so that all replicas together keep `cargo.rate`.
     - `chat_uuid` is the chat, in `messaging`.

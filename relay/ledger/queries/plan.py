@@ -198,7 +198,7 @@ def _after(move: Move, row: Mapping[Any, Any], now: int) -> Row:
         "lease_until": None,
         "owner": None,
         "started_at": None,
-        "attempts": row["attempts"] - (move.uncounted and move.was is State.SENDING),
+        "attempts": row["attempts"] - (move.uncounted and (row["follows"] or move.was is State.SENDING)),
         "doubt": move.doubt,
     }
     if move.uncounted and _is_untried(move, after):
@@ -223,7 +223,8 @@ def _after(move: Move, row: Mapping[Any, Any], now: int) -> Row:
 
 def _is_untried(move: Move, after: Row) -> bool:
     """Whether no attempt remains once this one is given back, so that the time until giving up starts anew."""
-    return bool(after["number"] == 1 if move.was is State.MESSAGING else after["attempts"] == 0)
+    is_first_message = move.was is State.MESSAGING and not after["follows"]
+    return bool(after["number"] == 1 if is_first_message else after["attempts"] == 0)
 
 
 def _dispatch_row(move: Move, after: Row, duplicates: Sequence[str] | None, now: int) -> Row:

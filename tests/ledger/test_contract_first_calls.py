@@ -1,0 +1,135 @@
+"""What every ledger promises of the first call of a dispatch in a thread, which alone may be held, parked or ended."""
+
+import pytest
+
+from relay.model import Chat, Failure, HeldBy, State, Verdict
+from tests.ledger.build import created, make_entry, move
+
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+CLOSED = {"open": ["09:00-18:00 UTC"], "except": []}
+NOON = 1_800_000_000_000 // (24 * HOUR) * 24 * HOUR + 12 * HOUR
+ONE_A_MINUTE = {"limit": [{"key": None, "rate": [1, MINUTE], "then": "hold"}]}
+
+
+def ticket(key="t-1", **plan):
+    thread = {"key": key, "idle": 100 * HOUR}
+    return make_entry(dispatch={"plan": {"thread": thread, **plan}, "message": "first", "follow": "later"})
+
+
+def first(entry):
+    return entry.dispatches[0].id
+
+
+async def view_of(ledger, entry):
+    [view] = (await ledger.event(entry.event.id)).dispatches
+    return view
+
+
+async def claimed(ledger):
+    """The ids of the dispatches that are claimed."""
+    return [claim.dispatch.id for claim in await ledger.claim(10)]
+
+
+async def finish(ledger, claim, uuid="chat-1"):
+    """Make the chat and say the first message, or say the follow-up."""
+    if claim.state is State.SENDING:
+        await ledger.record(created(claim, Chat(uuid, created_at=0, agent_uuid="agent-1")))
+        [claim] = await ledger.claim(10)
+    await ledger.record(move(claim, State.DONE, verdict=Verdict.SENT, message_uuid=f"m-{claim.dispatch.id}"))
+
+
+async def begin(ledger, *keys, **plan):
+    """The first dispatches of these threads make their chats."""
+    for key in keys or ("t-1",):
+        await ledger.accept([ticket(key, **plan)])
+        [claim] = await ledger.claim(10)
+        await finish(ledger, claim, f"chat of {key}")
+
+
+async def hold_by_limit(ledger, **plan):
+    """A follow-up for which its limit has no room now."""
+    await begin(ledger, **ONE_A_MINUTE)
+    await ledger.accept([entry := ticket(**ONE_A_MINUTE, **plan)])
+    assert await claimed(ledger) == []
+    assert (await view_of(ledger, entry)).held.by is HeldBy.LIMIT
+    return entry
+
+
+async def test_a_follow_up_that_a_limit_has_held_waits_for_room_and_takes_it(ledger, clock):
+    held = await hold_by_limit(ledger)
+    await ledger.accept([other := ticket("t-2", priority=9, **ONE_A_MINUTE)])
+    for _ in range(2):
+        clock.now += MINUTE
+        [claim] = await ledger.claim(10)
+        assert claim.dispatch.id == first(other)
+        await finish(ledger, claim, "chat of t-2")
+        await ledger.accept([other := ticket("t-2", priority=9, **ONE_A_MINUTE)])
+    await ledger.cancel(first(other))
+    clock.now += MINUTE
+    [claim] = await ledger.claim(10)
+    assert (claim.dispatch.id, claim.follows, claim.attempts) == (first(held), True, 1)
+    await ledger.accept([ticket("t-3", **ONE_A_MINUTE)])
+    assert await claimed(ledger) == []
+
+
+async def test_a_follow_up_that_a_limit_has_held_is_held_by_a_pause(ledger, clock):
+    held = await hold_by_limit(ledger)
+    await ledger.pause_rule("urgent", paused=True)
+    await ledger.paused_rules()
+    clock.now += MINUTE
+    assert await claimed(ledger) == []
+    assert (await view_of(ledger, held)).held.by is HeldBy.PAUSE
+
+
+async def test_a_follow_up_that_a_limit_has_held_waits_till_its_schedule_opens(ledger, clock):
+    clock.now = NOON + 6 * HOUR - MINUTE
+    held = await hold_by_limit(ledger, schedule=CLOSED)
+    clock.now += MINUTE
+    assert await claimed(ledger) == []
+    assert (await view_of(ledger, held)).held.by is HeldBy.SCHEDULE
+
+
+async def test_a_follow_up_that_a_limit_has_held_twice_expires(ledger, clock):
+    held = await hold_by_limit(ledger, expires=2 * MINUTE)
+    await ledger.accept([ticket("t-2", priority=9, **ONE_A_MINUTE)])
+    clock.now += MINUTE
+    assert len(await claimed(ledger)) == 1
+    clock.now += MINUTE
+    assert await claimed(ledger) == []
+    assert (await view_of(ledger, held)).state is State.EXPIRED
+
+
+async def test_the_loop_guard_counts_a_follow_up_once_however_often_it_is_held(ledger, clock):
+    loop = {"loop": {"key": "k", "trips": [2, HOUR]}}
+    held = await hold_by_limit(ledger, **loop)
+    await ledger.accept([ticket("t-2", priority=9, **ONE_A_MINUTE)])
+    for expected in (False, True):
+        clock.now += MINUTE
+        assert (first(held) in await claimed(ledger)) is expected
+    await ledger.accept([ticket("t-3", **loop)])
+    assert len(await claimed(ledger)) == 1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_follow_up_that_is_given_back_has_not_begun(ledger, clock, times):
+    await begin(ledger)
+    await ledger.accept([entry := ticket(expires=MINUTE)])
+    for _ in range(times):
+        assert await claimed(ledger) == [first(entry)]
+        await ledger.give_back(())
+        clock.now += 1_000
+    clock.now += MINUTE
+    assert [dispatch.id for dispatch in await ledger.expire()] == [first(entry)]
+
+
+async def test_a_call_to_say_a_follow_up_has_begun(ledger, clock):
+    await begin(ledger)
+    await ledger.accept([entry := ticket(expires=MINUTE, **ONE_A_MINUTE)])
+    for _ in range(3):
+        [claim] = await ledger.claim(10)
+        assert claim.dispatch.id == first(entry)
+        again = move(claim, State.MESSAGING, verdict=Verdict.RETRYABLE, failure=Failure("retryable", "no"), due_in=1)
+        await ledger.record(again)
+        clock.now += MINUTE
+    assert await ledger.expire() == []
