@@ -1,5 +1,7 @@
 """What every ledger promises of the first call of a dispatch in a thread, which alone may be held, parked or ended."""
 
+from dataclasses import replace
+
 import pytest
 
 from relay.model import Chat, Failure, HeldBy, State, Verdict
@@ -133,3 +135,46 @@ async def test_a_call_to_say_a_follow_up_has_begun(ledger, clock):
         await ledger.record(again)
         clock.now += MINUTE
     assert await ledger.expire() == []
+
+
+async def lose_chat(ledger, clock, **plan):
+    """A follow-up that finds the chat of its thread gone."""
+    await begin(ledger, **plan)
+    await ledger.accept([entry := ticket(**plan)])
+    [claim] = await ledger.claim(10)
+    gone = Failure("chatNotFound", "gone", 404)
+    clock.now += 1_000
+    await ledger.record(move(claim, State.READY, verdict=Verdict.PERMANENT, failure=gone, due_in=0, forgets=True))
+    return entry
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"limit": [{"key": None, "rate": [2, HOUR], "then": "hold"}]},
+        {"loop": {"key": "k", "trips": [2, HOUR]}},
+        {"expires": 1_000},
+        {"schedule": CLOSED},
+        {},
+    ],
+    ids=["limit", "loop", "expires", "schedule", "pause"],
+)
+async def test_the_one_that_finds_the_chat_gone_makes_a_new_one_whatever_its_keys_say(ledger, clock, plan):
+    clock.now = NOON + 6 * HOUR - 1_000
+    entry = await lose_chat(ledger, clock, **plan)
+    await ledger.pause_rule("urgent", paused=not plan)
+    await ledger.paused_rules()
+    assert await ledger.expire() == []
+    [claim] = await ledger.claim(10)
+    assert (claim.dispatch.id, claim.state, claim.attempt) == (first(entry), State.SENDING, 1)
+    assert (claim.attempts, claim.waited) == (2, 1_000)
+
+
+async def test_an_event_does_not_cancel_the_one_that_finds_the_chat_gone(ledger, clock):
+    await begin(ledger)
+    await ledger.accept([entry := ticket(delay={"for": 1_000, "key": "k"})])
+    clock.now += 1_000
+    [claim] = await ledger.claim(10)
+    await ledger.record(move(claim, State.READY, verdict=Verdict.PERMANENT, due_in=0, forgets=True))
+    await ledger.accept([replace(make_entry(rules=()), cancels=(("urgent", "k"),))])
+    assert await claimed(ledger) == [first(entry)]

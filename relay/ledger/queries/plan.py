@@ -217,7 +217,9 @@ def _after(move: Move, row: Mapping[Any, Any], now: int) -> Row:
         # A chat that exists does not expire any more, however long its message waits.
         after |= {"number": 0, "first_attempt_at": None, "paused_before": 0, "expires_at": None}
     if move.to is State.READY and move.was is State.MESSAGING:
-        after |= {"number": 0, "first_attempt_at": None, "paused_before": 0, "follows": False}
+        # The chat of its thread is gone. The dispatch has begun all the same: `first_attempt_at` and `attempts` stay,
+        # so that no key judges, holds or ends it again, and the time until giving up is counted from its first call.
+        after |= {"number": 0, "follows": False}
     return after
 
 
