@@ -178,3 +178,52 @@ async def test_an_event_does_not_cancel_the_one_that_finds_the_chat_gone(ledger,
     await ledger.record(move(claim, State.READY, verdict=Verdict.PERMANENT, due_in=0, forgets=True))
     await ledger.accept([replace(make_entry(rules=()), cancels=(("urgent", "k"),))])
     assert await claimed(ledger) == [first(entry)]
+
+
+def budget(*, chats=None, credits_=None):
+    """So many chats or credits a day."""
+    rates = {"chats": chats and [chats, "d"], "credits": credits_ and [credits_, "d"]}
+    return {"budget": {"key": None, **rates, "then": "hold", "warn": 0.8, "zone": "UTC"}}
+
+
+async def test_a_budget_of_chats_counts_and_holds_what_makes_a_chat(ledger, other, clock):
+    plan = budget(chats=2)
+    await begin(ledger, **plan)
+    for uuid in "abc":
+        await other.accept([entry := ticket(**plan)])
+        assert (await other.foresee(ticket(**plan)))[0].dispatch.hold.by is HeldBy.THREAD
+        [claim] = await other.claim(10)
+        assert (claim.dispatch.id, claim.follows) == (first(entry), True)
+        await finish(other, claim, uuid)
+        assert (await other.foresee(ticket(**plan)))[0].dispatch.state is State.MESSAGING
+    await begin(other, "t-2", **plan)
+    await ledger.accept([follows := ticket(**plan), makes := ticket("t-3", **plan)])
+    assert await claimed(ledger) == [first(follows)]
+    assert (await view_of(ledger, makes)).held.by is HeldBy.BUDGET
+    assert (await ledger.foresee(ticket("t-4", **plan)))[0].dispatch.hold.by is HeldBy.BUDGET
+
+
+async def test_a_budget_of_credits_holds_follow_ups_too(ledger):
+    plan = budget(chats=1, credits_=100)
+    await begin(ledger, **plan)
+    await ledger.measure("urgent", plan["budget"], 100.0)
+    await ledger.accept([entry := ticket(**plan)])
+    assert await claimed(ledger) == []
+    view = await view_of(ledger, entry)
+    assert (view.held.by, view.failure and view.failure.code) == (HeldBy.BUDGET, None)
+
+
+async def test_a_chat_in_place_of_one_that_is_gone_counts_for_the_budget_and_is_made_past_it(ledger, clock):
+    plan = budget(chats=2)
+    entry = await lose_chat(ledger, clock, **plan)
+    for _ in range(2):
+        assert await claimed(ledger) == [first(entry)]
+        await ledger.give_back(())
+    assert (await ledger.measure("urgent", plan["budget"], None)).shares == {"chats": 1}
+    [claim] = await ledger.claim(10)
+    await finish(ledger, claim, "chat-2")
+    await ledger.accept([again := ticket(**plan)])
+    [claim] = await ledger.claim(10)
+    await ledger.record(move(claim, State.READY, verdict=Verdict.PERMANENT, due_in=0, forgets=True))
+    assert await claimed(ledger) == [first(again)]
+    assert (await ledger.measure("urgent", plan["budget"], None)).shares == {"chats": 1.5}

@@ -61,6 +61,11 @@ def is_first(row: Found) -> bool:
     return bool(row["attempts"] == 1 and (row["follows"] or row["state"] == State.SENDING.value))
 
 
+def renews_chat(row: Found) -> bool:
+    """Whether it is the first call to make a chat in place of that of its thread, which it found gone."""
+    return bool(row["state"] == State.SENDING.value and row["number"] == 1 and row["attempts"] > 1)
+
+
 def _opens_at(now: int, row: Found, news_row: Found) -> int:
     if news_row["plan"] is None or row["run"] > 1 or not is_first(row):
         return now

@@ -67,7 +67,8 @@ def _claim(conn: Connection, now: int, accepted: Sequence[Standing], terms: Term
 def _judge(dispatch: Dispatch, book: Book, now: int, at: int) -> Dispatch:
     if dispatch.plan is None or dispatch.state not in _GOING or not is_asked(dispatch.plan):
         return dispatch
-    stay, _ = judge(book, dispatch.rule, dispatch.plan, Moment(now, at, dispatch.run, is_fresh=True))
+    moment = Moment(now, at, dispatch.run, is_fresh=True, follows=dispatch.state is State.MESSAGING)
+    stay, _ = judge(book, dispatch.rule, dispatch.plan, moment)
     return dispatch if stay is None else _stayed(dispatch, stay)
 
 
