@@ -33,8 +33,8 @@ class Dispatch:
     """A chat to make. Work, retries and results are per dispatch.
 
     `body` is the JSON text for `POST /ai/chats` without the stamp, None when rendering failed (`failure` says why) and
-    while its events are gathered. `follow` is said in place of `message` in a chat that exists already. `trigger_type`
-    is the body's `trigger.type`. `on_unknown` is `park` or `retry`. In the state `held` it is not claimed until a
+    while its events are gathered. `follow` is said in place of `message` in a chat that exists already; blank, it says
+    nothing there. `trigger_type` is the body's `trigger.type`. `on_unknown` is `park` or `retry`. In the state `held` it is not claimed until a
     window, order, limit or budget of its rule releases it. `plan` has what the keys of its rule have rendered, by their
     names, until it is accepted. `cause` is the id of the dispatch that ended it, `cause_event` of the event that did.
     `hold` is its place among those of its keys, while it is accepted. `labels` are those that its rule gives it, None

@@ -8,7 +8,17 @@ from sqlalchemy import Connection, bindparam, update
 from relay.ledger.engine.sql import Found, write_many
 from relay.ledger.engine.writes import Writes
 from relay.ledger.queries import counters, record, watch, work
-from relay.ledger.queries.admission import Book, Moment, Plan, Stay, is_asked, judge, places
+from relay.ledger.queries.admission import (
+    NOTHING_TO_SAY,
+    Book,
+    Moment,
+    Plan,
+    Stay,
+    is_asked,
+    is_silent,
+    judge,
+    places,
+)
 from relay.ledger.queries.admit import is_first, renews_chat
 from relay.ledger.queries.expire import TOO_LATE
 from relay.ledger.queries.rows import about_of, dispatch_of, plan_of
@@ -45,7 +55,8 @@ def withhold(
     Only the first call of a run is judged; further calls of it always go (a chat in place of one that is gone counts).
     Keys are locked in the order of their hashes, after the rows of `work`, which no one waits for who holds a key.
     """
-    stays = {row["dispatch_id"]: _LATE for row in claimed if _is_late(row, now)}
+    stays = {row["dispatch_id"]: NOTHING_TO_SAY for row in claimed if _says_nothing(row, news[row["dispatch_id"]])}
+    stays |= {row["dispatch_id"]: _LATE for row in claimed if _is_late(row, now)}
     plans = {
         row["dispatch_id"]: plan
         for row in claimed
@@ -80,6 +91,11 @@ def _is_late(row: Found, now: int) -> bool:
     """Whether it has waited too long. Once a first call has begun it is not asked any more."""
     is_over = row["expires_at"] is not None and row["expires_at"] <= now
     return is_over and row["first_attempt_at"] == now and is_first(row)
+
+
+def _says_nothing(row: Found, news_row: Found) -> bool:
+    """Whether it is to go on in the chat of its thread without a word. What cannot be decrypted is not blank."""
+    return bool(row["follows"]) and is_first(row) and not news_row.get("locked") and is_silent(dispatch_of(news_row))
 
 
 def _plan(row: Found, news_row: Found) -> Plan | None:
