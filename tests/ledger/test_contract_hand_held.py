@@ -1,5 +1,7 @@
 """What every ledger promises of a held dispatch that a person retries: its turn in a thread or an order."""
 
+from dataclasses import replace
+
 from relay.model import Chat, HeldBy, State, Verdict
 from tests.ledger.build import created, make_entry, move
 
@@ -40,7 +42,8 @@ async def begin(ledger, **plan):
 
 async def retry(ledger, entry, plan=None):
     """Retry it, and see how it stands then. `plan` is what its rule has rendered anew, None for nothing."""
-    await ledger.retry(first(entry), None if plan is None else ticket(**plan).dispatches[0])
+    fresh = None if plan is None else replace(ticket(**plan).dispatches[0], id=first(entry))
+    await ledger.retry(first(entry), fresh)
     [view] = (await ledger.event(entry.event.id)).dispatches
     return view
 
