@@ -74,7 +74,9 @@ class _Became:
         """What is said now; where nothing is, what is to be said when the hold ends."""
         if self.going:
             return [view.message for view in self.going]
-        return [view.follow if _is_follow_up(view) and view.follow else view.message for view in self.waiting]
+        return [
+            view.message if view.follow is None or not _is_follow_up(view) else view.follow for view in self.waiting
+        ]
 
 
 def _is_follow_up(view: DispatchView) -> bool:

@@ -33,10 +33,10 @@ class Dispatch:
     """A chat to make. Work, retries and results are per dispatch.
 
     `body` is the JSON text for `POST /ai/chats` without the stamp, None when rendering failed (`failure` says why) and
-    while its events are gathered. `follow` is said in place of `message` in a chat that exists already. `trigger_type`
-    is the body's `trigger.type`. `on_unknown` is `park` or `retry`. In the state `held` it waits for a key of its rule,
-    or for the end of its rule's pause (`HeldBy`). `plan` has what the keys of its rule have rendered, by their
-    names, until it is accepted. `cause` is the id of the dispatch that ended it, `cause_event` of the event that did.
+    while its events are gathered. `follow` is said in place of `message` in a chat that exists already; blank, it says
+    nothing there. `trigger_type` is the body's `trigger.type`. `on_unknown` is `park` or `retry`. In the state `held`
+    it waits for a key of its rule, or for the end of its rule's pause (`HeldBy`). `plan` has what the keys of its rule
+    have rendered, by their names, until it is accepted. `cause` is the id of the dispatch that ended it, `cause_event` of the event that did.
     `hold` is its place among those of its keys, while it is accepted. `labels` are those that its rule gives it, None
     for none; `outlet` is where its results go, None for the result exchange. `rule_version` is the hash of the version
     of the rule that decided it.
@@ -73,7 +73,8 @@ class Claim:
     - `fence` is the fencing token. The lease ends `lease` milliseconds after the claim was requested.
     - `attempt` is the number of the attempt whose start was committed with the claim, counted from 1 within a run and
       a kind of attempt (chat, message or follow-up).
-    - `attempts` is the number of attempts of this run to create the chat, including this one.
+    - `attempts` is the number of attempts of this run to create the chat or to go on in that of its thread, including
+      this one.
     - `waited` is the milliseconds since the run's first attempt, without global pauses.
     - `start_in` is the milliseconds to wait before the call, so that all replicas together keep `cargo.rate`.
     - `chat_uuid` is the chat, in `messaging`.

@@ -188,7 +188,8 @@ class CompiledRule:
         try:
             body = self._body.render(scope)
             message = None if self._message is None else render_text(self._message, scope, "message")
-            follow = None if self._follow is None else render_text(self._follow, scope, "follow")
+            # None would mean that there is none: then `message` is said.
+            follow = None if self._follow is None else render_text(self._follow, scope, "follow") or ""
             rendered = Rendered(
                 *(spec.name, body.text, message, body.trigger_type, body.name, body.agent_uuid, spec.on_unknown),
                 follow=follow,

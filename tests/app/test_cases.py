@@ -205,7 +205,7 @@ def test_a_follow_up_is_judged_by_what_it_says_in_the_chat_of_the_first(tmp_path
     thread: {key: "{{ data.id }}", idle: 7d}
     chat: {trigger: {type: draft}}
     message: "First {{ data.s }}"
-    follow: "Then {{ data.s }}"
+    follow: "{% if data.s %}Then {{ data.s }}{% endif %}"
 """
     talk = "source: bus, headers: {type: talk}"
     (tmp_path / "relay.yaml").write_text(f"""{CONFIG}{rule}
@@ -216,6 +216,11 @@ tests:
     event: {{id: 7, s: b}}
     before: [{{{talk}, event: {{id: 7, s: a}}}}]
     expect: {{rules: [], held: {{talk: thread}}, message: Then b}}
+  - name: second says nothing
+    {talk.replace(", ", chr(10) + "    ")}
+    event: {{id: 7, s: ""}}
+    before: [{{{talk}, event: {{id: 7, s: a}}}}]
+    expect: {{rules: [], held: {{talk: thread}}, message: ""}}
   - name: second makes no chat of its own
     {talk.replace(", ", chr(10) + "    ")}
     event: {{id: 7, s: b}}
@@ -223,8 +228,8 @@ tests:
     expect: {{chat: {{}}}}
 """)
     loaded = load([tmp_path / "relay.yaml"], {})
-    first, second, none = run_tests(loaded.settings, loaded.tests)
-    assert (first.diff, second.diff) == ((), ())
+    first, second, silent, none = run_tests(loaded.settings, loaded.tests)
+    assert (first.diff, second.diff, silent.diff) == ((), (), ())
     assert none.diff == ("chat: there is none; talk is held by thread",)
 
 

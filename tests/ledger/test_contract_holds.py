@@ -149,6 +149,43 @@ async def test_a_parked_dispatch_is_passed_over_where_its_rule_says_so(ledger):
     assert [claim.dispatch.id for claim in await take(ledger)] == ids(third)
 
 
+@pytest.mark.parametrize("by", ["event", "window", "retry"])
+async def test_what_is_parked_is_passed_over_as_soon_as_its_rule_says_so(ledger, clock, by):
+    """Its rule was reloaded: the next of its key that comes frees those that wait, and waits for them."""
+    first, failed_one, waits = ordered(), ordered(), ordered()
+    if by == "retry":
+        await ledger.accept([failed_one])
+        [claim] = await take(ledger)
+        await ledger.record(failed(claim))
+    await ledger.accept([first, waits])
+    [claim] = await take(ledger)
+    await ledger.record(parked(claim))
+    assert await take(ledger) == []
+    debounce = {"debounce": {"key": "k", "wait": 1, "max": 1, "keep": "last", "size": 1}} if by == "window" else {}
+    late = ordered(skip="parked", **debounce)
+    if by == "retry":
+        late = failed_one
+        await ledger.retry(ids(late)[0], replace(ordered(skip="parked").dispatches[0], id=ids(late)[0]))
+    else:
+        await ledger.accept([late])
+        clock.now += 1
+        await ledger.close_windows({})
+    [claim] = await take(ledger)
+    assert claim.dispatch.id == ids(waits)[0]
+    assert await held(ledger, late) == ("order", "ticket-1", ids(waits)[0])
+    await ledger.record(created(claim))
+    assert [claim.dispatch.id for claim in await take(ledger)] == ids(late)
+
+
+async def test_one_that_passes_over_the_only_one_goes_at_once(ledger):
+    first, second = ordered(), ordered(skip="parked")
+    await ledger.accept([first])
+    [claim] = await take(ledger)
+    await ledger.record(parked(claim))
+    await ledger.accept([second])
+    assert [claim.dispatch.id for claim in await take(ledger)] == ids(second)
+
+
 async def test_a_chat_that_comes_late_for_a_parked_dispatch_lets_the_next_one_go(ledger):
     first, second = ordered(), ordered()
     await ledger.accept([first, second])

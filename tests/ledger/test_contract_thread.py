@@ -67,6 +67,27 @@ async def test_without_follow_the_message_is_said(ledger):
     assert (await take(ledger)).dispatch.message == "first"
 
 
+@pytest.mark.parametrize("texts", [{"follow": ""}, {"follow": None, "message": None}], ids=["follow", "message"])
+async def test_a_blank_follow_up_says_nothing(ledger, texts):
+    await begin(ledger)
+    blank, behind = ticket(**texts), ticket()
+    [standing] = await ledger.foresee(blank)
+    assert (standing.dispatch.state, standing.dispatch.failure.code) == (State.SUPPRESSED, "suppressed")
+    await ledger.accept([blank, behind])
+    assert await ledger.claim(10) == []
+    [withheld] = await ledger.withheld()
+    assert (withheld.dispatch.id, withheld.to) == (ids(blank)[0], State.SUPPRESSED)
+    view = await view_of(ledger, blank)
+    assert (view.state, view.follow, view.attempts) == (State.SUPPRESSED, texts["follow"], 0)
+    assert "`follow` is blank" in view.failure.message
+    claim = await take(ledger)
+    assert (claim.dispatch.id, claim.chat_uuid) == (ids(behind)[0], "chat-1")
+
+
+async def test_a_blank_follow_is_not_asked_where_the_dispatch_makes_the_chat(ledger):
+    await begin(ledger, follow="")
+
+
 async def test_they_wait_for_one_another(ledger):
     entries = [ticket(), ticket(), ticket()]
     await ledger.accept(entries)

@@ -18,7 +18,7 @@ from relay.ledger.queries.rekey import rekey
 from relay.ledger.schema import events, results
 from relay.model import EventQuery, Failure, Kept, ParkReason, Rejection, Skip, State, Why, tell
 from relay.secret import Secret, key_bytes
-from tests.ledger.build import make_entry, make_event
+from tests.ledger.build import created, make_entry, make_event, move
 from tests.ledger.conftest import FORMER, KEY
 
 HUSH = "hush-hush-a-canary"
@@ -183,6 +183,20 @@ async def test_a_text_is_looked_for_in_plain_bodies_alone_and_the_page_says_so(o
     assert "not searched by text" in page.notice
     assert [view.external_id for view in (await ledger.events(EventQuery(text="x-2"))).events] == ["x-2"]
     assert (await ledger.events(EventQuery())).notice is None
+
+
+@KINDS
+async def test_a_follow_up_without_its_key_is_not_taken_for_a_blank_one(opened):
+    texts = {"plan": {"thread": {"key": "t", "idle": 1_000}}, "message": HUSH, "follow": HUSH}
+    ledger = await opened(Vault(FORMER))
+    await ledger.accept([make_entry(dispatch=texts)])
+    [claim] = await ledger.claim(9)
+    await ledger.record(created(claim))
+    [message] = await ledger.claim(9)
+    await ledger.record(move(message, State.DONE, message_uuid="m-1"))
+    await ledger.accept([make_entry(dispatch=texts)])
+    [claim] = await (await opened(Vault(KEY))).claim(9)
+    assert (claim.follows, claim.dispatch.message, claim.locked is None) == (True, "", False)
 
 
 @KINDS

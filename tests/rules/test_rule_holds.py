@@ -99,6 +99,14 @@ def test_the_explanation_fails_as_the_dispatch_will():
     assert explained.rendered.failure.message == "rule rule: debounce.key: data.gone is missing"
 
 
+@pytest.mark.parametrize(("follow", "said"), [(None, None), ("", ""), ("{{ '' }}", ""), ("{{ data.id }}", "7")])
+def test_a_blank_follow_is_not_one_that_is_left_out(follow, said):
+    """The ledger says the message where there is none, and nothing where it is blank."""
+    threaded = make_rule(thread={"key": "{{ data.id }}", "idle": "7d"}, message="m", follow=follow)
+    [explained] = compile_rules([threaded], {}).explain(make_event())
+    assert explained.rendered.follow == said
+
+
 def test_a_let_of_the_event_is_no_constant():
     assert faults_of(order="{{ k }}", let={"j": "x", "k": "{{ j }}{{ data.id }}"}) == ""
 

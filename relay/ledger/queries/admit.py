@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, case, update
+from sqlalchemy import Connection, bindparam, update
 
 from relay.ledger.engine.sql import Found, Row, write_many
 from relay.ledger.queries.keys import schedule
@@ -16,7 +16,7 @@ UNBEGUN: Final[Mapping[str, Any]] = {
     "lease_until": None,
     "owner": None,
     "number": work.c.number - 1,
-    "attempts": work.c.attempts - case((work.c.follows, 0), else_=1),
+    "attempts": work.c.attempts - 1,
     "first_attempt_at": None,
     "paused_before": 0,
     "started_at": None,
@@ -54,10 +54,16 @@ def hold_again(conn: Connection, now: int, claimed: Sequence[Found], news_rows: 
 
 
 def is_first(row: Found) -> bool:
-    """Whether nothing was sent for it yet."""
-    if row["follows"]:
-        return bool(row["number"] == 1)
-    return bool(row["attempts"] == 1 and row["state"] == State.SENDING.value)
+    """Whether it is the first call of the run: those that were given back, or held again, were none.
+
+    The first message in a chat that the dispatch has made is a further call.
+    """
+    return bool(row["attempts"] == 1 and (row["follows"] or row["state"] == State.SENDING.value))
+
+
+def renews_chat(row: Found) -> bool:
+    """Whether it is the first call to make a chat in place of that of its thread, which it found gone."""
+    return bool(row["state"] == State.SENDING.value and row["number"] == 1 and row["attempts"] > 1)
 
 
 def _opens_at(now: int, row: Found, news_row: Found) -> int:

@@ -139,7 +139,7 @@ def _dispatch_view(row: Found, holds: _Holds) -> DispatchView:
         duplicates=tuple(json.loads(row["duplicates"] or "[]")),
         body=row.get("body") or None,
         message=row.get("message") or None,
-        follow=row.get("follow") or None,
+        follow=None if locked else row.get("follow"),  # blank: it says nothing; None: it says `message`
         failure=Failure(LOCKED, locked) if locked else failure_of(row),
         park=None if row["park"] is None else ParkReason(row["park"]),
         due_at=row["due_at"],

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from relay.errors import Conflict, NotFound
-from relay.ledger.engine.sql import keep_first
+from relay.ledger.engine.sql import Found, keep_first
 from relay.ledger.engine.vault import Vault, vault_of
 from relay.ledger.engine.writes import Writes
 from relay.ledger.queries import counters, keys, outbox, record
@@ -77,10 +77,10 @@ _EVENT: Final = (
 def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | None, terms: Terms) -> Dispatch:
     """Start the next run of a dispatch that ended without a chat, is parked or is held. Raises NotFound, Conflict.
 
-    One that was held goes now, whatever key held it; while its rule is paused that is a Conflict. Any other waits for
-    its turn where its rule has an `order`. It takes its key of `once` where nobody has it. `rendered` replaces what was
-    rendered before. A dispatch whose chat may exist starts in `checking`, so that the chat is looked for before another
-    one is made.
+    One that was held goes now, whatever key held it; while its rule is paused that is a Conflict. Where it has the turn
+    of its queue it keeps that. Any other waits for its turn where its rule has an `order`. It takes its key of `once`
+    where nobody has it. `rendered` replaces what was rendered before. A dispatch whose chat may exist starts in
+    `checking`, so that the chat is looked for before another one is made.
     """
     row, live = _lock(conn, dispatch_id)
     if conn.execute(select(events.c.unreadable).where(events.c.id == row["event_id"])).scalar() == ERASED:
@@ -102,13 +102,12 @@ def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | 
     once.rejoin(conn, now, row["rule"], plan, dispatch_id, looks=sent is not None, terms=terms)
     if live is not None:
         conn.execute(delete(work).where(work.c.dispatch_id == dispatch_id))
-        queue.leave(conn, now, [(live["queue"], dispatch_id)] if live["queue"] else [], [], {})
-        hold = None
+        hold = _place(conn, now, row, live, plan)
     else:
         hold = queue.rejoin(conn, now, row["rule"], plan, dispatch_id, waits=sent is None)
     again = replace(dispatch_of(row), run=row["run"] + 1, plan=plan, hold=hold)
     to = _state(hold, looks=sent is not None)
-    if "thread" in plan:
+    if "thread" in plan or (live is not None and live["follows"]):
         rendering |= {"chat_uuid": hold and hold.chat_uuid, "chat_agent": hold and hold.chat_agent}
     conn.execute(
         update(dispatches)
@@ -130,6 +129,22 @@ def retry(conn: Connection, now: int, *, dispatch_id: str, rendered: Dispatch | 
     conn.execute(insert(work).values(_next_run(conn, now, again, to, sent, row["failure_code"])))
     updated = conn.execute(select(dispatches).where(dispatches.c.id == dispatch_id)).mappings().one()
     return dispatch_from(legible(updated, vault_of(conn)), to)
+
+
+def _place(conn: Connection, now: int, row: Found, live: Found, plan: Mapping[str, Any]) -> Hold | None:
+    """The place of a held dispatch that goes now: its turn, with the chat in which it goes on, or one that is free.
+
+    None where it goes past others. Nobody gives it the turn meanwhile: its row of `work`, which that locks, is locked.
+    """
+    key, left, dispatch_id = queue.of(row["rule"], plan), live["queue"], row["id"]
+    if key is not None and key == left and queue.turns(conn, [key]).get(key) == dispatch_id:
+        hold = Hold(queue=key, queue_number=live["queue_number"])
+        return replace(hold, chat_uuid=row["chat_uuid"], chat_agent=row["chat_agent"]) if live["follows"] else hold
+    if left is not None:
+        queue.leave(conn, now, [(left, dispatch_id)], [], {})
+    if key is None or queue.turns(conn, [key]):
+        return None
+    return queue.rejoin(conn, now, row["rule"], plan, dispatch_id, waits=True)
 
 
 def _state(hold: Hold | None, *, looks: bool) -> State:

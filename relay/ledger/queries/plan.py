@@ -198,7 +198,7 @@ def _after(move: Move, row: Mapping[Any, Any], now: int) -> Row:
         "lease_until": None,
         "owner": None,
         "started_at": None,
-        "attempts": row["attempts"] - (move.uncounted and move.was is State.SENDING),
+        "attempts": row["attempts"] - (move.uncounted and (row["follows"] or move.was is State.SENDING)),
         "doubt": move.doubt,
     }
     if move.uncounted and _is_untried(move, after):
@@ -217,13 +217,16 @@ def _after(move: Move, row: Mapping[Any, Any], now: int) -> Row:
         # A chat that exists does not expire any more, however long its message waits.
         after |= {"number": 0, "first_attempt_at": None, "paused_before": 0, "expires_at": None}
     if move.to is State.READY and move.was is State.MESSAGING:
-        after |= {"number": 0, "first_attempt_at": None, "paused_before": 0, "follows": False}
+        # The chat of its thread is gone. The dispatch has begun all the same: `first_attempt_at` and `attempts` stay,
+        # so that no key judges, holds or ends it again, and the time until giving up is counted from its first call.
+        after |= {"number": 0, "follows": False}
     return after
 
 
 def _is_untried(move: Move, after: Row) -> bool:
     """Whether no attempt remains once this one is given back, so that the time until giving up starts anew."""
-    return bool(after["number"] == 1 if move.was is State.MESSAGING else after["attempts"] == 0)
+    is_first_message = move.was is State.MESSAGING and not after["follows"]
+    return bool(after["number"] == 1 if is_first_message else after["attempts"] == 0)
 
 
 def _dispatch_row(move: Move, after: Row, duplicates: Sequence[str] | None, now: int) -> Row:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from relay.ledger.engine.sql import Found, padded, run, scalar
 from relay.ledger.engine.vault import vault_of
 from relay.ledger.queries import record, versions
-from relay.ledger.queries.keys import AFTER_WINDOW, decide_late, places_of
+from relay.ledger.queries.keys import AFTER_WINDOW, decide_late, load, places_of
 from relay.ledger.queries.keys.memory import Memory
 from relay.ledger.queries.keys.window import MOST
 from relay.ledger.queries.rows import about_of, dispatch_of, legible, plan_of, sealed, shown_event
@@ -119,8 +119,9 @@ def close(conn: Connection, now: int, *, rendered: Mapping[str, WindowChat], ter
     # Keys are locked before rows, as by the accept, and all is read again: an event may have come in meanwhile.
     known = {row["dispatch_id"] for row in run(conn, _INSIDE, ids)}
     plans = news(conn, sorted(known))
-    places = {place for row in plans.values() for place in places_of(_planned(row), AFTER_WINDOW).values()}
-    memory = Memory.load(conn, now, sorted({*places, *(row["key"] for row in chosen)}))
+    planned = [(each, places_of(each, AFTER_WINDOW)) for each in map(_planned, plans.values())]
+    places = {place for _, of in planned for place in of.values()}
+    memory = load(conn, now, sorted({*places, *(row["key"] for row in chosen)}), planned)
     closing = _Closing(conn, now, memory, terms)
     by_window = defaultdict[str, list[Found]](list)
     locked = {row["id"]: row for row in run(conn, _AGAIN, ids | {"now": now})}

@@ -8,8 +8,18 @@ from sqlalchemy import Connection, bindparam, update
 from relay.ledger.engine.sql import Found, write_many
 from relay.ledger.engine.writes import Writes
 from relay.ledger.queries import counters, record, watch, work
-from relay.ledger.queries.admission import Book, Moment, Plan, Stay, is_asked, judge, places
-from relay.ledger.queries.admit import is_first
+from relay.ledger.queries.admission import (
+    NOTHING_TO_SAY,
+    Book,
+    Moment,
+    Plan,
+    Stay,
+    is_asked,
+    is_silent,
+    judge,
+    places,
+)
+from relay.ledger.queries.admit import is_first, renews_chat
 from relay.ledger.queries.expire import TOO_LATE
 from relay.ledger.queries.rows import about_of, dispatch_of, plan_of
 from relay.ledger.schema import work as work_rows
@@ -42,10 +52,11 @@ def withhold(
 ) -> tuple[Sequence[Found], Sequence[Withheld]]:
     """The claimed rows of `work` that go, and what became of the others.
 
-    Only the first call of a run is judged; further calls of it always go. Keys are locked in the order of their hashes,
-    after the rows of `work`, which no one waits for who holds a key.
+    Only the first call of a run is judged; further calls of it always go (a chat in place of one that is gone counts).
+    Keys are locked in the order of their hashes, after the rows of `work`, which no one waits for who holds a key.
     """
-    stays = {row["dispatch_id"]: _LATE for row in claimed if _is_late(row, now)}
+    stays = {row["dispatch_id"]: NOTHING_TO_SAY for row in claimed if _says_nothing(row, news[row["dispatch_id"]])}
+    stays |= {row["dispatch_id"]: _LATE for row in claimed if _is_late(row, now)}
     plans = {
         row["dispatch_id"]: plan
         for row in claimed
@@ -58,7 +69,9 @@ def withhold(
     for row in sorted(claimed, key=lambda row: (-row["priority"], row["dispatch_id"])):
         if (plan := plans.get(row["dispatch_id"])) is None:
             continue
-        moment = Moment(now, counters.latest_start(now, terms), row["run"], is_fresh=row["number"] == 1)
+        at = counters.latest_start(now, terms)
+        is_fresh, follows = row["number"] == 1, bool(row["follows"])
+        moment = Moment(now, at, row["run"], is_fresh=is_fresh, follows=follows, renews=renews_chat(row))
         rule = rules[row["dispatch_id"]]
         stay, changes = judge(book, rule, plan, moment)
         book.put(rule, changes)
@@ -80,11 +93,18 @@ def _is_late(row: Found, now: int) -> bool:
     return is_over and row["first_attempt_at"] == now and is_first(row)
 
 
+def _says_nothing(row: Found, news_row: Found) -> bool:
+    """Whether it is to go on in the chat of its thread without a word. What cannot be decrypted is not blank."""
+    return bool(row["follows"]) and is_first(row) and not news_row.get("locked") and is_silent(dispatch_of(news_row))
+
+
 def _plan(row: Found, news_row: Found) -> Plan | None:
     """What decides about the call that is claimed; None where nothing does."""
-    if news_row["plan"] is None or not is_first(row):
+    if news_row["plan"] is None or not (is_first(row) or renews_chat(row)):
         return None
     plan = plan_of(news_row)
+    if renews_chat(row):  # it has begun: only the budget looks at it, which counts chats
+        plan = {name: plan[name] for name in ("budget",) if name in plan}
     return plan if is_asked(plan) else None
 
 

@@ -8,12 +8,14 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Select,
+    and_,
     bindparam,
     case,
     delete,
     func,
     insert,
     literal,
+    not_,
     or_,
     select,
     update,
@@ -45,6 +47,8 @@ _NEWS: Final = (
     .where(dispatches.c.id.in_(bindparam("ids", expanding=True)))
 )
 _IS_MESSAGE: Final = or_(work.c.state == literal(State.MESSAGING.value), work.c.follows)
+_IS_FIRST_MESSAGE: Final = and_(work.c.state == literal(State.MESSAGING.value), not_(work.c.follows))
+"""In the chat that the dispatch has made: it does not count in `attempts`, as making the chat and following do."""
 _IS_FIRST: Final = work.c.first_attempt_at.is_(None)
 
 
@@ -61,7 +65,7 @@ def _claim_of(due: Select[Any]) -> ClauseElement:
             owner=bindparam("by"),
             fence=work.c.fence + 1,
             number=work.c.number + 1,
-            attempts=work.c.attempts + case((_IS_MESSAGE, 0), else_=1),
+            attempts=work.c.attempts + case((_IS_FIRST_MESSAGE, 0), else_=1),
             first_attempt_at=func.coalesce(work.c.first_attempt_at, bindparam("now")),
             paused_before=case((_IS_FIRST, bindparam("paused")), else_=work.c.paused_before),
             started_at=bindparam("now"),
@@ -81,7 +85,7 @@ _PACED: Final = update(work).where(work.c.dispatch_id == bindparam("of")).values
 _ENDED: Final = insert(attempts)
 _OPEN: Final = ("dispatch_id", "run", "state", "follows", "number", "started_at")
 """The columns that say which attempt is open."""
-_IS_UNTRIED: Final = case((_IS_MESSAGE, work.c.number), else_=work.c.attempts) == 1
+_IS_UNTRIED: Final = case((_IS_FIRST_MESSAGE, work.c.number), else_=work.c.attempts) == 1
 _RETURN: Final = (
     update(work)
     .where(work.c.dispatch_id.in_(bindparam("ids", expanding=True)))
@@ -90,7 +94,7 @@ _RETURN: Final = (
         due_at=bindparam("now"),
         lease_until=None,
         owner=None,
-        attempts=work.c.attempts - case((_IS_MESSAGE, 0), else_=1),
+        attempts=work.c.attempts - case((_IS_FIRST_MESSAGE, 0), else_=1),
         first_attempt_at=case((_IS_UNTRIED, None), else_=work.c.first_attempt_at),
         paused_before=case((_IS_UNTRIED, 0), else_=work.c.paused_before),
         started_at=None,

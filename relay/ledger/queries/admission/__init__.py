@@ -10,6 +10,7 @@ from typing import Any, Final
 from relay.ledger.queries.admission import budget, limit, loop
 from relay.ledger.queries.admission.book import LOCKED, Book
 from relay.ledger.queries.admission.plans import Plan, is_asked, items, places
+from relay.ledger.queries.admission.silence import NOTHING_TO_SAY, is_silent
 from relay.ledger.queries.admission.step import ClaimStep, Moment, Stay
 
 JUDGES: Final[Mapping[str, ClaimStep]] = {"loop": loop.judge, "limit": limit.judge, "budget": budget.judge}
@@ -37,4 +38,16 @@ def judge(book: Book, rule: str, plan: Plan, moment: Moment) -> tuple[Stay | Non
     return None, seen | started
 
 
-__all__ = ["LOCKED", "Book", "Changes", "Moment", "Plan", "Stay", "is_asked", "judge", "places"]
+__all__ = [
+    "LOCKED",
+    "NOTHING_TO_SAY",
+    "Book",
+    "Changes",
+    "Moment",
+    "Plan",
+    "Stay",
+    "is_asked",
+    "is_silent",
+    "judge",
+    "places",
+]

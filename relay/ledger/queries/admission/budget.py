@@ -15,11 +15,12 @@ KINDS: Final = ("chats", "credits")
 
 
 def judge(plan: Any, known: Any, moment: Moment) -> ClaimRuling:
-    """Count the chat where neither its chats nor its credits are used up."""
+    """Count the chat where neither its chats nor its credits are used up. What makes no chat asks for credits alone."""
     value = known or {}
     now = moment.now
-    full = [kind for kind in KINDS if plan[kind] and used(plan, value, kind, now) >= plan[kind][0]]
-    if full:
+    kinds = ("credits",) if moment.follows else KINDS
+    full = [kind for kind in kinds if plan[kind] and used(plan, value, kind, now) >= plan[kind][0]]
+    if full and not moment.renews:
         until = max(_window(plan, kind, now)[1] for kind in full)
         counts = " and ".join(f"{plan[kind][0]}/{plan[kind][1]} {kind}" for kind in full)
         message = f"its rule has used up its budget of {counts} ({plan['zone']})"
@@ -27,7 +28,7 @@ def judge(plan: Any, known: Any, moment: Moment) -> ClaimRuling:
             failure = Failure(ParkReason.BUDGET.value, f"{message}: retry it when the window has turned, or cancel it")
             return ClaimRuling(Stay(State.PARKED, failure, ParkReason.BUDGET))
         return ClaimRuling(Stay(State.HELD, Failure(ParkReason.BUDGET.value, message), until=until))
-    if not plan["chats"]:
+    if moment.follows or not plan["chats"]:
         return ClaimRuling()
     return ClaimRuling(None, put(plan, value, "chats", used(plan, value, "chats", now) + 1, now), expiry(plan, now))
 

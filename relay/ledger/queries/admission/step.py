@@ -10,13 +10,16 @@ class Moment:
     """A dispatch at a claim. `run` is above 1 where a person sends it again.
 
     `now` is the ledger's time, `at` the latest time at which its call starts, both in milliseconds. `is_fresh` says
-    that its run was not claimed before.
+    that its run was not claimed before. `follows` says that it goes on in the chat of its thread and makes none,
+    `renews` that it found that chat gone: the one that it makes now counts, but it has begun, and goes.
     """
 
     now: int
     at: int
     run: int
     is_fresh: bool
+    follows: bool = False
+    renews: bool = False
 
 
 @frozen

@@ -50,7 +50,8 @@ def decide(
     if called_off:
         # What is cancelled leaves its queue. Those are locked here, because all locks are taken in one order.
         locked |= {*called_off, *delay.queues_under(conn, called_off)}
-    memory = Memory.load(conn, now, sorted(locked))
+    looking = [(each, places[each.id]) for entry in planned for each in entry.dispatches]
+    memory = load(conn, now, sorted(locked), looking)
     windows = OpenWindows.load(conn, now, windows_in(places.values())) if "debounce" in steps else None
     stored = {}
     for entry in planned:
@@ -62,6 +63,19 @@ def decide(
     if windows is not None:
         windows.write(conn)
     return stored
+
+
+def load(
+    conn: Connection, now: int, hashes: Sequence[bytes], planned: Iterable[tuple[Dispatch, Mapping[str, bytes]]]
+) -> Memory:
+    """Lock keys, in their order, and read what is remembered of them.
+
+    `planned` are the dispatches that are about to take steps, with their places: turns that their rule passes over now
+    have been passed on then.
+    """
+    memory = Memory.load(conn, now, hashes)
+    skipping = {of["order"] for each, of in planned if each.plan and "order" in of and queue.skips_parked(each.plan)}
+    return Memory.read(conn, now, hashes) if queue.pass_over(conn, now, memory, skipping) else memory
 
 
 def places_of(dispatch: Dispatch, steps: Mapping[str, KeyStep]) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from relay.ledger.engine.sql import padded, run
 from relay.ledger.queries import counters, rule_pauses
-from relay.ledger.queries.admission import Book, Moment, Stay, is_asked, judge, places
+from relay.ledger.queries.admission import NOTHING_TO_SAY, Book, Moment, Stay, is_asked, is_silent, judge, places
 from relay.ledger.queries.keys import STEPS, decide_alone, places_of, windows_in
 from relay.ledger.queries.keys.memory import Memory
 from relay.ledger.queries.keys.window import OpenWindows
@@ -65,9 +65,12 @@ def _claim(conn: Connection, now: int, accepted: Sequence[Standing], terms: Term
 
 
 def _judge(dispatch: Dispatch, book: Book, now: int, at: int) -> Dispatch:
+    if dispatch.state is State.MESSAGING and is_silent(dispatch):
+        return _stayed(dispatch, NOTHING_TO_SAY)
     if dispatch.plan is None or dispatch.state not in _GOING or not is_asked(dispatch.plan):
         return dispatch
-    stay, _ = judge(book, dispatch.rule, dispatch.plan, Moment(now, at, dispatch.run, is_fresh=True))
+    moment = Moment(now, at, dispatch.run, is_fresh=True, follows=dispatch.state is State.MESSAGING)
+    stay, _ = judge(book, dispatch.rule, dispatch.plan, moment)
     return dispatch if stay is None else _stayed(dispatch, stay)
 
 

@@ -51,11 +51,12 @@ class KeyRow:
 
 @frozen
 class KnownKey:
-    """What was remembered. `is_free` says that its dispatch has ended without a chat."""
+    """What was remembered. `is_free` says that its dispatch has ended without a chat, `is_parked` that it is parked."""
 
     value: str | None
     dispatch_id: str | None
     is_free: bool
+    is_parked: bool = False
 
 
 def compact(value: Any) -> str:
@@ -141,4 +142,5 @@ def _put(dialect: str) -> Upsert:
 
 def _known(row: Found, end: Found | None) -> KnownKey:
     is_free = end is not None and end["state"] in WITHOUT_CHAT and end["chat_uuid"] is None
-    return KnownKey(row["value"], row["dispatch_id"], is_free)
+    is_parked = end is not None and end["state"] == State.PARKED.value
+    return KnownKey(row["value"], row["dispatch_id"], is_free, is_parked)

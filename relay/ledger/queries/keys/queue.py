@@ -112,9 +112,27 @@ def step(ruling: Ruling, plan: Any, known: KnownKey | None, now: int, terms: Ter
     return KeyRow(ruling.rule, FOREVER, queue.text(), turn)
 
 
+def pass_over(conn: Connection, now: int, memory: Memory, skipping: Collection[bytes]) -> bool:
+    """Pass on the turns of parked dispatches in these queues, whose rule skips them. Returns whether there were any.
+
+    `leave` does so when a dispatch is parked, but then its rule may not have skipped it: it was reloaded since. The
+    keys are locked.
+    """
+    stuck = [(key, known) for key in sorted(skipping) if (known := memory.get(key)) is not None and known.is_parked]
+    for key, known in stuck:
+        if known.dispatch_id is not None:
+            _pass_on(conn, now, key, remade(QueueState.read(known.value), skips_parked=True), [known.dispatch_id])
+    return bool(stuck)
+
+
 def of(rule: str, plan: Mapping[str, Any]) -> bytes | None:
     """The queue of a dispatch with this stored plan; None when its rule has none."""
     return next((hash_of(name, rule, plan[name]["key"]) for name in ("thread", "order") if name in plan), None)
+
+
+def skips_parked(plan: Mapping[str, Any]) -> bool:
+    """Whether a plan says that parked dispatches hold nobody up (`order`)."""
+    return "order" in plan and plan["order"].get("skip") == State.PARKED.value
 
 
 def turns(conn: Connection, queues: Collection[bytes]) -> dict[bytes, str]:
@@ -143,6 +161,10 @@ def rejoin(
         return None
     memory = Memory.load(conn, now, [key])
     known = memory.get(key)
+    has_turn = known is not None and known.dispatch_id == dispatch_id
+    if skips_parked(plan) and not has_turn and pass_over(conn, now, memory, [key]):
+        memory = Memory.read(conn, now, [key])
+        known = memory.get(key)
     queue = QueueState.read(None if known is None else known.value)
     turn = None if known is None else known.dispatch_id
     if turn != dispatch_id and not waits:
