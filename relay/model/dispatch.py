@@ -37,9 +37,9 @@ class Dispatch:
     nothing there. `trigger_type` is the body's `trigger.type`. `on_unknown` is `park` or `retry`. In the state `held`
     it waits for a key of its rule, or for the end of its rule's pause (`HeldBy`). `plan` has what the keys of its rule
     have rendered, by their names, until it is accepted. `cause` is the id of the dispatch that ended it, `cause_event`
-    of the event that did. `hold` is its place among those of its keys, while it is accepted. `labels` are those that its rule gives it, None
-    for none; `outlet` is where its results go, None for the result exchange. `rule_version` is the hash of the version
-    of the rule that decided it.
+    of the event that did. `hold` is its place among those of its keys, while it is accepted. `labels` are those that
+    its rule gives it, None for none; `outlet` is where its results go, None for the result exchange. `rule_version` is
+    the hash of the version of the rule that decided it.
     """
 
     id: str
