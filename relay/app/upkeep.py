@@ -71,9 +71,10 @@ class Upkeep:
             try:
                 await self._ledger.make_days()
                 while not stop.asked and await self._ledger.lease("pruner", _LEASE):
-                    if not (pruned := await self._ledger.prune()):
+                    if pruned := await self._ledger.prune():
+                        log.info("ledger.pruned", rows=pruned)
+                    elif not self._ledger.prunes_on:
                         break
-                    log.info("ledger.pruned", rows=pruned)
                     await stop.sleep(_BREATH)
                 while not stop.asked and await self._ledger.shrink():
                     await stop.sleep(_BREATH)

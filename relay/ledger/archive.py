@@ -219,6 +219,10 @@ class SqlArchive:
         pruning = partial(prune.prune, terms=self.terms, size=self.prune_size, left=turn.left)
         return turn.events + await self.write(pruning, slow=True)
 
+    @property
+    def prunes_on(self: Database) -> bool:
+        return self.prune_size.goes_on
+
     async def make_days(self: Database) -> int:
         """Make partitions for the coming days, on PostgreSQL. Returns how many."""
         return await self.write(partial(days.make, terms=self.terms))

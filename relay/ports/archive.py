@@ -268,9 +268,14 @@ class Archive(Protocol):
     async def prune(self) -> int:
         """Delete expired finished events, seen ids, kept requests and records of dead letters. Returns how many rows.
 
-        One call deletes up to 500 rows of a kind, and some MiB. An operation that adds to an event at the same time is
-        done wholly before or wholly after.
+        One call deletes up to 500 rows of a kind, and some MiB, and looks at four times as many old events. An
+        operation that adds to an event at the same time is done wholly before or wholly after.
         """
+        ...
+
+    @property
+    def prunes_on(self) -> bool:
+        """Whether the last `prune` left old events that it has not looked at."""
         ...
 
     async def appear(self, version: str) -> None:

@@ -262,3 +262,44 @@ async def test_a_turn_runs_beside_the_event_loop(ledger, monkeypatch):
     )
     await ledger.prune()
     assert ran == ["ledger-writer_0"]
+
+
+async def park(ledger, clock, **rest):
+    entry = await keep(ledger, clock, **rest)
+    [claim] = await ledger.claim(1)
+    await ledger.record(move(claim, State.PARKED, verdict=Verdict.UNKNOWN, park=ParkReason.UNKNOWN))
+    return entry
+
+
+async def turns_of(ledger):
+    """What each turn of one row deletes until there is nothing to be looked at any more."""
+    turns = []
+    while not turns or ledger.prunes_on:
+        ledger.prune_size.rows = 1
+        turns.append(await ledger.prune())
+    return turns
+
+
+async def test_a_turn_looks_at_a_bounded_number_of_events_that_stay(ledger, clock):
+    """On SQLite accepts wait for a turn: one that looked at all that stays would take seconds with a million."""
+    parked = [await park(ledger, clock) for _ in range(9)]
+    await finish(ledger, clock)
+    clock.now += 36 * DAY
+    turns = await turns_of(ledger)
+    assert (len(turns), sum(turns)) == (4, 1), "four are looked at in each, and the one that went in a turn of its own"
+    assert (await sizes(ledger))["events"] == 9
+    await ledger.cancel(parked[0].dispatches[0].id)
+    for due in await ledger.due(20):
+        await ledger.settle(Settled(due.result.id, "", confirmed=True))
+    clock.now += 40 * DAY
+    assert sum(await turns_of(ledger)) == 1, "what stayed is looked at again, an hour later"
+
+
+async def test_many_events_of_a_source_that_retains_longer_are_passed_by(ledger, clock):
+    ledger.terms = replace(ledger.terms, retain_of={"long": 400 * DAY})
+    for _ in range(9):
+        await finish(ledger, clock, source="long")
+    await finish(ledger, clock)
+    clock.now += 36 * DAY
+    turns = await turns_of(ledger)
+    assert (len(turns), sum(turns)) == (4, 1)

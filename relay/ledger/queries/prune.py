@@ -6,7 +6,9 @@ late chat locks its dispatch. So either such an operation comes first, and the e
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from typing import Final
 
@@ -46,18 +48,52 @@ _STALE: Final = 3_600_000
 """Milliseconds for which a lease or a grant of slots is kept after its end, and a replica after it was seen."""
 _ROW: Final = 2_000
 """The approximate size of an event beside its body, in bytes."""
+_LOOKED: Final = 4
+"""Old events that a turn looks at for each that it may delete: most that it looks at may have to stay."""
+_AGAIN: Final = 3_600_000
+"""Milliseconds after which many old events that stayed are looked at again."""
 _IS_UNMATCHED: Final = events.c.status == constant(EventStatus.UNMATCHED.value)
 _NEWEST_UNMATCHED: Final = select(events.c.id).where(_IS_UNMATCHED).order_by(events.c.id.desc())
+
+
+@dataclass(slots=True)
+class Walk:
+    """How far the old events of one kind were looked through, those that stay among them.
+
+    The next turn begins at `place`. A walk of a single turn begins anew with each, a longer one an hour after it began.
+    """
+
+    place: str = ""
+    begun_at: int = 0
+    is_long: bool = False
+    is_over: bool = True
+
+    def begin(self, now: int) -> None:
+        """Begin anew, if that is due."""
+        if self.is_over and (not self.is_long or now - self.begun_at >= _AGAIN):
+            self.place, self.begun_at, self.is_long = "", now, False
+
+    def go_on(self, place: str | None, end: str) -> None:
+        """Go on at `place`; None after the last one, which is before `end`."""
+        self.is_over = place is None
+        self.is_long = self.is_long or place is not None
+        self.place = end if place is None else place
 
 
 class TurnSize:
     """How many rows of one kind the next turn deletes: on a slow disk fewer, so that a turn stays short.
 
-    On PostgreSQL a turn holds nobody up, and it stays at the most.
+    On PostgreSQL a turn holds nobody up, and it stays at the most. `walks` are those of the kinds of finished events.
     """
 
     def __init__(self) -> None:
         self.rows = MOST
+        self.walks: defaultdict[str | None, Walk] = defaultdict(Walk)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there are old events that were not looked at yet."""
+        return not all(walk.is_over for walk in self.walks.values())
 
     def note(self, seconds: float) -> None:
         """How long a turn took."""
@@ -77,10 +113,13 @@ def prune(conn: Connection, now: int, *, terms: Terms, size: TurnSize, left: Seq
     own = events.c.source.in_(terms.retain_of)
     turn = _Turn(conn, size.rows)
     moment = now - terms.retain
-    others = [~own] if terms.retain_of else []
-    turn.delete_events(_finished(moment, *others, *(~days.of(events.c.id) for days in left if days.begin < moment)))
+    others: list[ColumnElement[bool]] = [~own] if terms.retain_of else []
+    others += [~days.of(events.c.id) for days in left if days.begin < moment]
+    _delete_finished(turn, now, size, None, moment, others)
     for source, retain in terms.retain_of.items():
-        turn.delete_events(_finished(now - retain, events.c.source == source))
+        _delete_finished(turn, now, size, source, now - retain, [])
+    for gone in size.walks.keys() - {None, *terms.retain_of}:
+        del size.walks[gone]
     turn.delete_events(_unmatched(conn, now, terms))
     deleted = turn.deleted + _delete_seen(conn, now, size.rows)
     deleted += refused.expire(conn, now) + dead.expire(conn, now, terms=terms)
@@ -96,6 +135,25 @@ def prune(conn: Connection, now: int, *, terms: Terms, size: TurnSize, left: Seq
     if is_alone(conn):
         size.note(time.perf_counter() - began)
     return deleted
+
+
+def _delete_finished(
+    turn: "_Turn", now: int, size: TurnSize, source: str | None, moment: int, of: Sequence[ColumnElement[bool]]
+) -> None:
+    """Delete what is finished among the next events older than `moment`: of a source with its own `retain`, or `of`.
+
+    Only so many are looked at, because on SQLite nobody writes meanwhile. Kept ones may be very many: those of a source
+    that retains for longer, and parked ones.
+    """
+    walk = size.walks[source]
+    walk.begin(now)
+    part = [] if source is None else [events.c.source == source]
+    rest = select(events.c.id).where(*part, events.c.id >= walk.place, _before(moment)).order_by(events.c.id)
+    end = turn.conn.execute(rest.offset(size.rows * _LOOKED).limit(1)).scalar()
+    window = [events.c.id >= walk.place] if end is None else [events.c.id >= walk.place, events.c.id < end]
+    walk.is_over = False
+    if turn.delete_events(_finished(moment, *part, *of, *window)):
+        walk.go_on(end, first_id(moment))
 
 
 def _before(moment: int) -> ColumnElement[bool]:
@@ -133,16 +191,22 @@ class _Turn:
     """Deletes events until the bytes of one turn are used up. `deleted` counts the events."""
 
     def __init__(self, conn: Connection, most: int) -> None:
-        self._conn = conn
+        self.conn = conn
         self._most = most
         self._room = SPACE
         self.deleted = 0
 
-    def delete_events(self, candidates: Select[tuple[str]]) -> None:
-        ids = self._choose(candidates) if self._room > 0 else []
-        if not ids:
-            return
-        conn = self._conn
+    def delete_events(self, candidates: Select[tuple[str]]) -> bool:
+        """Delete the first candidates that there is room for. Returns whether that were all of them."""
+        if self._room <= 0:
+            return False
+        ids, is_all = self._choose(candidates)
+        if ids:
+            self._delete(ids)
+        return is_all
+
+    def _delete(self, ids: Sequence[str]) -> None:
+        conn = self.conn
         dispatch_ids = select(dispatches.c.id).where(dispatches.c.event_id.in_(ids))
         # While the dispatches exist:
         once.release(conn, dispatches.c.event_id.in_(ids))
@@ -154,21 +218,22 @@ class _Turn:
         conn.execute(delete(events).where(events.c.id.in_(ids)))
         self.deleted += len(ids)
 
-    def _choose(self, candidates: Select[tuple[str]]) -> Sequence[str]:
-        """Lock and return the first candidates that there is room for, at least one."""
-        conn = self._conn
+    def _choose(self, candidates: Select[tuple[str]]) -> tuple[Sequence[str], bool]:
+        """Lock and return the first candidates that there is room for, at least one, and whether these are all."""
+        conn = self.conn
         sized = candidates.add_columns(_size(conn)).limit(self._most).with_for_update(of=events, skip_locked=True)
         rows = conn.execute(sized).all()
         sums = accumulate((_ROW + row[1] for row in rows), initial=0)
         ids = [row[0] for row, before in zip(rows, takewhile(lambda total: total < self._room, sums), strict=False)]
         self._room -= sum(_ROW + row[1] for row in rows[: len(ids)])
+        is_all = len(ids) == len(rows) < self._most
         if is_alone(conn) or not ids:
-            return ids
+            return ids, is_all
         of_events = select(dispatches.c.id).where(dispatches.c.event_id.in_(ids)).order_by(dispatches.c.id)
         conn.execute(of_events.with_for_update())
         # The first query may have read rows that changed before they were locked, so the locked events are read again.
         unchanged = conn.execute(candidates.where(events.c.id.in_(ids)))
-        return [row.id for row in unchanged]
+        return [row.id for row in unchanged], is_all
 
 
 def _size(conn: Connection) -> ColumnElement[int]:
