@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from sqlalchemy import Connection
+
 from relay.errors import Unavailable
 from relay.ledger.archive import SqlArchive
 from relay.ledger.engine.commit import Bound, Committer, Lane, Store, Work
@@ -75,6 +77,7 @@ class SqlLedger(SqlArchive, SqlJobs, SqlProblems, SqlRates):
     def __init__(self, store: Store, terms: Terms) -> None:
         self.terms = terms
         self.prune_size = prune.TurnSize()
+        self._swept_at = 0
         self._store = store
         fresh, turns = outbox.Fresh(), fair.Turns()
         self._record: Lane[record.Recording, record.RecordAnswer] = Lane(
@@ -215,7 +218,13 @@ class SqlLedger(SqlArchive, SqlJobs, SqlProblems, SqlRates):
         return await self.write(partial(windows.close, rendered=rendered, terms=self.terms))
 
     async def sweep(self) -> int:
-        return await self.write(partial(work.sweep, terms=self.terms))
+        return await self.write(self._sweep)
+
+    def _sweep(self, conn: Connection, now: int) -> int:
+        if now < self._swept_at - work.SET_BACK:
+            work.pull_in(conn, now)
+        self._swept_at = now
+        return work.sweep(conn, now, terms=self.terms)
 
     async def doubts(self, limit: int) -> list[Doubt]:
         return await self.read(partial(work.doubts, limit=limit))

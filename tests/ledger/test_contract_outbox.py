@@ -100,6 +100,18 @@ async def test_a_delivery_whose_publisher_is_gone_comes_again_after_its_lease(le
     assert [due.result for due in await other.due(10)] == [result]
 
 
+async def test_what_was_due_before_a_clock_was_set_back_is_due_after_it(ledger, clock):
+    """Else it would wait, seen by nobody, until the old time comes again."""
+    await ledger.accept([make_entry(), make_entry()])
+    [claim] = await ledger.claim(1)
+    await ledger.record(created(claim))
+    await ledger.sweep()
+    clock.now -= 7_200_000
+    assert (await ledger.claim(1), list(await ledger.due(1))) == ([], [])
+    await ledger.sweep()
+    assert (len(await ledger.claim(2)), len(await ledger.due(2))) == (1, 1)
+
+
 async def test_a_delivery_leased_before_a_clock_was_set_back_is_freed(ledger, clock):
     await tell_one(ledger)
     await ledger.due(10)

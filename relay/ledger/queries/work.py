@@ -37,7 +37,8 @@ Withhold = Callable[[Connection, int, Sequence[Found], Rows, Terms], tuple[Seque
 
 SOON: Final = 1_000
 """Milliseconds from the sweep of an expired lease to the first search for its chat."""
-
+SET_BACK: Final = 600_000
+"""Milliseconds by which a clock is set back for it to matter: longer than any result waits for its next try."""
 LONGEST_PUBLISHING: Final = 120_000
 """Milliseconds. A delivery's lease that ends later than this from now comes from a clock that was set back since."""
 
@@ -294,11 +295,23 @@ def sweep(conn: Connection, now: int, *, terms: Terms) -> int:
     return _end_leases(conn, now, over, terms)
 
 
+def pull_in(conn: Connection, now: int) -> None:
+    """Make due what was due by a clock that has been set back since, and would wait until that time comes again.
+
+    A dispatch that is `ready` is due as it becomes so; a result that could not be told waits for minutes at most.
+    """
+    ahead = (work.c.state == State.READY.value, work.c.due_at > now)
+    conn.execute(update(work).where(*ahead).values(due_at=now))
+    stuck = (outbox.c.lease_until.is_(None), outbox.c.due_at > now + SET_BACK)
+    conn.execute(update(outbox).where(*stuck).values(due_at=now))
+
+
 def void(conn: Connection, now: int, *, terms: Terms) -> int:
-    """End every lease and grant. Returns how many claims.
+    """End every lease and grant, and make due what is. Returns how many claims.
 
     Only for a ledger that no other process can be using.
     """
+    pull_in(conn, now)
     conn.execute(delete(leases))
     conn.execute(delete(slots))
     conn.execute(update(outbox).where(outbox.c.lease_until.is_not(None)).values(due_at=now, lease_until=None))
