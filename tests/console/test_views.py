@@ -2,10 +2,12 @@
 
 import re
 from html import unescape
+from urllib.parse import urlencode
 
 import pytest
 
 from relay.model import Act, Measured, ResultView, Usage
+from tests.console.reading import UNSEEN, Reader, outside_fields
 from tests.ops.desk import NOW, make_event, make_result, make_verdict
 
 PAGES = ("/sources", "/sources/helpdesk", "/sources/crm-bus", "/rules", "/rules/urgent", "/results", "/usage", "/acts")
@@ -37,6 +39,12 @@ async def get(http, path, status=200):
 def words(page):
     """The text of a page."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def typed_into(page):
+    """What the text areas of a page hold for a browser, which leaves out a line break at their start."""
+    found = re.findall(r'<textarea name="(\w+)"[^>]*>\n?(.*?)</textarea>', page, re.DOTALL)
+    return {name: unescape(value) for name, value in found}
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -199,4 +207,26 @@ async def test_what_is_typed_into_the_playground_is_text(http):
     page = await answer.text()
     assert answer.status == 200
     assert "<script>alert" not in page
-    assert not re.search("[\x00\x1b\u202e\u2066]", page)
+    assert not UNSEEN.search(outside_fields(page))
+
+
+TYPED = "\n\u0645\u06cc\u200c\u062e\u0648 \U0001f468\u200d\U0001f469 a\u00a0b </textarea> \"&amp;' \\u200d"
+"""Words whose invisible characters mean something: Persian, a family, a space that does not break."""
+
+
+async def test_a_form_gives_back_what_was_typed_into_it(http, desk):
+    desk.rule_text = lambda name: TYPED
+    form = {"rule": TYPED, "body": TYPED, "headers": TYPED}
+    for page in (await get(http, "/rules/urgent"), await (await http.post("/rules/urgent", data=form)).text()):
+        assert typed_into(page)["rule"] == TYPED
+    assert typed_into(page) == form
+    page = await get(http, "/events?" + urlencode({"text": TYPED.strip(), "source": TYPED.strip(), "since": "1h"}))
+    [field] = [attrs["value"] for attrs in Reader(page).all("input") if attrs["name"] == "text"]
+    assert field == TYPED.strip()
+    assert field in [attrs.get("value") for attrs in Reader(page).all("option")]
+    assert not UNSEEN.search(outside_fields(page))
+
+
+async def test_a_field_says_what_html_cannot(http, desk):
+    desk.rule_text = lambda name: "a\x00b\ud800"
+    assert typed_into(await get(http, "/rules/urgent"))["rule"] == "a\\x00b\\ud800"
