@@ -48,6 +48,7 @@ from relay.model import (
     Gauges,
     Kind,
     LedgerHealth,
+    RefusalGroup,
     Rejection,
     RejectionView,
     Replica,
@@ -119,6 +120,9 @@ class SqlArchive:
 
     async def rejected(self: Database, source: str | None, limit: int) -> list[RejectionView]:
         return await self.browse(partial(refused.views, source=source, limit=limit))
+
+    async def refusals(self: Database, source: str | None, most: int) -> list[RefusalGroup]:
+        return await self.browse(partial(refused.groups, source=source, most=most))
 
     async def refused(self: Database, source: str, limit: int, after: str | None) -> list[Rejection]:
         return await self.browse(partial(refused.page, source=source, limit=limit, after=after))

@@ -17,6 +17,7 @@ from relay.model import (
     ProblemPage,
     ProblemQuery,
     ProblemState,
+    RefusalGroup,
     ResultPage,
     first_id,
 )
@@ -270,6 +271,16 @@ class Api:
         parameters = read_query(request, RejectedAsk)
         views = await self._archive.rejected(parameters.source, parameters.limit)
         return wire.Rejections(rejected=[show.rejection(view) for view in self._hide.rejected(request, views)])
+
+    async def refusals(
+        self, request: web.Request, source: str | None, most: int
+    ) -> list[tuple[RefusalGroup, list[wire.Rejection]]]:
+        """All groups of refused requests, those of `source`, or of all sources, with their newest requests."""
+        groups = await self._archive.refusals(source, most)
+        return [
+            (group, [show.rejection(view) for view in self._hide.rejected(request, list(group.newest))])
+            for group in groups
+        ]
 
     async def dead(self, request: web.Request) -> wire.DeadPage:
         parameters = read_query(request, DeadAsk)

@@ -23,6 +23,7 @@ from relay.model import (
     ProblemPage,
     ProblemQuery,
     RateQuery,
+    RefusalGroup,
     Rejection,
     RejectionView,
     Replica,
@@ -94,6 +95,13 @@ class Archive(Protocol):
 
     async def rejected(self, source: str | None, limit: int) -> list[RejectionView]:
         """Refused requests, newest first, without their `kept` parts."""
+        ...
+
+    async def refusals(self, source: str | None, most: int) -> list[RefusalGroup]:
+        """All refused requests by source and reason, those refused last first.
+
+        Groups of this source, or of all for None, have so many of their newest requests; the others have none.
+        """
         ...
 
     async def refused(self, source: str, limit: int, after: str | None) -> list[Rejection]:

@@ -1,6 +1,7 @@
 """The pages of sources, rules, results, usage and acts: what they show, what they do, and for whom."""
 
 import re
+from dataclasses import replace
 from html import unescape
 from urllib.parse import urlencode
 
@@ -8,7 +9,7 @@ import pytest
 
 from relay.model import Act, Measured, ResultView, Usage
 from tests.console.reading import UNSEEN, Reader, outside_fields
-from tests.ops.desk import NOW, make_event, make_result, make_verdict
+from tests.ops.desk import NOW, make_event, make_rejection, make_result, make_verdict
 
 PAGES = ("/sources", "/sources/helpdesk", "/sources/crm-bus", "/rules", "/rules/urgent", "/results", "/usage", "/acts")
 HOSTILE = "<script>alert(1)</script>\"'&\x00\x1b[31m\u202e\u2066" + "x" * 3_000
@@ -34,6 +35,11 @@ async def get(http, path, status=200):
     answer = await http.get(path, headers={"Accept": "text/html"})
     assert answer.status == status, await answer.text()
     return await answer.text()
+
+
+def refuse(number, *, kept_until=None, **changes):
+    view = make_rejection(number, kept_until=kept_until)
+    return replace(view, rejection=replace(view.rejection, **changes))
 
 
 def words(page):
@@ -164,6 +170,33 @@ async def test_the_playground_shows_match_values_and_body_or_what_is_wrong(http,
     assert desk.tried == [("helpdesk", {"content-type": "application/json", "x-kind": "a"}, b"{}")]
     page = await (await http.post("/rules/urgent", data=form | {"event": "none"})).text()
     assert 'role="alert"' in page
+
+
+async def test_refused_requests_are_counted_by_source_and_reason(http, memory):
+    """However many were refused of one source, the others and the button that helps are there."""
+    ours = [refuse(number, kept_until=NOW + 1) for number in range(130)]
+    others = [refuse(number, source="_unknown", reason="unknown_source") for number in range(200, 400)]
+    memory.refused = [*others, *ours, *(refuse(number, reason="stale", kept_until=NOW + 1) for number in (150, 151))]
+    page = await get(http, "/refused")
+    shown = words(page)
+    assert "200 requests, last" in shown
+    assert "130 requests, last" in shown
+    assert "2 requests, last" in shown
+    assert shown.count("Readmit 132 kept of helpdesk") == 2, "the button readmits all of the source"
+    assert "kept of _unknown" not in shown
+    assert [each["value"] for each in Reader(page).all("option")] == ["", "helpdesk", "crm-bus", "_unknown"]
+    assert page.count('<td data-label="At">') == 5 + 5 + 2
+    assert 'href="/refused?source=helpdesk"' in page
+    page = await get(http, "/refused?source=_unknown")
+    assert page.count('<td data-label="At">') == 20
+    assert "helpdesk" not in words(page[page.index("<section") :])
+
+
+async def test_kept_requests_of_a_source_that_is_gone_cannot_be_readmitted(http, memory):
+    memory.refused = [refuse(1, source="gone", kept_until=NOW + 1)]
+    page = await get(http, "/refused")
+    assert "1 request, last" in words(page)
+    assert "/readmit" not in page
 
 
 async def test_results_show_what_waits_and_why(http, memory):

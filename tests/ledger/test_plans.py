@@ -37,6 +37,8 @@ STATEMENTS = {
     "make room for kept requests": refused._KEPT,
     "count of refused requests": refused._COUNT,
     "forget refused requests": refused._ALL,
+    "refused requests by source and reason": refused._COUNT_GROUPS,
+    "kept requests by source and reason": refused._COUNT_KEPT,
     "drop what cannot be looked for": orphans._UNSEEN,
     "newest unmatched": prune._NEWEST_UNMATCHED,
     "parked": browse._PARKED,

@@ -33,6 +33,7 @@ from relay.model import (
     ProblemKind,
     ProblemPage,
     ProblemState,
+    RefusalGroup,
     Rejection,
     RejectionView,
     ReplayAim,
@@ -232,6 +233,20 @@ class Memory:
     async def rejected(self, source, limit):
         self._reach()
         return [view for view in self.refused if source in (None, view.rejection.source)][:limit]
+
+    async def refusals(self, source, most):
+        groups = {}
+        for view in await self.rejected(None, None):
+            groups.setdefault((view.rejection.source, view.rejection.reason), []).append(view)
+        return [
+            RefusalGroup(
+                *key,
+                len(views),
+                sum(view.kept_until is not None for view in views),
+                tuple(views[:most]) if source in (None, key[0]) else (),
+            )
+            for key, views in groups.items()
+        ]
 
     async def told(self, before, limit):
         self._reach()
