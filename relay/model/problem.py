@@ -28,6 +28,19 @@ class ProblemKind(Word):
     BACKLOG = "backlog"
 
 
+LASTING_KINDS: Final = frozenset(
+    {
+        ProblemKind.CARGO,
+        ProblemKind.BROKER,
+        ProblemKind.LEDGER,
+        ProblemKind.SILENCE,
+        ProblemKind.RELOAD,
+        ProblemKind.BACKLOG,
+    }
+)
+"""The kinds whose cause the relay sees itself: while one is unresolved, its cause lasts, and nobody resolves it."""
+
+
 class ProblemState(Word):
     """`acknowledged` is still unresolved: a person has seen it."""
 
@@ -106,6 +119,22 @@ class Problem:
     acknowledged_by: str | None = None
     event_id: str | None = None
     dispatch_id: str | None = None
+
+    def why_not_acknowledged(self) -> str | None:
+        """Why a person cannot acknowledge it; None where one can."""
+        over = self.state is ProblemState.RESOLVED
+        return f"problem {self.id} is resolved: there is nothing to acknowledge" if over else None
+
+    def why_not_resolved(self) -> str | None:
+        """Why a person cannot resolve it; None where one can."""
+        if self.state is ProblemState.RESOLVED:
+            return f"problem {self.id} is resolved already"
+        if self.key.kind in LASTING_KINDS:
+            return (
+                f"problem {self.id} is resolved by itself as soon as its cause ends, which still lasts: "
+                "acknowledge it, or end the cause"
+            )
+        return None
 
     def document(self) -> dict[str, Any]:
         """The problem as JSON values, the same in the API, in messages and in alerts."""

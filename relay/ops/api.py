@@ -296,6 +296,10 @@ class Api:
         query = ProblemQuery(state=state, limit=most)
         return show.problems(await self._hide.problems(request, await self._archive.problems(query)))
 
+    async def problem(self, request: web.Request) -> Problem:
+        """The problem of a path."""
+        return await self._archive.problem(await self.whole_id(request, Kind.PROBLEM))
+
     async def acknowledge(self, request: web.Request) -> watched.Problem:
         await read_body(request, EmptyAsk)
         problem_id = await self.whole_id(request, Kind.PROBLEM)

@@ -191,6 +191,10 @@ class Archive(Protocol):
         """A page of problems, those opened last first."""
         ...
 
+    async def problem(self, problem_id: str) -> Problem:
+        """One problem. Raises `NotFound`."""
+        ...
+
     async def acknowledge_problem(self, problem_id: str, actor: str) -> Problem:
         """Note that a person has seen a problem. Raises `NotFound`, and `Conflict` when it is resolved."""
         ...

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.model import EventStatus, Failure, Gauges, Held, HeldBy, ProblemState, Replica, State
+from relay.model import EventStatus, Failure, Gauges, Held, HeldBy, ProblemKind, ProblemState, Replica, State
 from relay.ops.console.live import MOST
 from relay.telemetry import Phase
 from tests.console.conftest import TOKENS
@@ -99,6 +99,28 @@ async def test_acts_are_offered_where_they_are_possible(world, signed):
     world.memory.add(event, make_dispatch(event))
     assert "/dispatches/" not in (await read(client, "/events/0190-2"))[1]
     assert 'href="/refused/helpdesk/readmit"' in (await read(client, "/refused"))[1]
+
+
+@pytest.mark.parametrize("kind", ProblemKind)
+async def test_a_problem_whose_cause_lasts_is_not_resolved_by_hand(world, console, kind):
+    """The button, the question and the ledger agree."""
+    problem = make_problem(1, kind=kind)
+    world.memory.problem_rows = [problem]
+    shown = (await read(console, "/problems"))[1] + (await read(console, "/"))[1]
+    assert shown.count('href="/problems/p-1/acknowledge"') == 2
+    status, text = await read(console, "/problems/p-1/resolve")
+    if problem.why_not_resolved():
+        assert ("/resolve" in shown, status, "which still lasts" in text) == (False, 409, True)
+    else:
+        assert (shown.count('href="/problems/p-1/resolve"'), status) == (2, 200)
+
+
+@pytest.mark.parametrize("act", ["acknowledge", "resolve"])
+async def test_nothing_is_asked_about_a_problem_that_is_over_or_not_there(world, console, act):
+    assert (await read(console, f"/problems/none/{act}"))[0] == 404
+    world.memory.problem_rows = [make_problem(1, state=ProblemState.RESOLVED)]
+    status, text = await read(console, f"/problems/p-1/{act}")
+    assert (status, "is resolved" in text) == (409, True)
 
 
 async def test_boxes_that_are_ticked_are_obeyed(world, console):

@@ -327,6 +327,7 @@ async def test_what_a_replica_parked_before_it_died_is_found(ledger, clock):
 async def test_a_person_acknowledges_and_resolves(ledger, clock):
     await see(ledger)
     [problem] = await listed(ledger)
+    assert await ledger.problem(problem.id) == problem
     seen = await ledger.acknowledge_problem(problem.id, "kim")
     assert (seen.state, seen.acknowledged_by) == (ProblemState.ACKNOWLEDGED, "kim")
     await see(ledger)
@@ -339,8 +340,9 @@ async def test_a_person_acknowledges_and_resolves(ledger, clock):
     for act in (ledger.resolve_problem(problem.id, "kim"), ledger.acknowledge_problem(problem.id, "kim")):
         with pytest.raises(Conflict, match="is resolved"):
             await act
-    with pytest.raises(NotFound):
-        await ledger.resolve_problem("none", "kim")
+    for act in (ledger.resolve_problem("none", "kim"), ledger.problem("none")):
+        with pytest.raises(NotFound):
+            await act
 
 
 async def test_what_lasts_is_not_resolved_by_hand(ledger, clock):

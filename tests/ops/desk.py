@@ -201,6 +201,13 @@ class Memory:
         page = tuple(found[: query.limit])
         return ProblemPage(page, page[-1].id if len(found) > len(page) else None)
 
+    async def problem(self, problem_id):
+        self._reach()
+        found = next((each for each in self.problem_rows if each.id == problem_id), None)
+        if found is None:
+            raise NotFound(f"there is no problem {problem_id}")
+        return found
+
     async def acknowledge_problem(self, problem_id, actor):
         return self._change(problem_id, state=ProblemState.ACKNOWLEDGED, acknowledged_by=actor)
 
