@@ -1,6 +1,7 @@
 """A problem: things that go wrong in the same way, grouped (kind, source or rule, code, detail)."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from relay.model.frozen import frozen
@@ -97,13 +98,16 @@ class Watched:
     `expect` has the longest silence of each source that has one, `backlog` the longest wait of a due dispatch (None:
     none), `running` how long this relay runs: a silence counts from its start at the earliest. `untold` says to look
     for what nobody told of as well, because its replica died: what is parked, what has failed, and results that nobody
-    takes. That costs more where there are many.
+    takes. That costs more where there are many. `sources` and `rules` are the names that are configured, None where
+    that is not known: of others nothing good ever comes.
     """
 
     expect: Mapping[str, int]
     backlog: int | None
     running: int
     untold: bool = False
+    sources: AbstractSet[str] | None = None
+    rules: AbstractSet[str] | None = None
 
 
 @frozen

@@ -221,6 +221,18 @@ async def test_misaddressed_requests_are_over_after_an_hour(ledger, clock):
     assert (await turn(ledger)).changes[0].resolved
 
 
+@pytest.mark.parametrize(("key", "known"), [(REFUSED, "sources"), (FAILED, "rules")])
+async def test_failures_of_what_was_removed_are_over_after_an_hour(ledger, clock, key, known):
+    """Nothing will be accepted or made there; what is configured waits for that."""
+    await see(ledger, key)
+    clock.now += HOUR
+    gone = replace(WATCHED, **{known: {"other"}})
+    assert (await turn(ledger, gone)).changes == ()
+    clock.now += 1
+    assert (await turn(ledger, replace(WATCHED, sources={"helpdesk"}, rules={"urgent"}))).changes == ()
+    assert (await turn(ledger, gone)).changes[0].resolved
+
+
 async def test_a_pause_of_all_sending_is_a_problem_for_as_long_as_it_lasts(ledger, clock):
     await ledger.pause("unauthorized")
     clock.now += 2_000
