@@ -104,6 +104,15 @@ class Api:
         found = await self._find(request)
         return show.detail(*self._hide.detail(request, found)), await self._explain(request, found)
 
+    async def dispatch(self, request: web.Request) -> wire.DispatchDetail:
+        """The dispatch of a path. Raises NotFound."""
+        dispatch_id = await self.whole_id(request, Kind.DISPATCH)
+        event = show.detail(*self._hide.detail(request, await self._archive.event(dispatch_id)))
+        found = next((each for each in event.dispatches if each.id == dispatch_id), None)
+        if found is None:
+            raise NotFound(f"there is no dispatch {dispatch_id}")
+        return found
+
     async def _find(self, request: web.Request) -> EventDetail:
         return await self._archive.event(await self.whole_id(request, Kind.EVENT, Kind.DISPATCH))
 

@@ -164,6 +164,13 @@ async def test_a_follow_up_that_failed_is_not_told_as_a_chat_that_is_not_there(w
     assert told in (await read(console, "/events/0190-7"))[1]
 
 
+async def test_the_end_of_a_dispatch_is_enough_for_its_request(world, console):
+    for given in ("d-0190-1", "-0190-1"):
+        answer = await console.get(f"/dispatches/{given}/request")
+        assert (answer.status, await answer.json()) == (200, {"trigger": {"type": "draft"}})
+    assert (await console.get("/dispatches/none/request")).status == 404
+
+
 @pytest.mark.parametrize(("by", "offered"), [(HeldBy.DELAY, True), (HeldBy.LIMIT, True), (HeldBy.PAUSE, False)])
 async def test_what_is_held_can_be_let_go_unless_its_rule_is_paused(world, console, by, offered):
     event = make_event(7)

@@ -25,6 +25,7 @@ from relay.model import (
     Job,
     JobPage,
     JobState,
+    Kind,
     Load,
     Loads,
     Measured,
@@ -178,6 +179,9 @@ class Memory:
         self._reach()
         self.kinds.append(kinds)
         ids = {event_id for event_id in self.details if event_id.endswith(given)}
+        if kinds == (Kind.DISPATCH,):
+            dispatches = (dispatch for detail in self.details.values() for dispatch in detail.dispatches)
+            ids = {dispatch.id for dispatch in dispatches if dispatch.id.endswith(given)}
         if len(ids) > 1:
             raise Ambiguous(f"several ids end in {given}: {', '.join(sorted(ids))}; give more of it")
         return next(iter(ids), given)
