@@ -248,7 +248,7 @@ def test_an_unknown_id_is_a_fault_in_the_input(relay):
 
 def test_replay(relay, memory):
     add_events(memory, 1)
-    assert "nothing to add" in relay("replay", "0190-0").stdout
+    assert "nothing to add: no rule made a new chat of it" in relay("replay", "0190-0").stdout
     assert "d-new" in relay("replay", "0190-0", "--again").stdout
     assert json.loads(relay("replay", "0190-0", "--again", "--json").stdout)["dispatches"][0]["rule"] == "urgent"
 
