@@ -146,6 +146,14 @@ def test_try_shows_what_matches_and_why_the_others_do_not(relay, config):
     assert [rule["matched"] for rule in document["events"][0]["rules"]] == [False, False]
 
 
+def test_try_takes_no_more_than_the_source_does(relay, config):
+    body = json.dumps({"detail": {"id": 7, "priority": "urgent", "text": "x" * (1 << 20)}})
+    result = relay("try", "helpdesk", "-", stdin=body)
+    assert (result.exit_code, "the body is larger than 1048576 bytes" in result.stderr) == (1, True)
+    config.write_text(CONFIG.replace("scheme: zendesk,", "scheme: zendesk, max_body: 2MiB,"))
+    assert "rule urgent: matches" in relay("try", "helpdesk", "-", stdin=body).stdout
+
+
 def test_try_of_a_source_or_file_that_is_not_there(relay, config):
     result = relay("try", "nobody", "-", stdin="{}")
     assert result.exit_code == 1
