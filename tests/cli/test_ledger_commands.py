@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from relay.model import Labels, Outlet, ParkReason, Skip, State, Why
+from relay.units import iso
 from tests.cli.conftest import make_ops, serving
 from tests.ops.desk import (
     NOW,
@@ -228,6 +229,19 @@ def test_what_strangers_send_does_not_drive_the_terminal(relay, memory):
     assert "\x1b" not in result.stdout
     assert "\\x1b]0;owned\\x07[red]x[/red]" in result.stdout
     assert "\x1b" not in relay("show", "0190-1").stdout
+
+
+def test_show_gives_the_date_where_it_changes(relay, memory):
+    event, dispatch, attempts, _ = make_failed(1)
+    day = 86_400_000
+    late = [
+        replace(attempt, started_at=attempt.started_at + day, ended_at=attempt.ended_at + day) for attempt in attempts
+    ]
+    memory.add(event, dispatch, attempts=late)
+    steps = relay("show", event.id).stdout.partition("Timeline")[2].partition("dispatch d-")[0]
+    first, second = iso(NOW)[:10], iso(NOW + day)[:10]
+    assert first not in steps
+    assert steps.count(second) == 1, "at the first step of that day"
 
 
 def test_show_tells_all(relay, memory):
