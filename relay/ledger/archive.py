@@ -92,6 +92,9 @@ class SqlArchive:
     async def newer(self: Database, query: EventQuery, after: str, most: int) -> Sequence[str]:
         return await self.browse(partial(browse.newer, query=query, after=after, most=most))
 
+    async def newer_page(self: Database, query: EventQuery, cursor: str) -> str | None:
+        return await self.browse(partial(browse.newer_page, query=query, cursor=cursor))
+
     async def event(self: Database, any_id: str) -> EventDetail:
         return await self.browse(partial(browse.detail, any_id=any_id))
 

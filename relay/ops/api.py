@@ -93,6 +93,11 @@ class Api:
         query = self._hide.query(request, replace(asked.query(now), cursor=None))
         return await self._archive.newer(query, after, most)
 
+    async def newer_page(self, request: web.Request) -> str | None:
+        """The cursor of the page before that of the request, None where that is the newest page."""
+        query = self._hide.query(request, read_query(request, EventsAsk).query(self._clock()))
+        return None if query.cursor is None else await self._archive.newer_page(query, query.cursor)
+
     async def event(self, request: web.Request) -> wire.EventDetail:
         return show.detail(*self._hide.detail(request, await self._find(request)))
 

@@ -49,6 +49,10 @@ class Archive(Protocol):
         """The ids of the events that `events` would list after this id, the oldest first, at most so many."""
         ...
 
+    async def newer_page(self, query: EventQuery, cursor: str) -> str | None:
+        """The cursor of the page of a list before the one at this cursor, None where that is the newest page."""
+        ...
+
     async def event(self, any_id: str) -> EventDetail:
         """Everything about an event, by its id or the id of one of its dispatches. Raises `NotFound`."""
         ...

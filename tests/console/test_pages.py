@@ -263,6 +263,12 @@ async def test_a_list_goes_on_at_its_cursor(world, console):
     assert older.startswith("/events?source=helpdesk&cursor=")
     text = (await read(console, older))[1]
     assert "Newest" in text
+    assert 'rel="prev"' not in text, "the page before is the newest one"
+    for number in range(60, 120):
+        world.memory.add(make_event(number, id=make_id(number)))
+    page = Reader((await read(console, older))[1])
+    [newer] = [attrs["href"] for attrs in page.all("a") if attrs.get("rel") == "prev"]
+    assert newer == f"/events?source=helpdesk&cursor={make_id(60)}"
     assert "data-live" not in text, "what is old is not live"
 
 

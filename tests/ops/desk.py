@@ -159,6 +159,10 @@ class Memory:
         page = found[: query.limit]
         return EventPage(tuple(page), page[-1].id if len(found) > len(page) else None)
 
+    async def newer_page(self, query, cursor):
+        ids = await self.newer(query, cursor, None)
+        return ids[query.limit - 1] if len(ids) >= query.limit else None
+
     async def newer(self, query, after, most):
         self._reach()
         self.queries.append(query)
