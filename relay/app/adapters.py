@@ -143,6 +143,8 @@ def make_watcher(
         signals,
         expect=expectations(settings),
         backlog=settings.alerts.backlog,
+        sources=settings.sources.keys(),
+        rules=frozenset(rule.name for rule in settings.rules),
         clock=wall,
         boottime=boottime,
         away=away,

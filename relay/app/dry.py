@@ -16,6 +16,7 @@ from relay.hooks import decode as decode_request
 from relay.model import Event, Ids, RuleVersion, new_id
 from relay.rules import Explanation, RuleSet, compile_rules, make_version
 from relay.schemes import Headers, Request
+from relay.schemes.inflate import too_large
 from relay.units import iso
 
 
@@ -69,7 +70,9 @@ def read_delivery(
     source = settings.sources[name]
     if isinstance(source, WebhookSource):
         hook = make_hook(name, source, settings.vars)
-        most, scheme = settings.http.max_body, hook.scheme
+        most, scheme = hook.bounds.body or settings.http.max_body, hook.scheme
+        if len(body) > most:
+            raise too_large(most)
         request = Request("POST", f"/hooks/{name}", Headers.of(headers), body, now, most, scheme.lists, scheme.bodies)
         return decode_request(hook, scheme.of(request), request, ids=ids)
     return [decode_message(_delivery(headers, body), make_input(name, source, settings.vars), id=ids(), now=now)]

@@ -49,6 +49,7 @@ class Swap:
         self.hooks.use(new, present.hooks)
         self.sources.use(new.sources)
         self.watcher.expect, self.watcher.backlog = expectations(new), new.alerts.backlog
+        self.watcher.sources, self.watcher.rules = new.sources.keys(), frozenset(rule.name for rule in new.rules)
         self.crowd.trusted = new.http.trusted_proxies
         if self.queues is not None:
             self.queues.use(present.queues)

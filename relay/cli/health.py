@@ -1,5 +1,6 @@
 """`relay health`: asks whether the service is alive. It runs often, so it imports as little as possible."""
 
+import time
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from relay.errors import Misconfigured, RelayError
 from relay.visible import visible
 
 _TIMEOUT: Final = 3.0
+_AGAIN: Final = 0.2
 _DEFAULT: Final = "http://127.0.0.1:8082"
 
 
@@ -23,15 +25,24 @@ def health(
             show_default=False,
         ),
     ] = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="Wait for so long, as 30s, until it is ready (/readyz): it has started and takes events.",
+            show_default=False,
+        ),
+    ] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Request /livez. The exit code is 3 when the service does not answer or is not alive."""
+    """Request /livez. The exit code is 3 when the service does not answer, is not alive, or not ready in time."""
     import json
     import sys
 
+    patience = None if wait is None else _read_duration(wait)
     target = url or _find(config)
-    text = _ask(target)
+    text = _ask(target, "livez", "alive") if patience is None else _wait(target, patience)
     line = json.dumps({"url": target, "status": text}) if as_json else visible(f"{target}: {text}")
     sys.stdout.write(f"{line}\n")  # not by cli.output, which imports the library for tables
 
@@ -46,7 +57,29 @@ def _find(config: Config) -> str:
     return address("http.health", load(config, strict=False).settings.http.health)
 
 
-def _ask(url: str) -> str:
+def _read_duration(written: str) -> float:
+    """Seconds."""
+    from relay.units import duration
+
+    try:
+        return duration(written) / 1_000
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--wait") from None
+
+
+def _wait(url: str, seconds: float) -> str:
+    """What /readyz says once it is ready. Raises Unreachable with what was last in the way."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return _ask(url, "readyz", "ready")
+        except Unreachable:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(_AGAIN)
+
+
+def _ask(url: str, path: str, wanted: str) -> str:
     from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
     try:
@@ -59,7 +92,7 @@ def _ask(url: str) -> str:
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(host, port, timeout=_TIMEOUT)
     try:
-        connection.request("GET", f"{parts.path.rstrip('/')}/livez")
+        connection.request("GET", f"{parts.path.rstrip('/')}/{path}")
         answer = connection.getresponse()
         text: str = answer.read(1_000).decode(errors="replace").strip()
     except (OSError, HTTPException) as error:
@@ -67,5 +100,5 @@ def _ask(url: str) -> str:
     finally:
         connection.close()
     if answer.status != 200:
-        raise Unreachable(f"{url} is not alive ({answer.status}): {text}")
+        raise Unreachable(f"{url} is not {wanted} ({answer.status}): {text}")
     return text

@@ -127,9 +127,9 @@ def short(moment: str | None) -> str:
     return f"{moment[5:10]} {moment[11:19]}Z" if moment else ""
 
 
-def precise(moment: str | None) -> str:
-    """An ISO time of the API, to the millisecond, without the date."""
-    return f"{moment[11:23]}Z" if moment else ""
+def precise(moment: str, day: str) -> str:
+    """An ISO time of the API, to the millisecond, with its date unless that is `day` (as 2026-11-23)."""
+    return f"{moment[11:23]}Z" if moment.startswith(day) else f"{moment[:10]} {moment[11:23]}Z"
 
 
 def _cell(value: Any) -> Text:

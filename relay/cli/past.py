@@ -3,9 +3,16 @@
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from relay.errors import RelayError
+
 if TYPE_CHECKING:
     from relay.cli.client import Client
     from relay.model import Event
+
+
+class MaskedEvent(RelayError):
+    """Rules would take the mask of a hidden value for what came."""
+
 
 _PAGE: Final = 200
 
@@ -30,10 +37,15 @@ async def api_events(
 
 
 def read_event(document: dict[str, Any]) -> "Event":
-    """The event for the rules, from the API's document."""
+    """The event for the rules, from the API's document. Raises MaskedEvent."""
     from relay.model import Event
     from relay.units import parse_iso
 
+    if hidden := document["hidden"]:
+        raise MaskedEvent(
+            f"event {document['id']} is of source {document['source']}, whose {', '.join(hidden)} this token may not "
+            "see: rules would judge *** instead of what came. Use a token of role admin"
+        )
     return Event(
         id=document["id"],
         source=document["source"],

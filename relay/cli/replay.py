@@ -69,4 +69,6 @@ def _replay_one(client: Any, event_id: str, *, again: bool, as_json: bool) -> No
     elif document["dispatches"]:
         print_table(["id", "rule"], [(dispatch["id"], dispatch["rule"]) for dispatch in document["dispatches"]])
     else:
-        print_line("nothing to add: every matching rule has already made its chat (--again includes them)")
+        print_line(
+            "nothing to add: no rule made a new chat of it (`relay show` says why; --again makes again what is there)"
+        )

@@ -60,7 +60,11 @@ def _print(event: dict[str, Any]) -> None:
         ]
     )
     print_title("Timeline")
-    steps = [(precise(step["at"]), step["what"], step["rule"], step["detail"]) for step in event["timeline"]]
+    days = [event["receivedAt"][:10], *(step["at"][:10] for step in event["timeline"])]
+    steps = [
+        (precise(step["at"], day), step["what"], step["rule"], step["detail"])
+        for step, day in zip(event["timeline"], days, strict=False)
+    ]
     print_table(["at", "what", "rule", "detail"], steps, whole=("at", "what"))
     if event.get("skips"):
         print_title("Skipped by")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.guard import warn
+from relay.cli.guard import complain, warn
 from relay.cli.options import Config
 
 
@@ -22,6 +22,8 @@ def topology(
     from relay.cli.settings import load
 
     loaded = load(config, strict=False)
+    if loaded.settings.broker is None:
+        complain("the configuration has no broker, so nothing is needed of RabbitMQ; `broker.url` would name one", 1)
     required = describe_topology(loaded.settings)
     for warning in loaded.warnings:
         if ": broker." in warning:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from relay.cli.guard import warn
+from relay.cli.guard import complain, warn
 from relay.cli.options import AsJson, Config, Headers, SourceName, Token, Url
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def try_(
 ) -> None:
     """Show which rules match, why the others do not, and the exact bodies for Cargo. Nothing is sent.
 
-    The exit code is 1 when a matching rule cannot be rendered, or the body cannot be read.
+    The exit code is 1 when a matching rule cannot be rendered, or the body cannot be read; 2 when values of the event
+    are hidden from the token.
     """
     from relay.cli.output import print_json
     from relay.cli.settings import load
@@ -101,10 +102,14 @@ def _try_kept(
 ) -> dict[str, Any]:
     from relay.app import make_rules, try_events
     from relay.cli.client import connect, segment
-    from relay.cli.past import read_event
+    from relay.cli.past import MaskedEvent, read_event
 
     document = connect(url, token, config).get(f"events/{segment(event_id)}")
-    return try_events([read_event(document)], make_rules(loaded.settings))
+    try:
+        event = read_event(document)
+    except MaskedEvent as error:
+        complain(str(error), 2)
+    return try_events([event], make_rules(loaded.settings))
 
 
 def _fails(tried: dict[str, Any]) -> bool:

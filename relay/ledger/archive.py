@@ -49,6 +49,7 @@ from relay.model import (
     Gauges,
     Kind,
     LedgerHealth,
+    RefusalGroup,
     Rejection,
     RejectionView,
     Replica,
@@ -92,6 +93,9 @@ class SqlArchive:
     async def newer(self: Database, query: EventQuery, after: str, most: int) -> Sequence[str]:
         return await self.browse(partial(browse.newer, query=query, after=after, most=most))
 
+    async def newer_page(self: Database, query: EventQuery, cursor: str) -> str | None:
+        return await self.browse(partial(browse.newer_page, query=query, cursor=cursor))
+
     async def event(self: Database, any_id: str) -> EventDetail:
         return await self.browse(partial(browse.detail, any_id=any_id))
 
@@ -123,6 +127,9 @@ class SqlArchive:
 
     async def rejected(self: Database, source: str | None, limit: int) -> list[RejectionView]:
         return await self.browse(partial(refused.views, source=source, limit=limit))
+
+    async def refusals(self: Database, source: str | None, most: int) -> list[RefusalGroup]:
+        return await self.browse(partial(refused.groups, source=source, most=most))
 
     async def refused(self: Database, source: str, limit: int, after: str | None) -> list[Rejection]:
         return await self.browse(partial(refused.page, source=source, limit=limit, after=after))

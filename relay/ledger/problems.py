@@ -52,6 +52,9 @@ class SqlProblems:
     async def problems(self: Base, query: ProblemQuery) -> ProblemPage:
         return await self.browse(partial(problems.page, query=query))
 
+    async def problem(self: Base, problem_id: str) -> Problem:
+        return await self.browse(partial(problems.load, problem_id=problem_id))
+
     async def acknowledge_problem(self: Base, problem_id: str, actor: str) -> Problem:
         deed = Deed(actor, ActName.PROBLEM_ACKNOWLEDGED, problem_id)
         acknowledge = partial(problems.acknowledge, problem_id=problem_id, actor=actor)

@@ -24,6 +24,7 @@ from relay.model.ids import Ids, Kind, first_id, moment_of, new_id
 from relay.model.job import Job, JobPage, JobState, ReplayAim
 from relay.model.labels import Labels, Outlet, cut_label
 from relay.model.problem import (
+    LASTING_KINDS,
     NOBODY,
     DueAlert,
     Problem,
@@ -57,6 +58,7 @@ from relay.model.view import (
     EventView,
     Gauges,
     Kept,
+    RefusalGroup,
     Rejection,
     RejectionView,
     ResultPage,
@@ -68,6 +70,7 @@ __all__ = [
     "BY_HAND",
     "ENDED",
     "ERASED",
+    "LASTING_KINDS",
     "LIVE",
     "LOCAL",
     "LOCKED",
@@ -137,6 +140,7 @@ __all__ = [
     "Receipt",
     "Record",
     "Recorded",
+    "RefusalGroup",
     "Rejection",
     "RejectionView",
     "ReplayAim",

@@ -17,6 +17,7 @@ class LedgerHealth:
       most rows are dead.
     - `last` has when the newest event of each asked source was received.
     - `recent` has how many of the newest `looked_at` dispatches each rule made; the oldest of them is of `since`.
+    - `skipped` has the rules that matched and skipped events within the last 24 hours, as those in the shadow do.
     """
 
     server: str
@@ -32,3 +33,4 @@ class LedgerHealth:
     recent: Mapping[str, int] = field(default_factory=dict)
     looked_at: int = 0
     since: int | None = None
+    skipped: frozenset[str] = frozenset()

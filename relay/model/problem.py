@@ -1,6 +1,7 @@
 """A problem: things that go wrong in the same way, grouped (kind, source or rule, code, detail)."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from relay.model.frozen import frozen
@@ -26,6 +27,19 @@ class ProblemKind(Word):
     LOOP = "loop"
     RELOAD = "reload"
     BACKLOG = "backlog"
+
+
+LASTING_KINDS: Final = frozenset(
+    {
+        ProblemKind.CARGO,
+        ProblemKind.BROKER,
+        ProblemKind.LEDGER,
+        ProblemKind.SILENCE,
+        ProblemKind.RELOAD,
+        ProblemKind.BACKLOG,
+    }
+)
+"""The kinds whose cause the relay sees itself: while one is unresolved, its cause lasts, and nobody resolves it."""
 
 
 class ProblemState(Word):
@@ -84,13 +98,16 @@ class Watched:
     `expect` has the longest silence of each source that has one, `backlog` the longest wait of a due dispatch (None:
     none), `running` how long this relay runs: a silence counts from its start at the earliest. `untold` says to look
     for what nobody told of as well, because its replica died: what is parked, what has failed, and results that nobody
-    takes. That costs more where there are many.
+    takes. That costs more where there are many. `sources` and `rules` are the names that are configured, None where
+    that is not known: of others nothing good ever comes.
     """
 
     expect: Mapping[str, int]
     backlog: int | None
     running: int
     untold: bool = False
+    sources: AbstractSet[str] | None = None
+    rules: AbstractSet[str] | None = None
 
 
 @frozen
@@ -106,6 +123,22 @@ class Problem:
     acknowledged_by: str | None = None
     event_id: str | None = None
     dispatch_id: str | None = None
+
+    def why_not_acknowledged(self) -> str | None:
+        """Why a person cannot acknowledge it; None where one can."""
+        over = self.state is ProblemState.RESOLVED
+        return f"problem {self.id} is resolved: there is nothing to acknowledge" if over else None
+
+    def why_not_resolved(self) -> str | None:
+        """Why a person cannot resolve it; None where one can."""
+        if self.state is ProblemState.RESOLVED:
+            return f"problem {self.id} is resolved already"
+        if self.key.kind in LASTING_KINDS:
+            return (
+                f"problem {self.id} is resolved by itself as soon as its cause ends, which still lasts: "
+                "acknowledge it, or end the cause"
+            )
+        return None
 
     def document(self) -> dict[str, Any]:
         """The problem as JSON values, the same in the API, in messages and in alerts."""

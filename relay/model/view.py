@@ -206,6 +206,17 @@ class RejectionView:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusalGroup:
+    """The refused requests of one source and reason: how many, how many of them are kept whole, and the newest."""
+
+    source: str
+    reason: str
+    count: int
+    kept: int
+    newest: tuple[RejectionView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """The record of a message that went to the dead letters; RabbitMQ has the message itself.
 

@@ -18,6 +18,7 @@ from relay.model import (
     ProblemPage,
     ProblemQuery,
     ProblemState,
+    RefusalGroup,
     ResultPage,
     first_id,
 )
@@ -93,6 +94,11 @@ class Api:
         query = self._hide.query(request, replace(asked.query(now), cursor=None))
         return await self._archive.newer(query, after, most)
 
+    async def newer_page(self, request: web.Request) -> str | None:
+        """The cursor of the page before that of the request, None where that is the newest page."""
+        query = self._hide.query(request, read_query(request, EventsAsk).query(self._clock()))
+        return None if query.cursor is None else await self._archive.newer_page(query, query.cursor)
+
     async def event(self, request: web.Request) -> wire.EventDetail:
         return show.detail(*await self._hide.detail(request, await self._find(request)))
 
@@ -103,6 +109,15 @@ class Api:
         """Both, of which the event is read once."""
         found = await self._find(request)
         return show.detail(*await self._hide.detail(request, found)), await self._explain(request, found)
+
+    async def dispatch(self, request: web.Request) -> wire.DispatchDetail:
+        """The dispatch of a path. Raises NotFound."""
+        dispatch_id = await self.whole_id(request, Kind.DISPATCH)
+        event = show.detail(*self._hide.detail(request, await self._archive.event(dispatch_id)))
+        found = next((each for each in event.dispatches if each.id == dispatch_id), None)
+        if found is None:
+            raise NotFound(f"there is no dispatch {dispatch_id}")
+        return found
 
     async def _find(self, request: web.Request) -> EventDetail:
         return await self._archive.event(await self.whole_id(request, Kind.EVENT, Kind.DISPATCH))
@@ -277,6 +292,16 @@ class Api:
         shown = await self._hide.rejected(request, views)
         return wire.Rejections(rejected=[show.rejection(view) for view in shown])
 
+    async def refusals(
+        self, request: web.Request, source: str | None, most: int
+    ) -> list[tuple[RefusalGroup, list[wire.Rejection]]]:
+        """All groups of refused requests, those of `source`, or of all sources, with their newest requests."""
+        groups = await self._archive.refusals(source, most)
+        return [
+            (group, [show.rejection(view) for view in self._hide.rejected(request, list(group.newest))])
+            for group in groups
+        ]
+
     async def dead(self, request: web.Request) -> wire.DeadPage:
         parameters = read_query(request, DeadAsk)
         page = await self._archive.dead(parameters.source, parameters.cursor, parameters.limit)
@@ -290,6 +315,10 @@ class Api:
         """The problems in one state, whatever the query parameters are: for the overview."""
         query = ProblemQuery(state=state, limit=most)
         return show.problems(await self._hide.problems(request, await self._archive.problems(query)))
+
+    async def problem(self, request: web.Request) -> Problem:
+        """The problem of a path."""
+        return await self._archive.problem(await self.whole_id(request, Kind.PROBLEM))
 
     async def acknowledge(self, request: web.Request) -> watched.Problem:
         await read_body(request, EmptyAsk)

@@ -123,6 +123,12 @@ class RejectedAsk(Ask):
     limit: Annotated[int, Field(ge=1, le=1000, description="the maximum number of requests")] = 100
 
 
+class RefusalsAsk(Ask):
+    """The filter of a page of refused requests by source and reason."""
+
+    source: Annotated[Words | None, Field(description="the name of a source")] = None
+
+
 class DeadAsk(Ask):
     """Which dead letters."""
 

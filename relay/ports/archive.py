@@ -23,6 +23,7 @@ from relay.model import (
     ProblemPage,
     ProblemQuery,
     RateQuery,
+    RefusalGroup,
     Rejection,
     RejectionView,
     Replica,
@@ -46,6 +47,10 @@ class Archive(Protocol):
 
     async def newer(self, query: EventQuery, after: str, most: int) -> Sequence[str]:
         """The ids of the events that `events` would list after this id, the oldest first, at most so many."""
+        ...
+
+    async def newer_page(self, query: EventQuery, cursor: str) -> str | None:
+        """The cursor of the page of a list before the one at this cursor, None where that is the newest page."""
         ...
 
     async def event(self, any_id: str) -> EventDetail:
@@ -101,6 +106,13 @@ class Archive(Protocol):
 
     async def rejected(self, source: str | None, limit: int) -> list[RejectionView]:
         """Refused requests, newest first, without their `kept` parts."""
+        ...
+
+    async def refusals(self, source: str | None, most: int) -> list[RefusalGroup]:
+        """All refused requests by source and reason, those refused last first.
+
+        Groups of this source, or of all for None, have so many of their newest requests; the others have none.
+        """
         ...
 
     async def refused(self, source: str, limit: int, after: str | None) -> list[Rejection]:
@@ -192,6 +204,10 @@ class Archive(Protocol):
 
     async def problems(self, query: ProblemQuery) -> ProblemPage:
         """A page of problems, those opened last first."""
+        ...
+
+    async def problem(self, problem_id: str) -> Problem:
+        """One problem. Raises `NotFound`."""
         ...
 
     async def acknowledge_problem(self, problem_id: str, actor: str) -> Problem:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from relay.errors import Unavailable
@@ -29,9 +30,9 @@ class Watcher:
     """The part `problems` of one replica.
 
     `expect` has the longest silence of each source that has one, `backlog` the longest wait of a due dispatch, in
-    milliseconds; both may be replaced at any time. `clock` returns milliseconds since the epoch, `boottime`
-    milliseconds on a clock that keeps counting while the machine is suspended. `away` is how long the ledger was
-    away before it could be opened.
+    milliseconds; `sources` and `rules` are the names of all. They may be replaced at any time. `clock` returns
+    milliseconds since the epoch, `boottime` milliseconds on a clock that keeps counting while the machine is suspended.
+    `away` is how long the ledger was away before it could be opened.
 
     A problem of the ledger is kept here while the ledger is away, and written with its times when it is back. Causes
     are counted again when it is not known whether they were written: then they may be counted twice.
@@ -46,12 +47,16 @@ class Watcher:
         *,
         expect: Mapping[str, int],
         backlog: int | None,
+        sources: AbstractSet[str],
+        rules: AbstractSet[str],
         clock: Callable[[], int],
         boottime: Callable[[], int],
         away: int = 0,
     ) -> None:
         self.expect = expect
         self.backlog = backlog
+        self.sources = sources
+        self.rules = rules
         self._ledger = ledger
         self._metrics = metrics
         self._counts = metrics.problems
@@ -107,7 +112,8 @@ class Watcher:
         return ended
 
     def _watched(self, now: int) -> Watched:
-        return Watched(self.expect, self.backlog, now - self._started, untold=now >= self._look_at)
+        untold = now >= self._look_at
+        return Watched(self.expect, self.backlog, now - self._started, untold, self.sources, self.rules)
 
     def _sightings(self, counts: Tally, now: int, outage: int | None) -> Sightings:
         seen = [

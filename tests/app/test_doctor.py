@@ -131,6 +131,15 @@ def test_sources_and_rules(tmp_path):
     assert only(judge_rules(["urgent"], health))[0] == "ok"
 
 
+def test_a_rule_in_the_shadow_is_at_work():
+    """It matches and makes no dispatch, which is what it is for."""
+    health = replace(HEALTH, recent={"urgent": 5}, looked_at=5, since=DAY, skipped=frozenset({"shadow"}))
+    assert only(judge_rules(["urgent", "shadow"], health)) == ("ok", "2 rules, each at work")
+    alone = replace(HEALTH, skipped=frozenset({"shadow"}))
+    assert only(judge_rules(["shadow"], alone))[0] == "ok"
+    assert only(judge_rules(["shadow", "never"], alone))[1].startswith("nothing was dispatched yet")
+
+
 def test_only_the_old_secret_is_used(tmp_path):
     """By real signatures: the scheme says which of its secrets proved a request."""
     made = settings(tmp_path)
@@ -166,7 +175,9 @@ async def test_the_ledger_is_inspected_as_it_is(kind, tmp_path, request):
     ledger = await open_ledger(url, Terms(owner="one"))
     try:
         await ledger.accept([make_entry(rules=("urgent",))])
+        await ledger.count({("rule", "shadow"): {"shadow": 1}, ("rule", "urgent"): {"chats": 1}})
         health = await ledger.inspect(("helpdesk", "crm-bus"))
+        assert health.skipped == {"shadow"}
         assert (health.looked_at, dict(health.recent)) == (1, {"urgent": 1})
         assert (health.pending, health.missing, health.broken) == ((), (), ())
         assert health.oldest == next(iter(health.last.values()))

@@ -72,7 +72,7 @@ def desk(memory):
     return Desk(memory)
 
 
-def make_ops(memory, token=None, desk=None):
+def make_ops(memory, token=None, desk=None, tokens=None):
     """The ops listener's application on a Memory; call it on the loop that serves it."""
     status = Status(lambda: NOW, lambda: 0.0)
     token = Secret(token) if token else None
@@ -80,7 +80,7 @@ def make_ops(memory, token=None, desk=None):
         memory,
         memory,
         desk or Desk(memory),
-        holders=lambda: make_holders(token, {}),
+        holders=lambda: make_holders(token, tokens or {}),
         status=status,
         metrics=Metrics(),
         version="1",

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from relay.model import EventStatus, RuleVersion
+from relay.secret import Secret
 from tests.cli.conftest import make_ops, serving
 from tests.ops.desk import make_dispatch, make_event, make_failed
 
@@ -68,6 +69,25 @@ def test_try_takes_an_event_that_came_in_and_the_rules_that_are_here(relay, url,
     tried = relay("try", "--event", "0190-1", "-c", "new.yaml")
     assert tried.exit_code == 0
     assert 'when is false; data.subject is "Hello"; missing: data.kind.name' in tried.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("try", "--event", "0190-1", "-c", "new.yaml"), ("rehearse", "new.yaml"), ("rehearse", "new.yaml", "--json")],
+)
+def test_rules_do_not_judge_what_is_hidden(relay, memory, desk, tmp_path, command):
+    """They would take the mask for the value, and say that chats change where none does."""
+    (tmp_path / "new.yaml").write_text(CONFIG)
+    memory.add(make_event(1))
+    desk.in_force["settings"] = {"vars": {}, "rules": []}
+    desk.paths = {"helpdesk": ("data.subject",)}
+    tokens = {"ray": (Secret("may-operate"), "operate"), "root": (Secret("may-all"), "admin")}
+    with serving(lambda: make_ops(memory, desk=desk, tokens=tokens)) as url:
+        refused = relay(*command, "--url", url, "--token", "may-operate")
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "event 0190-1 is of source helpdesk, whose data.subject this token may not see" in refused.stderr
+        assert "a token of role admin" in refused.stderr
+        assert relay(*command, "--url", url, "--token", "may-all").exit_code == 0
 
 
 def test_try_exits_1_when_what_matches_cannot_be_rendered(relay, url, memory, tmp_path):

@@ -146,6 +146,14 @@ def test_try_shows_what_matches_and_why_the_others_do_not(relay, config):
     assert [rule["matched"] for rule in document["events"][0]["rules"]] == [False, False]
 
 
+def test_try_takes_no_more_than_the_source_does(relay, config):
+    body = json.dumps({"detail": {"id": 7, "priority": "urgent", "text": "x" * (1 << 20)}})
+    result = relay("try", "helpdesk", "-", stdin=body)
+    assert (result.exit_code, "the body is larger than 1048576 bytes" in result.stderr) == (1, True)
+    config.write_text(CONFIG.replace("scheme: zendesk,", "scheme: zendesk, max_body: 2MiB,"))
+    assert "rule urgent: matches" in relay("try", "helpdesk", "-", stdin=body).stdout
+
+
 def test_try_of_a_source_or_file_that_is_not_there(relay, config):
     result = relay("try", "nobody", "-", stdin="{}")
     assert result.exit_code == 1
@@ -271,8 +279,10 @@ def test_topology_has_the_exchanges_of_rules_once_each(relay, config):
 
 def test_topology_without_a_broker_or_its_url(relay, config):
     nothing = relay("topology")
-    assert nothing.exit_code == 1
-    assert "broker: there is none in this configuration" in nothing.stderr
+    assert (nothing.exit_code, nothing.stdout) == (1, "")
+    assert nothing.stderr == (
+        "relay: the configuration has no broker, so nothing is needed of RabbitMQ; `broker.url` would name one\n"
+    ), "which is no fault"
     config.write_text(CONFIG + "broker: {url: '${RABBITMQ_URL}'}\n")
     unset = relay("topology")
     assert "broker.url: the variable RABBITMQ_URL is not set" in unset.stderr

@@ -1,11 +1,42 @@
 """health: the probe of an image."""
 
 import json
+import time
 
 from relay.ops import make_health_app
-from relay.telemetry import Metrics, Status
+from relay.telemetry import Metrics, Phase, Status
 from tests.cli.conftest import serving
 from tests.ops.desk import NOW, Memory
+
+
+def start(status):
+    """A relay that listens before it serves."""
+    return lambda: make_health_app(status, Metrics(), Memory().gauges)
+
+
+def test_one_that_starts_is_waited_for(relay, monkeypatch):
+    """Its port is open before it takes events."""
+    status = Status(lambda: NOW, lambda: 0.0)
+    waited = []
+
+    def sleep(seconds):
+        waited.append(seconds)
+        status.phase = Phase.SERVING
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with serving(start(status)) as url:
+        result = relay("health", "--url", url, "--wait", "30s")
+        assert (result.exit_code, result.stdout, len(waited)) == (0, f"{url}: ready\n", 1)
+
+
+def test_it_is_waited_for_no_longer_than_asked(relay):
+    absent = relay("health", "--url", "http://127.0.0.1:1", "--wait", "1ms")
+    assert (absent.exit_code, "does not answer" in absent.stderr) == (3, True)
+    with serving(start(Status(lambda: NOW, lambda: 0.0))) as url:
+        result = relay("health", "--url", url, "--wait", "1ms")
+    assert (result.exit_code, "is not ready (503)" in result.stderr) == (3, True)
+    wrong = relay("health", "--wait", "soon")
+    assert (wrong.exit_code, "--wait" in wrong.stderr) == (2, True)
 
 
 def make(age):

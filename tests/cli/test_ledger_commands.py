@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from relay.model import Labels, Outlet, ParkReason, Skip, State, Why
+from relay.units import iso
 from tests.cli.conftest import make_ops, serving
 from tests.ops.desk import (
     NOW,
@@ -230,6 +231,19 @@ def test_what_strangers_send_does_not_drive_the_terminal(relay, memory):
     assert "\x1b" not in relay("show", "0190-1").stdout
 
 
+def test_show_gives_the_date_where_it_changes(relay, memory):
+    event, dispatch, attempts, _ = make_failed(1)
+    day = 86_400_000
+    late = [
+        replace(attempt, started_at=attempt.started_at + day, ended_at=attempt.ended_at + day) for attempt in attempts
+    ]
+    memory.add(event, dispatch, attempts=late)
+    steps = relay("show", event.id).stdout.partition("Timeline")[2].partition("dispatch d-")[0]
+    first, second = iso(NOW)[:10], iso(NOW + day)[:10]
+    assert first not in steps
+    assert steps.count(second) == 1, "at the first step of that day"
+
+
 def test_show_tells_all(relay, memory):
     event, dispatch, attempts, told = make_failed(1)
     memory.add(event, dispatch, attempts=attempts, results=[told])
@@ -248,7 +262,7 @@ def test_an_unknown_id_is_a_fault_in_the_input(relay):
 
 def test_replay(relay, memory):
     add_events(memory, 1)
-    assert "nothing to add" in relay("replay", "0190-0").stdout
+    assert "nothing to add: no rule made a new chat of it" in relay("replay", "0190-0").stdout
     assert "d-new" in relay("replay", "0190-0", "--again").stdout
     assert json.loads(relay("replay", "0190-0", "--again", "--json").stdout)["dispatches"][0]["rule"] == "urgent"
 

@@ -25,3 +25,8 @@ class Reader(HTMLParser):
 def csrf_in(text):
     """The CSRF token of a page."""
     return next(each["content"] for each in Reader(text).all("meta") if each.get("name") == "csrf")
+
+
+def outside_fields(text):
+    """A page without what its fields hold: that comes back as it is."""
+    return re.sub(r'<textarea.*?</textarea>|value="[^"]*"', "", text, flags=re.DOTALL)

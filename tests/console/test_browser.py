@@ -7,10 +7,13 @@ import aiohttp
 import pytest
 from playwright.async_api import expect
 
+from relay.model import Gauges
 from relay.sandbox import Faults
+from relay.secret import Secret
 from tests.console.browser import browsing
 from tests.e2e.harness import Relay, Vendor, eventually
 from tests.e2e.simulator import simulating
+from tests.ops.desk import NOW
 
 RULES = """
   - name: broken
@@ -133,6 +136,21 @@ async def keep_the_place_in_the_overview(page):
     await expect(page.locator("#live[data-before]")).to_have_count(0)
     await expect(page.locator(f"[id='{chosen}']")).to_be_focused()
     await expect(page.locator(".chosen")).to_have_count(1)
+
+
+async def test_whoever_signs_in_can_sign_out_on_a_narrow_screen(world, aiohttp_server, make_console):
+    """Names of tokens are addresses of people, too, and the word beside them is longest in trouble."""
+    world.memory.numbers = Gauges(paused={"unauthorized": NOW})
+    world.tokens = {"maximiliane.musterfrau-winterbottom@example.com": (Secret("long-name"), "admin")}
+    server = await aiohttp_server(make_console())
+    async with browsing("127.0.0.1") as watched:
+        page = await watched.open(base_url=str(server.make_url("")), viewport={"width": 360, "height": 740})
+        await sign_in(page, "long-name")
+        for path in ("/", "/refused"):
+            await page.goto(path)
+            await watched.look(page)
+        await expect(page.get_by_role("button", name="Sign out")).to_be_in_viewport(ratio=1)
+        assert watched.faults == []
 
 
 async def mistype_the_token(watched, page):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.model import EventStatus, Failure, Gauges, Held, HeldBy, ProblemState, Replica, State
+from relay.model import EventStatus, Failure, Gauges, Held, HeldBy, ProblemKind, ProblemState, Replica, State
 from relay.ops.console.live import MOST
 from relay.telemetry import Phase
 from tests.console.conftest import TOKENS
@@ -121,6 +121,28 @@ async def test_a_page_that_follows_an_event_is_sent_what_changed_alone(world, co
     assert "hx-get" not in (await read(console, place))[1], "what has ended is not followed"
 
 
+@pytest.mark.parametrize("kind", ProblemKind)
+async def test_a_problem_whose_cause_lasts_is_not_resolved_by_hand(world, console, kind):
+    """The button, the question and the ledger agree."""
+    problem = make_problem(1, kind=kind)
+    world.memory.problem_rows = [problem]
+    shown = (await read(console, "/problems"))[1] + (await read(console, "/"))[1]
+    assert shown.count('href="/problems/p-1/acknowledge"') == 2
+    status, text = await read(console, "/problems/p-1/resolve")
+    if problem.why_not_resolved():
+        assert ("/resolve" in shown, status, "which still lasts" in text) == (False, 409, True)
+    else:
+        assert (shown.count('href="/problems/p-1/resolve"'), status) == (2, 200)
+
+
+@pytest.mark.parametrize("act", ["acknowledge", "resolve"])
+async def test_nothing_is_asked_about_a_problem_that_is_over_or_not_there(world, console, act):
+    assert (await read(console, f"/problems/none/{act}"))[0] == 404
+    world.memory.problem_rows = [make_problem(1, state=ProblemState.RESOLVED)]
+    status, text = await read(console, f"/problems/p-1/{act}")
+    assert (status, "is resolved" in text) == (409, True)
+
+
 async def test_boxes_that_are_ticked_are_obeyed(world, console):
     answer = await console.post("/dispatches/d-0190-1/retry", data={"render": "1"})
     assert (answer.status, world.desk.rendered) == (200, [True])
@@ -160,6 +182,13 @@ async def test_a_follow_up_that_failed_is_not_told_as_a_chat_that_is_not_there(w
     world.memory.add(event, make_dispatch(event, state=State.FAILED, failure=failure))
     told = "Its message could not be said in the chat of its thread: the text is too long (422)."
     assert told in (await read(console, "/events/0190-7"))[1]
+
+
+async def test_the_end_of_a_dispatch_is_enough_for_its_request(world, console):
+    for given in ("d-0190-1", "-0190-1"):
+        answer = await console.get(f"/dispatches/{given}/request")
+        assert (answer.status, await answer.json()) == (200, {"trigger": {"type": "draft"}})
+    assert (await console.get("/dispatches/none/request")).status == 404
 
 
 @pytest.mark.parametrize(("by", "offered"), [(HeldBy.DELAY, True), (HeldBy.LIMIT, True), (HeldBy.PAUSE, False)])
@@ -254,6 +283,12 @@ async def test_a_list_goes_on_at_its_cursor(world, console):
     assert older.startswith("/events?source=helpdesk&cursor=")
     text = (await read(console, older))[1]
     assert "Newest" in text
+    assert 'rel="prev"' not in text, "the page before is the newest one"
+    for number in range(60, 120):
+        world.memory.add(make_event(number, id=make_id(number)))
+    page = Reader((await read(console, older))[1])
+    [newer] = [attrs["href"] for attrs in page.all("a") if attrs.get("rel") == "prev"]
+    assert newer == f"/events?source=helpdesk&cursor={make_id(60)}"
     assert "data-live" not in text, "what is old is not live"
 
 

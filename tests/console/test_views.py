@@ -1,12 +1,15 @@
 """The pages of sources, rules, results, usage and acts: what they show, what they do, and for whom."""
 
 import re
+from dataclasses import replace
 from html import unescape
+from urllib.parse import urlencode
 
 import pytest
 
 from relay.model import Act, Measured, ResultView, Usage
-from tests.ops.desk import NOW, make_event, make_result, make_verdict
+from tests.console.reading import UNSEEN, Reader, outside_fields
+from tests.ops.desk import NOW, make_event, make_rejection, make_result, make_verdict
 
 PAGES = ("/sources", "/sources/helpdesk", "/sources/crm-bus", "/rules", "/rules/urgent", "/results", "/usage", "/acts")
 HOSTILE = "<script>alert(1)</script>\"'&\x00\x1b[31m\u202e\u2066" + "x" * 3_000
@@ -34,9 +37,20 @@ async def get(http, path, status=200):
     return await answer.text()
 
 
+def refuse(number, *, kept_until=None, **changes):
+    view = make_rejection(number, kept_until=kept_until)
+    return replace(view, rejection=replace(view.rejection, **changes))
+
+
 def words(page):
     """The text of a page."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def typed_into(page):
+    """What the text areas of a page hold for a browser, which leaves out a line break at their start."""
+    found = re.findall(r'<textarea name="(\w+)"[^>]*>\n?(.*?)</textarea>', page, re.DOTALL)
+    return {name: unescape(value) for name, value in found}
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -158,6 +172,33 @@ async def test_the_playground_shows_match_values_and_body_or_what_is_wrong(http,
     assert 'role="alert"' in page
 
 
+async def test_refused_requests_are_counted_by_source_and_reason(http, memory):
+    """However many were refused of one source, the others and the button that helps are there."""
+    ours = [refuse(number, kept_until=NOW + 1) for number in range(130)]
+    others = [refuse(number, source="_unknown", reason="unknown_source") for number in range(200, 400)]
+    memory.refused = [*others, *ours, *(refuse(number, reason="stale", kept_until=NOW + 1) for number in (150, 151))]
+    page = await get(http, "/refused")
+    shown = words(page)
+    assert "200 requests, last" in shown
+    assert "130 requests, last" in shown
+    assert "2 requests, last" in shown
+    assert shown.count("Readmit 132 kept of helpdesk") == 2, "the button readmits all of the source"
+    assert "kept of _unknown" not in shown
+    assert [each["value"] for each in Reader(page).all("option")] == ["", "helpdesk", "crm-bus", "_unknown"]
+    assert page.count('<td data-label="At">') == 5 + 5 + 2
+    assert 'href="/refused?source=helpdesk"' in page
+    page = await get(http, "/refused?source=_unknown")
+    assert page.count('<td data-label="At">') == 20
+    assert "helpdesk" not in words(page[page.index("<section") :])
+
+
+async def test_kept_requests_of_a_source_that_is_gone_cannot_be_readmitted(http, memory):
+    memory.refused = [refuse(1, source="gone", kept_until=NOW + 1)]
+    page = await get(http, "/refused")
+    assert "1 request, last" in words(page)
+    assert "/readmit" not in page
+
+
 async def test_results_show_what_waits_and_why(http, memory):
     told = make_result(1)
     memory.tell(told)
@@ -199,4 +240,26 @@ async def test_what_is_typed_into_the_playground_is_text(http):
     page = await answer.text()
     assert answer.status == 200
     assert "<script>alert" not in page
-    assert not re.search("[\x00\x1b\u202e\u2066]", page)
+    assert not UNSEEN.search(outside_fields(page))
+
+
+TYPED = "\n\u0645\u06cc\u200c\u062e\u0648 \U0001f468\u200d\U0001f469 a\u00a0b </textarea> \"&amp;' \\u200d"
+"""Words whose invisible characters mean something: Persian, a family, a space that does not break."""
+
+
+async def test_a_form_gives_back_what_was_typed_into_it(http, desk):
+    desk.rule_text = lambda name: TYPED
+    form = {"rule": TYPED, "body": TYPED, "headers": TYPED}
+    for page in (await get(http, "/rules/urgent"), await (await http.post("/rules/urgent", data=form)).text()):
+        assert typed_into(page)["rule"] == TYPED
+    assert typed_into(page) == form
+    page = await get(http, "/events?" + urlencode({"text": TYPED.strip(), "source": TYPED.strip(), "since": "1h"}))
+    [field] = [attrs["value"] for attrs in Reader(page).all("input") if attrs["name"] == "text"]
+    assert field == TYPED.strip()
+    assert field in [attrs.get("value") for attrs in Reader(page).all("option")]
+    assert not UNSEEN.search(outside_fields(page))
+
+
+async def test_a_field_says_what_html_cannot(http, desk):
+    desk.rule_text = lambda name: "a\x00b\ud800"
+    assert typed_into(await get(http, "/rules/urgent"))["rule"] == "a\\x00b\\ud800"

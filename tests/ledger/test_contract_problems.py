@@ -221,6 +221,18 @@ async def test_misaddressed_requests_are_over_after_an_hour(ledger, clock):
     assert (await turn(ledger)).changes[0].resolved
 
 
+@pytest.mark.parametrize(("key", "known"), [(REFUSED, "sources"), (FAILED, "rules")])
+async def test_failures_of_what_was_removed_are_over_after_an_hour(ledger, clock, key, known):
+    """Nothing will be accepted or made there; what is configured waits for that."""
+    await see(ledger, key)
+    clock.now += HOUR
+    gone = replace(WATCHED, **{known: {"other"}})
+    assert (await turn(ledger, gone)).changes == ()
+    clock.now += 1
+    assert (await turn(ledger, replace(WATCHED, sources={"helpdesk"}, rules={"urgent"}))).changes == ()
+    assert (await turn(ledger, gone)).changes[0].resolved
+
+
 async def test_a_pause_of_all_sending_is_a_problem_for_as_long_as_it_lasts(ledger, clock):
     await ledger.pause("unauthorized")
     clock.now += 2_000
@@ -327,6 +339,7 @@ async def test_what_a_replica_parked_before_it_died_is_found(ledger, clock):
 async def test_a_person_acknowledges_and_resolves(ledger, clock):
     await see(ledger)
     [problem] = await listed(ledger)
+    assert await ledger.problem(problem.id) == problem
     seen = await ledger.acknowledge_problem(problem.id, "kim")
     assert (seen.state, seen.acknowledged_by) == (ProblemState.ACKNOWLEDGED, "kim")
     await see(ledger)
@@ -339,8 +352,9 @@ async def test_a_person_acknowledges_and_resolves(ledger, clock):
     for act in (ledger.resolve_problem(problem.id, "kim"), ledger.acknowledge_problem(problem.id, "kim")):
         with pytest.raises(Conflict, match="is resolved"):
             await act
-    with pytest.raises(NotFound):
-        await ledger.resolve_problem("none", "kim")
+    for act in (ledger.resolve_problem("none", "kim"), ledger.problem("none")):
+        with pytest.raises(NotFound):
+            await act
 
 
 async def test_what_lasts_is_not_resolved_by_hand(ledger, clock):

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from relay.errors import Refused
 from relay.ledger.queries.refused import AT_ONCE, MOST, SPACE
 from relay.ledger.schema import kept, rejections
-from relay.model import Kept, Rejection, RejectionView
+from relay.model import Kept, RefusalGroup, Rejection, RejectionView
 
 SIGNED = {"x-signature": "sha256=hush-signature", "content-type": "application/json"}
 MINUTE = 60_000
@@ -42,6 +42,27 @@ async def test_refused_requests_newest_first_of_all_or_of_one_source(ledger):
     assert await ledger.rejected(None, 10) == [RejectionView(three), RejectionView(two), RejectionView(one)]
     assert await ledger.rejected(None, 2) == [RejectionView(three), RejectionView(two)]
     assert await ledger.rejected("shop", 10) == [RejectionView(two)]
+
+
+async def test_all_refused_requests_by_source_and_reason(ledger, clock):
+    """However many another source has, nothing is left out of the numbers."""
+    stale = [refuse(number, reason="stale") for number in (1, 2)]
+    others = [refuse(number, "shop") for number in range(10, 40)]
+    await keep(ledger, *stale, *others, *(whole(number, clock) for number in (50, 51, 52)), refuse(53))
+    await ledger.readmitted("helpdesk-00052", ["0190-1"])
+    newest = tuple(RejectionView(one) for one in reversed(others))
+    wrong, shop, old = await ledger.refusals(None, 2)
+    assert (wrong.source, wrong.reason, wrong.count, wrong.kept) == ("helpdesk", "signature_wrong", 4, 2)
+    assert [(view.rejection.id, view.kept_until) for view in wrong.newest] == [
+        ("helpdesk-00053", None),
+        ("helpdesk-00052", None),
+    ]
+    assert shop == RefusalGroup("shop", "signature_wrong", 30, 0, newest[:2])
+    assert old == RefusalGroup("helpdesk", "stale", 2, 0, tuple(RejectionView(one) for one in reversed(stale)))
+    [of_shop] = [group for group in await ledger.refusals("shop", 50) if group.newest]
+    assert of_shop == RefusalGroup("shop", "signature_wrong", 30, 0, newest)
+    clock.now += MINUTE
+    assert [group.kept for group in await ledger.refusals(None, 1)] == [0, 0, 0]
 
 
 async def test_only_the_newest_thousand_refused_requests_of_a_source_are_kept(ledger):

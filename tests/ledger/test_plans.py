@@ -37,6 +37,8 @@ STATEMENTS = {
     "make room for kept requests": refused._KEPT,
     "count of refused requests": refused._COUNT,
     "forget refused requests": refused._ALL,
+    "refused requests by source and reason": refused._COUNT_GROUPS,
+    "kept requests by source and reason": refused._COUNT_KEPT,
     "drop what cannot be looked for": orphans._UNSEEN,
     "newest unmatched": prune._NEWEST_UNMATCHED,
     "parked": browse._PARKED,
@@ -74,6 +76,19 @@ async def test_a_page_is_found_by_an_index_and_read_no_further(store, name):
     assert not [step for step in steps if "ORDER BY" in step], "all that a filter finds would be read for each page"
     if query.since is not None:
         assert any("(id>?)" in step for step in steps), steps
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+async def test_the_page_before_is_found_by_an_index_too(store, name):
+    def explain(conn, _):
+        ids = search.onward(conn, PAGES[name], "0190", None).limit(51)
+        text = str(ids.compile(dialect=dialect(), compile_kwargs={"literal_binds": True}))
+        return [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+
+    steps = await store.read(explain)
+    assert not [step for step in steps if step.startswith("SCAN") and " INDEX " not in step]
+    assert not [step for step in steps if "ORDER BY" in step], steps
 
 
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)

@@ -7,7 +7,7 @@ import pytest
 
 from relay.ledger.engine.sql import driver
 from relay.ledger.queries import scan
-from relay.model import EventQuery, EventStatus, new_id
+from relay.model import EventQuery, EventStatus, Labels, new_id
 from tests.ledger.build import created, make_chat, make_entry
 
 RARE = [
@@ -61,6 +61,39 @@ async def test_a_page_stops_and_the_next_one_goes_on(ledger, query):
     assert ids(found) == rare
     assert len(found) == 6
     assert ["this page looked back to " in str(page.notice) for page in found] == [True] * 5 + [False]
+
+
+async def walk_back(ledger, query, cursor):
+    """The pages from the one before `cursor` to the newest one, as one goes by Newer."""
+    found = []
+    while cursor is not None:
+        cursor = await ledger.newer_page(query, cursor)
+        found.append(await ledger.events(replace(query, cursor=cursor)))
+    return found
+
+
+@pytest.mark.parametrize("of", [{}, {"source": "shop"}, {"label": ("customer", "Acme")}, {"text": "needle"}], ids=str)
+@pytest.mark.parametrize("limit", [1, 3])
+async def test_one_goes_back_by_the_pages_by_which_one_came(ledger, of, limit):
+    entries = [make_entry(source="shop", external_id=f"needle {number}") for number in range(10)]
+    for entry in entries:
+        labelled = replace(entry.dispatches[0], labels=Labels({"customer": "Acme"}, {}))
+        await ledger.accept([replace(entry, dispatches=(labelled,))])
+    query = EventQuery(limit=limit, **of)
+    *before, last = await pages(ledger, query)
+    back = await walk_back(ledger, query, before[-1].cursor)
+    assert [page.events for page in reversed(back)] == [page.events for page in before]
+    assert last.events
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("query", RARE, ids=str)
+async def test_the_way_back_is_bounded_too_and_leaves_nothing_out(ledger, query):
+    rare = await fill(ledger, 22, 7)
+    *before, _ = await pages(ledger, query)
+    back = await walk_back(ledger, query, before[-1].cursor)
+    assert len(back) == 5, "of four events each"
+    assert {view.id for page in back for view in page.events} >= set(rare[:-1])
 
 
 @pytest.mark.usefixtures("short")

@@ -71,7 +71,15 @@ class Relay:
         self.sources.add_switch("bus", consumer.set_paused)
         upkeep = Upkeep(self.ledger, quiet, "1.2.3")
         watcher = Watcher(
-            self.ledger, metrics, self.status, self.signals, expect={"crm": 60_000}, backlog=60_000, **clocks
+            self.ledger,
+            metrics,
+            self.status,
+            self.signals,
+            expect={"crm": 60_000},
+            backlog=60_000,
+            sources={"crm", "bus"},
+            rules={"deal"},
+            **clocks,
         )
         alerts = Alerts(self.ledger, receivers, {"pager": PAGER}, None, self.signals, clock=clock, random=lambda: 0.5)
         self.worker = worker

@@ -25,6 +25,7 @@ from relay.model import (
     Job,
     JobPage,
     JobState,
+    Kind,
     Load,
     Loads,
     Measured,
@@ -33,6 +34,7 @@ from relay.model import (
     ProblemKind,
     ProblemPage,
     ProblemState,
+    RefusalGroup,
     Rejection,
     RejectionView,
     ReplayAim,
@@ -157,6 +159,10 @@ class Memory:
         page = found[: query.limit]
         return EventPage(tuple(page), page[-1].id if len(found) > len(page) else None)
 
+    async def newer_page(self, query, cursor):
+        ids = await self.newer(query, cursor, None)
+        return ids[query.limit - 1] if len(ids) >= query.limit else None
+
     async def newer(self, query, after, most):
         self._reach()
         self.queries.append(query)
@@ -177,6 +183,9 @@ class Memory:
         self._reach()
         self.kinds.append(kinds)
         ids = {event_id for event_id in self.details if event_id.endswith(given)}
+        if kinds == (Kind.DISPATCH,):
+            dispatches = (dispatch for detail in self.details.values() for dispatch in detail.dispatches)
+            ids = {dispatch.id for dispatch in dispatches if dispatch.id.endswith(given)}
         if len(ids) > 1:
             raise Ambiguous(f"several ids end in {given}: {', '.join(sorted(ids))}; give more of it")
         return next(iter(ids), given)
@@ -199,6 +208,13 @@ class Memory:
         ]
         page = tuple(found[: query.limit])
         return ProblemPage(page, page[-1].id if len(found) > len(page) else None)
+
+    async def problem(self, problem_id):
+        self._reach()
+        found = next((each for each in self.problem_rows if each.id == problem_id), None)
+        if found is None:
+            raise NotFound(f"there is no problem {problem_id}")
+        return found
 
     async def acknowledge_problem(self, problem_id, actor):
         return self._change(problem_id, state=ProblemState.ACKNOWLEDGED, acknowledged_by=actor)
@@ -232,6 +248,20 @@ class Memory:
     async def rejected(self, source, limit):
         self._reach()
         return [view for view in self.refused if source in (None, view.rejection.source)][:limit]
+
+    async def refusals(self, source, most):
+        groups = {}
+        for view in await self.rejected(None, None):
+            groups.setdefault((view.rejection.source, view.rejection.reason), []).append(view)
+        return [
+            RefusalGroup(
+                *key,
+                len(views),
+                sum(view.kept_until is not None for view in views),
+                tuple(views[:most]) if source in (None, key[0]) else (),
+            )
+            for key, views in groups.items()
+        ]
 
     async def told(self, before, limit):
         self._reach()

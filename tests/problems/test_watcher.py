@@ -43,7 +43,7 @@ class Relay:
         self.signals = Signals()
         self.stop = Stop()
         clocks = {"clock": wall, "boottime": milliseconds}
-        rest = {"expect": {}, "backlog": 300_000} | rest
+        rest = {"expect": {}, "backlog": 300_000, "sources": {"crm", "shop"}, "rules": {"urgent"}} | rest
         self.watcher = Watcher(self.ledger, self.metrics, self.status, self.signals, **clocks, **rest)
         self.counts = self.metrics.problems
         self.task = asyncio.create_task(self.watcher.run(self.stop))

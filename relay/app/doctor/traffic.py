@@ -35,16 +35,17 @@ def _advise(source: Source) -> str:
 
 
 def judge_rules(rules: Sequence[str], health: LedgerHealth) -> Found:
-    """Rules that made none of the newest dispatches."""
+    """Rules that made none of the newest dispatches, and skipped nothing lately."""
+    idle = [rule for rule in rules if rule not in health.recent and rule not in health.skipped]
+    if not idle:
+        return [ok(f"{_count(rules, 'rule')}, each at work")]
     if not health.looked_at or health.since is None:
         return [
             look("nothing was dispatched yet, so nothing is known", "`relay try` shows what rules make of an event")
         ]
-    idle = [rule for rule in rules if rule not in health.recent]
     what = f"none of the newest {health.looked_at} dispatches (since {iso(health.since)})"
     todo = "`relay try` says why it does not match; remove it if it is of no use any more"
-    found: list[Judgement] = [look(f"{rule} made {what}", todo) for rule in idle]
-    return _cut(found) or [ok(f"{_count(rules, 'rule')}, each at work")]
+    return _cut([look(f"{rule} made {what}", todo) for rule in idle])
 
 
 def judge_secrets(sources: Mapping[str, Source], uses: Mapping[str, Sequence[int]] | None) -> Found:

@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, Select, func, select
@@ -80,6 +80,11 @@ def page(conn: Connection, _now: int, *, query: EventQuery) -> EventPage:
     dispatch_views = _views(conn, _LISTED, [row["id"] for row in found.rows])
     event_views = tuple(_event_view(row, tuple(dispatch_views[row["id"]])) for row in found.rows)
     return EventPage(event_views, found.cursor, notice(conn, query, found.stopped))
+
+
+def newer_page(conn: Connection, _now: int, *, query: EventQuery, cursor: str) -> str | None:
+    """The cursor of the page before the one at this cursor, None where that is the newest page."""
+    return scan.find_newer(conn, replace(query, cursor=None), cursor)
 
 
 def newer(conn: Connection, _now: int, *, query: EventQuery, after: str, most: int) -> Sequence[str]:

@@ -19,6 +19,7 @@ from relay.model import (
     Result,
     Sighting,
     Sightings,
+    Watched,
 )
 
 QUIET: Final = 3_600_000
@@ -62,7 +63,7 @@ class ProblemDraft:
     def count(self, sightings: Sightings) -> None:
         """Add what a replica has seen. What went well counts from before what went wrong in the same second."""
         for row in list(self.rows.values()):  # a window's end comes before what the next one brings
-            if row["kind"] == ProblemKind.BUDGET and self._is_over(row):
+            if row["kind"] == ProblemKind.BUDGET and row["until"] is not None and row["until"] <= self.now:
                 self._resolve(row)
         self.has_made = bool(sightings.made)
         good = {(ProblemKind.REJECTIONS, name) for name in sightings.accepted}
@@ -74,10 +75,10 @@ class ProblemDraft:
         for sighting in sightings.seen:
             self.see(sighting)
 
-    def end_what_is_over(self) -> None:
+    def end_what_is_over(self, watched: Watched) -> None:
         """Resolve what is over by its time, or by the rule of its kind."""
         for row in list(self.rows.values()):
-            if self._is_over(row):
+            if self._is_over(row, watched):
                 self._resolve(row)
 
     def tell(self) -> list[Result]:
@@ -240,11 +241,18 @@ class ProblemDraft:
             if row["kind"] == kind and not goes_on(row):
                 self._resolve(row, last_at=self.now)
 
-    def _is_over(self, row: Mapping[str, Any]) -> bool:
+    def _is_over(self, row: Mapping[str, Any], watched: Watched) -> bool:
         if row["until"] is not None:
             return bool(row["until"] <= self.now)
         if row["kind"] in {ProblemKind.REJECTIONS, ProblemKind.FAILURES}:
-            unknown = (row["source"] or "").startswith("_")  # nothing is ever accepted there
-            good = unknown or (row["good_at"] or 0) > row["last_at"]
+            good = _is_gone(row, watched) or (row["good_at"] or 0) > row["last_at"]
             return bool(good and row["last_at"] < self.now - QUIET)
         return False
+
+
+def _is_gone(row: Mapping[str, Any], watched: Watched) -> bool:
+    """Whether nothing good can come any more: there is no such source (`_unknown`), or no such rule."""
+    is_source = row["kind"] == ProblemKind.REJECTIONS
+    name = str(row["source"] if is_source else row["rule"])
+    known = watched.sources if is_source else watched.rules
+    return name.startswith("_") if known is None else name not in known

@@ -6,12 +6,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, select, text
 
 from relay.ledger.engine import migrate
-from relay.ledger.queries import browse
+from relay.ledger.queries import browse, rates
 from relay.ledger.schema import dispatches, events, metadata
-from relay.model import LedgerHealth
+from relay.model import LedgerHealth, Why
 
 NEWEST: Final = 20_000
 """Dispatches that are looked at for rules that make none: no index leads to the dispatches of a rule."""
+_DAY: Final = 86_400_000
+_SKIPS: Final = frozenset(str(why) for why in Why)
 _HERE: Final = "relnamespace = current_schema()::regnamespace"
 _SIZE: Final = f"SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind = 'r' AND {_HERE}"  # noqa: S608
 _BROKEN: Final = (
@@ -46,8 +48,15 @@ def inspect(conn: Connection, now: int, *, sources: Sequence[str]) -> LedgerHeal
         recent={row[0]: row[1] for row in rows},
         looked_at=sum(row[1] for row in rows),
         since=min((row[2] for row in rows), default=None),
+        skipped=_skipped(conn, now),
         **about,
     )
+
+
+def _skipped(conn: Connection, now: int) -> frozenset[str]:
+    """The rules that skipped an event within a day, by the counts of its minutes."""
+    totals = rates.totals(conn, now, kind="rule", since=now - _DAY)
+    return frozenset(rule for rule, measured in totals.items() if not _SKIPS.isdisjoint(measured.counts))
 
 
 def _wanted(*, postgresql: bool) -> set[str]:

@@ -99,7 +99,7 @@ def look(draft: ProblemDraft, watched: Watched, untold: Untold | None) -> None:
         _look_at_parked(draft, untold)
         _look_at_failed(draft, untold)
         _look_at_results(draft)
-    draft.end_what_is_over()
+    draft.end_what_is_over(watched)
 
 
 def _look_at_pauses(draft: ProblemDraft) -> None:

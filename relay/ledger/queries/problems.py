@@ -21,17 +21,6 @@ APART: Final = 600_000
 
 _STALE: Final = 2 * 3_600_000
 """Milliseconds after which an alert is dropped. It is tried for an hour."""
-_LASTING: Final = frozenset(
-    {
-        ProblemKind.CARGO,
-        ProblemKind.BROKER,
-        ProblemKind.LEDGER,
-        ProblemKind.SILENCE,
-        ProblemKind.RELOAD,
-        ProblemKind.BACKLOG,
-    }
-)
-"""The kinds whose cause the relay sees itself: while one is unresolved, its cause lasts."""
 _NEWEST: Final = select(problems).order_by(problems.c.id.desc())
 
 
@@ -88,27 +77,31 @@ def page(conn: Connection, _now: int, *, query: ProblemQuery) -> ProblemPage:
 def acknowledge(conn: Connection, now: int, *, problem_id: str, actor: str) -> Problem:
     """Note that a person has seen a problem. Raises NotFound, and Conflict when it is resolved."""
     row = _locked(conn, now, problem_id)
-    if row["state"] == ProblemState.RESOLVED:
-        raise Conflict(f"problem {problem_id} is resolved: there is nothing to acknowledge")
+    if why := problem_of(row).why_not_acknowledged():
+        raise Conflict(why)
     return _change(conn, row, {"state": ProblemState.ACKNOWLEDGED.value, "acknowledged_by": actor})
 
 
 def resolve(conn: Connection, now: int, *, problem_id: str) -> Problem:
     """Resolve a problem by hand. Raises NotFound, and Conflict when it is resolved or its cause still lasts."""
     row = _locked(conn, now, problem_id)
-    if row["state"] == ProblemState.RESOLVED:
-        raise Conflict(f"problem {problem_id} is resolved already")
-    if row["kind"] in _LASTING:
-        raise Conflict(
-            f"problem {problem_id} is resolved by itself as soon as its cause ends, which still lasts: "
-            "acknowledge it, or end the cause"
-        )
+    if why := problem_of(row).why_not_resolved():
+        raise Conflict(why)
     state = {"state": ProblemState.RESOLVED.value, "resolved_at": now, "tell_at": tell_resolved_at(row, now)}
     return _change(conn, row, state)
 
 
+def load(conn: Connection, _now: int, *, problem_id: str) -> Problem:
+    """One problem. Raises NotFound."""
+    return problem_of(_find(conn, problem_id))
+
+
 def _locked(conn: Connection, now: int, problem_id: str) -> Found:
     enter(conn, now)
+    return _find(conn, problem_id)
+
+
+def _find(conn: Connection, problem_id: str) -> Found:
     row = conn.execute(select(problems).where(problems.c.id == problem_id)).mappings().first()
     if row is None:
         raise NotFound(f"there is no problem {problem_id} in the ledger (it may have been pruned)")

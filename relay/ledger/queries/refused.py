@@ -12,7 +12,7 @@ from relay.ledger.engine.vault import Locked, Vault, vault_of
 from relay.ledger.queries.rows import encode
 from relay.ledger.queries.share import surplus
 from relay.ledger.schema import kept, rejections
-from relay.model import LOCKED, Kept, Rejection, RejectionView
+from relay.model import LOCKED, Kept, RefusalGroup, Rejection, RejectionView
 
 MOST: Final = 1_000
 """Refused requests that are kept per source, and also whole requests among them."""
@@ -35,6 +35,18 @@ _KEPT: Final = (
 _PLAIN: Final = (rejections.c.source == bindparam("source"), ~exists().where(kept.c.id == rejections.c.id))
 _COUNT: Final = select(func.count()).where(*_PLAIN)
 _ALL: Final = select(rejections.c.id, rejections.c.remote).where(*_PLAIN).order_by(rejections.c.at, rejections.c.id)
+
+_COUNT_GROUPS: Final = (
+    select(rejections.c.source, rejections.c.reason, func.count(), func.max(rejections.c.at))
+    .group_by(rejections.c.source, rejections.c.reason)
+    .order_by(func.max(rejections.c.at).desc(), rejections.c.source, rejections.c.reason)
+)
+_COUNT_KEPT: Final = (
+    select(rejections.c.source, rejections.c.reason, func.count())
+    .select_from(kept.join(rejections, rejections.c.id == kept.c.id))
+    .where(kept.c.expires_at > bindparam("now"))
+    .group_by(rejections.c.source, rejections.c.reason)
+)
 
 
 def reject(conn: Connection, _now: int, batch: Sequence[Rejection]) -> list[None]:
@@ -104,12 +116,32 @@ def _kept_row(rejection: Rejection, whole: Kept, vault: Vault) -> Row:
     }
 
 
-def views(conn: Connection, now: int, *, source: str | None, limit: int) -> list[RejectionView]:
+def groups(conn: Connection, now: int, *, source: str | None, most: int) -> list[RefusalGroup]:
+    """All groups, the one that was refused last first, those of `source` with their newest requests."""
+    whole = {(row[0], row[1]): row[2] for row in conn.execute(_COUNT_KEPT, {"now": now})}
+    counted = [(row[0], row[1], row[2]) for row in conn.execute(_COUNT_GROUPS)]
+    return [
+        RefusalGroup(
+            name,
+            reason,
+            count,
+            whole.get((name, reason), 0),
+            tuple(views(conn, now, source=name, reason=reason, limit=most)) if source in (None, name) else (),
+        )
+        for name, reason, count in counted
+    ]
+
+
+def views(
+    conn: Connection, now: int, *, source: str | None, limit: int, reason: str | None = None
+) -> list[RejectionView]:
     """Refused requests, newest first."""
     joined = rejections.outerjoin(kept, (kept.c.id == rejections.c.id) & (kept.c.expires_at > now))
     query = select(rejections, kept.c.expires_at).select_from(joined)
     if source is not None:
         query = query.where(rejections.c.source == source)
+    if reason is not None:
+        query = query.where(rejections.c.reason == reason)
     newest = query.order_by(rejections.c.at.desc(), rejections.c.id.desc()).limit(limit)
     return [_view(row) for row in conn.execute(newest).mappings()]
 

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from relay.ledger.engine.sql import Found
-from relay.ledger.queries.search import is_scanned, named, newest, oldest_id
+from relay.ledger.queries.search import is_scanned, named, newest, oldest_id, onward
 from relay.ledger.schema import events
 from relay.model import EventQuery
 
@@ -48,6 +48,34 @@ def find(conn: Connection, query: EventQuery) -> Scanned:
     others = replace(query, limit=query.limit - len(first))
     found = _look(conn, others, [row["id"] for row in own])
     return replace(found, rows=[*first, *found.rows])
+
+
+def find_newer(conn: Connection, query: EventQuery, cursor: str) -> str | None:
+    """The cursor of the page before the one at `cursor`, None where that is the newest page.
+
+    Where no index finds the events it looks no longer than a page: that page may then have fewer events, or some of
+    the next one.
+    """
+    most, found = query.limit + 1, list[str]()
+    size, began = LEAST, time.monotonic()
+    while True:
+        end = _next_of(conn, query, cursor, size) if is_scanned(query) else None
+        found += conn.execute(onward(conn, query, cursor, end).limit(most - len(found))).scalars()
+        if len(found) == most:
+            return found[-1]
+        took = time.monotonic() - began
+        if end is None or took > LONG:
+            return end
+        cursor, size = end, min(MOST, size * 2) if took < LONG / 4 else size
+
+
+def _next_of(conn: Connection, query: EventQuery, first: str, size: int) -> str | None:
+    """The id before which `size` events are from this one on; None when there are no more of them."""
+    ids = select(events.c.id).where(events.c.id >= first).order_by(events.c.id).offset(size).limit(1)
+    if query.source is not None:
+        ids = ids.where(events.c.source == query.source)
+    end: str | None = conn.execute(ids).scalar()
+    return end
 
 
 def _look(conn: Connection, query: EventQuery, known: Sequence[str]) -> Scanned:

@@ -84,6 +84,13 @@ def since(conn: Connection, query: EventQuery, after: str) -> Select[Any]:
     return listed.with_only_columns(order, maintain_column_froms=True).where(order > after).order_by(order)
 
 
+def onward(conn: Connection, query: EventQuery, first: str, end: str | None) -> Select[Any]:
+    """The ids of a list from one on and below another one, the oldest first."""
+    listed, order = _ordered(conn, query, first)
+    bounds = [order >= first] if end is None else [order >= first, order < end]
+    return listed.with_only_columns(order, maintain_column_froms=True).where(*bounds).order_by(order)
+
+
 def _ordered(conn: Connection, query: EventQuery, first: str | None = None) -> tuple[Select[Any], ColumnElement[str]]:
     """The events that a query finds, and the column by whose order they can be read without sorting them."""
     order: ColumnElement[str] = events.c.id

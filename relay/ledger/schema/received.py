@@ -85,6 +85,7 @@ rejections: Final = Table(
     Column("digest", Text, nullable=False),
     Column("readmitted", Text, comment="JSON list of the events it became; null until then"),
     Index("rejections_source", "source", "at", "id"),
+    Index("rejections_reason", "source", "reason", "at", "id"),
 )
 
 kept: Final = Table(

@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from relay.errors import NotFound
 from relay.ops.console.outcome import is_under_way, may_do, tell_dispatch, tell_event
 from relay.ops.console.page import Console, Values
 from relay.ops.console.payload import ShownPayload, find_used, show_json, show_text
@@ -61,11 +60,7 @@ async def show_raw(console: Console, request: web.Request) -> web.Response:
 
 async def show_request(console: Console, request: web.Request) -> web.Response:
     """The whole body that a dispatch sends to Cargo."""
-    event = await console.api.event(request)
-    found = next((each for each in event.dispatches if each.id == request.match_info["id"]), None)
-    if found is None:
-        raise NotFound(f"there is no dispatch {request.match_info['id']}")
-    return web.json_response(found.request, headers=_SANDBOX)
+    return web.json_response((await console.api.dispatch(request)).request, headers=_SANDBOX)
 
 
 def _time(timeline: Sequence[Step]) -> list[tuple[Step, str, str]]:

@@ -31,6 +31,7 @@ async def show(console: Console, request: web.Request) -> Values | web.StreamRes
         "rows": [(event, tell_event(event.status, event.received_at, event.dispatches)) for event in page.events],
         "notice_of_search": page.notice,
         "cursor": page.cursor,
+        "newer": await console.api.newer_page(request),
         "query": query,
         "filters": filters,
         "live": "" if "cursor" in query else f"/events/live{with_query(query, after=newest)}",

@@ -5,7 +5,8 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
-from relay.model import Kind, ProblemKind, ProblemState
+from relay.errors import Conflict
+from relay.model import LASTING_KINDS, Kind, ProblemKind, ProblemState
 from relay.ops.console.page import Confirmation, Console, Done, Form, Values
 from relay.ops.guard import actor_of
 from relay.ops.watched import Problem
@@ -38,8 +39,13 @@ async def show(console: Console, request: web.Request) -> Values:
 
 
 def present(problem: Problem) -> dict[str, Any]:
-    """A problem with its meaning, and the page that helps."""
-    return {"it": problem, "means": _MEANS[problem.kind], "help": _find_help(problem)}
+    """A problem with its meaning, the page that helps, and whether a person may resolve it."""
+    return {
+        "it": problem,
+        "means": _MEANS[problem.kind],
+        "help": _find_help(problem),
+        "may_resolve": problem.kind not in LASTING_KINDS,
+    }
 
 
 def _find_help(problem: Problem) -> tuple[str, str] | None:
@@ -64,8 +70,10 @@ def _at(path: str, **query: str | None) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
-async def ask_acknowledge(_: Console, __: web.Request) -> Confirmation:
-    """What acknowledging means."""
+async def ask_acknowledge(console: Console, request: web.Request) -> Confirmation:
+    """What acknowledging means. Raises Conflict where it is not possible."""
+    if why := (await console.api.problem(request)).why_not_acknowledged():
+        raise Conflict(why)
     says = (
         "It says that you have seen the problem and look after it.",
         "The problem stays until it is over; your name stands beside it.",
@@ -79,8 +87,10 @@ async def acknowledge(console: Console, request: web.Request, _: Form) -> Done:
     return Done("The problem is acknowledged.", "/problems")
 
 
-async def ask_resolve(_: Console, __: web.Request) -> Confirmation:
-    """What resolving means."""
+async def ask_resolve(console: Console, request: web.Request) -> Confirmation:
+    """What resolving means. Raises Conflict where it is not possible."""
+    if why := (await console.api.problem(request)).why_not_resolved():
+        raise Conflict(why)
     says = (
         "It says that the problem is over, and is told as resolved.",
         "If its cause goes on, the problem opens again.",

@@ -1,32 +1,42 @@
 """Who was turned away, and why? Refused requests, grouped by source and reason."""
 
-from collections import defaultdict
+from collections import Counter
+from typing import Final
 from urllib.parse import quote
 
 from aiohttp import web
 
+from relay.ops.ask import RefusalsAsk, read_query
 from relay.ops.console.page import Confirmation, Console, Done, Form, Values
 from relay.ops.guard import actor_of
-from relay.ops.wire import Rejection
+
+_MOST: Final = 20
+_MOST_OF_ALL: Final = 5
+"""Requests that a group shows where all sources are on the page: there may be hundreds of groups."""
 
 
 async def show(console: Console, request: web.Request) -> Values:
-    """The newest refused requests."""
-    groups: defaultdict[tuple[str, str], list[Rejection]] = defaultdict(list)
-    for rejection in (await console.api.rejected(request)).rejected:
-        groups[rejection.source, rejection.reason].append(rejection)
+    """All groups, or those of one source, with their newest requests."""
+    chosen = read_query(request, RefusalsAsk).source
+    groups = await console.api.refusals(request, chosen, _MOST if chosen else _MOST_OF_ALL)
+    configured = [source.name for source in (await console.api.sources(request)).sources]
+    kept: Counter[str] = Counter()  # of its source, because all of that is readmitted at once
+    for group, _ in groups:
+        kept[group.source] += group.kept
     return {
         "groups": [
             {
-                "source": source,
-                "reason": reason,
+                "source": group.source,
+                "reason": group.reason,
+                "count": group.count,
                 "requests": requests,
-                "kept": sum(each.kept and each.readmitted is None for each in requests),
-                "readmit": f"/refused/{quote(source, safe='')}/readmit",
+                "kept": kept[group.source] if group.source in configured else 0,
+                "readmit": f"/refused/{quote(group.source, safe='')}/readmit",
             }
-            for (source, reason), requests in groups.items()
+            for group, requests in groups
+            if chosen in (None, group.source)
         ],
-        "sources": [source.name for source in (await console.api.sources(request)).sources],
+        "sources": [*configured, *sorted({group.source for group, _ in groups} - set(configured))],
         "query": request.query,
     }
 

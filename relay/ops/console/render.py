@@ -19,6 +19,7 @@ from relay.ops.console.standing import stand
 from relay.ops.console.text import (
     clock_time,
     finalize,
+    form_value,
     json_text,
     make_ago,
     moment,
@@ -58,6 +59,7 @@ def set_up(app: web.Application, console: Console, assets: Assets, pages: tuple[
     )
     environment.filters.update(
         text=text,
+        form_value=form_value,
         moment=moment,
         clock_time=clock_time,
         ago=_ago,

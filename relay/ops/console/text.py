@@ -4,6 +4,7 @@ Strangers' text is escaped and isolated, and its control characters are shown.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -15,11 +16,17 @@ from relay.visible import visible
 
 _NOTHING: Final = Markup('<span class="none">&ndash;</span>')
 _CUT: Final = 300
+_UNSAYABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def finalize(value: Any) -> Any:
     """What a template writes for a value: of a text, every character can be seen. Markup of our own stays."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def form_value(value: str) -> Markup:
+    """The value of a form's field, which comes back as it is: only what HTML or UTF-8 cannot say is escaped."""
+    return escape(_UNSAYABLE.sub(lambda found: visible(found[0]), value)).replace("\r", Markup("&#13;"))
 
 
 def text(value: Any, most: int = _CUT) -> Markup:

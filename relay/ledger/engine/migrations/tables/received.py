@@ -78,6 +78,7 @@ def create() -> None:
         sa.Column("readmitted", sa.Text(), comment="JSON list of the events it became; null until then"),
     )
     op.create_index("rejections_source", "rejections", ["source", "at", "id"])
+    op.create_index("rejections_reason", "rejections", ["source", "reason", "at", "id"])
     op.create_table(
         "kept",
         sa.Column("id", ID, primary_key=True, comment="of the rejection"),
