@@ -113,7 +113,7 @@ class Api:
     async def dispatch(self, request: web.Request) -> wire.DispatchDetail:
         """The dispatch of a path. Raises NotFound."""
         dispatch_id = await self.whole_id(request, Kind.DISPATCH)
-        event = show.detail(*self._hide.detail(request, await self._archive.event(dispatch_id)))
+        event = show.detail(*await self._hide.detail(request, await self._archive.event(dispatch_id)))
         found = next((each for each in event.dispatches if each.id == dispatch_id), None)
         if found is None:
             raise NotFound(f"there is no dispatch {dispatch_id}")
@@ -298,7 +298,7 @@ class Api:
         """All groups of refused requests, those of `source`, or of all sources, with their newest requests."""
         groups = await self._archive.refusals(source, most)
         return [
-            (group, [show.rejection(view) for view in self._hide.rejected(request, list(group.newest))])
+            (group, [show.rejection(view) for view in await self._hide.rejected(request, list(group.newest))])
             for group in groups
         ]
 

@@ -14,7 +14,7 @@ from relay.ledger import SqlLedger, Terms, Vault, migrate_ledger
 from relay.ledger.engine import migrate as steps
 from relay.ledger.engine.postgres import PostgresStore, connect
 from relay.ledger.engine.sqlite import SqliteStore
-from relay.ledger.schema import dispatches, work
+from relay.ledger.schema import dispatches, events, work
 from relay.model import BY_HAND, NEXT
 from relay.secret import Secret
 
@@ -97,8 +97,10 @@ async def store(request, tmp_path, clock):
     await made.aclose()
 
 
-STATES = select(dispatches.c.id, func.coalesce(work.c.state, dispatches.c.state)).outerjoin(
-    work, work.c.dispatch_id == dispatches.c.id
+STATES = (
+    select(dispatches.c.id, func.coalesce(work.c.state, dispatches.c.state))
+    .join(events, events.c.id == dispatches.c.event_id)  # one without its event is damage, and ends however it stands
+    .outerjoin(work, work.c.dispatch_id == dispatches.c.id)
 )
 
 
