@@ -1,7 +1,9 @@
 """Hides from callers below the role `admin` what is at the paths in `hide` of a source."""
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -39,6 +41,8 @@ from relay.telemetry import Part
 
 Hidden = Mapping[str, Sequence[str]]
 """The hidden paths of each source that has some."""
+Gathering = AbstractSet[str]
+"""Ids of dispatches that may show values of several events, of which only one is at hand."""
 Found = TypeVar("Found", Event, EventView)
 Shown = TypeVar("Shown")
 
@@ -83,31 +87,38 @@ class Hide:
         hidden = self.of(request)
         if not hidden:
             return page
+        blind = await self._gathering([each.id for view in page.events for each in view.dispatches], hidden)
         events = [
-            await self._masked(view.id, hidden[view.source], partial(_event_view, view))
+            await self._masked(view.id, hidden[view.source], partial(_event_view, view, blind=blind))
             if view.source in hidden
-            else view
+            else replace(view, dispatches=_dispatches(view.dispatches, None, blind))
             for view in page.events
         ]
         return replace(page, events=tuple(events))
 
     async def detail(self, request: web.Request, detail: EventDetail) -> tuple[EventDetail, Sequence[str]]:
         """An event without what is hidden of it, and the paths that are hidden."""
-        paths = self.of(request).get(detail.event.source)
+        hidden = self.of(request)
+        paths = hidden.get(detail.event.source)
+        blind = await self._gathering([view.id for view in detail.dispatches], hidden)
         if not paths:
-            return detail, ()
-        return await self._aside.run(lambda: _detail(detail, _mask_of(detail.event, paths))), paths
+            return _made_of(detail, None, blind), ()
+        return await self._aside.run(lambda: _detail(detail, _mask_of(detail.event, paths), blind)), paths
 
     async def results(self, request: web.Request, batch: list[tuple[int, Result]]) -> list[tuple[int, Result]]:
         hidden = self.of(request)
-        return [(cursor, await self._result(result, hidden)) for cursor, result in batch] if hidden else batch
+        if not hidden:
+            return batch
+        blind = await self._gathering([result.dispatch_id for _, result in batch], hidden)
+        return [(cursor, await self._result(result, hidden, blind)) for cursor, result in batch]
 
     async def told(self, request: web.Request, page: ResultPage) -> ResultPage:
         """Results with the state of their deliveries, whose errors name routing keys and reply queues."""
         hidden = self.of(request)
-        return (
-            replace(page, results=tuple([await self._told(view, hidden) for view in page.results])) if hidden else page
-        )
+        if not hidden:
+            return page
+        blind = await self._gathering([view.result.dispatch_id for view in page.results], hidden)
+        return replace(page, results=tuple([await self._told(view, hidden, blind) for view in page.results]))
 
     def parts(self, request: web.Request, parts: Sequence[Part]) -> tuple[Part, ...]:
         """The parts of the service, with reasons that quote no event where something of events is hidden.
@@ -195,13 +206,25 @@ class Hide:
         paths = hidden.get(event.source)
         return detail if not paths else await self._aside.run(lambda: _mask_of(event, paths).text(detail))
 
-    async def _told(self, view: ResultView, hidden: Hidden) -> ResultView:
+    async def _gathering(self, dispatch_ids: Sequence[str | None], hidden: Hidden) -> Gathering:
+        """The dispatches that may be made of several events of which something is hidden."""
+        ids = [each for each in dispatch_ids if each is not None]
+        found = await self._archive.gathering(ids) if ids and hidden else {}
+        return {
+            each for each, globs in found.items() if any(fnmatchcase(name, glob) for name in hidden for glob in globs)
+        }
+
+    async def _told(self, view: ResultView, hidden: Hidden, blind: Gathering) -> ResultView:
+        if view.result.dispatch_id in blind:
+            return _result_view(view, Blind())
         paths = hidden.get(view.result.source)
         if paths:
             return await self._masked(view.result.event_id, paths, partial(_result_view, view))
-        return replace(view, result=await self._result(view.result, hidden))
+        return replace(view, result=await self._result(view.result, hidden, blind))
 
-    async def _result(self, result: Result, hidden: Hidden) -> Result:
+    async def _result(self, result: Result, hidden: Hidden, blind: Gathering) -> Result:
+        if result.dispatch_id in blind:
+            return _result(result, Blind())
         if result.type in _OF_PROBLEMS:
             example = result.data.get("example") or {}
             seen = await self._seen(result.data.get("detail"), example.get("eventId"), hidden)
@@ -225,11 +248,20 @@ def _named(record: Found, mask: Mask) -> Found:
     )
 
 
-def _event_view(view: EventView, mask: Mask) -> EventView:
-    return replace(_named(view, mask), dispatches=tuple(_dispatch(each, mask) for each in view.dispatches))
+def _event_view(view: EventView, mask: Mask, blind: Gathering) -> EventView:
+    return replace(_named(view, mask), dispatches=_dispatches(view.dispatches, mask, blind))
 
 
-def _detail(detail: EventDetail, mask: Mask) -> EventDetail:
+def _dispatches(views: Sequence[DispatchView], mask: Mask | None, blind: Gathering) -> tuple[DispatchView, ...]:
+    """Dispatches, of which those in `blind` may have values of any event; without a mask the others are shown."""
+    return tuple(_dispatch(view, _one_of(view.id, mask, blind)) for view in views)
+
+
+def _one_of(dispatch_id: str | None, mask: Mask | None, blind: Gathering) -> Mask | None:
+    return Blind() if dispatch_id in blind else mask
+
+
+def _detail(detail: EventDetail, mask: Mask, blind: Gathering) -> EventDetail:
     event = replace(
         _named(detail.event, mask),
         raw=b"",
@@ -241,17 +273,23 @@ def _detail(detail: EventDetail, mask: Mask) -> EventDetail:
         reply_to=mask.optional(detail.event.reply_to),
         unreadable=mask.optional(detail.event.unreadable),
     )
+    skips = tuple(Skip(skip.rule, skip.why, mask.value(skip.detail)) for skip in detail.skips)
+    return replace(_made_of(detail, mask, blind), event=event, skips=skips)
+
+
+def _made_of(detail: EventDetail, mask: Mask | None, blind: Gathering) -> EventDetail:
+    """With what was made of the event masked, which may be made of other events too."""
     return replace(
         detail,
-        event=event,
-        dispatches=tuple(_dispatch(view, mask) for view in detail.dispatches),
-        attempts=tuple(_attempt(view, mask) for view in detail.attempts),
-        results=tuple(_result_view(view, mask) for view in detail.results),
-        skips=tuple(Skip(skip.rule, skip.why, mask.value(skip.detail)) for skip in detail.skips),
+        dispatches=_dispatches(detail.dispatches, mask, blind),
+        attempts=tuple(_attempt(view, _one_of(view.dispatch_id, mask, blind)) for view in detail.attempts),
+        results=tuple(_result_view(view, _one_of(view.result.dispatch_id, mask, blind)) for view in detail.results),
     )
 
 
-def _dispatch(view: DispatchView, mask: Mask) -> DispatchView:
+def _dispatch(view: DispatchView, mask: Mask | None) -> DispatchView:
+    if mask is None:
+        return view
     return replace(
         view,
         name=mask.optional(view.name),
@@ -269,11 +307,13 @@ def _failure(failure: Failure | None, mask: Mask) -> Failure | None:
     return failure and replace(failure, message=mask.text(failure.message))
 
 
-def _attempt(view: AttemptView, mask: Mask) -> AttemptView:
-    return replace(view, failure=_failure(view.failure, mask))
+def _attempt(view: AttemptView, mask: Mask | None) -> AttemptView:
+    return view if mask is None else replace(view, failure=_failure(view.failure, mask))
 
 
-def _result_view(view: ResultView, mask: Mask) -> ResultView:
+def _result_view(view: ResultView, mask: Mask | None) -> ResultView:
+    if mask is None:
+        return view
     pending = {mask.text(name) if name else name: mask.optional(error) for name, error in view.pending.items()}
     undeliverable = tuple(mask.text(name) if name else name for name in view.undeliverable)
     return replace(view, result=_result(view.result, mask), pending=pending, undeliverable=undeliverable)

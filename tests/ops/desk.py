@@ -130,6 +130,7 @@ class Memory:
         self.asked = 0
         self.away = False
         self.replica_rows = []
+        self.gathered = {}
         self.sessions_ended = {}
 
     def add(self, event, *dispatches, status=EventStatus.ACCEPTED, attempts=(), results=(), skips=(), versions=()):
@@ -245,6 +246,10 @@ class Memory:
     async def replicas(self):
         self._reach()
         return self.replica_rows
+
+    async def gathering(self, dispatch_ids):
+        self._reach()
+        return {each: self.gathered[each] for each in dispatch_ids if each in self.gathered}
 
     async def rates(self, query):
         self._reach()

@@ -158,6 +158,34 @@ async def test_the_rest_is_shown_and_the_paths_are_named(client, event):
     assert (whole["raw"], whole["hidden"]) == (event.raw.decode(), [])
 
 
+GATHERED_WAYS = [
+    *("/api/events", "/api/events/0190-1", "/api/results?follow=0", "/api/results/told"),
+    *("/api/results/waiting", "/events/0190-1"),
+]
+
+
+@pytest.mark.parametrize("path", GATHERED_WAYS)
+@pytest.mark.parametrize("source", ["helpdesk", "shop"])
+async def test_what_is_made_of_several_events_shows_values_of_none(client, memory, source, path):
+    """`debounce` with `keep: all`: only the last event of the window is at hand."""
+    event, dispatch, attempt, result, _ = make_hidden()
+    data = {"subject": "Hello", "customer": {"mail": "bob@acme.com"}}
+    event = make_event(source=source, data=data, raw=json.dumps(data).encode())
+    dispatch, result = replace(dispatch, source=source), replace(result, source=source, dispatch_id=dispatch.id)
+    told = ResultView(result, {MAIL: MAIL}, NOW, (MAIL,))
+    memory.add(event, dispatch, attempts=[attempt], results=[told])
+    memory.tell(result)
+    memory.waiting_rows = [told]
+    memory.gathered = {dispatch.id: ("crm-*", "help*", "shop")}
+    for role in ("read", "operate"):
+        text = await ask(client, role, "GET", path)
+        assert "***" in text
+        assert "kim" not in text.lower()
+    assert MAIL in await ask(client, "admin", "GET", path)
+    memory.gathered = {dispatch.id: ("shop",)}
+    assert source == "helpdesk" or MAIL in await ask(client, "read", "GET", path), "nothing is hidden of any of them"
+
+
 async def test_other_sources_stay_as_they_are(client, memory):
     memory.add(make_event(source="shop", subject=MAIL))
     shown = json.loads(await ask(client, "read", "GET", "/api/events/0190-1"))
