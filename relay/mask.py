@@ -217,17 +217,13 @@ class Mask:
         """The same for a text that may be missing."""
         return None if text is None else self.text(text)
 
-    def value(self, value: Any) -> Any:
-        """A JSON value with every text, key, number and truth value in it masked."""
-        return self._value(value, ())
-
     def json(self, text: str) -> str:
         """The same for a value that is written as JSON."""
         return json.dumps(self.value(json.loads(text) if self._may(_JSON * len(text)) else {MASK: MASK}))
 
     def data(self, data: Any) -> Any:
         """The event's data: masked at the paths, whatever is there, and wherever else the values are."""
-        return self._value(data, [steps[1:] for steps in self._steps if steps[0] == "data"])
+        return self.value(data, [steps[1:] for steps in self._steps if steps[0] == "data"])
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The event's headers, in the same way."""
@@ -236,8 +232,8 @@ class Mask:
             return {}
         return {name: MASK if (name,) in paths else self.text(value) for name, value in headers.items()}
 
-    def _value(self, value: Any, paths: Sequence[Sequence[str]]) -> Any:
-        """The value masked, at each of the paths that is there as a whole."""
+    def value(self, value: Any, paths: Sequence[Sequence[str]] = ()) -> Any:
+        """A JSON value with all in it masked: texts, keys, numbers, truth values, and whatever is at these paths."""
         if paths and not all(paths):
             return MASK
         if isinstance(value, str):
@@ -258,7 +254,7 @@ class Mask:
             if self._left < 0:
                 shown[MASK] = MASK
                 break
-            shown[self.text(str(key))] = self._value(item, [steps[1:] for steps in paths if steps[0] == key])
+            shown[self.text(str(key))] = self.value(item, [steps[1:] for steps in paths if steps[0] == key])
         return shown
 
     def _list(self, value: Sequence[Any], paths: Sequence[Sequence[str]]) -> list[Any]:
@@ -267,7 +263,7 @@ class Mask:
             if self._left < 0:
                 shown.append(MASK)
                 break
-            shown.append(self._value(item, [*_into(number, paths)]))
+            shown.append(self.value(item, [*_into(number, paths)]))
         return shown
 
 

@@ -168,11 +168,14 @@ class Api:
             if body.rule is not None:
                 await self._hide.require_open(request, event_id)
             trial = await self._operations.try_kept(event_id, body.rule)
+            if body.rule is not None:
+                return self._hide.tried(request, trial)
             return await self._hide.trial(request, event_id, trial)
         if body.source is None:
             raise BadRequest("key source: missing; send source with headers and body, or event with an event's id")
         headers = {name.lower(): value for name, value in body.headers.items()}
-        return await self._operations.try_event(body.source, headers, body.raw(), body.rule)
+        tried = await self._operations.try_event(body.source, headers, body.raw(), body.rule)
+        return self._hide.tried(request, tried)
 
     async def doctor(self, _: web.Request) -> setup.DoctorReport:
         lines = await self._operations.doctor()

@@ -36,6 +36,7 @@ from relay.model import (
 from relay.ops.access import Role
 from relay.ops.guard import role_of
 from relay.ops.problem import NotAllowed
+from relay.ops.verdict import mask_explained, mask_trial, unasked
 from relay.ports import Archive
 from relay.telemetry import Part
 
@@ -54,8 +55,6 @@ _OURS: Final = frozenset(
 )
 """The fields of a result's data that no sender can write into."""
 _OF_PROBLEMS: Final = frozenset({ResultType.OPENED, ResultType.RESOLVED})
-_MASKED: Final = ("keys", "body", "message", "follow")
-"""The fields of a rule's verdict that are made of the event."""
 
 
 class Hide:
@@ -155,14 +154,21 @@ class Hide:
         paths = hidden.get(event.source)
         if not paths:
             return trial
-        return await self._aside.run(lambda: _trial(trial, _mask_of(event, paths)))
+        return await self._aside.run(lambda: mask_trial(trial, _mask_of(event, paths), paths))
+
+    def tried(self, request: web.Request, trial: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the rules would do with what the caller has written, which the ledger would tell to have been seen.
+
+        That holds for any source: sources may share a rule, and a rule that is tried may have the name of another.
+        """
+        return unasked(trial) if self.of(request) else trial
 
     async def explained(self, request: web.Request, event: Event, explained: Mapping[str, Any]) -> Mapping[str, Any]:
         """Why each rule made a chat of a stored event or did not."""
         paths = self.of(request).get(event.source)
         if not paths:
             return explained
-        return await self._aside.run(lambda: _explained(explained, _mask_of(event, paths)))
+        return await self._aside.run(lambda: mask_explained(explained, _mask_of(event, paths), paths))
 
     async def rejected(self, request: web.Request, views: list[RejectionView]) -> list[RejectionView]:
         hidden = self.of(request)
@@ -320,7 +326,7 @@ def _result_view(view: ResultView, mask: Mask | None) -> ResultView:
 
 
 def _result(result: Result, mask: Mask) -> Result:
-    data = _ours(result.data, mask, _OURS)
+    data = {key: value if key in _OURS else mask.value(value) for key, value in result.data.items()}
     if isinstance(error := result.data.get("error"), Mapping):
         data["error"] = {**error, "message": mask.value(error.get("message"))}
     return replace(
@@ -331,48 +337,3 @@ def _result(result: Result, mask: Mask) -> Result:
         reply_to=mask.optional(result.reply_to),
         traceparent=mask.optional(result.traceparent),
     )
-
-
-def _ours(document: Mapping[str, Any], mask: Mask, ours: set[str] | frozenset[str]) -> dict[str, Any]:
-    """The document with all masked but the values of these keys."""
-    return {key: value if key in ours else mask.value(value) for key, value in document.items()}
-
-
-def _trial(trial: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
-    return {"events": [_tried(each, mask) for each in trial["events"]]}
-
-
-def _explained(explained: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
-    return {**explained, "rules": [_verdict(verdict, mask) for verdict in explained["rules"]]}
-
-
-def _tried(tried: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
-    event = tried["event"]
-    shown = _ours(event, mask, {"source", "time"}) | {"data": mask.data(event["data"])}
-    return {"event": shown, "rules": [_verdict(verdict, mask) for verdict in tried["rules"]]}
-
-
-def _verdict(verdict: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
-    """What a rule does with the event, in which `why` may name values."""
-    shown = {**verdict, **{name: mask.value(verdict.get(name)) for name in _MASKED}}
-    shown["why"] = mask.optional(verdict.get("why"))
-    shown["conditions"] = [
-        {**each, "values": mask.value(each.get("values") or {}), "error": mask.optional(each.get("error"))}
-        for each in verdict.get("conditions", ())
-    ]
-    for name, inner in (("skip", "detail"), ("failure", "message")):
-        if isinstance(found := verdict.get(name), Mapping):
-            shown[name] = {**found, inner: mask.value(found.get(inner))}
-    if isinstance(now := verdict.get("now"), Mapping):
-        shown["now"] = _now(now, mask)
-    return shown
-
-
-def _now(now: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
-    """What the ledger would say: the key and a skip may name values."""
-    held, skip = now["held"], now["skip"]
-    return {
-        **now,
-        "held": None if held is None else {**held, "key": mask.optional(held["key"])},
-        "skip": None if skip is None else {**skip, "detail": mask.value(skip["detail"])},
-    }

@@ -312,6 +312,7 @@ class Desk:
         self.in_force = {"hash": "0f", "settings": {"rules": []}, "secrets": {"cargo.token": "ab"}, "restart": []}
         self.bys = []
         self.paths = {}
+        self.rule = RuleSpec("urgent", when="data.subject == 'Bye'", chat=CHAT)
         self.lines = [{"check": "clock", "verdict": "ok", "what": "it is right", "todo": None}]
         self.erasures = []
         self.erased = Erased()
@@ -369,10 +370,10 @@ class Desk:
     async def try_kept(self, event_id, rule=None):
         self.rules_tried.append(rule)
         event = (await self.memory.event(event_id)).event
-        return try_events([event], compile_rules([RuleSpec("urgent", when="data.subject == 'Bye'", chat=CHAT)], {}))
+        return try_events([event], compile_rules([self.rule], {}))
 
     async def explain(self, detail):
-        rules = compile_rules([RuleSpec("urgent", when="data.subject == 'Bye'", chat=CHAT)], {})
+        rules = compile_rules([self.rule], {})
         return explain_past(detail, self.rules_then, rules)
 
     def sources(self):

@@ -20,9 +20,20 @@ from relay.model import (
     State,
     Why,
 )
+from relay.rules import RuleSpec
 from relay.secret import Secret
 from relay.telemetry import PartState
-from tests.ops.desk import NOW, make_dispatch, make_event, make_letter, make_problem, make_rejection, make_result
+from tests.ops.desk import (
+    CHAT,
+    NOW,
+    make_dispatch,
+    make_event,
+    make_letter,
+    make_problem,
+    make_rejection,
+    make_result,
+    make_verdict,
+)
 
 TOKENS = {name: (Secret(f"token-of-{name}"), name) for name in ("read", "operate", "admin")}
 MAIL = "kim@acme.com"
@@ -156,6 +167,55 @@ async def test_the_rest_is_shown_and_the_paths_are_named(client, event):
     assert shown["dispatches"][0]["request"]["trigger"]["type"] == "draft"
     whole = json.loads(await ask(client, "admin", "GET", f"/api/events/{event.id}"))
     assert (whole["raw"], whole["hidden"]) == (event.raw.decode(), [])
+
+
+async def test_values_of_conditions_are_hidden_by_their_paths_and_where_they_were_cut(client, memory, desk):
+    desk.paths = {"helpdesk": ("data.rows.mail", "data.customer.note")}
+    long = "x" * 3_000
+    data = {"rows": [{"mail": "", "n": 1}], "customer": {"a": long, "note": "Dan"}, "plan": "gold", "other": long}
+    memory.add(make_event(data=data, raw=b"{}"))
+    when = (
+        "data.rows[0].mail or data.rows == 1 or data.customer == 1 or data.plan == 'red' or all == 1 or data.other == 1"
+    )
+    desk.rule = RuleSpec("urgent", when=when, chat=CHAT, keys={"let": {"all": "{{ data.customer }}"}})
+    for way in (("POST", "/api/try", {"json": {"event": "0190-1"}}), ("GET", "/api/events/0190-1/explain", {})):
+        shown = json.loads(await ask(client, "read", way[0], way[1], **way[2]))
+        [verdict] = (shown["events"][0] if "events" in shown else shown)["rules"]
+        assert verdict["why"] == "when is false"
+        values = [value for each in verdict["conditions"] for value in each["values"].values()]
+        other = values.pop()
+        assert values == ["***", [{"mail": "***", "n": 1}], "***", "gold", "***"]
+        assert other.startswith('"xxx'), "nothing is hidden there"
+        assert verdict["keys"] == {"let": {"all": "***"}}
+    whole = json.loads(await ask(client, "admin", "GET", "/api/events/0190-1/explain"))
+    assert "data.plan is " in whole["rules"][0]["why"]
+
+
+async def test_why_is_told_where_it_names_nothing_hidden(client, event, desk):
+    desk.rule = RuleSpec("urgent", when="data.customer.plan == 'red'", chat=CHAT)
+    shown = json.loads(await ask(client, "read", "GET", f"/api/events/{event.id}/explain"))
+    assert shown["rules"][0]["why"] == 'when is false; data.customer.plan is "gold"'
+
+
+async def test_nobody_can_try_which_values_the_ledger_has_seen(client, memory, desk, monkeypatch):
+    memory.add(make_event(source="shop"))
+    now = {"state": "suppressed", "why": "once: as dispatch d-1", "since": "2026-11-23T09:00:00Z"}
+
+    async def foretold(*_):
+        return {"events": [{"event": {}, "rules": [make_verdict("urgent", now=now)]}]}
+
+    monkeypatch.setattr(desk, "try_event", foretold)
+    monkeypatch.setattr(desk, "try_kept", foretold)
+    delivery = {"source": "shop", "body": {"mail": MAIL}}
+    for given in (delivery, {"event": "0190-1", "rule": "name: urgent"}):
+        for role, state in (("operate", None), ("admin", "suppressed")):
+            [tried] = json.loads(await ask(client, role, "POST", "/api/try", json=given))["events"]
+            assert (tried["rules"][0]["now"] or {}).get("state") == state
+    [tried] = json.loads(await ask(client, "read", "POST", "/api/try", json={"event": "0190-1"}))["events"]
+    assert tried["rules"][0]["now"]["state"] == "suppressed", "a stored event is none of the caller's making"
+    desk.paths = {}
+    [tried] = json.loads(await ask(client, "read", "POST", "/api/try", json=delivery))["events"]
+    assert tried["rules"][0]["now"]["state"] == "suppressed"
 
 
 GATHERED_WAYS = [
