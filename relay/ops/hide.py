@@ -1,7 +1,8 @@
 """Hides from callers below the role `admin` what is at the paths in `hide` of a source."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -13,6 +14,7 @@ from relay.effort import Aside
 from relay.errors import Conflict, NotFound
 from relay.mask import MASK, Blind, Mask
 from relay.model import (
+    ERASED,
     AttemptView,
     DeadLetter,
     DeadPage,
@@ -23,10 +25,12 @@ from relay.model import (
     EventQuery,
     EventView,
     Failure,
+    Job,
     Labels,
     ProblemPage,
     Rejection,
     RejectionView,
+    ReplayAim,
     Result,
     ResultPage,
     ResultType,
@@ -145,6 +149,33 @@ class Hide:
                 "use a token with the role admin"
             )
 
+    def require_no_guess(self, request: web.Request, aim: ReplayAim) -> None:
+        """Refuse a replay that would tell which hidden values there are, by a label's. Raises NotAllowed."""
+        closed = self.of(request)
+        if aim.label is None or not closed or (aim.source is not None and aim.source not in closed):
+            return
+        names = ", ".join([aim.source] if aim.source else sorted(closed))
+        raise NotAllowed(
+            f"events of {names} are found by no label, because some of their values are hidden (`hide`): name a source "
+            "that hides none, or use a token with the role admin"
+        )
+
+    async def jobs(self, request: web.Request, jobs: Sequence[Job]) -> list[Job]:
+        """Jobs without values of labels that may be hidden ones, and with faults as who asks may see them."""
+        hidden = self.of(request)
+        return [await self._job(job, hidden) for job in jobs] if hidden else list(jobs)
+
+    @asynccontextmanager
+    async def refusing(self, request: web.Request, any_id: str) -> AsyncIterator[None]:
+        """Mask why something cannot be done with an event, or a dispatch, which may quote its values."""
+        try:
+            yield
+        except Conflict as error:
+            if not (hidden := self.of(request)) or str(error).endswith(f"was {ERASED}"):
+                raise
+            event = (await self._archive.event(any_id)).event
+            raise Conflict(await self._quoting(str(error), event, hidden)) from None
+
     async def trial(self, request: web.Request, event_id: str, trial: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the rules would do with a stored event."""
         hidden = self.of(request)
@@ -209,8 +240,21 @@ class Hide:
             event = await self._archive.load(event_id)
         except (NotFound, Conflict):
             return MASK
-        paths = hidden.get(event.source)
-        return detail if not paths else await self._aside.run(lambda: _mask_of(event, paths).text(detail))
+        return await self._quoting(detail, event, hidden)
+
+    async def _quoting(self, text: str, event: Event, hidden: Hidden) -> str:
+        """A text that may quote an event, or why that could not be read."""
+        if not (paths := hidden.get(event.source)):
+            return text
+        if event.unreadable is not None and (quoted := f"({event.unreadable})") in text:
+            return text.replace(quoted, f"({MASK})")
+        return await self._aside.run(lambda: _mask_of(event, paths).text(text))
+
+    async def _job(self, job: Job, hidden: Hidden) -> Job:
+        aim = job.aim
+        if aim.label is not None and (aim.source is None or aim.source in hidden):
+            aim = replace(aim, label=(aim.label[0], MASK))
+        return replace(job, aim=aim, fault=await self._seen(job.fault, job.fault_event, hidden))
 
     async def _gathering(self, dispatch_ids: Sequence[str | None], hidden: Hidden) -> Gathering:
         """The dispatches that may be made of several events of which something is hidden."""

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from relay.errors import Conflict
 from relay.mask import Mask
 from relay.model import (
+    ERASED,
     AttemptView,
     Failure,
     Held,
@@ -28,6 +30,7 @@ from tests.ops.desk import (
     NOW,
     make_dispatch,
     make_event,
+    make_job,
     make_letter,
     make_problem,
     make_rejection,
@@ -216,6 +219,70 @@ async def test_nobody_can_try_which_values_the_ledger_has_seen(client, memory, d
     desk.paths = {}
     [tried] = json.loads(await ask(client, "read", "POST", "/api/try", json=delivery))["events"]
     assert tried["rules"][0]["now"]["state"] == "suppressed"
+
+
+async def test_no_replay_tells_which_labels_there_are(client, desk):
+    for given, status in ({}, 403), ({"source": "helpdesk"}, 403), ({"source": "shop"}, 200):
+        asked = {"since": "1h", "label": f"mail:{MAIL}", "dryRun": True, **given}
+        headers = {"Authorization": "Bearer token-of-operate"}
+        answer = await client.post("/api/jobs", json=asked, headers=headers)
+        assert answer.status == status, await answer.text()
+        if status == 403:
+            assert "events of helpdesk are found by no label" in await answer.text()
+    assert [job.aim.source for job in desk.jobs_kept] == ["shop"]
+    await ask(client, "admin", "POST", "/api/jobs", json={"since": "1h", "label": f"mail:{MAIL}"})
+    await ask(client, "operate", "POST", "/api/jobs", json={"since": "1h"})
+
+
+async def test_jobs_show_no_hidden_value(client, memory, desk, event):
+    memory.add(make_event(2, data=None, raw=b"", unreadable=f"not JSON: {MAIL}"))
+    aim = make_job(1).aim
+    desk.jobs_kept = [
+        make_job(1, aim=replace(aim, label=("mail", MAIL)), fault=f"rule urgent: {MAIL}", fault_event=event.id),
+        make_job(2, aim=replace(aim, source="helpdesk", label=("mail", MAIL))),
+        make_job(3, fault=f"it could not be read (not JSON: {MAIL})", fault_event="0190-2"),
+        make_job(4, fault=MAIL, fault_event="pruned"),
+        make_job(5, aim=replace(aim, source="shop", label=("plan", "gold")), fault="there is no rule"),
+    ]
+    shown = json.loads(await ask(client, "read", "GET", "/api/jobs"))["jobs"]
+    assert [(job["label"], (job["fault"] or {}).get("message")) for job in reversed(shown)] == [
+        ("mail:***", "rule urgent: ***"),
+        ("mail:***", None),
+        (None, "it could not be read (***)"),
+        (None, "***"),
+        ("plan:gold", "there is no rule"),
+    ]
+    job_id = desk.jobs_kept[0].id
+    assert MAIL not in await ask(client, "read", "GET", f"/api/jobs/{job_id}")
+    assert MAIL in await ask(client, "admin", "GET", f"/api/jobs/{job_id}")
+
+
+@pytest.mark.parametrize("way", ["/api/events/{}/replay", "/events/{}/replay", "/api/dispatches/d-{}/retry"])
+@pytest.mark.parametrize(
+    ("unreadable", "told", "shown"),
+    [
+        (f"not JSON: {MAIL}", f"it could not be read (not JSON: {MAIL})", "it could not be read (***)"),
+        (None, f"rule urgent: {MAIL} is no number", "rule urgent: *** is no number"),
+        (ERASED, f"it was {ERASED}", f"it was {ERASED}"),
+    ],
+)
+async def test_why_something_cannot_be_repeated_quotes_nothing_hidden(
+    client, memory, desk, monkeypatch, way, unreadable, told, shown
+):
+    event = make_event(data={"customer": {"mail": MAIL}}, unreadable=unreadable)
+    memory.add(event, make_dispatch(event))
+
+    async def refuse(*_, **__):
+        raise Conflict(told)
+
+    monkeypatch.setattr(desk, "replay", refuse)
+    monkeypatch.setattr(desk, "retry", refuse)
+    for role, text in (("operate", shown), ("admin", told)):
+        headers = {"Authorization": f"Bearer token-of-{role}", "Origin": str(client.make_url("")).rstrip("/")}
+        given = {"json": {}} if way.startswith("/api") else {"data": {}}
+        answer = await client.post(way.format(event.id), headers=headers, **given)
+        assert text in await answer.text()
+        assert answer.status == 409
 
 
 GATHERED_WAYS = [
