@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import chain
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
@@ -36,7 +35,6 @@ _PART: Final = 24
 """Characters of a value that tell of it. Fewer occur elsewhere, as the beginning of an address does."""
 _BLOCK: Final = _PART // 2
 """Values are cut into blocks of this size to find their parts: each part has a whole one in it."""
-_COVERED: Final = b"\1" * _BLOCK
 _REDACTED: Final = re.compile(r"\[(?:email|phone|card|iban)\]")
 """What `redact` writes in place of personal data."""
 _FENCE_END: Final = "\n<<< end of"  # of the fence around untrusted text, which may have cut it
@@ -57,7 +55,7 @@ _JSON: Final = 10
 """What it costs to read and write one character of JSON."""
 _FOLD: Final = (5, 60)
 """What it costs to fold a character, and where one of the text becomes longer by it."""
-_SCAN: Final = 40
+_SCAN: Final = 100
 """What it costs to look at one place of a text for a part of a value, and to cut a block of one."""
 _FORMED: Final = 200
 """What it costs to write a character of a hidden value in all forms that a text may have it in."""
@@ -113,6 +111,7 @@ class Mask:
                 self._spend(_SCAN * len(needle) // _BLOCK)
                 for place in range(0, len(needle) - _BLOCK + 1, _BLOCK):
                     self._blocks.setdefault(needle[place : place + _BLOCK], []).append((needle, place))
+        self._together = "\0".join(needles)
         self._starred = [needle for needle in needles if "*" in needle and needle not in MASK]
         """Those that a mask and what stands beside it may make."""
 
@@ -160,10 +159,9 @@ class Mask:
         pieces = _REDACTED.split(folded)
         beside = [piece[-most:] for piece in pieces[:-1]] + [piece[:most] for piece in pieces[1:]]
         for near in {each for each in beside if len(each.strip()) >= least}:
-            for needle in chain.from_iterable(self._needles.values()):
-                self._spend(_cost_of_search(near, needle))
-                if near in needle:
-                    return True
+            self._spend(_cost_of_search(near, self._together))
+            if near in self._together:
+                return True
         return False
 
     def _cover_value(self, covered: bytearray, folded: str, needle: str) -> None:
@@ -184,18 +182,17 @@ class Mask:
         if not self._blocks or len(folded) < _PART:
             return
         self._spend(_SCAN * len(folded))
-        place = 0
-        while place <= len(folded) - _BLOCK:
-            if covered[place : place + _BLOCK] == _COVERED:  # what a part has beside this stretch has its own block
-                end = covered.find(0, place)
-                place = (len(folded) if end < 0 else end) - _BLOCK + 1
-                continue
-            for needle, at in self._blocks.get(folded[place : place + _BLOCK], ()):
+        blocks = self._blocks
+        near = [place for place in range(len(folded) - _BLOCK + 1) if folded[place : place + _BLOCK] in blocks]
+        for place in near:
+            self._spend(_EACH)
+            if covered.find(0, place, place + _BLOCK) < 0:
+                continue  # what a part has beside this stretch has a block of its own there
+            for needle, at in blocks[folded[place : place + _BLOCK]]:
+                self._spend(_MATCH + min(len(folded), len(needle)) // _BLOCK)
                 first, last = _extend(folded, place, needle, at)
-                self._spend(_MATCH + _SCAN * (last - first))
                 if last - first >= _PART:
                     covered[first:last] = b"\1" * (last - first)
-            place += 1
 
     def _cut(self, text: str, covered: bytearray) -> str:
         """The text with one mask for each stretch that is covered."""
@@ -301,13 +298,18 @@ def _cost_of_search(needle: str, text: str) -> int:
 
 def _extend(text: str, place: int, needle: str, at: int) -> tuple[int, int]:
     """Where the stretch of a text begins and ends that is the same in a value, around a block that both have."""
-    before = after = 0
-    while before < min(place, at) and text[place - before - 1] == needle[at - before - 1]:
-        before += 1
-    place, at = place + _BLOCK, at + _BLOCK
-    while after < min(len(text) - place, len(needle) - at) and text[place + after] == needle[at + after]:
-        after += 1
-    return place - _BLOCK - before, place + after
+    before, after = min(place, at), min(len(text) - place, len(needle) - at)
+    ahead = _same(text[place - before : place][::-1], needle[at - before : at][::-1])
+    return place - ahead, place + _same(text[place : place + after], needle[at : at + after])
+
+
+def _same(one: str, other: str) -> int:
+    """How many characters two texts of one length have in common, from the first on."""
+    low, high = 0, len(one)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[low:middle] == other[low:middle] else (low, middle - 1)
+    return low
 
 
 def _find(value: Any, steps: Sequence[str], spend: Callable[[int], None]) -> Iterator[Any]:
