@@ -1,7 +1,9 @@
 """Masks the values at the hidden paths of an event (`hide` of its source) in every text that belongs to the event.
 
-A hidden value is found in a text in any case, and as JSON, HTML and URLs escape it. What a template computes of it, as
-a hash or a part, is another value and is not found.
+A hidden value is found in a text in any case, and as JSON, HTML and URLs escape it. Relay cuts what is long (labels,
+errors, explanations) and may redact it: so a part of `_PART` characters is found too, a begin of `_HEAD` where a text
+ends, and what stands beside a word of `redact`. What a template computes of a value, as a hash or a smaller part, is
+another value and is not found.
 """
 
 import html
@@ -29,6 +31,15 @@ _SHORT: Final = 4
 """A value with fewer characters occurs by chance: a text that has it is masked as a whole."""
 _HEAD: Final = 8
 """Characters of a value that are looked for first: most texts have not even these."""
+_PART: Final = 24
+"""Characters of a value that tell of it. Fewer occur elsewhere, as the beginning of an address does."""
+_BLOCK: Final = _PART // 2
+"""Values are cut into blocks of this size to find their parts: each part has a whole one in it."""
+_REDACTED: Final = re.compile(r"\[(?:email|phone|card|iban)\]")
+"""What `redact` writes in place of personal data."""
+_FENCE_END: Final = "\n<<< end of"  # of the fence around untrusted text, which may have cut it
+_BESIDE: Final = (3, 8)
+"""The least and the most characters beside such a word that tell that it stands in a hidden value."""
 
 _MOST_WORK: Final = 60_000_000
 """What one event may cost, in characters to compare: 0.1 to 0.2 s. What is left after that is masked as a whole."""
@@ -44,6 +55,8 @@ _JSON: Final = 10
 """What it costs to read and write one character of JSON."""
 _FOLD: Final = (5, 60)
 """What it costs to fold a character, and where one of the text becomes longer by it."""
+_SCAN: Final = 100
+"""What it costs to look at one place of a text for a part of a value, and to cut a block of one."""
 _FORMED: Final = 200
 """What it costs to write a character of a hidden value in all forms that a text may have it in."""
 _FORMS: Final = 4_000
@@ -91,6 +104,14 @@ class Mask:
         """The hidden values as texts may have them, by how they begin."""
         for needle in needles - {""}:
             self._needles.setdefault(needle[:_HEAD], []).append(needle)
+        self._blocks: dict[str, list[tuple[str, int]]] = {}
+        """The blocks of the long ones, with the places where each stands."""
+        with suppress(_Spent):
+            for needle in [each for each in needles if len(each) >= _PART]:
+                self._spend(_SCAN * len(needle) // _BLOCK)
+                for place in range(0, len(needle) - _BLOCK + 1, _BLOCK):
+                    self._blocks.setdefault(needle[place : place + _BLOCK], []).append((needle, place))
+        self._together = "\0".join(needles)
         self._starred = [needle for needle in needles if "*" in needle and needle not in MASK]
         """Those that a mask and what stands beside it may make."""
 
@@ -107,30 +128,74 @@ class Mask:
             raise _Spent
 
     def text(self, text: str) -> str:
-        """The text with `***` in place of the values; as a whole where one of them is short."""
-        if not self._may(_CALL + len(self._needles) * (len(text) + _EACH) + _cost_of_fold(text)):
+        """The text with `***` in place of the values and their parts; as a whole where one of the values is short."""
+        try:
+            return self._text(text)
+        except _Spent:
             return MASK
+
+    def _text(self, text: str) -> str:
+        self._spend(_CALL + len(self._needles) * (len(text) + _EACH) + _cost_of_fold(text))
         folded = _fold(text)
         likely = [needle for head, group in self._needles.items() if head in folded for needle in group]
-        if not likely:
-            return text
-        if not self._may(sum(_cost_of_search(needle, text) for needle in likely)):
-            return MASK
+        self._spend(sum(_cost_of_search(needle, folded) for needle in likely))
         found = [needle for needle in likely if needle in folded]
-        if not found:
-            return text
-        return MASK if any(len(needle) < _SHORT for needle in found) else self._cut(text, folded, found)
-
-    def _cut(self, text: str, folded: str, needles: Iterable[str]) -> str:
-        """The text with one mask for each stretch that the needles cover, which may overlap."""
+        if any(len(needle) < _SHORT for needle in found) or self._is_redacted(folded):
+            return MASK
         covered = bytearray(len(text))
-        for needle in needles:
-            place = folded.find(needle)
-            while place >= 0:
-                if not self._may(_MATCH + _SEARCH * len(needle)):
-                    return MASK
-                covered[place : place + len(needle)] = b"\1" * len(needle)
-                place = folded.find(needle, place + 1)
+        for needle in found:
+            self._cover_value(covered, folded, needle)
+        for end in {len(folded.rstrip(".")), max(0, folded.rfind(_FENCE_END))}:
+            for needle in likely:
+                self._cover_begun(covered, folded, end, needle)
+        self._cover_parts(covered, folded)
+        return self._cut(text, covered) if 1 in covered else text
+
+    def _is_redacted(self, folded: str) -> bool:
+        """Whether `redact` took something out of a hidden value that stands in the text."""
+        if "[" not in folded:
+            return False
+        least, most = _BESIDE
+        pieces = _REDACTED.split(folded)
+        beside = [piece[-most:] for piece in pieces[:-1]] + [piece[:most] for piece in pieces[1:]]
+        for near in {each for each in beside if len(each.strip()) >= least}:
+            self._spend(_cost_of_search(near, self._together))
+            if near in self._together:
+                return True
+        return False
+
+    def _cover_value(self, covered: bytearray, folded: str, needle: str) -> None:
+        place = folded.find(needle)
+        while place >= 0:
+            self._spend(_MATCH + _SEARCH * len(needle))
+            covered[place : place + len(needle)] = b"\1" * len(needle)
+            place = folded.find(needle, place + 1)
+
+    def _cover_begun(self, covered: bytearray, folded: str, end: int, needle: str) -> None:
+        """Cover the begin of a value in the place where the text was cut."""
+        self._spend(_EACH + end)
+        place = folded.rfind(needle[:_HEAD], 0, end)
+        if place >= 0 and needle.startswith(folded[place:end]):
+            covered[place:end] = b"\1" * (end - place)
+
+    def _cover_parts(self, covered: bytearray, folded: str) -> None:
+        if not self._blocks or len(folded) < _PART:
+            return
+        self._spend(_SCAN * len(folded))
+        blocks = self._blocks
+        near = [place for place in range(len(folded) - _BLOCK + 1) if folded[place : place + _BLOCK] in blocks]
+        for place in near:
+            self._spend(_EACH)
+            if covered.find(0, place, place + _BLOCK) < 0:
+                continue  # what a part has beside this stretch has a block of its own there
+            for needle, at in blocks[folded[place : place + _BLOCK]]:
+                self._spend(_MATCH + min(len(folded), len(needle)) // _BLOCK)
+                first, last = _extend(folded, place, needle, at)
+                if last - first >= _PART:
+                    covered[first:last] = b"\1" * (last - first)
+
+    def _cut(self, text: str, covered: bytearray) -> str:
+        """The text with one mask for each stretch that is covered."""
         pieces, place = [], 0
         for stretch in re.finditer(b"\1+", covered):
             pieces += [text[place : stretch.start()], MASK]
@@ -149,17 +214,13 @@ class Mask:
         """The same for a text that may be missing."""
         return None if text is None else self.text(text)
 
-    def value(self, value: Any) -> Any:
-        """A JSON value with every text, key, number and truth value in it masked."""
-        return self._value(value, ())
-
     def json(self, text: str) -> str:
         """The same for a value that is written as JSON."""
         return json.dumps(self.value(json.loads(text) if self._may(_JSON * len(text)) else {MASK: MASK}))
 
     def data(self, data: Any) -> Any:
         """The event's data: masked at the paths, whatever is there, and wherever else the values are."""
-        return self._value(data, [steps[1:] for steps in self._steps if steps[0] == "data"])
+        return self.value(data, [steps[1:] for steps in self._steps if steps[0] == "data"])
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The event's headers, in the same way."""
@@ -168,8 +229,8 @@ class Mask:
             return {}
         return {name: MASK if (name,) in paths else self.text(value) for name, value in headers.items()}
 
-    def _value(self, value: Any, paths: Sequence[Sequence[str]]) -> Any:
-        """The value masked, at each of the paths that is there as a whole."""
+    def value(self, value: Any, paths: Sequence[Sequence[str]] = ()) -> Any:
+        """A JSON value with all in it masked: texts, keys, numbers, truth values, and whatever is at these paths."""
         if paths and not all(paths):
             return MASK
         if isinstance(value, str):
@@ -190,7 +251,7 @@ class Mask:
             if self._left < 0:
                 shown[MASK] = MASK
                 break
-            shown[self.text(str(key))] = self._value(item, [steps[1:] for steps in paths if steps[0] == key])
+            shown[self.text(str(key))] = self.value(item, [steps[1:] for steps in paths if steps[0] == key])
         return shown
 
     def _list(self, value: Sequence[Any], paths: Sequence[Sequence[str]]) -> list[Any]:
@@ -199,7 +260,7 @@ class Mask:
             if self._left < 0:
                 shown.append(MASK)
                 break
-            shown.append(self._value(item, [*_into(number, paths)]))
+            shown.append(self.value(item, [*_into(number, paths)]))
         return shown
 
 
@@ -233,6 +294,22 @@ def _cost_of_search(needle: str, text: str) -> int:
     if any(most >= text_size and size >= needle_size for text_size, needle_size in _LONG):
         return _EACH + _SEARCH * (most + size)
     return _EACH + most + max(0, most - size) * size // 4
+
+
+def _extend(text: str, place: int, needle: str, at: int) -> tuple[int, int]:
+    """Where the stretch of a text begins and ends that is the same in a value, around a block that both have."""
+    before, after = min(place, at), min(len(text) - place, len(needle) - at)
+    ahead = _same(text[place - before : place][::-1], needle[at - before : at][::-1])
+    return place - ahead, place + _same(text[place : place + after], needle[at : at + after])
+
+
+def _same(one: str, other: str) -> int:
+    """How many characters two texts of one length have in common, from the first on."""
+    low, high = 0, len(one)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[low:middle] == other[low:middle] else (low, middle - 1)
+    return low
 
 
 def _find(value: Any, steps: Sequence[str], spend: Callable[[int], None]) -> Iterator[Any]:

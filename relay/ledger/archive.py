@@ -184,6 +184,9 @@ class SqlArchive:
     async def rules_then(self: Database, event_id: str) -> tuple[RuleVersion, ...]:
         return await self.browse(partial(versions.of_event, event_id=event_id))
 
+    async def gathering(self: Database, dispatch_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return await self.browse(partial(versions.gathering, dispatch_ids=dispatch_ids))
+
     async def last_events(self: Database, sources: Sequence[str]) -> Mapping[str, int]:
         return await self.read(partial(browse.last_events, sources=sources))
 

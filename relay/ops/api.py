@@ -9,8 +9,10 @@ from aiohttp import web
 
 from relay.errors import NotFound
 from relay.model import (
+    Dispatch,
     EventDetail,
     EventQuery,
+    Job,
     Kind,
     Loads,
     Measured,
@@ -131,15 +133,21 @@ class Api:
 
     async def replay(self, request: web.Request) -> wire.Replayed:
         body = await read_body(request, ReplayAsk)
-        added = await self._operations.replay(
-            await self.whole_id(request, Kind.EVENT), again=body.again, by=actor_of(request)
-        )
+        added = await self.replayed(request, await self.whole_id(request, Kind.EVENT), again=body.again)
         return wire.Replayed(dispatches=[wire.Added(id=dispatch_id, rule=rule) for dispatch_id, rule in added])
 
     async def retry(self, request: web.Request) -> wire.Started:
         body = await read_body(request, RetryAsk)
         dispatch_id = await self.whole_id(request, Kind.DISPATCH)
-        return show.started(await self._operations.retry(dispatch_id, render=body.render, by=actor_of(request)))
+        return show.started(await self.retried(request, dispatch_id, render=body.render))
+
+    async def replayed(self, request: web.Request, event_id: str, *, again: bool) -> Sequence[tuple[str, str]]:
+        async with self._hide.refusing(request, event_id):
+            return await self._operations.replay(event_id, again=again, by=actor_of(request))
+
+    async def retried(self, request: web.Request, dispatch_id: str, *, render: bool) -> Dispatch:
+        async with self._hide.refusing(request, dispatch_id):
+            return await self._operations.retry(dispatch_id, render=render, by=actor_of(request))
 
     async def cancel(self, request: web.Request) -> wire.Started:
         return show.started(
@@ -188,11 +196,14 @@ class Api:
             if body.rule is not None:
                 await self._hide.require_open(request, event_id)
             trial = await self._operations.try_kept(event_id, body.rule)
+            if body.rule is not None:
+                return self._hide.tried(request, trial)
             return await self._hide.trial(request, event_id, trial)
         if body.source is None:
             raise BadRequest("key source: missing; send source with headers and body, or event with an event's id")
         headers = {name.lower(): value for name, value in body.headers.items()}
-        return await self._operations.try_event(body.source, headers, body.raw(), body.rule)
+        tried = await self._operations.try_event(body.source, headers, body.raw(), body.rule)
+        return self._hide.tried(request, tried)
 
     async def doctor(self, _: web.Request) -> setup.DoctorReport:
         lines = await self._operations.doctor()
@@ -349,17 +360,25 @@ class Api:
 
     async def jobs(self, request: web.Request) -> JobList:
         parameters = read_query(request, JobsAsk)
-        return show_jobs(await self._operations.jobs(parameters.cursor, parameters.limit))
+        page = await self._operations.jobs(parameters.cursor, parameters.limit)
+        return show_jobs(replace(page, jobs=tuple(await self._hide.jobs(request, page.jobs))))
 
     async def start_job(self, request: web.Request) -> JobDocument:
         body = await read_body(request, JobAsk)
-        return show_job(await self._operations.start_replay(body.aim(self._clock()), by=actor_of(request)))
+        aim = body.aim(self._clock())
+        self._hide.require_no_guess(request, aim)
+        return show_job(await self._operations.start_replay(aim, by=actor_of(request)))
 
     async def job(self, request: web.Request) -> JobDocument:
-        return show_job(await self._operations.job(await self.whole_id(request, Kind.JOB)))
+        return await self._job(request, await self._operations.job(await self.whole_id(request, Kind.JOB)))
 
     async def cancel_job(self, request: web.Request) -> JobDocument:
-        return show_job(await self._operations.cancel_job(await self.whole_id(request, Kind.JOB), by=actor_of(request)))
+        cancelled = await self._operations.cancel_job(await self.whole_id(request, Kind.JOB), by=actor_of(request))
+        return await self._job(request, cancelled)
+
+    async def _job(self, request: web.Request, job: Job) -> JobDocument:
+        [shown] = await self._hide.jobs(request, [job])
+        return show_job(shown)
 
     async def whole_id(self, request: web.Request, *kinds: Kind) -> str:
         """The whole id for the one in the path, of which the end is enough. Raises NotFound, Ambiguous."""

@@ -1,7 +1,10 @@
 """Hides from callers below the role `admin` what is at the paths in `hide` of a source."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -11,6 +14,7 @@ from relay.effort import Aside
 from relay.errors import Conflict, NotFound
 from relay.mask import MASK, Blind, Mask
 from relay.model import (
+    ERASED,
     AttemptView,
     DeadLetter,
     DeadPage,
@@ -21,10 +25,12 @@ from relay.model import (
     EventQuery,
     EventView,
     Failure,
+    Job,
     Labels,
     ProblemPage,
     Rejection,
     RejectionView,
+    ReplayAim,
     Result,
     ResultPage,
     ResultType,
@@ -34,11 +40,14 @@ from relay.model import (
 from relay.ops.access import Role
 from relay.ops.guard import role_of
 from relay.ops.problem import NotAllowed
+from relay.ops.verdict import mask_explained, mask_trial, unasked
 from relay.ports import Archive
 from relay.telemetry import Part
 
 Hidden = Mapping[str, Sequence[str]]
 """The hidden paths of each source that has some."""
+Gathering = AbstractSet[str]
+"""Ids of dispatches that may show values of several events, of which only one is at hand."""
 Found = TypeVar("Found", Event, EventView)
 Shown = TypeVar("Shown")
 
@@ -50,8 +59,6 @@ _OURS: Final = frozenset(
 )
 """The fields of a result's data that no sender can write into."""
 _OF_PROBLEMS: Final = frozenset({ResultType.OPENED, ResultType.RESOLVED})
-_MASKED: Final = ("keys", "body", "message", "follow")
-"""The fields of a rule's verdict that are made of the event."""
 
 
 class Hide:
@@ -83,31 +90,38 @@ class Hide:
         hidden = self.of(request)
         if not hidden:
             return page
+        blind = await self._gathering([each.id for view in page.events for each in view.dispatches], hidden)
         events = [
-            await self._masked(view.id, hidden[view.source], partial(_event_view, view))
+            await self._masked(view.id, hidden[view.source], partial(_event_view, view, blind=blind))
             if view.source in hidden
-            else view
+            else replace(view, dispatches=_dispatches(view.dispatches, None, blind))
             for view in page.events
         ]
         return replace(page, events=tuple(events))
 
     async def detail(self, request: web.Request, detail: EventDetail) -> tuple[EventDetail, Sequence[str]]:
         """An event without what is hidden of it, and the paths that are hidden."""
-        paths = self.of(request).get(detail.event.source)
+        hidden = self.of(request)
+        paths = hidden.get(detail.event.source)
+        blind = await self._gathering([view.id for view in detail.dispatches], hidden)
         if not paths:
-            return detail, ()
-        return await self._aside.run(lambda: _detail(detail, _mask_of(detail.event, paths))), paths
+            return _made_of(detail, None, blind), ()
+        return await self._aside.run(lambda: _detail(detail, _mask_of(detail.event, paths), blind)), paths
 
     async def results(self, request: web.Request, batch: list[tuple[int, Result]]) -> list[tuple[int, Result]]:
         hidden = self.of(request)
-        return [(cursor, await self._result(result, hidden)) for cursor, result in batch] if hidden else batch
+        if not hidden:
+            return batch
+        blind = await self._gathering([result.dispatch_id for _, result in batch], hidden)
+        return [(cursor, await self._result(result, hidden, blind)) for cursor, result in batch]
 
     async def told(self, request: web.Request, page: ResultPage) -> ResultPage:
         """Results with the state of their deliveries, whose errors name routing keys and reply queues."""
         hidden = self.of(request)
-        return (
-            replace(page, results=tuple([await self._told(view, hidden) for view in page.results])) if hidden else page
-        )
+        if not hidden:
+            return page
+        blind = await self._gathering([view.result.dispatch_id for view in page.results], hidden)
+        return replace(page, results=tuple([await self._told(view, hidden, blind) for view in page.results]))
 
     def parts(self, request: web.Request, parts: Sequence[Part]) -> tuple[Part, ...]:
         """The parts of the service, with reasons that quote no event where something of events is hidden.
@@ -135,6 +149,33 @@ class Hide:
                 "use a token with the role admin"
             )
 
+    def require_no_guess(self, request: web.Request, aim: ReplayAim) -> None:
+        """Refuse a replay that would tell which hidden values there are, by a label's. Raises NotAllowed."""
+        closed = self.of(request)
+        if aim.label is None or not closed or (aim.source is not None and aim.source not in closed):
+            return
+        names = ", ".join([aim.source] if aim.source else sorted(closed))
+        raise NotAllowed(
+            f"events of {names} are found by no label, because some of their values are hidden (`hide`): name a source "
+            "that hides none, or use a token with the role admin"
+        )
+
+    async def jobs(self, request: web.Request, jobs: Sequence[Job]) -> list[Job]:
+        """Jobs without values of labels that may be hidden ones, and with faults as who asks may see them."""
+        hidden = self.of(request)
+        return [await self._job(job, hidden) for job in jobs] if hidden else list(jobs)
+
+    @asynccontextmanager
+    async def refusing(self, request: web.Request, any_id: str) -> AsyncIterator[None]:
+        """Mask why something cannot be done with an event, or a dispatch, which may quote its values."""
+        try:
+            yield
+        except Conflict as error:
+            if not (hidden := self.of(request)) or str(error).endswith(f"was {ERASED}"):
+                raise
+            event = (await self._archive.event(any_id)).event
+            raise Conflict(await self._quoting(str(error), event, hidden)) from None
+
     async def trial(self, request: web.Request, event_id: str, trial: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the rules would do with a stored event."""
         hidden = self.of(request)
@@ -144,14 +185,21 @@ class Hide:
         paths = hidden.get(event.source)
         if not paths:
             return trial
-        return await self._aside.run(lambda: _trial(trial, _mask_of(event, paths)))
+        return await self._aside.run(lambda: mask_trial(trial, _mask_of(event, paths), paths))
+
+    def tried(self, request: web.Request, trial: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the rules would do with what the caller has written, which the ledger would tell to have been seen.
+
+        That holds for any source: sources may share a rule, and a rule that is tried may have the name of another.
+        """
+        return unasked(trial) if self.of(request) else trial
 
     async def explained(self, request: web.Request, event: Event, explained: Mapping[str, Any]) -> Mapping[str, Any]:
         """Why each rule made a chat of a stored event or did not."""
         paths = self.of(request).get(event.source)
         if not paths:
             return explained
-        return await self._aside.run(lambda: _explained(explained, _mask_of(event, paths)))
+        return await self._aside.run(lambda: mask_explained(explained, _mask_of(event, paths), paths))
 
     async def rejected(self, request: web.Request, views: list[RejectionView]) -> list[RejectionView]:
         hidden = self.of(request)
@@ -192,16 +240,41 @@ class Hide:
             event = await self._archive.load(event_id)
         except (NotFound, Conflict):
             return MASK
-        paths = hidden.get(event.source)
-        return detail if not paths else await self._aside.run(lambda: _mask_of(event, paths).text(detail))
+        return await self._quoting(detail, event, hidden)
 
-    async def _told(self, view: ResultView, hidden: Hidden) -> ResultView:
+    async def _quoting(self, text: str, event: Event, hidden: Hidden) -> str:
+        """A text that may quote an event, or why that could not be read."""
+        if not (paths := hidden.get(event.source)):
+            return text
+        if event.unreadable is not None and (quoted := f"({event.unreadable})") in text:
+            return text.replace(quoted, f"({MASK})")
+        return await self._aside.run(lambda: _mask_of(event, paths).text(text))
+
+    async def _job(self, job: Job, hidden: Hidden) -> Job:
+        aim = job.aim
+        if aim.label is not None and (aim.source is None or aim.source in hidden):
+            aim = replace(aim, label=(aim.label[0], MASK))
+        return replace(job, aim=aim, fault=await self._seen(job.fault, job.fault_event, hidden))
+
+    async def _gathering(self, dispatch_ids: Sequence[str | None], hidden: Hidden) -> Gathering:
+        """The dispatches that may be made of several events of which something is hidden."""
+        ids = [each for each in dispatch_ids if each is not None]
+        found = await self._archive.gathering(ids) if ids and hidden else {}
+        return {
+            each for each, globs in found.items() if any(fnmatchcase(name, glob) for name in hidden for glob in globs)
+        }
+
+    async def _told(self, view: ResultView, hidden: Hidden, blind: Gathering) -> ResultView:
+        if view.result.dispatch_id in blind:
+            return _result_view(view, Blind())
         paths = hidden.get(view.result.source)
         if paths:
             return await self._masked(view.result.event_id, paths, partial(_result_view, view))
-        return replace(view, result=await self._result(view.result, hidden))
+        return replace(view, result=await self._result(view.result, hidden, blind))
 
-    async def _result(self, result: Result, hidden: Hidden) -> Result:
+    async def _result(self, result: Result, hidden: Hidden, blind: Gathering) -> Result:
+        if result.dispatch_id in blind:
+            return _result(result, Blind())
         if result.type in _OF_PROBLEMS:
             example = result.data.get("example") or {}
             seen = await self._seen(result.data.get("detail"), example.get("eventId"), hidden)
@@ -225,11 +298,20 @@ def _named(record: Found, mask: Mask) -> Found:
     )
 
 
-def _event_view(view: EventView, mask: Mask) -> EventView:
-    return replace(_named(view, mask), dispatches=tuple(_dispatch(each, mask) for each in view.dispatches))
+def _event_view(view: EventView, mask: Mask, blind: Gathering) -> EventView:
+    return replace(_named(view, mask), dispatches=_dispatches(view.dispatches, mask, blind))
 
 
-def _detail(detail: EventDetail, mask: Mask) -> EventDetail:
+def _dispatches(views: Sequence[DispatchView], mask: Mask | None, blind: Gathering) -> tuple[DispatchView, ...]:
+    """Dispatches, of which those in `blind` may have values of any event; without a mask the others are shown."""
+    return tuple(_dispatch(view, _one_of(view.id, mask, blind)) for view in views)
+
+
+def _one_of(dispatch_id: str | None, mask: Mask | None, blind: Gathering) -> Mask | None:
+    return Blind() if dispatch_id in blind else mask
+
+
+def _detail(detail: EventDetail, mask: Mask, blind: Gathering) -> EventDetail:
     event = replace(
         _named(detail.event, mask),
         raw=b"",
@@ -241,17 +323,23 @@ def _detail(detail: EventDetail, mask: Mask) -> EventDetail:
         reply_to=mask.optional(detail.event.reply_to),
         unreadable=mask.optional(detail.event.unreadable),
     )
+    skips = tuple(Skip(skip.rule, skip.why, mask.value(skip.detail)) for skip in detail.skips)
+    return replace(_made_of(detail, mask, blind), event=event, skips=skips)
+
+
+def _made_of(detail: EventDetail, mask: Mask | None, blind: Gathering) -> EventDetail:
+    """With what was made of the event masked, which may be made of other events too."""
     return replace(
         detail,
-        event=event,
-        dispatches=tuple(_dispatch(view, mask) for view in detail.dispatches),
-        attempts=tuple(_attempt(view, mask) for view in detail.attempts),
-        results=tuple(_result_view(view, mask) for view in detail.results),
-        skips=tuple(Skip(skip.rule, skip.why, mask.value(skip.detail)) for skip in detail.skips),
+        dispatches=_dispatches(detail.dispatches, mask, blind),
+        attempts=tuple(_attempt(view, _one_of(view.dispatch_id, mask, blind)) for view in detail.attempts),
+        results=tuple(_result_view(view, _one_of(view.result.dispatch_id, mask, blind)) for view in detail.results),
     )
 
 
-def _dispatch(view: DispatchView, mask: Mask) -> DispatchView:
+def _dispatch(view: DispatchView, mask: Mask | None) -> DispatchView:
+    if mask is None:
+        return view
     return replace(
         view,
         name=mask.optional(view.name),
@@ -269,18 +357,20 @@ def _failure(failure: Failure | None, mask: Mask) -> Failure | None:
     return failure and replace(failure, message=mask.text(failure.message))
 
 
-def _attempt(view: AttemptView, mask: Mask) -> AttemptView:
-    return replace(view, failure=_failure(view.failure, mask))
+def _attempt(view: AttemptView, mask: Mask | None) -> AttemptView:
+    return view if mask is None else replace(view, failure=_failure(view.failure, mask))
 
 
-def _result_view(view: ResultView, mask: Mask) -> ResultView:
+def _result_view(view: ResultView, mask: Mask | None) -> ResultView:
+    if mask is None:
+        return view
     pending = {mask.text(name) if name else name: mask.optional(error) for name, error in view.pending.items()}
     undeliverable = tuple(mask.text(name) if name else name for name in view.undeliverable)
     return replace(view, result=_result(view.result, mask), pending=pending, undeliverable=undeliverable)
 
 
 def _result(result: Result, mask: Mask) -> Result:
-    data = _ours(result.data, mask, _OURS)
+    data = {key: value if key in _OURS else mask.value(value) for key, value in result.data.items()}
     if isinstance(error := result.data.get("error"), Mapping):
         data["error"] = {**error, "message": mask.value(error.get("message"))}
     return replace(
@@ -291,48 +381,3 @@ def _result(result: Result, mask: Mask) -> Result:
         reply_to=mask.optional(result.reply_to),
         traceparent=mask.optional(result.traceparent),
     )
-
-
-def _ours(document: Mapping[str, Any], mask: Mask, ours: set[str] | frozenset[str]) -> dict[str, Any]:
-    """The document with all masked but the values of these keys."""
-    return {key: value if key in ours else mask.value(value) for key, value in document.items()}
-
-
-def _trial(trial: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
-    return {"events": [_tried(each, mask) for each in trial["events"]]}
-
-
-def _explained(explained: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
-    return {**explained, "rules": [_verdict(verdict, mask) for verdict in explained["rules"]]}
-
-
-def _tried(tried: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
-    event = tried["event"]
-    shown = _ours(event, mask, {"source", "time"}) | {"data": mask.data(event["data"])}
-    return {"event": shown, "rules": [_verdict(verdict, mask) for verdict in tried["rules"]]}
-
-
-def _verdict(verdict: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
-    """What a rule does with the event, in which `why` may name values."""
-    shown = {**verdict, **{name: mask.value(verdict.get(name)) for name in _MASKED}}
-    shown["why"] = mask.optional(verdict.get("why"))
-    shown["conditions"] = [
-        {**each, "values": mask.value(each.get("values") or {}), "error": mask.optional(each.get("error"))}
-        for each in verdict.get("conditions", ())
-    ]
-    for name, inner in (("skip", "detail"), ("failure", "message")):
-        if isinstance(found := verdict.get(name), Mapping):
-            shown[name] = {**found, inner: mask.value(found.get(inner))}
-    if isinstance(now := verdict.get("now"), Mapping):
-        shown["now"] = _now(now, mask)
-    return shown
-
-
-def _now(now: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
-    """What the ledger would say: the key and a skip may name values."""
-    held, skip = now["held"], now["skip"]
-    return {
-        **now,
-        "held": None if held is None else {**held, "key": mask.optional(held["key"])},
-        "skip": None if skip is None else {**skip, "detail": mask.value(skip["detail"])},
-    }

@@ -52,7 +52,8 @@ class Verdict(OpenDocument):
     `reason` is `matched`, `source`, `type`, `when`, `error`, `stopped` or `skipped` (then `skip` says why).
     `conditions` are the terms of `when`, `keys` what each of the rule's other keys made of the event. `follow` is what
     a `thread` says in place of `message` where it goes on, null where that is the same. `now` is null where the rule
-    makes no dispatch, and where the ledger was not asked.
+    makes no dispatch, and where the ledger was not asked: it is not, while a source hides values, for a delivery or a
+    rule of somebody's whose role is not `admin`, who could try so which values were seen.
     """
 
     rule: str

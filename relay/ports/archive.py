@@ -195,6 +195,13 @@ class Archive(Protocol):
         """The versions of all rules that decided an event, in their order. None where they are not kept any more."""
         ...
 
+    async def gathering(self, dispatch_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Of the dispatches among these whose chats see other events too, the sources of those, by id.
+
+        These are the sources of the rule (`debounce` with `keep: all`), as names and globs; `*` are all.
+        """
+        ...
+
     async def last_events(self, sources: Sequence[str]) -> Mapping[str, int]:
         """When the newest event of each source was received, in milliseconds since the epoch.
 

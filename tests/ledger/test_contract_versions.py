@@ -43,6 +43,28 @@ async def test_a_dispatch_without_a_version_is_shown_without_one(ledger):
     assert (detail.dispatches[0].rule_version, detail.versions) == (None, {})
 
 
+async def test_dispatches_that_may_be_made_of_several_events(ledger):
+    texts = [
+        '{"name":"urgent","source":"crm","debounce":{"key":"1","wait":"1s","keep":"all"}}',
+        '{"name":"urgent","source":["crm","shop-*"],"debounce":{"key":"1","wait":"1s","keep":"all"}}',
+        '{"name":"urgent","debounce":{"key":"1","wait":"1s","keep":"all"}}',
+        '{"name":"urgent","debounce":{"key":"1","wait":"1s"}}',
+        '{"name":"urgent"}',
+    ]
+    entries = [await keep(ledger, RuleVersion(f"{n}" * 16, "urgent", text)) for n, text in enumerate(texts)]
+    plain, gone = make_entry(), make_entry(dispatch={"rule_version": "c" * 16})
+    await ledger.accept([plain, gone])
+    ids = [entry.dispatches[0].id for entry in (*entries, plain, gone)]
+    found = await ledger.gathering([*ids, "d-none"])
+    assert {ids.index(each): tuple(sources) for each, sources in found.items()} == {
+        0: ("crm",),
+        1: ("crm", "shop-*"),
+        2: ("*",),
+        6: ("*",),
+    }
+    assert await ledger.gathering([]) == {}
+
+
 @pytest.mark.parametrize("rules", [[], [FIRST], [FIRST, SECOND, FIRST]])
 async def test_a_version_is_stored_once(ledger, store, clock, rules):
     await ledger.keep_versions(rules)

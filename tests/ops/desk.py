@@ -132,6 +132,7 @@ class Memory:
         self.asked = 0
         self.away = False
         self.replica_rows = []
+        self.gathered = {}
         self.sessions_ended = {}
 
     def add(self, event, *dispatches, status=EventStatus.ACCEPTED, attempts=(), results=(), skips=(), versions=()):
@@ -276,6 +277,10 @@ class Memory:
         self._reach()
         return self.replica_rows
 
+    async def gathering(self, dispatch_ids):
+        self._reach()
+        return {each: self.gathered[each] for each in dispatch_ids if each in self.gathered}
+
     async def rates(self, query):
         self._reach()
         self.rates_asked.append(query)
@@ -337,6 +342,7 @@ class Desk:
         self.in_force = {"hash": "0f", "settings": {"rules": []}, "secrets": {"cargo.token": "ab"}, "restart": []}
         self.bys = []
         self.paths = {}
+        self.rule = RuleSpec("urgent", when="data.subject == 'Bye'", chat=CHAT)
         self.lines = [{"check": "clock", "verdict": "ok", "what": "it is right", "todo": None}]
         self.erasures = []
         self.erased = Erased()
@@ -394,10 +400,10 @@ class Desk:
     async def try_kept(self, event_id, rule=None):
         self.rules_tried.append(rule)
         event = (await self.memory.event(event_id)).event
-        return try_events([event], compile_rules([RuleSpec("urgent", when="data.subject == 'Bye'", chat=CHAT)], {}))
+        return try_events([event], compile_rules([self.rule], {}))
 
     async def explain(self, detail):
-        rules = compile_rules([RuleSpec("urgent", when="data.subject == 'Bye'", chat=CHAT)], {})
+        rules = compile_rules([self.rule], {})
         return explain_past(detail, self.rules_then, rules)
 
     def sources(self):

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from relay.errors import Conflict
 from relay.mask import Mask
 from relay.model import (
+    ERASED,
     AttemptView,
     Failure,
     Held,
@@ -20,9 +22,21 @@ from relay.model import (
     State,
     Why,
 )
+from relay.rules import RuleSpec
 from relay.secret import Secret
 from relay.telemetry import PartState
-from tests.ops.desk import NOW, make_dispatch, make_event, make_letter, make_problem, make_rejection, make_result
+from tests.ops.desk import (
+    CHAT,
+    NOW,
+    make_dispatch,
+    make_event,
+    make_job,
+    make_letter,
+    make_problem,
+    make_rejection,
+    make_result,
+    make_verdict,
+)
 
 TOKENS = {name: (Secret(f"token-of-{name}"), name) for name in ("read", "operate", "admin")}
 MAIL = "kim@acme.com"
@@ -156,6 +170,147 @@ async def test_the_rest_is_shown_and_the_paths_are_named(client, event):
     assert shown["dispatches"][0]["request"]["trigger"]["type"] == "draft"
     whole = json.loads(await ask(client, "admin", "GET", f"/api/events/{event.id}"))
     assert (whole["raw"], whole["hidden"]) == (event.raw.decode(), [])
+
+
+async def test_values_of_conditions_are_hidden_by_their_paths_and_where_they_were_cut(client, memory, desk):
+    desk.paths = {"helpdesk": ("data.rows.mail", "data.customer.note")}
+    long = "x" * 3_000
+    data = {"rows": [{"mail": "", "n": 1}], "customer": {"a": long, "note": "Dan"}, "plan": "gold", "other": long}
+    memory.add(make_event(data=data, raw=b"{}"))
+    when = (
+        "data.rows[0].mail or data.rows == 1 or data.customer == 1 or data.plan == 'red' or all == 1 or data.other == 1"
+    )
+    desk.rule = RuleSpec("urgent", when=when, chat=CHAT, keys={"let": {"all": "{{ data.customer }}"}})
+    for way in (("POST", "/api/try", {"json": {"event": "0190-1"}}), ("GET", "/api/events/0190-1/explain", {})):
+        shown = json.loads(await ask(client, "read", way[0], way[1], **way[2]))
+        [verdict] = (shown["events"][0] if "events" in shown else shown)["rules"]
+        assert verdict["why"] == "when is false"
+        values = [value for each in verdict["conditions"] for value in each["values"].values()]
+        other = values.pop()
+        assert values == ["***", [{"mail": "***", "n": 1}], "***", "gold", "***"]
+        assert other.startswith('"xxx'), "nothing is hidden there"
+        assert verdict["keys"] == {"let": {"all": "***"}}
+    whole = json.loads(await ask(client, "admin", "GET", "/api/events/0190-1/explain"))
+    assert "data.plan is " in whole["rules"][0]["why"]
+
+
+async def test_why_is_told_where_it_names_nothing_hidden(client, event, desk):
+    desk.rule = RuleSpec("urgent", when="data.customer.plan == 'red'", chat=CHAT)
+    shown = json.loads(await ask(client, "read", "GET", f"/api/events/{event.id}/explain"))
+    assert shown["rules"][0]["why"] == 'when is false; data.customer.plan is "gold"'
+
+
+async def test_nobody_can_try_which_values_the_ledger_has_seen(client, memory, desk, monkeypatch):
+    memory.add(make_event(source="shop"))
+    now = {"state": "suppressed", "why": "once: as dispatch d-1", "since": "2026-11-23T09:00:00Z"}
+
+    async def foretold(*_):
+        return {"events": [{"event": {}, "rules": [make_verdict("urgent", now=now)]}]}
+
+    monkeypatch.setattr(desk, "try_event", foretold)
+    monkeypatch.setattr(desk, "try_kept", foretold)
+    delivery = {"source": "shop", "body": {"mail": MAIL}}
+    for given in (delivery, {"event": "0190-1", "rule": "name: urgent"}):
+        for role, state in (("operate", None), ("admin", "suppressed")):
+            [tried] = json.loads(await ask(client, role, "POST", "/api/try", json=given))["events"]
+            assert (tried["rules"][0]["now"] or {}).get("state") == state
+    [tried] = json.loads(await ask(client, "read", "POST", "/api/try", json={"event": "0190-1"}))["events"]
+    assert tried["rules"][0]["now"]["state"] == "suppressed", "a stored event is none of the caller's making"
+    desk.paths = {}
+    [tried] = json.loads(await ask(client, "read", "POST", "/api/try", json=delivery))["events"]
+    assert tried["rules"][0]["now"]["state"] == "suppressed"
+
+
+async def test_no_replay_tells_which_labels_there_are(client, desk):
+    for given, status in ({}, 403), ({"source": "helpdesk"}, 403), ({"source": "shop"}, 200):
+        asked = {"since": "1h", "label": f"mail:{MAIL}", "dryRun": True, **given}
+        headers = {"Authorization": "Bearer token-of-operate"}
+        answer = await client.post("/api/jobs", json=asked, headers=headers)
+        assert answer.status == status, await answer.text()
+        if status == 403:
+            assert "events of helpdesk are found by no label" in await answer.text()
+    assert [job.aim.source for job in desk.jobs_kept] == ["shop"]
+    await ask(client, "admin", "POST", "/api/jobs", json={"since": "1h", "label": f"mail:{MAIL}"})
+    await ask(client, "operate", "POST", "/api/jobs", json={"since": "1h"})
+
+
+async def test_jobs_show_no_hidden_value(client, memory, desk, event):
+    memory.add(make_event(2, data=None, raw=b"", unreadable=f"not JSON: {MAIL}"))
+    aim = make_job(1).aim
+    desk.jobs_kept = [
+        make_job(1, aim=replace(aim, label=("mail", MAIL)), fault=f"rule urgent: {MAIL}", fault_event=event.id),
+        make_job(2, aim=replace(aim, source="helpdesk", label=("mail", MAIL))),
+        make_job(3, fault=f"it could not be read (not JSON: {MAIL})", fault_event="0190-2"),
+        make_job(4, fault=MAIL, fault_event="pruned"),
+        make_job(5, aim=replace(aim, source="shop", label=("plan", "gold")), fault="there is no rule"),
+    ]
+    shown = json.loads(await ask(client, "read", "GET", "/api/jobs"))["jobs"]
+    assert [(job["label"], (job["fault"] or {}).get("message")) for job in reversed(shown)] == [
+        ("mail:***", "rule urgent: ***"),
+        ("mail:***", None),
+        (None, "it could not be read (***)"),
+        (None, "***"),
+        ("plan:gold", "there is no rule"),
+    ]
+    job_id = desk.jobs_kept[0].id
+    assert MAIL not in await ask(client, "read", "GET", f"/api/jobs/{job_id}")
+    assert MAIL in await ask(client, "admin", "GET", f"/api/jobs/{job_id}")
+
+
+@pytest.mark.parametrize("way", ["/api/events/{}/replay", "/events/{}/replay", "/api/dispatches/d-{}/retry"])
+@pytest.mark.parametrize(
+    ("unreadable", "told", "shown"),
+    [
+        (f"not JSON: {MAIL}", f"it could not be read (not JSON: {MAIL})", "it could not be read (***)"),
+        (None, f"rule urgent: {MAIL} is no number", "rule urgent: *** is no number"),
+        (ERASED, f"it was {ERASED}", f"it was {ERASED}"),
+    ],
+)
+async def test_why_something_cannot_be_repeated_quotes_nothing_hidden(
+    client, memory, desk, monkeypatch, way, unreadable, told, shown
+):
+    event = make_event(data={"customer": {"mail": MAIL}}, unreadable=unreadable)
+    memory.add(event, make_dispatch(event))
+
+    async def refuse(*_, **__):
+        raise Conflict(told)
+
+    monkeypatch.setattr(desk, "replay", refuse)
+    monkeypatch.setattr(desk, "retry", refuse)
+    for role, text in (("operate", shown), ("admin", told)):
+        headers = {"Authorization": f"Bearer token-of-{role}", "Origin": str(client.make_url("")).rstrip("/")}
+        given = {"json": {}} if way.startswith("/api") else {"data": {}}
+        answer = await client.post(way.format(event.id), headers=headers, **given)
+        assert text in await answer.text()
+        assert answer.status == 409
+
+
+GATHERED_WAYS = [
+    *("/api/events", "/api/events/0190-1", "/api/results?follow=0", "/api/results/told"),
+    *("/api/results/waiting", "/events/0190-1"),
+]
+
+
+@pytest.mark.parametrize("path", GATHERED_WAYS)
+@pytest.mark.parametrize("source", ["helpdesk", "shop"])
+async def test_what_is_made_of_several_events_shows_values_of_none(client, memory, source, path):
+    """`debounce` with `keep: all`: only the last event of the window is at hand."""
+    event, dispatch, attempt, result, _ = make_hidden()
+    data = {"subject": "Hello", "customer": {"mail": "bob@acme.com"}}
+    event = make_event(source=source, data=data, raw=json.dumps(data).encode())
+    dispatch, result = replace(dispatch, source=source), replace(result, source=source, dispatch_id=dispatch.id)
+    told = ResultView(result, {MAIL: MAIL}, NOW, (MAIL,))
+    memory.add(event, dispatch, attempts=[attempt], results=[told])
+    memory.tell(result)
+    memory.waiting_rows = [told]
+    memory.gathered = {dispatch.id: ("crm-*", "help*", "shop")}
+    for role in ("read", "operate"):
+        text = await ask(client, role, "GET", path)
+        assert "***" in text
+        assert "kim" not in text.lower()
+    assert MAIL in await ask(client, "admin", "GET", path)
+    memory.gathered = {dispatch.id: ("shop",)}
+    assert source == "helpdesk" or MAIL in await ask(client, "read", "GET", path), "nothing is hidden of any of them"
 
 
 async def test_other_sources_stay_as_they_are(client, memory):

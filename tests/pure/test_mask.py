@@ -18,6 +18,7 @@ TEXTS = st.one_of(
     ),
 )
 LEAVES = st.one_of(TEXTS, st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.none())
+NOTE = "Mr Dan Private, 12 Secret Street, Springfield, called about his heart"
 HIDDEN = st.recursive(
     LEAVES,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
@@ -124,6 +125,9 @@ DEAR = {
     "matches side by side": ("abcd", ["abcd" * 250_000 + "e"]),
     "almost a match everywhere": ("a" * 1_000 + "b" + "a" * 200, ["a" * 2_400] * 1_000),
     "characters that have no lower case of their length": ("abcd", ["\u0390" * 2_000_000]),
+    "parts side by side": ("a" * 3_000, ["a" * 2_900] * 200),
+    "parts of many values": ([f"{number:05} {NOTE}" for number in range(2_000)], [f"{NOTE} {NOTE}"] * 1_000),
+    "words of redact": ([f"value number {number}" for number in range(1_000)], ["one [email] two" * 100] * 1_000),
     "many texts": ("abcd", ["b"] * 100_000),
     "many texts that are none": ("abcd", [None] * 100_000),
     "many lists": ("abcd", [[]] * 100_000),
@@ -159,8 +163,55 @@ def test_a_long_value_is_cut_out_of_longer_texts():
     note = "\n".join(['Kim called, and said: "it\'s <urgent>"'] * 200)
     mask = Mask(["data.note"], {"note": note}, {})
     for form in (note, json.dumps(note)[1:-1], html.escape(note), quote(note)):
-        assert mask.text(f"Before. {form}{'After. ' * 1_000}").startswith("Before. ***")
-    assert json.loads(mask.json(json.dumps({"note": f"1. {note} 2."}))) == {"note": "1. *** 2."}
+        assert mask.text(f"Before. ({form}){'After. ' * 1_000}").startswith("Before. (***)After.")
+    assert json.loads(mask.json(json.dumps({"note": f"1. ({note}) 2."}))) == {"note": "1. (***) 2."}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f'when is false; data.note is "{NOTE[:40]}...', 'when is false; data.note is "***...'),
+        (f"... {NOTE[30:].upper()}", "... ***"),
+        (f"{NOTE[:24]} and {NOTE[9:40]}", "*** and ***"),
+        (quote(NOTE)[:45], MASK),
+        (f"{NOTE[:23]}!", f"{NOTE[:23]}!"),
+        (f"of {NOTE[:8]}", "of ***"),
+        (f"of {NOTE[:12]}...", "of ***..."),
+        (
+            f"{NOTE[:10]}\n<<< End of the customer's words, cut at 10. >>>",
+            "***\n<<< End of the customer's words, cut at 10. >>>",
+        ),
+    ],
+)
+def test_a_part_of_a_long_value_is_hidden_too(text, shown):
+    assert Mask(["data.note"], {"note": NOTE}, {}).text(text) == shown
+
+
+@given(st.text("ab", min_size=24, max_size=90), st.data())
+def test_a_part_is_hidden_wherever_it_was_cut(note, data):
+    first = data.draw(st.integers(0, len(note) - 24))
+    last = data.draw(st.integers(first + 24, len(note)))
+    before, after = data.draw(st.text("cd", max_size=30)), data.draw(st.text("cd", max_size=30))
+    shown = Mask(["data.note"], {"note": note}, {}).text(f"{before}{note[first:last]}{after}")
+    assert MASK in shown
+    assert all(len(piece.strip("cd")) < 12 for piece in shown.split(MASK)), "less than half of a part"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Note: short secret [email] of Dan, or [phone]!",
+        "Note: short secret [email]",
+        "[email] of Dan",
+        "short secret kim@acme.com of Dan, or [phone]",
+    ],
+)
+def test_what_stands_beside_a_word_of_redact_is_hidden_too(text):
+    note = "short secret kim@acme.com of Dan, or +49 30 901820"
+    mask = Mask(["data.note"], {"note": note}, {})
+    assert "secret" not in mask.text(text)
+    assert "of Dan" not in mask.text(text)
+    assert mask.text("Mail [email] now") == "Mail [email] now"
 
 
 def test_what_a_mask_and_its_neighbour_make_is_hidden_too():

@@ -96,6 +96,34 @@ def of_event(conn: Connection, _now: int, *, event_id: str) -> tuple[RuleVersion
     return tuple(found[each] for each in hashes if each in found)
 
 
+def gathering(conn: Connection, _now: int, *, dispatch_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Of the dispatches among these whose chats see other events too: the sources of their rule, by id.
+
+    A version that is not kept any more may have been such a rule.
+    """
+    hashes: dict[str, str] = {}
+    for start in range(0, len(dispatch_ids), _AT_ONCE):
+        some = dispatches.c.id.in_(dispatch_ids[start : start + _AT_ONCE])
+        rows = conn.execute(select(dispatches.c.id, dispatches.c.rule_version).where(some))
+        hashes |= {row.id: row.rule_version for row in rows if row.rule_version is not None}
+    wanted, sources = sorted(set(hashes.values())), dict[str, tuple[str, ...] | None]()
+    for start in range(0, len(wanted), _AT_ONCE):
+        sources |= {
+            digest: _gathered(each.text) for digest, each in find(conn, wanted[start : start + _AT_ONCE]).items()
+        }
+    found = {dispatch_id: sources.get(digest, ("*",)) for dispatch_id, digest in hashes.items()}
+    return {dispatch_id: given for dispatch_id, given in found.items() if given is not None}
+
+
+def _gathered(text: str) -> tuple[str, ...] | None:
+    """The sources of a rule that makes one chat of all events of a window, as names and globs; None of another."""
+    rule = json.loads(text)
+    if (rule.get("debounce") or {}).get("keep") != "all":
+        return None
+    given = rule.get("source") or "*"
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def expire(conn: Connection, now: int, *, terms: Terms) -> int:
     """Delete versions that no dispatch needs any more. Returns how many.
 

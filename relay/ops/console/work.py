@@ -24,7 +24,7 @@ async def ask_replay(console: Console, request: web.Request) -> Confirmation:
 
 async def replay(console: Console, request: web.Request, form: Form) -> Done:
     event_id = await console.api.whole_id(request, Kind.EVENT)
-    added = await console.operations.replay(event_id, again="again" in form, by=actor_of(request))
+    added = await console.api.replayed(request, event_id, again="again" in form)
     rules = ", ".join(rule for _, rule in added)
     told = f"Replayed: {len(added)} to be made, by {rules}." if added else "Replayed: no rule made a new chat of it."
     return Done(told, _place(event_id))
@@ -43,7 +43,7 @@ async def ask_retry(console: Console, request: web.Request) -> Confirmation:
 
 async def retry(console: Console, request: web.Request, form: Form) -> Done:
     dispatch_id = await console.api.whole_id(request, Kind.DISPATCH)
-    done = await console.operations.retry(dispatch_id, render="render" in form, by=actor_of(request))
+    done = await console.api.retried(request, dispatch_id, render="render" in form)
     return Done(f"Rule {done.rule} is at run {done.run}.", _place(done.event_id))
 
 
