@@ -122,6 +122,7 @@ ROUTES: Final = (
         "Results as server-sent events; `id:` is the cursor, `Last-Event-ID` resumes",
         None,
         ask.ResultsAsk,
+        problems=(409, 503),
     ),
     Route(
         "GET",

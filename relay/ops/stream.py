@@ -6,11 +6,10 @@ from typing import Final
 
 from aiohttp import web
 
-from relay.errors import Unavailable
+from relay.errors import Conflict, Unavailable
 from relay.model import Result
 from relay.ops.guard import is_still_allowed
 from relay.ops.hide import Hide
-from relay.ops.problem import BadRequest
 from relay.ports import Outbox
 
 _BATCH: Final = 200
@@ -47,10 +46,10 @@ class Stream:
         self._closing.set()
 
     async def send(self, request: web.Request, after: int | None, *, follow: bool) -> web.StreamResponse:
-        """Stream the results after a cursor (None: from now on). Raises Unavailable and BadRequest before any byte."""
+        """Stream the results after a cursor (None: from now on). Raises Unavailable and Conflict before any byte."""
         latest = await self._outbox.latest()
         if after is not None and after > latest:  # nothing would come until the old number is reached again
-            raise BadRequest(
+            raise Conflict(
                 f"Last-Event-ID or after: {after} is newer than the last result, {latest}: the ledger was restored or "
                 "made anew; begin again with after=0 or after=latest"
             )

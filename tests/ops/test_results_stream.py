@@ -102,7 +102,7 @@ async def test_a_cursor_of_another_ledger_is_refused_and_told(http, memory):
         await http.get("/api/results?after=2"),
         await http.get("/api/results", headers={"Last-Event-ID": "99"}),
     ):
-        assert answer.status == 400
+        assert answer.status == 409
         assert "is newer than the last result, 1" in (await answer.json())["detail"]
 
 
