@@ -101,17 +101,9 @@ def gathering(conn: Connection, _now: int, *, dispatch_ids: Sequence[str]) -> di
 
     A version that is not kept any more may have been such a rule.
     """
-    hashes: dict[str, str] = {}
-    for start in range(0, len(dispatch_ids), _AT_ONCE):
-        some = dispatches.c.id.in_(dispatch_ids[start : start + _AT_ONCE])
-        rows = conn.execute(select(dispatches.c.id, dispatches.c.rule_version).where(some))
-        hashes |= {row.id: row.rule_version for row in rows if row.rule_version is not None}
-    wanted, sources = sorted(set(hashes.values())), dict[str, tuple[str, ...] | None]()
-    for start in range(0, len(wanted), _AT_ONCE):
-        sources |= {
-            digest: _gathered(each.text) for digest, each in find(conn, wanted[start : start + _AT_ONCE]).items()
-        }
-    found = {dispatch_id: sources.get(digest, ("*",)) for dispatch_id, digest in hashes.items()}
+    hashes = versions_of(conn, dispatch_ids)
+    sources = {digest: _gathered(each.text) for digest, each in find(conn, hashes.values()).items()}
+    found = {each: sources.get(digest, ("*",)) for each, digest in hashes.items() if digest is not None}
     return {dispatch_id: given for dispatch_id, given in found.items() if given is not None}
 
 
