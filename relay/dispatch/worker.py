@@ -364,8 +364,7 @@ class Worker:
                     )
                     return
                 await asyncio.sleep(min(_AWAY, self._stop.left()))
-        move = record.move
-        if move.results and publishing is None:
+        if (move := record.move).results and publishing is None:
             self._signals.results.set()
         if move.due_in is not None and move.to is not State.CHECKING and next_call is None:
             self._expect(move.due_in)
