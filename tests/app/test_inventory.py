@@ -92,7 +92,7 @@ async def test_the_agent_of_a_trigger_is_looked_for_as_well(tmp_path):
         text = CONFIG.format(**given, connector=CONNECTOR)
         path.write_text(text[: text.index("trigger:")] + f"trigger: {trigger}\n")
         loaded = load([path], {})
-        [found] = await check_online(loaded.settings)
+        [found] = await check_online(loaded.settings, None)
     assert (found.key, found.fault) == ("rules[urgent].chat.trigger.agentUuid", True)
     assert f"agent 'Agent 2222' ({OTHER}) is not deployed" in found.what
 

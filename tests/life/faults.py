@@ -75,6 +75,8 @@ class Ledger:
 
     def __getattr__(self, name):
         method = getattr(self._ledger, name)
+        if not callable(method):
+            return method
 
         async def call(*args, **kwargs):
             given = [Given(arg) if isinstance(arg, Offer) else arg for arg in args]

@@ -381,7 +381,8 @@ async def test_dead_letters_are_sent_back(http, desk, memory):
 async def test_the_end_of_an_id_is_enough_wherever_one_is_asked_for(http, memory):
     event = make_event(7)
     memory.add(event, make_dispatch(event))
-    memory.add(make_event(17))
+    other = make_event(17)
+    memory.add(other, make_dispatch(other))
     assert (await get(http, "/api/events/-7"))["id"] == "0190-7"
     assert "several ids end in 7: 0190-17, 0190-7" in (await get(http, "/api/events/7", 409))["detail"]
     await post(http, "/api/events/-7/replay", json={"again": True})
