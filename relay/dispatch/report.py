@@ -73,6 +73,9 @@ def _report_step(claim: Claim, move: Move, metrics: Metrics, line: dict[str, obj
         metrics.chat(rule, "created")
         step = "chat.reconciled" if move.reconciled else "chat.created"
         log.info(step, chat_uuid=move.chat.uuid, **line)
+    elif move.to is State.CANCELLED:
+        metrics.chat(rule, "cancelled")
+        log.info("chat.cancelled", what="a person cancelled it during the attempt", **line)
     elif claim.state is State.MESSAGING:
         ended = "message.failed" if move.failure else "message.sent"
         steps = {State.DONE: ended, State.FAILED: ended, State.READY: "message.displaced"}
@@ -82,9 +85,6 @@ def _report_step(claim: Claim, move: Move, metrics: Metrics, line: dict[str, obj
         if move.to is State.FAILED:  # a follow-up in a thread, without which the event has no answer
             metrics.chat(rule, "failed")
             _count(claim, "failures", None if move.failure is None else move.failure.code, metrics)
-    elif move.to is State.CANCELLED:
-        metrics.chat(rule, "cancelled")
-        log.info("chat.cancelled", what="a person cancelled it during the attempt", **line)
     elif move.to is State.FAILED:
         metrics.chat(rule, "failed")
         _count(claim, "failures", None if move.failure is None else move.failure.code, metrics)

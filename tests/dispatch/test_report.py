@@ -96,3 +96,10 @@ def test_a_follow_up_that_is_refused_is_a_failed_chat_and_a_problem():
     [line], counted, problems = tell(claim, Record(Recorded.APPLIED, failed))
     assert line["event"] == "message.failed"
     assert (counted, problems) == ({"failed"}, {"failures"})
+
+
+def test_a_follow_up_that_was_cancelled_meanwhile_is_told_as_cancelled():
+    """The chat of its thread is gone, and no other one is made."""
+    claim = messaging(1)
+    [line], counted, problems = tell(claim, Record(Recorded.APPLIED, move(claim, State.CANCELLED)))
+    assert (line["event"], counted, problems) == ("chat.cancelled", {"cancelled"}, set())
