@@ -198,12 +198,13 @@ class PostgresStore:
             return await greenlet_spawn(self._perform, work, waiting, until)
 
     def _perform(self, work: Work[T], waiting: asyncio.Timeout, until: float | None) -> T:
-        conn = self._take()
-        # From here on the connection is cut at the deadline. The time-out would cancel the task instead, and a
-        # cancelled statement waits for the server.
-        waiting.reschedule(None)
-        cut = None if until is None else asyncio.get_running_loop().call_at(until, asyncpg_of(conn).terminate)
+        conn, cut = self._take(), None
         try:
+            # From here on the connection is cut at the deadline. The time-out would cancel the task instead, and a
+            # cancelled statement waits for the server.
+            waiting.reschedule(None)
+            if until is not None:
+                cut = asyncio.get_running_loop().call_at(until, asyncpg_of(conn).terminate)
             # The driver sends BEGIN with the first statement, so that the clock is read in the transaction.
             with conn.begin():
                 answer = work(conn, self._clock(conn))
