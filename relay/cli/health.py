@@ -13,6 +13,7 @@ from relay.visible import visible
 
 _TIMEOUT: Final = 3.0
 _AGAIN: Final = 0.2
+"""Seconds between two requests with `--wait`."""
 _DEFAULT: Final = "http://127.0.0.1:8082"
 
 

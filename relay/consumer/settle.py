@@ -123,8 +123,10 @@ class Settler:
         return True
 
     async def _insist(self, delivery: Delivery) -> None:
-        """Accept it, in several tries where Relay itself fails at it. Raises as `_accept`, and BrokerFault at the end
-        of the relay."""
+        """Accept it, in several tries where Relay itself fails at it.
+
+        Raises as `_accept`, and BrokerFault when the relay stops meanwhile.
+        """
         tries = 0
         while True:
             try:
